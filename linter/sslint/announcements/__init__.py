@@ -1,0 +1,1 @@
+"""What clients are told: zone files, autoconfig, autodiscover, mobileconfig, MTA-STS."""

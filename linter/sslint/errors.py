@@ -1,0 +1,26 @@
+"""The one error type a user meets: what went wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class SslintError(Exception):
+    """Stop with a message; `exit_code` is the process's exit status.
+
+    `tip` says what the user can do. Only `cli.main` turns this into output.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, tip: str | None = None) -> None:
+        super().__init__(message)
+        self.tip = tip
+
+
+class UsageError(SslintError):
+    """Wrong arguments, configuration or rule file."""
+
+
+class NothingToCheckError(SslintError):
+    """The paths hold nothing that sslint reads."""
+
+    exit_code = 3

@@ -1,0 +1,1 @@
+"""Firewall formats: text to the ruleset model. One module a format."""

@@ -1,0 +1,1 @@
+"""Server configuration: text to endpoints. One package a server."""

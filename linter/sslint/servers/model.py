@@ -1,0 +1,157 @@
+"""What every server's configuration is read into: sockets, sites and what is not opened.
+
+A reader never judges; it says what the server would do with these files, and what cannot be known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sslint.source import Location
+
+Tls = Literal["implicit", "starttls", "none", "unknown"]
+Transport = Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRef:
+    """A certificate as a server's configuration names it.
+
+    `path` and `key` are host paths; None where they are not known before run time (a variable,
+    `data:`). `names` are the SNI names that get it; () means it is the default for the socket.
+    `chain_files`: other files whose certificates are sent with it.
+    """
+
+    path: str | None
+    key: str | None
+    location: Location
+    key_location: Location | None = None
+    names: tuple[str, ...] = ()
+    chain_files: tuple[str, ...] = ()
+    reason: str = ""  # why path is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One listening socket, as `ss -ltnu` shows it (an nginx address that shares a wildcard's
+    socket has an entry of its own).
+
+    `tls_required`: no credentials before TLS; None = unknown. `certain` False: whether it is
+    opened at all is not known, `reasons` says why. `names`: the names it answers for.
+    `tls` "starttls" means STARTTLS is announced.
+    """
+
+    server: str
+    protocol: str
+    transport: Transport
+    address: str  # textual, without brackets: "0.0.0.0", "::", "203.0.113.9"
+    port: int
+    tls: Tls
+    location: Location
+    ipv6only: bool = True
+    tls_required: bool | None = None
+    names: tuple[str, ...] = ()
+    certificates: tuple[CertificateRef, ...] = ()
+    service: str = ""  # the server's own word: submission, imaps, a unit
+    proxy_protocol: bool = False
+    passthrough: bool = False  # TLS is passed on undecrypted (ssl_preread, a TCP proxy)
+    certain: bool = True
+    reasons: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str | None], ...] = ()  # effective values that rules ask for
+    span: Location | None = None  # the statement to change, if not `location`
+
+
+@dataclass(frozen=True, slots=True)
+class Dormant:
+    """A listener that the configuration names or the server is known for, but does not open."""
+
+    server: str
+    service: str
+    protocol: str
+    transport: Transport
+    port: int
+    reason: Literal["commented", "disabled", "absent", "port-zero", "ssl-off", "protocol-off"]
+    location: Location
+    explicit: bool = False  # the files say that it is wanted (an explicit port or ssl)
+    related: Location | None = None  # e.g. the explicit inet_listener that `ssl = no` removes
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An nginx server block (http, stream or mail): names, sockets, certificates.
+
+    `listens` are (transport, address, port, default_server). `tls` says whether any of its
+    sockets is TLS or QUIC once all blocks are merged.
+    """
+
+    server: str
+    kind: Literal["http", "stream", "mail"]
+    names: tuple[str, ...]
+    listens: tuple[tuple[Transport, str, int, bool], ...]
+    tls: bool
+    certificates: tuple[CertificateRef, ...]
+    location: Location
+    own_certificate: bool = False  # set in the block itself, not inherited
+    rejects_handshake: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """A redirect to another URL; None = not known (a variable), `conditional`: under an `if`."""
+
+    site: int  # index in ServerReading.sites
+    scheme: str | None
+    host: str | None
+    port: int | None
+    location: Location
+    conditional: bool = False
+    own_name: bool = False  # $host, $server_name, $http_host
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where a server passes requests on: scheme http/https/tcp/tls/..., host and port."""
+
+    site: int
+    scheme: str | None
+    host: str | None
+    port: int | None
+    location: Location
+    proxy_protocol: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A statement of a configuration that a rule may ask for, with its value where it is known."""
+
+    server: str
+    name: str
+    value: str | None
+    location: Location
+    scope: str = ""  # the server's own word for where it stands: "", "server", "imap-login" ...
+    arguments: tuple[str, ...] = ()
+    site: int | None = None
+
+
+@dataclass(slots=True)
+class ServerReading:
+    """All that was understood of one server on one host.
+
+    `complete` False: listeners may exist that are not in `endpoints` (an include that was not
+    given, a file that does not parse, protocols that the package decides); `reasons` says why.
+    `starts` False: the server certainly refuses to start with these files, `reasons` says why.
+    """
+
+    server: str
+    endpoints: list[Endpoint] = field(default_factory=list)
+    dormant: list[Dormant] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    redirects: list[Redirect] = field(default_factory=list)
+    upstreams: list[Upstream] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+    complete: bool = True
+    starts: bool = True
+    reasons: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    version: tuple[int, ...] | None = None

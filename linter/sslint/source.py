@@ -1,0 +1,102 @@
+"""Source files and the places in them: every fact and every verdict points at one."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+
+class SourceFile:
+    """One text file of a host.
+
+    `path` is the file's path on that host (`/etc/nginx/nginx.conf`), `name` what reports
+    show (`etc/nginx/nginx.conf`). Two source files are equal only if they are the same object.
+    """
+
+    __slots__ = ("_starts", "name", "path", "text")
+
+    def __init__(self, path: str, name: str, text: str) -> None:
+        self.path = path
+        self.name = name
+        self.text = text
+        self._starts: list[int] | None = None
+
+    def __repr__(self) -> str:
+        return f"SourceFile({self.name!r})"
+
+    @property
+    def starts(self) -> list[int]:
+        """Offsets at which lines start; a line ends with a line feed and nothing else."""
+        if self._starts is None:
+            starts = [0]
+            find = self.text.find
+            position = find("\n")
+            while position >= 0:
+                starts.append(position + 1)
+                position = find("\n", position + 1)
+            self._starts = starts
+        return self._starts
+
+    def line(self, number: int) -> str:
+        """Return line `number` (from 1) without its line feed, or "" past the end."""
+        starts = self.starts
+        if not 1 <= number <= len(starts):
+            return ""
+        end = starts[number] - 1 if number < len(starts) else len(self.text)
+        return self.text[starts[number - 1] : end].rstrip("\r")
+
+    def span(self, start: int, end: int | None = None) -> Location:
+        """Return the location of the character offsets `start` to `end` (exclusive).
+
+        A span over several lines is cut at the end of its first line.
+        """
+        starts = self.starts
+        index = bisect_right(starts, start) - 1
+        column = start - starts[index] + 1
+        if end is None:
+            return Location(self, index + 1, column)
+        last = starts[index + 1] - 1 if index + 1 < len(starts) else len(self.text)
+        return Location(self, index + 1, column, max(min(end, last) - starts[index] + 1, column))
+
+    def at(self, line: int) -> Location:
+        """Return the location of a whole line without its indentation (line from 1)."""
+        text = self.line(line)
+        bare = text.strip()
+        column = len(text) - len(text.lstrip()) + 1
+        return Location(self, line, column, column + len(bare))
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a file: line and column from 1, `end` the column after the last character."""
+
+    file: SourceFile
+    line: int
+    column: int = 1
+    end: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The file's name as reports show it, relative to the host's root."""
+        return self.file.name
+
+    @property
+    def text(self) -> str:
+        """The whole line the location is on, stripped."""
+        return self.file.line(self.line).strip()
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that could not be read or understood, and is therefore missing from the answer.
+
+    `decisive`: it decides a socket or a ruleset in force, so the answer is incomplete (exit 3).
+    """
+
+    path: str
+    reason: str
+    location: Location | None = None
+    decisive: bool = True
