@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from sslint.tree import Tree
+
+# Rulesets that are not part of the project; tests that want them are skipped where they are absent.
+CORPORA = Path(os.environ.get("SSLINT_CORPORA") or Path(__file__).parents[2] / "shared/corpora")
 
 
 def tree_of(files: Mapping[str, str]) -> Tree:

@@ -27,6 +27,7 @@ MAX_FILES = 100_000
 MAX_LINKS = 40  # the kernel's own bound, path_resolution(7)
 MAX_DIRECTORY = 100_000  # entries
 MAX_GLOB_BRACES = 1_000
+EXCLUDED = "excluded by the configuration"
 
 
 class Status(Enum):
@@ -65,17 +66,18 @@ class Tree:
         base: Path | None = None,
     ) -> None:
         self.root = root
+        self._root = None if root is None else str(root).rstrip("/")
         self.base = base if base is not None else root
         self.problems: list[Problem] = []
-        self.mounts = {posixpath.normpath(k): v for k, v in (mounts or {}).items()}
+        self.mounts: dict[str, Path] = {}
         self.overlay = {posixpath.normpath(k): v for k, v in (overlay or {}).items()}
-        self._overlay_directories: dict[str, set[str]] = {}
-        for path in (*self.overlay, *self.mounts):
-            if self.overlay.get(path, "") is not None:
-                while path != "/":
-                    parent, name = posixpath.split(path)
-                    self._overlay_directories.setdefault(parent, set()).add(name)
-                    path = parent
+        self._made_directories: dict[str, set[str]] = {}
+        for path, text in self.overlay.items():
+            if text is not None:
+                self._make_directories(path)
+        for path, real in (mounts or {}).items():
+            self.mount(path, real)
+        self.excluded: tuple[Path, ...] = ()
         self._files: dict[str, SourceFile] = {}
         self._resolved: dict[str, tuple[str, Status]] = {}
         self._listed: dict[str, list[str]] = {}
@@ -88,12 +90,24 @@ class Tree:
             self.root, mounts=self.mounts, overlay={**self.overlay, **overlay}, base=self.base
         )
 
+    def mount(self, path: str, real: Path) -> None:
+        """Lay one more real file or directory over the tree at a host path."""
+        path = posixpath.normpath(path)
+        self.mounts[path] = real
+        self._make_directories(path)
+
+    def exclude(self, paths: Iterable[str]) -> None:
+        """Leave out real files and directories: to this tree they are not known."""
+        self.excluded = tuple(Path(path).resolve() for path in paths)
+
     # -- what could not be read -------------------------------------------------------------
 
     def problem(
         self, where: Location | SourceFile | str, reason: str, *, decisive: bool = True
     ) -> None:
         """Record something that could not be read or understood; the same one only once."""
+        if EXCLUDED in reason:  # acknowledged: whoever excluded it knows
+            return
         if isinstance(where, Location):
             problem = Problem(where.path, reason, where, decisive)
             key = (str(where), reason)
@@ -107,13 +121,17 @@ class Tree:
 
     def name(self, path: str) -> str:
         """Return what reports call a host path: relative to the host's root."""
-        real = self._mounted(posixpath.normpath(path))
+        real = self._real(posixpath.normpath(path))
         if real is not None and self.base is not None:
             try:
-                return real.relative_to(self.base).as_posix()
+                return Path(real).relative_to(self.base).as_posix()
             except ValueError:
-                return real.as_posix()
+                return Path(real).as_posix()
         return path.lstrip("/")
+
+    def files(self) -> list[SourceFile]:
+        """Return the text files that were read."""
+        return list(self._files.values())
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -193,6 +211,16 @@ class Tree:
         except OSError:
             return None
 
+    def owner(self, path: str) -> tuple[int, int] | None:
+        """Return a file's (user, group) ids where they are a host's own: in a tree that is /."""
+        if self._root != "":
+            return None
+        try:
+            details = os.lstat(self._real(self.resolve(path)) or "")
+        except (OSError, TreeError):
+            return None
+        return details.st_uid, details.st_gid
+
     def status(self, path: str) -> Status:
         """Return what a path is. A path below a directory that was not given is UNKNOWN."""
         return self._resolve(posixpath.normpath(posixpath.join("/", path)))[1]
@@ -245,7 +273,7 @@ class Tree:
                 except OSError as error:
                     if error.errno != errno.ENOENT:
                         self.problem(path, os.strerror(error.errno or 0), decisive=False)
-            names |= self._overlay_directories.get(resolved, set())
+            names |= self._made_directories.get(resolved, set())
             names = {
                 n for n in names if self.overlay.get(posixpath.join(resolved, n), "") is not None
             }
@@ -275,22 +303,34 @@ class Tree:
             elif status is Status.DIRECTORY and depth and self.link_target(child) is None:
                 yield from self.walk(child, depth=depth - 1)
 
+    def _is_excluded(self, real: Path) -> bool:
+        return any(path == real or path in real.parents for path in self.excluded)
+
     # -- inside -----------------------------------------------------------------------------
 
-    def _mounted(self, path: str) -> Path | None:
+    def _make_directories(self, path: str) -> None:
+        """Let the directories above a path exist."""
+        while path != "/":
+            parent, name = posixpath.split(path)
+            self._made_directories.setdefault(parent, set()).add(name)
+            path = parent
+
+    def _real(self, path: str) -> str | None:
         """Return the real path that a host path without symlinks stands for."""
         if self.mounts:
             prefix = path
             while True:
                 if prefix in self.mounts:
                     rest = path[len(prefix) :].lstrip("/")
-                    return self.mounts[prefix] / rest if rest else self.mounts[prefix]
+                    return (
+                        os.path.join(self.mounts[prefix], rest)
+                        if rest
+                        else str(self.mounts[prefix])
+                    )
                 if prefix == "/":
                     break
                 prefix = posixpath.dirname(prefix)
-        return None if self.root is None else self.root / path.lstrip("/")
-
-    _real = _mounted
+        return None if self._root is None else self._root + path
 
     def _resolve(self, path: str) -> tuple[str, Status]:
         """Return (resolved path, status); an unknown one carries "!reason" as its path."""
@@ -326,9 +366,11 @@ class Tree:
             try:
                 if real is None:
                     raise FileNotFoundError(errno.ENOENT, "no such file")
+                if self.excluded and self._is_excluded(Path(real)):
+                    return f"!{EXCLUDED}", Status.UNKNOWN
                 details = os.lstat(real)
             except OSError as error:
-                if current in self._overlay_directories:
+                if current in self._made_directories:
                     status = Status.DIRECTORY
                     continue
                 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):

@@ -9,11 +9,11 @@ integers of `ipaddress`; which family they belong to is said by the key they are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
 from sslint.source import Location
+from sslint.values import dataclass, field
 
 Interval = tuple[int, int]
 """An inclusive range of integers."""
@@ -34,6 +34,7 @@ Interval = tuple[int, int]
 #   fib.daddr.type fib.saddr.type     (values: FibType; arg "iif"/"oif" where the lookup names it)
 #   fib.saddr.oif     (the reverse path filter; value: an interface name, missing = no route back)
 #   exthdr.NAME    (value 1 = exists; a plain packet has none)
+#   ipset     (arg: the directions, "src,dst"; ipset.resolve replaces it once all sets are read)
 #   Anything else: a key the evaluator answers with "unknown", e.g. "osf.name", "numgen.random".
 
 
@@ -448,8 +449,8 @@ class Ruleset:
 
     @property
     def empty(self) -> bool:
-        """Whether no firewall was found at all."""
-        return not self.sources and not self.missing
+        """Whether no firewall was found at all, and nothing says that there is none."""
+        return not self.sources and not self.missing and not self.families
 
 
 # -- the host around it -------------------------------------------------------------------------

@@ -1,0 +1,387 @@
+"""Runs of rules with one verdict, answered together: their order does not matter.
+
+What of a rule does not depend on the far address (its guards) is answered once for each packet,
+however many rules say it; what does is one set for all the rules that share their guards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sslint.netfilter.matching import Matching
+from sslint.netfilter.model import (
+    Chain,
+    Constant,
+    Interval,
+    Intervals,
+    Key,
+    Match,
+    Names,
+    Rule,
+    SetRef,
+    Table,
+    Verdict,
+)
+from sslint.netfilter.notes import MAX_CREDITED, Note, Notes
+from sslint.netfilter.packet import MISSING, PacketState, free_keys
+from sslint.values import dataclass, field
+
+_PLAIN = {"accept": "accept", "drop": "drop", "reject": "drop", "return": "return"}
+MAX_INDEXED = 16  # ports one guard may name, or rules a batch may have, to be looked at in a row
+_TRUE, _FALSE = -1, -2  # the numbers of guards that are constant
+
+
+@dataclass(slots=True)
+class Group:
+    """The rules of a batch that share all but the far address."""
+
+    sources: list[tuple[Match, ...]] = field(default_factory=list)
+    every: bool = False
+    mask: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRule:
+    """A rule that only matches and then ends in a verdict: its guards, and its far addresses."""
+
+    rule: Rule
+    guards: tuple[int, ...]
+    sources: tuple[Match, ...]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Consecutive plain rules with one verdict."""
+
+    kind: str
+    rules: list[PlainRule] = field(default_factory=list)
+    groups: dict[tuple[int, ...], Group] = field(default_factory=dict)
+    by_port: PortIndex | None = None
+
+
+@dataclass(slots=True)
+class PortIndex:
+    """Which guards, and which rules by number, concern a packet, by the port that they name."""
+
+    groups: dict[str, dict[int, list[tuple[int, ...]]]] = field(default_factory=dict)
+    rules: dict[str, dict[int, list[int]]] = field(default_factory=dict)
+    other_groups: list[tuple[int, ...]] = field(default_factory=list)
+    other_rules: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the ruleset a packet is; `depth` counts the jumps from the base chain."""
+
+    table: Table
+    chain: Chain
+    depth: int
+
+
+class Batches:
+    """Makes batches of rules and answers them; remembers each guard's answer for each packet."""
+
+    def __init__(self, matching: Matching) -> None:
+        self.matching = matching
+        self._guards: list[tuple[Match, Table]] = []
+        self._numbers: dict[object, int] = {}
+        self._answers: dict[PacketState, dict[int, bool | str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def forget(self) -> None:
+        """Forget what was remembered of packets."""
+        self._answers.clear()
+
+    # -- making ---------------------------------------------------------------------------------
+
+    def compile(
+        self, table: Table, rules: Iterable[Rule], family: int, inbound: bool
+    ) -> list[Batch | Rule]:
+        """Return a chain's rules in order, the plain ones in batches."""
+        steps: list[Batch | Rule] = []
+        free = free_keys(family, inbound)
+        for rule in rules:
+            plain = self._plain(rule, table, free, family)
+            if plain is None:
+                steps.append(rule)
+                continue
+            last_item = rule.items[-1]
+            assert isinstance(last_item, Verdict)
+            kind = _PLAIN[last_item.kind]
+            last = steps[-1] if steps else None
+            if not (type(last) is Batch and last.kind == kind):
+                last = Batch(kind)
+                steps.append(last)
+            last.rules.append(plain)
+            if _FALSE in plain.guards:
+                continue
+            group = last.groups.setdefault(plain.guards, Group())
+            if plain.sources:
+                group.sources.append(plain.sources)
+            else:
+                group.every = True
+        return steps
+
+    def _plain(
+        self, rule: Rule, table: Table, free: frozenset[str], family: int
+    ) -> PlainRule | None:
+        verdict = rule.items[-1] if rule.items else None
+        if not isinstance(verdict, Verdict) or verdict.kind not in _PLAIN:
+            return None
+        guards: list[int] = []
+        sources: list[Match] = []
+        for item in rule.items[:-1]:
+            if isinstance(item, Constant):
+                guards.append(_TRUE if item.value else _FALSE)
+            elif not isinstance(item, Match):
+                return None
+            elif not any(key.name in free for key in item.keys):
+                guards.append(self._number(item, table))
+            elif self._is_same_in_every_state(item, table):
+                sources.append(item)
+            else:
+                return None
+        if verdict.reject_protocol is not None:
+            number = verdict.reject_protocol
+            concerned = Match((Key("meta.l4proto"),), Intervals(((number, number),)))
+            guards.append(self._number(concerned, table))
+        if verdict.reject_family not in (None, family):
+            guards.append(_FALSE)
+        return PlainRule(rule, tuple(guards), tuple(sources))
+
+    def _is_same_in_every_state(self, match: Match, table: Table) -> bool:
+        key = match.keys[0]
+        if len(match.keys) != 1 or not key.name.startswith(("ip.", "ip6.")) or match.test != "in":
+            return False
+        if isinstance(match.values, SetRef):
+            found = self.matching.set_of(table, match.values)
+            return found is not None and not found.dynamic and not found.unknown
+        return isinstance(match.values, Intervals) and key.mask is None
+
+    def _number(self, match: Match, table: Table) -> int:
+        """Give equal matches one number, so that each is answered once a packet."""
+        values = match.values
+        key = match.keys[0]
+        if len(match.keys) == 1 and isinstance(values, (Intervals, Names)):
+            identity: object = (
+                key.name, key.mask, key.xor, key.shift, key.arg, values.items, match.negate,
+                match.test,
+            )  # fmt: skip
+        else:
+            identity = id(match)
+        known = self._numbers.get(identity)
+        if known is None:
+            known = len(self._guards)
+            self._guards.append((match, table))
+            self._numbers[identity] = known
+        return known
+
+    # -- answering ------------------------------------------------------------------------------
+
+    def answers(self, state: PacketState) -> dict[int, bool | str]:
+        """Return what is known of the guards' answers for a packet."""
+        answers = self._answers.get(state)
+        if answers is None:
+            answers = self._answers[state] = {_TRUE: True, _FALSE: False}
+        return answers
+
+    def guard(self, number: int, state: PacketState, answers: dict[int, bool | str]) -> bool | str:
+        """Answer a guard: true, false, or why it is not known."""
+        answer = answers.get(number)
+        if answer is None:
+            match, table = self._guards[number]
+            sure, maybe, reason = self.matching.match(match, state, table)
+            answer = bool(sure) if sure == maybe else reason or "it is not known"
+            answers[number] = answer
+        return answer
+
+    def _index(self, batch: Batch) -> PortIndex:
+        """Sort a batch by the ports that its rules name: thousands name one each."""
+        if batch.by_port is None:
+            index = batch.by_port = PortIndex()
+            for guards in batch.groups:
+                name, ports = self._ports(guards)
+                for port in ports:
+                    index.groups.setdefault(name, {}).setdefault(port, []).append(guards)
+                if not name:
+                    index.other_groups.append(guards)
+            for number, plain in enumerate(batch.rules):
+                name, ports = self._ports(plain.guards)
+                for port in ports:
+                    index.rules.setdefault(name, {}).setdefault(port, []).append(number)
+                if not name:
+                    index.other_rules.append(number)
+        return batch.by_port
+
+    def _ports(self, guards: tuple[int, ...]) -> tuple[str, Sequence[int]]:
+        """Return the first field among guards that must be one of a few ports, and those."""
+        for number in guards:
+            match = self._guards[number][0] if number >= 0 else None
+            if match is None or match.negate or match.test != "in" or len(match.keys) != 1:
+                continue
+            key, values = match.keys[0], match.values
+            if not key.name.endswith((".dport", ".sport")) or not isinstance(values, Intervals):
+                continue
+            if key.mask is not None or key.xor or key.shift:
+                continue
+            if sum(high - low + 1 for low, high in values.items) <= MAX_INDEXED:
+                return key.name, [p for low, high in values.items for p in range(low, high + 1)]
+        return "", ()
+
+    def concerned(
+        self, batch: Batch, state: PacketState
+    ) -> tuple[Iterable[tuple[int, ...]], Sequence[int]]:
+        """Return the groups and the rules of a batch that a packet's ports do not rule out."""
+        if len(batch.rules) <= MAX_INDEXED:
+            return batch.groups, range(len(batch.rules))
+        index = self._index(batch)
+        groups, rules = list(index.other_groups), list(index.other_rules)
+        for name, by_port in index.groups.items():
+            value = self.matching.read(Key(name), state)
+            if isinstance(value, int):
+                groups += by_port.get(value, ())
+                rules += index.rules[name].get(value, ())
+            elif value is not MISSING:
+                return batch.groups, range(len(batch.rules))
+        return groups, sorted(rules)
+
+    def hits(self, batch: Batch, table: Table, state: PacketState) -> tuple[int, int]:
+        """Return the far addresses that certainly meet a batch, and that possibly do."""
+        answers = self.answers(state)
+        sure = maybe = 0
+        for guards in self.concerned(batch, state)[0]:
+            group = batch.groups[guards]
+            certain = True
+            for number in guards:
+                answer = answers.get(number)
+                if answer is None:
+                    answer = self.guard(number, state, answers)
+                if answer is False:
+                    break
+                if answer is not True:
+                    certain = False
+            else:
+                if group.mask is None:
+                    every = group.every
+                    full = self.matching.full(state)
+                    group.mask = full if every else self.union(group.sources, table, state)
+                maybe |= group.mask
+                if certain:
+                    sure |= group.mask
+        return sure, maybe
+
+    def union(self, several: Iterable[tuple[Match, ...]], table: Table, state: PacketState) -> int:
+        """Return the far addresses of any of these rules."""
+        result = 0
+        intervals: list[Interval] = []
+        for sources in several:
+            first = sources[0]
+            if len(sources) == 1 and not first.negate and isinstance(first.values, Intervals):
+                intervals += first.values.items
+            else:
+                result |= self.sources(sources, table, state)
+        return result | self.matching.universes[state.family or 4].mask(intervals)
+
+    def sources(self, sources: Sequence[Match], table: Table, state: PacketState) -> int:
+        """Return the far addresses of one rule."""
+        mask = self.matching.full(state)
+        for match in sources:
+            mask &= self.matching.match(match, state, table)[0]
+        return mask
+
+
+class Crediting:
+    """Notes which rules of a batch did what; beyond a bound they are counted together."""
+
+    def __init__(
+        self, batches: Batches, batch: Batch, place: Place, state: PacketState, notes: Notes
+    ) -> None:
+        self.batches = batches
+        self.batch = batch
+        self.place = place
+        self.state = state
+        self.notes = notes
+        self.answers = batches.answers(state)
+
+    def credit(self, left: int, sure: int, maybe: int) -> None:
+        """Note what the rules do to the far addresses `left`, of which `hits` meet the batch."""
+        bounded = not (self.notes.wanted and self.batch.kind == "accept")
+        universe = self.batches.matching.universes[self.state.family or 4]
+        single = universe.starts[left.bit_length() - 1] if not left & (left - 1) else None
+        credited = 0
+        if self.notes.full(self.place.chain, self.batch.kind, self.state):
+            credited = MAX_CREDITED
+        together: list[PlainRule] = []
+        every = any(group.every for group in self.batch.groups.values())
+        for index in self.batches.concerned(self.batch, self.state)[1]:
+            plain = self.batch.rules[index]
+            if not left & maybe:
+                return
+            if bounded and credited >= MAX_CREDITED and not every and sure == maybe:
+                self._note(plain, left & maybe, True, len(self.batch.rules) - index - 1)
+                return
+            answer = self._applies(plain)
+            if answer is False or (single is not None and _elsewhere(plain.sources, single)):
+                continue
+            if bounded and credited >= MAX_CREDITED and plain.sources and answer is True:
+                together.append(plain)
+                continue
+            left = self._together(together, left)
+            hit = left
+            if plain.sources:
+                hit &= self.batches.sources(plain.sources, self.place.table, self.state)
+            if hit:
+                credited += 1
+                self._note(plain, hit, answer, 0)
+                if answer is True:
+                    left &= ~hit
+        self._together(together, left)
+
+    def _applies(self, plain: PlainRule) -> bool | str:
+        reason = ""
+        for number in plain.guards:
+            answer = self.batches.guard(number, self.state, self.answers)
+            if answer is False:
+                return False
+            if answer is not True:
+                reason = reason or answer
+        return reason or True
+
+    def _together(self, several: list[PlainRule], left: int) -> int:
+        """Note what several rules did as one, and return the far addresses they leave."""
+        if several:
+            sources = (plain.sources for plain in several)
+            hit = left & self.batches.union(sources, self.place.table, self.state)
+            if hit:
+                self._note(several[0], hit, True, len(several) - 1)
+            left &= ~hit
+            several.clear()
+        return left
+
+    def _note(self, plain: PlainRule, hit: int, answer: bool | str, more: int) -> None:
+        place = self.place
+        verdict = plain.rule.items[-1]
+        rejects = isinstance(verdict, Verdict) and verdict.kind == "reject"
+        effect = "reject" if rejects else self.batch.kind
+        if isinstance(answer, str):
+            self.notes.credit(
+                Note("unknown", hit, place.table, place.chain, plain.rule, self.state, answer,
+                     place.depth)
+            )  # fmt: skip
+        done = Note(
+            effect, hit, place.table, place.chain, plain.rule, self.state, "", place.depth, more
+        )
+        self.notes.credit(done, apart=not plain.sources)
+
+
+def _elsewhere(sources: Sequence[Match], address: int) -> bool:
+    """Tell, cheaply, that a rule's plain sources leave an address out."""
+    for match in sources:
+        values = match.values
+        if isinstance(values, Intervals) and match.negate == any(
+            low <= address <= high for low, high in values.items
+        ):
+            return True
+    return False

@@ -1,0 +1,454 @@
+"""What a chain does to a packet, for all far addresses at once.
+
+Every set is one of *possible* addresses: a source stands under each outcome that it may meet. What
+certainly happens follows in the end: an address with no other outcome has that one for certain.
+"""
+
+from __future__ import annotations
+
+from sslint.netfilter import nat
+from sslint.netfilter.batches import Batch, Batches, Crediting, Place
+from sslint.netfilter.matching import Answer, Matching
+from sslint.netfilter.model import (
+    Assign,
+    Chain,
+    Constant,
+    CtState,
+    Element,
+    Limit,
+    Match,
+    Nat,
+    Notrack,
+    Recent,
+    Rule,
+    Set,
+    SetRef,
+    SetUpdate,
+    Synproxy,
+    Table,
+    Tproxy,
+    Unknown,
+    Unmodelled,
+    Verdict,
+    VerdictMap,
+)
+from sslint.netfilter.notes import Note, Notes
+from sslint.netfilter.packet import (
+    BANNED,
+    MISSING,
+    RATED,
+    TCP,
+    PacketState,
+)
+from sslint.netfilter.survey import MAX_DEPTH, is_ban_chain
+from sslint.values import dataclass, field
+
+Flow = dict[PacketState, int]
+"""Which far addresses may be met in which state."""
+
+MAX_REMEMBERED = 20_000  # outcomes of chains
+MAX_STATES = 16  # states one chain may split a packet into
+MAX_STEPS = 400_000  # rules one explanation may look at
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Where the far addresses may end up: accepted or returned (in which state), or dropped."""
+
+    accept: Flow = field(default_factory=dict)
+    returns: Flow = field(default_factory=dict)
+    drop: int = 0
+
+
+def add(flow: Flow, state: PacketState, mask: int) -> None:
+    """Let more far addresses be met in a state."""
+    if mask:
+        flow[state] = flow.get(state, 0) | mask
+
+
+def few(flow: Flow) -> Flow:
+    """Bound the states that a packet is split into: marks that are too many are not known."""
+    if len(flow) <= MAX_STATES:
+        return flow
+    merged: Flow = {}
+    for state, mask in flow.items():
+        add(merged, state._replace(mark=None, ctmark=None), mask)
+    return merged
+
+
+Step = Batch | Rule
+
+
+class Evaluator:
+    """Runs packets through chains; remembers the outcome of each chain for each packet state."""
+
+    def __init__(self, matching: Matching) -> None:
+        self.matching = matching
+        self._views: dict[tuple[int, int, bool], list[Step]] = {}
+        self.batches = Batches(matching)
+        self._outcomes: dict[tuple[int, PacketState], Outcome] = {}
+        self._steps = 0
+
+    # -- chains -----------------------------------------------------------------------------
+
+    def outcome(self, table: Table, chain: Chain, state: PacketState, depth: int = 0) -> Outcome:
+        """Return what a chain may do to a packet in this state, for all far addresses."""
+        memo = (id(chain), state)
+        known = self._outcomes.get(memo)
+        if known is None:
+            full = self.matching.full(state)
+            known = self.walk(table, chain, {state: full}, None, depth)
+            self._outcomes[memo] = known
+        return known
+
+    def trim(self) -> None:
+        """Forget what was remembered of packets once it is much."""
+        if len(self._outcomes) > MAX_REMEMBERED or len(self.batches) > MAX_REMEMBERED:
+            self._outcomes.clear()
+            self.batches.forget()
+
+    def explain(self, table: Table, chain: Chain, flow: Flow, notes: Notes) -> Outcome:
+        """Return the same, and note what each rule did."""
+        self._steps = 0
+        return self.walk(table, chain, flow, notes, 0)
+
+    def walk(
+        self, table: Table, chain: Chain, flow: Flow, notes: Notes | None, depth: int
+    ) -> Outcome:
+        """Run a chain's rules one after the other."""
+        out = Outcome()
+        flow = dict(flow)
+        for state in flow:
+            if state.history == BANNED and depth and is_ban_chain(chain.name):
+                out.drop |= flow[state]
+                if notes is not None:
+                    note = Note("unknown", flow[state], table, chain, None, state)
+                    note.reason = f"the chain {chain.name} is filled with bans at run time"
+                    notes.append(note)
+        place = Place(table, chain, depth)
+        for step in self._view(table, chain, flow):
+            if not flow:
+                break
+            if type(step) is Batch:
+                self._run_batch(step, place, flow, out, notes)
+            else:
+                assert isinstance(step, Rule)
+                following: Flow = {}
+                for state, mask in flow.items():
+                    run = _Run(self, table, chain, step, out, following, notes, depth)
+                    run.run(state, mask)
+                flow = few(following)
+        for state, mask in flow.items():
+            add(out.returns, state, mask)
+        out.accept, out.returns = few(out.accept), few(out.returns)
+        return out
+
+    # -- batches ------------------------------------------------------------------------------
+
+    def _view(self, table: Table, chain: Chain, flow: Flow) -> list[Step]:
+        state = next(iter(flow))
+        memo = (id(chain), state.family, state.inbound)
+        known = self._views.get(memo)
+        if known is None:
+            known = self.batches.compile(table, chain.rules, state.family, state.inbound)
+            self._views[memo] = known
+        return known
+
+    def _run_batch(
+        self, batch: Batch, place: Place, flow: Flow, out: Outcome, notes: Notes | None
+    ) -> None:
+        for state, mask in list(flow.items()):
+            sure, maybe = self.batches.hits(batch, place.table, state)
+            hit = mask & maybe
+            if not hit:
+                continue
+            if notes is not None:
+                self._steps += len(batch.rules)
+                Crediting(self.batches, batch, place, state, notes).credit(mask, sure, maybe)
+            if batch.kind == "accept":
+                add(out.accept, state, hit)
+            elif batch.kind == "drop":
+                out.drop |= hit
+            else:
+                add(out.returns, state, hit)
+            rest = mask & ~sure
+            if rest:
+                flow[state] = rest
+            else:
+                del flow[state]
+
+
+class _Run:
+    """One rule run from left to right; a packet that stops matching goes on as it then is."""
+
+    __slots__ = ("chain", "depth", "evaluator", "following", "notes", "out", "rule", "table")
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        table: Table,
+        chain: Chain,
+        rule: Rule,
+        out: Outcome,
+        following: Flow,
+        notes: Notes | None,
+        depth: int,
+    ) -> None:
+        self.evaluator = evaluator
+        self.table = table
+        self.chain = chain
+        self.rule = rule
+        self.out = out
+        self.following = following
+        self.notes = notes
+        self.depth = depth
+
+    def run(self, state: PacketState, mask: int) -> None:
+        """Run the rule for the far addresses in `mask`."""
+        current: Flow = {state: mask}
+        for item in self.rule.items:
+            following: Flow = {}
+            for now, possible in current.items():
+                self._item(item, now, possible, following)
+            current = following
+            if not current:
+                return
+        for now, possible in current.items():
+            add(self.following, now, possible)
+
+    def _note(self, effect: str, mask: int, state: PacketState, reason: str = "") -> None:
+        if self.notes is not None and mask:
+            note = Note(effect, mask, self.table, self.chain, self.rule, state, reason, self.depth)
+            self.notes.credit(note)
+
+    def _answered(self, answer: Answer, state: PacketState, possible: int, onward: Flow) -> None:
+        sure, maybe, reason = answer
+        add(onward, state, possible & maybe)
+        add(self.following, state, possible & ~sure)
+        if sure != maybe:
+            self._note("unknown", possible & maybe & ~sure, state, reason)
+
+    def _item(self, item: object, state: PacketState, possible: int, onward: Flow) -> None:
+        matching = self.evaluator.matching
+        full = matching.full(state)
+        if isinstance(item, Match):
+            self._answered(matching.match(item, state, self.table), state, possible, onward)
+        elif isinstance(item, Verdict):
+            self._verdict(item, state, possible)
+        elif isinstance(item, Constant):
+            answer = (full, full, "") if item.value else (0, 0, "")
+            self._answered(answer, state, possible, onward)
+        elif isinstance(item, Unknown):
+            self._answered((0, full, item.reason), state, possible, onward)
+        elif isinstance(item, Limit):
+            first = full if item.first else 0
+            if state.history == RATED:
+                self._answered((0, full, item.text or "a rate"), state, possible, onward)
+            else:
+                self._answered((first, first, ""), state, possible, onward)
+        elif isinstance(item, VerdictMap):
+            self._map(item, state, possible)
+        elif isinstance(item, Recent):
+            answer = matching.recent(item, state)
+            if item.action == "set":
+                state = state._replace(added=state.added | {(item.name, "recent")})
+            elif item.action == "remove":
+                state = state._replace(added=state.added - {(item.name, "recent")})
+            self._answered(answer, state, possible, onward)
+        elif isinstance(item, (Assign, Notrack, Tproxy, SetUpdate)):
+            self._rewrite(item, state, possible, onward)
+        elif isinstance(item, Nat):
+            self._translate(item, state, possible)
+        elif isinstance(item, Synproxy):
+            matching.assume("SYNPROXY is taken to open the connections that it answers for")
+            synproxy = state._replace(synproxy=True)
+            self._note("accept", possible, synproxy)
+            add(self.out.accept, synproxy, possible)
+        elif isinstance(item, Unmodelled):
+            self._undecided(item.reason, state, possible)
+            add(onward, state, possible)
+        else:
+            self._undecided(f"{type(item).__name__} is not modelled", state, possible)
+            add(onward, state, possible)
+
+    def _undecided(self, reason: str, state: PacketState, possible: int) -> None:
+        self._note("unknown", possible, state, reason)
+        add(self.out.accept, state, possible)
+        self.out.drop |= possible
+
+    # -- verdicts ---------------------------------------------------------------------------
+
+    def _verdict(self, verdict: Verdict, state: PacketState, possible: int) -> None:
+        """Apply a verdict; what it does not concern goes on to the next rule."""
+        kind = verdict.kind
+        if not possible:
+            return
+        if kind == "accept":
+            add(self.out.accept, state, possible)
+            self._note("accept", possible, state)
+        elif kind in ("drop", "reject"):
+            other_protocol = verdict.reject_protocol not in (None, state.proto)
+            other_family = verdict.reject_family not in (None, state.family)
+            if kind == "reject" and (other_protocol or other_family):
+                add(self.following, state, possible)
+                return
+            self.out.drop |= possible
+            self._note(kind, possible, state)
+        elif kind == "return":
+            add(self.out.returns, state, possible)
+            self._note("return", possible, state)
+        elif kind in ("jump", "goto"):
+            self._jump(verdict, state, possible)
+        elif kind == "queue":
+            reason = "a program in user space decides"
+            if verdict.bypass:
+                reason += ", or nobody listens and it is accepted"
+            self._undecided(reason, state, possible)
+        else:
+            add(self.following, state, possible)
+
+    def _jump(self, verdict: Verdict, state: PacketState, possible: int) -> None:
+        callee = self.table.chains.get(verdict.chain)
+        if callee is None or self.depth > 4 * MAX_DEPTH:
+            self._undecided(f"the chain {verdict.chain} cannot be followed", state, possible)
+            add(self.following, state, possible)
+            return
+        evaluator = self.evaluator
+        outcome = evaluator.outcome(self.table, callee, state, self.depth + 1)
+        if self.notes is not None:
+            self._note(verdict.kind, possible, state, verdict.chain)
+            passed = 0
+            for mask in outcome.accept.values():
+                passed |= mask & possible
+            if evaluator._steps < MAX_STEPS and (passed or outcome.drop & possible):
+                evaluator._steps += len(callee.rules)
+                flow = {state: possible}
+                outcome = evaluator.walk(self.table, callee, flow, self.notes, self.depth + 1)
+            self._note("accepts through", passed, state, verdict.chain)
+        for after, mask in outcome.accept.items():
+            add(self.out.accept, after, mask & possible)
+        self.out.drop |= outcome.drop & possible
+        returns = self.following if verdict.kind == "jump" else self.out.returns
+        for after, mask in outcome.returns.items():
+            add(returns, after, mask & possible)
+
+    def _map(self, item: VerdictMap, state: PacketState, possible: int) -> None:
+        matching = self.evaluator.matching
+        values = [matching.read(key, state) for key in item.keys]
+        if MISSING in values:
+            add(self.following, state, possible)
+            return
+        entries, default, unknown = _entries(item, self.table)
+        if unknown:
+            self._undecided(unknown, state, possible)
+            add(self.following, state, possible)
+            return
+        left = possible
+        for element, data in entries:
+            sure, maybe, reason = matching.element(element, item.keys, values, state)
+            if not left & maybe:
+                continue
+            if sure != maybe:
+                self._note("unknown", left & maybe & ~sure, state, reason)
+            if isinstance(data, Verdict):
+                self._verdict(data, state, left & maybe)
+            left &= ~sure
+            if not left:
+                return
+        if isinstance(default, Verdict):
+            self._verdict(default, state, left)
+        else:
+            add(self.following, state, left)
+
+    # -- what rewrites the packet -------------------------------------------------------------
+
+    def _rewrite(
+        self,
+        item: Assign | Notrack | Tproxy | SetUpdate,
+        state: PacketState,
+        possible: int,
+        onward: Flow,
+    ) -> None:
+        if isinstance(item, Assign):
+            if nat.breaks(item, state, self.evaluator.matching.network):
+                add(self.following, state, possible)
+                return
+            after = nat.assign(item, state, self.evaluator.matching.network)
+            if after != state:
+                self._note("set", possible, after)
+            add(onward, after, possible)
+        elif isinstance(item, Notrack):
+            if not state.tracked and state.ct == CtState.INVALID:
+                state = state._replace(notrack=True, ct=CtState.UNTRACKED)
+                self._note("notrack", possible, state)
+            add(onward, state, possible)
+        elif isinstance(item, Tproxy):
+            if state.proto != TCP and state.proto != 17:
+                add(self.following, state, possible)
+                return
+            port = item.port or state.dport
+            self._note("tproxy", possible, state)
+            add(onward, state._replace(tproxy=port), possible)
+        else:
+            self._update(item, state, possible, onward)
+
+    def _update(self, item: SetUpdate, state: PacketState, possible: int, onward: Flow) -> None:
+        full = self.evaluator.matching.full(state)
+        values = [self.evaluator.matching.read(key, state) for key in item.keys]
+        if MISSING in values:
+            add(self.following, state, possible)
+            return
+        if item.limited and state.history == RATED:
+            reason = f"the rate kept in {item.set.name}"
+            self._answered((0, full, reason), state, possible, onward)
+            return
+        entry = (item.set.name, " ".join(key.name for key in item.keys))
+        if item.operation == "delete":
+            state = state._replace(added=state.added - {entry})
+        else:
+            state = state._replace(added=state.added | {entry})
+        first = full if item.first else 0
+        self._answered((first, first, ""), state, possible, onward)
+
+    def _translate(self, item: Nat, state: PacketState, possible: int) -> None:
+        """Translate and end the nat base chain; what the map misses goes on."""
+        left = possible
+        for mask, sure, after, reason in nat.translations(
+            item, state, possible, self.table, self.evaluator.matching
+        ):
+            add(self.out.accept, after, mask)
+            self._note("nat", mask, after, reason)
+            if reason:
+                self._note("unknown", mask, after, reason)
+                self.out.drop |= mask
+            left &= ~sure
+        add(self.following, state, left)
+
+
+def run_rule(
+    evaluator: Evaluator,
+    table: Table,
+    chain: Chain,
+    rule: Rule,
+    out: Outcome,
+    following: Flow,
+    flow: Flow,
+) -> None:
+    """Run one rule alone."""
+    for state, mask in flow.items():
+        _Run(evaluator, table, chain, rule, out, following, None, 0).run(state, mask)
+
+
+def _entries(
+    item: VerdictMap, table: Table
+) -> tuple[list[tuple[Element, object]], object | None, str]:
+    """Return a verdict map's entries, what `*` holds, and why they are not known."""
+    if not isinstance(item.entries, SetRef):
+        return list(item.entries), item.default, ""
+    found: Set | None = table.sets.get(item.entries.name)
+    if found is None:
+        return [], None, f"the map {item.entries.name} is not in the input"
+    if found.unknown or (found.elements and found.data is None):
+        return [], None, found.unknown or f"the map {found.name} holds no verdicts"
+    default = found.default if isinstance(found.default, Verdict) else item.default
+    return list(zip(found.elements, found.data or [], strict=False)), default, ""

@@ -1,0 +1,429 @@
+"""A connection followed through the rules: the first packet, the answer, the next packet.
+
+For all sources at once: who certainly gets an answer from a port, and who possibly does.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from sslint.netfilter import addresses, interfaces
+from sslint.netfilter.chains import Flow
+from sslint.netfilter.hooks import CONFIRMED, Hooks, Log
+from sslint.netfilter.model import CtState, CtStatus, TcpFlag
+from sslint.netfilter.packet import (
+    ANY_PORT,
+    ARP,
+    CLIENT_PORTS,
+    FIRST,
+    ICMPV6,
+    NO_PORT,
+    PROTOCOLS,
+    SOLICITED_NODE,
+    TCP,
+    THIS_HOST,
+    PacketState,
+)
+from sslint.values import dataclass, field
+
+WILDCARDS = ("", "*", "0.0.0.0", "::")  # noqa: S104
+MAX_SOURCE_PORT_CLASSES = 32
+MAX_DESTINATIONS = 8
+MAX_NAT_PORTS = 64
+
+
+@dataclass(slots=True)
+class Sets:
+    """Sources that certainly reach a port, and those that possibly do."""
+
+    open: int
+    possible: int
+
+
+@dataclass(slots=True)
+class Found:
+    """Who reaches a port by one interface, by which outer ports, and where NAT sends the others.
+
+    `elsewhere` is by (address, port).
+    """
+
+    sets: Sets
+    reached: dict[int, int]
+    elsewhere: dict[tuple[int, int], int]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Where packets to one outer port may end up."""
+
+    possible: int = 0
+    at_port: int = 0  # whose packets may be addressed to the listener once NAT is through
+    elsewhere: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One port over one family; `port` None: whatever answers at the outer port."""
+
+    protocol: int
+    outer: tuple[int, ...]
+    port: int | None
+    family: int
+    destinations: tuple[int, ...]
+    own: tuple[int, ...]
+
+
+class Connections:
+    """Follows connections through the hooks of one host."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self.hooks = hooks
+        self.survey = hooks.survey
+        self.matching = hooks.matching
+        self.universes = hooks.matching.universes
+        self._found: dict[tuple[Question, str, int], Found] = {}
+        self._neighbours: dict[tuple[int, str, int, int], Sets] = {}
+        self._port_classes: list[int] | None = None
+
+    # -- questions ------------------------------------------------------------------------------
+
+    def question(
+        self, transport: str, port: int, family: int, address: str | None, outer: bool
+    ) -> Question:
+        """Put a question about a listener; `outer`: about a port as clients see it."""
+        own = self.matching.own(family)
+        destinations: tuple[int, ...]
+        if address is None or address in WILDCARDS:
+            destinations = self._destinations(family)
+        else:
+            destinations = (addresses.parse(address)[1],)
+            own += destinations
+        ports: tuple[int, ...] = (port,)
+        if not outer:
+            candidates = [p for p in sorted(self.survey.nat_ports) if p != port]
+            ports += tuple(candidates[:MAX_NAT_PORTS])
+        wanted = None if outer else port
+        return Question(PROTOCOLS[transport], ports, wanted, family, destinations, own)
+
+    def _destinations(self, family: int) -> tuple[int, ...]:
+        """Return the addresses clients may use: public ones if known, one of each kind."""
+        known = [
+            address
+            for address in dict.fromkeys(self.matching.own(family))
+            if not addresses.contains(addresses.LOOPBACK[family], address)
+            and not (family == 6 and addresses.contains(addresses.LINK_LOCAL[6], address))
+        ]
+        public = [a for a in known if addresses.contains(addresses.PUBLIC[family], a)]
+        universe = self.universes[family]
+        endpoints = self.survey.endpoints[family]
+        kinds: dict[object, int] = {}
+        for address in public or known:
+            kind = tuple(i for i, (a, b) in enumerate(endpoints) if a <= address <= b) or (
+                universe.bit(address) if len(endpoints) > 10_000 else None
+            )
+            kinds.setdefault(kind, address)
+        return tuple(kinds.values())[:MAX_DESTINATIONS] or (THIS_HOST,)
+
+    def start(
+        self, question: Question, outer: int, destination: int, iif: str, **more: int
+    ) -> PacketState:
+        """Return the first packet of a connection to an outer port."""
+        flags = TcpFlag.SYN if question.protocol == TCP else 0
+        return PacketState(
+            question.family, question.protocol, more.get("sport", ANY_PORT), outer, destination,
+            True, iif, "", flags=flags, history=more.get("history", FIRST),
+        )  # fmt: skip
+
+    # -- one packet class after the other --------------------------------------------------------
+
+    def attempt(self, start: PacketState, question: Question, log: Log) -> Attempt:
+        """Follow a connection: the first packet, the answer, the next packet."""
+        attempt = Attempt()
+        full = self.universes[start.family].full
+        own = (*question.own, start.host)
+        log.stage = "new"
+        arrival = self.hooks.arrive({start: full}, own, log)
+        for state, mask in arrival.local.items():
+            port = state.tproxy or state.dport
+            if question.port is not None and not self._at(state, port, start, question):
+                attempt.elsewhere[state.host, port] = (
+                    attempt.elsewhere.get((state.host, port), 0) | mask
+                )
+                log.drop |= mask
+                continue
+            attempt.at_port |= mask
+            self._converse(start, state, mask, own, attempt, log, True)
+        for state, mask in arrival.forward.items():
+            where = (state.host, state.dport)
+            attempt.elsewhere[where] = attempt.elsewhere.get(where, 0) | mask
+            if question.port is not None:
+                log.drop |= mask
+            else:
+                attempt.at_port |= mask
+                self._converse(start, state, mask, own, attempt, log, False)
+        return attempt
+
+    @staticmethod
+    def _at(state: PacketState, port: int, start: PacketState, question: Question) -> bool:
+        """Tell whether a packet has come to the listener that is asked about."""
+        here = state.host < 0 or state.host == start.host or state.host in question.own
+        return here and port == question.port
+
+    def _converse(
+        self,
+        start: PacketState,
+        first: PacketState,
+        mask: int,
+        own: tuple[int, ...],
+        attempt: Attempt,
+        log: Log,
+        here: bool,
+    ) -> None:
+        log.stage = "answer"
+        reply = answer(first, here)
+        if here:
+            left = self.hooks.leave({reply: mask}, log)
+        else:
+            left = self.hooks.pass_back({reply: mask}, log)
+        following: Flow = {}
+        for state, passed in left.items():
+            after = follow(start, first, state)
+            following[after] = following.get(after, 0) | passed
+        log.stage = "established"
+        for state, passed in following.items():
+            arrival = self.hooks.arrive({state: passed}, own, log)
+            for end, reached in (arrival.local if here else arrival.forward).items():
+                if (end.tproxy or end.dport) == (first.tproxy or first.dport):
+                    attempt.possible |= reached
+                else:
+                    log.drop |= reached
+
+    def sets(self, question: Question, iif: str, history: int = FIRST) -> Found:
+        """Return who reaches the port by an interface."""
+        memo = (question, iif, history)
+        known = self._found.get(memo)
+        if known is None:
+            known = self._found[memo] = self._sets(question, iif, history)
+        return known
+
+    def _sets(self, question: Question, iif: str, history: int) -> Found:
+        every, some = self.universes[question.family].full, 0
+        reached: dict[int, int] = {}
+        elsewhere: dict[tuple[int, int], int] = {}
+        for destination in question.destinations:
+            certain = possible = 0
+            for outer in question.outer:
+                sets, at_port = self._outer(question, outer, destination, iif, history, elsewhere)
+                certain |= sets.open
+                possible |= sets.possible
+                if at_port:
+                    reached[outer] = reached.get(outer, 0) | at_port
+            every &= certain
+            some |= possible
+        neighbours = self.neighbours(question, iif, history)
+        sets = Sets(every & neighbours.open, some & neighbours.possible)
+        return Found(sets, reached, elsewhere)
+
+    def _outer(
+        self,
+        question: Question,
+        outer: int,
+        destination: int,
+        iif: str,
+        history: int,
+        elsewhere: dict[tuple[int, int], int],
+    ) -> tuple[Sets, int]:
+        full = self.universes[question.family].full
+        log = Log()
+        start = self.start(question, outer, destination, iif, history=history)
+        if (
+            outer != question.port
+            and question.port is not None
+            and not self._arrives(start, question)
+        ):
+            return Sets(0, 0), 0
+        attempt = self.attempt(start, question, log)
+        certain, possible = attempt.possible & ~log.drop, attempt.possible
+        at_port = attempt.at_port or self._arrives(start, question)
+        if outer == question.outer[0]:
+            for where, mask in attempt.elsewhere.items():
+                elsewhere[where] = elsewhere.get(where, 0) | mask
+        if certain != possible:
+            classes = self._source_ports()
+            if 1 < len(classes) <= MAX_SOURCE_PORT_CLASSES:
+                certain, closed = full, full
+                for sport in classes:
+                    log = Log()
+                    attempt = self.attempt(start._replace(sport=sport), question, log)
+                    certain &= attempt.possible & ~log.drop
+                    closed &= ~attempt.possible
+                possible = full & ~closed
+        return Sets(certain, possible), at_port
+
+    def _arrives(self, start: PacketState, question: Question) -> int:
+        """Return whose packets may be addressed to the listener once NAT is through."""
+        full = self.universes[start.family].full
+        log = Log(through=True)
+        flow = self.hooks.run("prerouting", {start: full}, log)
+        mask = 0
+        for state, passed in flow.items():
+            if question.port is None or self._at(
+                state, state.tproxy or state.dport, start, question
+            ):
+                mask |= passed
+        return mask
+
+    def port_class(self, port: int) -> int:
+        """Return the source port that stands for one in every rule's eyes."""
+        if self.survey.port_sums:
+            return port
+        if self._port_classes is None:
+            points = {0}
+            for hooks in (self.survey.source_ports, self.survey.destination_ports):
+                points.update(*hooks.values())
+            self._port_classes = sorted(points)
+        return self._port_classes[bisect_right(self._port_classes, port) - 1]
+
+    def _source_ports(self) -> tuple[int, ...]:
+        """Return one port of each class of client ports that the rules tell apart."""
+        if self.survey.port_sums:
+            return ()
+        points = {CLIENT_PORTS[0]}
+        for hook, ports in self.survey.source_ports.items():
+            if hook in ("ingress", "prerouting", "input", "forward"):
+                points |= ports
+        for hook, ports in self.survey.destination_ports.items():
+            if hook in ("output", "postrouting", "egress"):
+                points |= ports
+        low, high = CLIENT_PORTS
+        return tuple(sorted(point for point in points if low <= point <= high))
+
+    # -- neighbour discovery ------------------------------------------------------------------
+
+    def neighbours(self, question: Question, iif: str, history: int = FIRST) -> Sets:
+        """Return `full` or 0: whether the router on the link finds this host, and it the router."""
+        family = question.family
+        full = self.universes[family].full
+        if interfaces.is_point_to_point(iif):
+            return Sets(full, full)
+        destination = question.destinations[0]
+        memo = (family, iif, destination, history)
+        known = self._neighbours.get(memo)
+        if known is None:
+            known = Sets(full, full)
+            for packet, whom in self.neighbour_packets(family, iif, destination, history):
+                log = Log(stage="neighbour-discovery")
+                passed = self.pass_neighbour(packet, whom, question.own, log)
+                if whom & ~(passed & ~log.drop):
+                    known.open = 0
+                if not passed:
+                    known.possible = 0
+            if family == 6 and known.open and self._only_by_link(question, iif, history):
+                self.matching.assume("the router is taken to have a link-local address (RFC 4861)")
+            self._neighbours[memo] = known
+        return known
+
+    def _only_by_link(self, question: Question, iif: str, history: int) -> bool:
+        """Tell whether a router with a global address alone would not be found."""
+        packets = self.neighbour_packets(6, iif, question.destinations[0], history)
+        advertisement = [packet for packet, _ in packets][-1]
+        log, public = Log(), self.universes[6].public
+        passed = self.pass_neighbour(advertisement, public, question.own, log)
+        return bool(public & ~(passed & ~log.drop))
+
+    def pass_neighbour(self, packet: PacketState, whom: int, own: tuple[int, ...], log: Log) -> int:
+        """Return the far addresses whose neighbour discovery packet may pass."""
+        if packet.inbound:
+            flow = self.hooks.arrive({packet: whom}, (*own, packet.host), log).local
+        else:
+            flow = self.hooks.leave({packet: whom}, log)
+        passed = 0
+        for mask in flow.values():
+            passed |= mask
+        return passed
+
+    def neighbour_packets(
+        self, family: int, iif: str, destination: int, history: int
+    ) -> Iterator[tuple[PacketState, int]]:
+        """Yield the packets without which no router finds this host, each with its far ends."""
+        if family == 4:  # ARP meets arp and netdev tables only
+            if not any(table.family in ("arp", "netdev") for table in self.hooks.ruleset.tables):
+                return
+            public = self.universes[4].full
+            arp = PacketState(ARP, 0, NO_PORT, NO_PORT, destination, True, iif, "")
+            yield arp, public
+            yield arp._replace(inbound=False, iif="", oif=iif), public
+            return
+        universe = self.universes[6]
+        links = universe.mask(addresses.LINK_LOCAL[6])
+        solicited = universe.mask((addresses.SOLICITED_NODES,))
+        incoming = PacketState(
+            6, ICMPV6, NO_PORT, NO_PORT, destination, True, iif, "", hop_limit=255, history=history
+        )
+        outgoing = incoming._replace(inbound=False, iif="", oif=iif)
+        yield incoming._replace(host=SOLICITED_NODE, icmp_type=135, multicast=True), links
+        yield outgoing._replace(icmp_type=136), links
+        # Linux solicits from the address of the packet that waits (ndisc_solicit)
+        yield outgoing._replace(icmp_type=135, multicast=True), solicited
+        yield incoming._replace(icmp_type=136), links
+
+
+def answer(first: PacketState, here: bool) -> PacketState:
+    """Return the answer to a first packet, as it leaves the socket it was delivered to."""
+    tracked, tcp = first.tracked, first.proto == TCP
+    if tracked or first.synproxy:
+        connection = CtState.ESTABLISHED
+    else:  # no connection is known: a SYN-ACK begins none, a datagram begins one of ours
+        connection = CtState.INVALID if tcp else CtState.NEW
+    status = 0 if connection != CtState.ESTABLISHED else first.status
+    if status is not None and connection == CtState.ESTABLISHED:
+        status |= CONFIRMED
+    return PacketState(
+        first.family,
+        first.proto,
+        first.dport,
+        first.sport,
+        first.host,
+        False,
+        "" if here else first.oif,
+        first.iif if here else "",
+        hook="output" if here else "prerouting",
+        flags=TcpFlag.SYN | TcpFlag.ACK if tcp else 0,
+        connection=connection,
+        ours=connection == CtState.NEW,
+        status=status,
+        ctmark=first.ctmark if tracked else 0,
+        original=first.original,
+        binding=first.original if tracked else None,
+        added=first.added,
+        synproxy=first.synproxy,
+        history=first.history,
+    )
+
+
+def follow(start: PacketState, first: PacketState, reply: PacketState) -> PacketState:
+    """Return the client's next packet."""
+    tcp = first.proto == TCP
+    ours = False
+    if first.synproxy or (first.tracked and not reply.notrack):
+        connection = CtState.ESTABLISHED
+    elif first.tracked:  # conntrack has seen the client's side alone
+        connection = CtState.INVALID if tcp else CtState.NEW
+    elif not tcp and reply.tracked:  # it answers what conntrack takes for ours
+        connection, ours = CtState.ESTABLISHED, True
+    else:
+        connection = CtState.NEW  # nf_conntrack_tcp_loose picks a connection up
+    status = 0 if connection == CtState.NEW and not first.tracked else first.status
+    if status is not None and connection == CtState.ESTABLISHED:
+        status |= CONFIRMED | (CtStatus.ASSURED if tcp else 0)
+    return start._replace(
+        flags=TcpFlag.ACK if tcp else 0,
+        connection=connection,
+        ours=ours,
+        status=status,
+        ctmark=first.ctmark if first.tracked else reply.ctmark,
+        binding=(first.host, first.dport) if first.original is not None else None,
+        added=reply.added,
+        synproxy=first.synproxy,
+    )

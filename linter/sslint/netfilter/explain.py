@@ -1,0 +1,283 @@
+"""From source sets to an answer: the verdict, and the rules and policies that decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sslint.netfilter import addresses
+from sslint.netfilter.addresses import Sources
+from sslint.netfilter.connections import Question, Sets
+from sslint.netfilter.hooks import Log
+from sslint.netfilter.notes import Note, Notes
+from sslint.netfilter.packet import BANNED, RATED
+from sslint.netfilter.reach import Firewall
+from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict, decision
+
+MAX_DECISIONS = 16
+MAX_WEIGHED = 64
+MAX_INTERFACES = 4  # whose rules are told, where they differ
+_CLOSING = frozenset(("drop", "reject", "policy-drop"))
+_ACCEPTING = frozenset(("accept", "policy-accept"))
+
+Credit = tuple[Note, int]
+"""A note, and the sources that it decides for."""
+
+
+def reach(firewall: Firewall, question: Question) -> Reach:
+    """Answer a question over all interfaces that clients may come in by."""
+    family = question.family
+    universe = firewall.universes[family]
+    relevant = universe.full & ~universe.never
+    by_interface: dict[str, Sets] = {}
+    reached: dict[int, int] = {}
+    elsewhere: dict[tuple[int, int], int] = {}
+    reasons: list[str] = []
+    for iif in firewall.public:
+        found = firewall.connections.sets(question, iif)
+        by_interface[iif], reasons = firewall.gate(found.sets, family)
+        for port, mask in found.reached.items():
+            reached[port] = reached.get(port, 0) | mask
+        for where, mask in found.elsewhere.items():
+            elsewhere[where] = elsewhere.get(where, 0) | mask
+    verdict, via, sets = _joined(firewall, by_interface, family)
+    if verdict == "closed":
+        verdict, via, sets = _inner(firewall, question, by_interface)
+    story = _Story(firewall, question, by_interface, reached)
+    named = _names(elsewhere, family)
+    reasons += story.reasons
+    if named and not reached:
+        reasons.append(f"a rule sends its clients to {', '.join(named)}")
+    if len(question.destinations) > 1 and sets.possible & ~sets.open & relevant:
+        reasons.append("it depends on which address of this host clients use")
+    limited, banned, knock = _later(firewall, question, sets)
+    if knock:
+        reasons.append(knock)
+    return Reach(
+        verdict,
+        opened=Sources(universe, sets.open),
+        shut=Sources(universe, relevant & ~sets.possible),
+        doubtful=Sources(universe, sets.possible & ~sets.open),
+        public_share=firewall.verdict(sets, family)[1],
+        rate_limited=limited,
+        may_be_banned=banned,
+        via=via,
+        decided_by=story.decided_by(verdict),
+        blocked_by=story.blocked_by if verdict in ("closed", "limited") else (),
+        reasons=tuple(dict.fromkeys(reasons)),
+        reached_as=tuple(sorted(reached)),
+        forwarded_to=named,
+        translated_by=story.translated_by,
+        rejected=story.rejected if verdict in ("closed", "limited") else False,
+        stage=story.stage if verdict == "closed" else "",
+        assumptions=tuple(firewall.matching.assumptions),
+    )
+
+
+def _names(elsewhere: dict[tuple[int, int], int], family: int) -> tuple[str, ...]:
+    shown = []
+    for host, port in elsewhere:
+        name = addresses.show(family, host) if host >= 0 else ""
+        if family == 6 and name:
+            name = f"[{name}]"
+        shown.append(f"{name}:{port}")
+    return tuple(shown)
+
+
+def _joined(
+    firewall: Firewall, by_interface: dict[str, Sets], family: int
+) -> tuple[ReachVerdict, tuple[str, ...], Sets]:
+    """Join the classes of interfaces the public may come in by."""
+    sets = list(by_interface.values())
+    verdicts = [firewall.verdict(each, family)[0] for each in sets]
+    if all(each == sets[0] for each in sets):
+        return verdicts[0], (), sets[0]
+    universe = firewall.universes[family]
+    relevant = universe.full & ~universe.never
+    certain = possible = 0
+    for each in sets:
+        certain |= each.open
+        possible |= each.possible
+    joined = Sets(certain, possible)
+    via = tuple(name for name, each in by_interface.items() if each.open & relevant)
+    if len(set(verdicts)) == 1:
+        return verdicts[0], via if len(via) < len(sets) else (), joined
+    if certain & relevant and ("closed" in verdicts or "limited" in verdicts):
+        return "limited", via, joined
+    return "unknown", via, joined
+
+
+def _inner(
+    firewall: Firewall, question: Question, by_interface: dict[str, Sets]
+) -> tuple[ReachVerdict, tuple[str, ...], Sets]:
+    """Look at the interfaces that lead elsewhere: what is closed must be closed there too."""
+    universe = firewall.universes[question.family]
+    relevant = universe.full & ~universe.never
+    certain = possible = 0
+    through = []
+    for iif in firewall.others:
+        inner, _ = firewall.gate(firewall.connections.sets(question, iif).sets, question.family)
+        if inner.possible & relevant:
+            by_interface[iif] = inner
+        if inner.open & relevant:
+            through.append(iif)
+        certain |= inner.open
+        possible |= inner.possible
+    if through:
+        return "limited", tuple(through), Sets(certain, possible)
+    return "unknown" if possible & relevant else "closed", (), Sets(certain, possible)
+
+
+def _later(firewall: Firewall, question: Question, sets: Sets) -> tuple[bool, bool, str]:
+    """Return whether a rate or a ban may close the port later, and how a knock would open it."""
+    universe = firewall.universes[question.family]
+    relevant = universe.full & ~universe.never
+    limited = banned = False
+    knock = ""
+    for iif in firewall.public:
+        now = firewall.connections.sets(question, iif).sets.open & relevant
+        if now and firewall.survey.rated:
+            rated = firewall.connections.sets(question, iif, RATED).sets
+            limited |= bool(now & ~rated.open)
+        if not firewall.survey.dynamic:
+            continue
+        if now:
+            filled = firewall.connections.sets(question, iif, BANNED).sets
+            banned |= bool(now & ~filled.open)
+        elif not sets.possible & relevant:
+            filled = firewall.connections.sets(question, iif, BANNED).sets
+            if filled.possible & relevant:
+                knock = "it opens only after a knock, or once a set is filled at run time"
+    return limited, banned, knock
+
+
+class _Story:
+    """Who decided: one run with all notes kept for each interface that is told of."""
+
+    def __init__(
+        self,
+        firewall: Firewall,
+        question: Question,
+        by_interface: dict[str, Sets],
+        reached: dict[int, int],
+    ) -> None:
+        self.firewall = firewall
+        self.question = question
+        universe = firewall.universes[question.family]
+        relevant = universe.full & ~universe.never
+        outer = question.outer[0]
+        if reached and outer not in reached:
+            outer = min(reached)
+        self.accepts: list[Credit] = []
+        self.firsts: list[Credit] = []
+        self.blocks: list[Credit] = []
+        self.doubts: list[Credit] = []
+        moved: list[Credit] = []
+        told: list[Sets] = []
+        for iif, sets in by_interface.items():
+            if len(told) == MAX_INTERFACES or sets in told:
+                continue
+            told.append(sets)
+            notes = notes_of(firewall, question, iif, outer)
+            self._accepted(notes, sets.open & relevant)
+            self._closed(notes, relevant & ~sets.possible)
+            unknown = sets.possible & ~sets.open & relevant
+            self.doubts += _within(notes, unknown, frozenset(("unknown",)))
+            moved += [(n, n.mask) for n in notes if n.effect == "nat" and n.stage == "new"]
+        self.translated_by = self._decisions(moved)
+        self.firsts = self._widest_first(self.firsts)
+        self.stage = self.firsts[0][0].stage if self.firsts else ""
+        self.rejected = bool(self.firsts) and self.firsts[0][0].effect == "reject"
+        self.blocked_by = self._decisions(self.blocks)
+        self.reasons = list(dict.fromkeys(n.reason for n, _ in self.doubts if n.reason))
+        self.stolen = not reached
+
+    def _accepted(self, notes: Notes, certain: int) -> None:
+        found = [
+            (note, mask)
+            for note, mask in _within(notes, certain, _ACCEPTING)
+            if note.stage == "new" and _hook(note) in ("input", "forward")
+        ]
+        explicit = [credit for credit in found if credit[0].effect == "accept"]
+        self.accepts += self._widest_first(explicit or found)
+
+    def _closed(self, notes: Notes, closed: int) -> None:
+        """Credit each closed source to what dropped it first, and to all that would drop it."""
+        self.blocks += _within(notes, closed, _CLOSING)
+        left = closed
+        for note, mask in _within(notes, closed, _CLOSING):
+            if mask & left:
+                self.firsts.append((note, mask & left))
+                left &= ~mask
+
+    def _widest_first(self, found: list[Credit]) -> list[Credit]:
+        """Put what decides for most of the public first."""
+        universe = self.firewall.universes[self.question.family]
+        if len(found) > MAX_WEIGHED:
+            found = sorted(found, key=lambda pair: -pair[1].bit_count())[:MAX_WEIGHED]
+        return sorted(found, key=lambda pair: -universe.weight(pair[1] & universe.public))
+
+    def _decisions(self, pairs: Iterable[Credit]) -> tuple[Decision, ...]:
+        merged: dict[tuple[int, int, str, str], Credit] = {}
+        for note, mask in pairs:
+            key = (id(note.rule), id(note.chain), note.effect, note.stage)
+            old = merged.get(key)
+            if old is None and len(merged) >= MAX_DECISIONS:
+                continue
+            merged[key] = (note, mask) if old is None else (old[0], old[1] | mask)
+        family = self.question.family
+        universe = self.firewall.universes[family]
+        return tuple(decision(universe, note, mask) for note, mask in merged.values())
+
+    def decided_by(self, verdict: ReachVerdict) -> tuple[Decision, ...]:
+        """Return the rules and policies that decide the verdict."""
+        moved = self.translated_by if self.stolen else ()
+        if verdict == "open":
+            return self._decisions(self.accepts)
+        if verdict == "closed":
+            return moved or self._decisions(self.firsts)
+        if verdict == "limited":
+            return self._decisions([*self.accepts, *self.firsts, *self.doubts])
+        return moved or self._decisions([*self.doubts, *self.firsts, *self.accepts])
+
+
+def _within(notes: Notes, mask: int, effects: frozenset[str]) -> list[Credit]:
+    return [
+        (note, note.mask & mask) for note in notes if note.effect in effects and note.mask & mask
+    ]
+
+
+def _hook(note: Note) -> str:
+    base = note.base.base if note.base is not None else None
+    return base.hook if base is not None else ""
+
+
+def notes_of(
+    firewall: Firewall,
+    question: Question,
+    iif: str,
+    outer: int,
+    wanted: frozenset[int] = frozenset(),
+) -> Notes:
+    """Follow a connection once more and note all that rules did; what is dropped goes on.
+
+    `wanted` are the ids of rules that must be told apart.
+    """
+    notes = Notes(wanted)
+    log = Log(notes=notes, through=True)
+    destination = question.destinations[0]
+    start = firewall.connections.start(question, outer, destination, iif)
+    firewall.connections.attempt(start, question, log)
+    neighbours = firewall.connections.neighbours(question, iif)
+    if not neighbours.open:
+        full = firewall.universes[question.family].full
+        packets = firewall.connections.neighbour_packets(
+            question.family, iif, destination, start.history
+        )
+        for packet, whom in packets:
+            kept = Log(notes=Notes(), through=True, stage="neighbour-discovery")
+            firewall.connections.pass_neighbour(packet, whom, question.own, kept)
+            for note in kept.notes or ():
+                if note.effect in _CLOSING or note.effect == "unknown":
+                    note.mask = full  # it decides for everybody
+                    notes.append(note)
+    return notes

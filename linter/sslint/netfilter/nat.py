@@ -1,0 +1,218 @@
+"""Statements that rewrite a packet: translation of its destination, marks, fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sslint.netfilter import addresses
+from sslint.netfilter.matching import Matching
+from sslint.netfilter.model import (
+    Assign,
+    CtStatus,
+    HostNetwork,
+    Intervals,
+    Nat,
+    NatTarget,
+    SetRef,
+    Table,
+    UnknownValues,
+    Values,
+)
+from sslint.netfilter.packet import MISSING, NO_PORT, THIS_HOST, PacketState, read
+
+MAX_TARGETS = 16  # addresses of one dnat that are followed apart
+
+
+def translations(
+    item: Nat, state: PacketState, possible: int, table: Table, matching: Matching
+) -> Iterator[tuple[int, int, PacketState, str]]:
+    """Yield (far addresses, those of them certainly translated, the new state, why not known)."""
+    if item.family not in (0, state.family):
+        return
+    if item.kind in ("snat", "masquerade"):
+        yield possible, possible, state._replace(translated=True), ""
+        return
+    if item.unknown:
+        yield possible, possible, state._replace(translated=True), item.unknown
+        return
+    if item.mapping is None:
+        ports = item.ports
+        if item.kind == "redirect":
+            after = _redirected(state, ports, item.port_shift, matching.network)
+            yield possible, possible, after, ""
+            return
+        yield from _targets(item, (item.addresses, ports), state, possible, possible)
+        return
+    yield from _mapped(item, state, possible, table, matching)
+
+
+def _mapped(
+    item: Nat, state: PacketState, possible: int, table: Table, matching: Matching
+) -> Iterator[tuple[int, int, PacketState, str]]:
+    values = [matching.read(key, state) for key in item.keys]
+    if MISSING in values:
+        return
+    mapping = item.mapping
+    default: object = None
+    if isinstance(mapping, SetRef):
+        found = table.sets.get(mapping.name)
+        if found is None or found.unknown or found.data is None:
+            reason = (found and found.unknown) or f"the map {mapping.name} is not in the input"
+            yield possible, 0, state._replace(translated=True), reason
+            return
+        entries = list(zip(found.elements, found.data, strict=False))
+        default = found.default
+    else:
+        entries = list(mapping or ())
+    left = possible
+    for element, data in entries:
+        sure, maybe, _ = matching.element(element, item.keys, values, state)
+        if left & maybe:
+            yield from _to(item, data, state, left & maybe, left & sure, matching)
+            left &= ~sure
+    if default is not None and default is not True and left:
+        yield from _to(item, default, state, left, left, matching)
+
+
+def _to(
+    item: Nat, data: object, state: PacketState, maybe: int, sure: int, matching: Matching
+) -> Iterator[tuple[int, int, PacketState, str]]:
+    if not isinstance(data, tuple) or len(data) != 2:
+        yield maybe, sure, state._replace(translated=True), "the map's target is not modelled"
+    elif item.kind == "redirect":
+        after = _redirected(state, data[1], None, matching.network)
+        yield maybe, sure, after, ""
+    else:
+        yield from _targets(item, data, state, maybe, sure)
+
+
+def _targets(
+    item: Nat, target: NatTarget, state: PacketState, maybe: int, sure: int
+) -> Iterator[tuple[int, int, PacketState, str]]:
+    where: Values | None = target[0] if target[0] is not None else item.addresses
+    ports = target[1] if target[1] is not None else item.ports
+    port = _port(state.dport, ports, item.port_shift)
+    if where is None:
+        yield maybe, sure, _moved(state, state.host, port), ""
+        return
+    if isinstance(where, UnknownValues) or not isinstance(where, Intervals) or not where.items:
+        reason = where.reason if isinstance(where, UnknownValues) else "an address is missing"
+        yield maybe, sure, state._replace(translated=True), reason
+        return
+    total = sum(high - low + 1 for low, high in where.items)
+    if total > MAX_TARGETS:
+        yield maybe, sure, state._replace(translated=True), "it has too many destinations"
+        return
+    for low, high in where.items:
+        for address in range(low, high + 1):
+            yield maybe, sure, _moved(state, address, port), ""
+
+
+def _port(port: int, ports: tuple[int, int] | None, shift: int | None) -> int:
+    """Return the port a destination gets (nf_nat_l4proto_unique_tuple)."""
+    if ports is None or port == NO_PORT:
+        return port
+    low, high = ports
+    if shift is not None:
+        return low + (port - shift) % (high - low + 1)
+    return port if low <= port <= high else low
+
+
+def _moved(state: PacketState, host: int, port: int) -> PacketState:
+    changed = (host, port) != (state.host, state.dport)
+    status = state.status
+    if changed and status is not None:
+        status |= CtStatus.DNAT
+    return state._replace(
+        host=host,
+        dport=port,
+        original=(state.host, state.dport),
+        translated=True,
+        status=status,
+    )
+
+
+def _redirected(
+    state: PacketState,
+    ports: tuple[int, int] | None,
+    shift: int | None,
+    network: HostNetwork,
+) -> PacketState:
+    """Send to the ingress interface's first address."""
+    host = THIS_HOST
+    for interface in network.interfaces:
+        known = interface.addresses4 if state.family == 4 else interface.addresses6
+        if interface.name == state.iif and known and (state.family == 4 or len(known) == 1):
+            host = known[0][0]
+    port = _port(state.dport, ports, shift)
+    after = _moved(state, host, port)
+    if port == state.dport and THIS_HOST in (host, state.host):  # it may be the same address
+        return after._replace(status=None)
+    return after
+
+
+def breaks(item: Assign, state: PacketState, network: HostNetwork) -> bool:
+    """Tell whether what is to be copied is not there, which ends the rule (NFT_BREAK)."""
+    key = item.source or (item.key if item.and_mask else None)
+    return key is not None and read(key.name, key.arg, state, network) is MISSING
+
+
+def assign(item: Assign, state: PacketState, network: HostNetwork) -> PacketState:
+    """Return the state after writing a key; keys that no rule can read back are left alone."""
+    name = item.key.name
+    if name not in _WRITTEN:
+        return state
+    value = None if item.unknown else _value(item, state, network)
+    if name == "meta.mark":
+        return state._replace(mark=value)
+    if name == "ct.mark":
+        return state._replace(ctmark=value) if state.tracked else state
+    if value is None:
+        return state
+    if name.endswith("dport"):
+        return state._replace(dport=value)
+    if name.endswith("sport"):
+        return state._replace(sport=value)
+    if (name.rpartition(".")[2] == "daddr") == state.inbound and name.startswith(
+        "ip." if state.family == 4 else "ip6."
+    ):
+        return state._replace(host=value)
+    return state
+
+
+_WRITTEN = frozenset(
+    ("meta.mark", "ct.mark", "tcp.dport", "udp.dport", "th.dport", "tcp.sport", "udp.sport",
+     "th.sport", "ip.daddr", "ip6.daddr", "ip.saddr", "ip6.saddr")
+)  # fmt: skip
+
+
+def _value(item: Assign, state: PacketState, network: HostNetwork) -> int | None:
+    if not item.and_mask:
+        return item.xor
+    key = item.source or item.key
+    value = read(key.name, key.arg, state, network)
+    if not isinstance(value, int):
+        return None
+    if key.mask is not None:
+        value &= key.mask
+    value ^= key.xor
+    value = value >> key.shift if key.shift >= 0 else value << -key.shift
+    return (value & item.and_mask) ^ item.xor
+
+
+def local(state: PacketState, own: tuple[int, ...], matching: Matching) -> bool | None:
+    """Tell whether a packet's destination is this host; None if it may or may not be."""
+    host, family = state.host, state.family
+    if host < 0 or host in own:
+        return True
+    if addresses.contains(addresses.MULTICAST[family], host):
+        return True
+    if matching.own(family):
+        return addresses.contains(addresses.LOOPBACK[family], host)
+    if addresses.contains(addresses.LOOPBACK[family], host):
+        return None
+    if addresses.contains(addresses.PRIVATE[family], host):
+        shown = addresses.show(family, host)
+        matching.assume(f"{shown}, which NAT sends connections to, is taken to be another host")
+        return False
+    return None

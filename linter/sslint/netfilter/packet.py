@@ -1,0 +1,355 @@
+"""The packet as the rules see it at one point of its way, and what each key reads from it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from sslint.netfilter import addresses
+from sslint.netfilter.model import CtState, CtStatus, FibType, Hook, HostNetwork, PktType
+
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMPV6}
+PORTED = {"tcp": 6, "udp": 17, "dccp": 33, "sctp": 132, "udplite": 136}
+_WITH_PORTS = frozenset(PORTED.values())
+
+# Ports
+ANY_PORT: Final = -1  # a client's own: 1024-65535, not fixed
+NO_PORT: Final = -2
+CLIENT_PORTS = (1024, 65535)
+
+# Addresses of the near end that are not one number
+THIS_HOST: Final = -1  # one of this host's addresses, it is not known which
+SOLICITED_NODE: Final = -2  # this host's solicited-node multicast addresses
+THIS_LINK: Final = -3  # this host's link-local address
+
+ARP: Final = 0  # the "family" of an ARP frame
+
+# What counters and sets that rules fill hold
+FIRST: Final = 0  # the first connection: rates at their start, sets with the contents on file
+RATED: Final = 1  # a rate may be used up
+BANNED: Final = 2  # rules or daemons may have added to sets
+
+
+class PacketState(NamedTuple):
+    """All of a packet that rules read, but for the far end's address, which is free.
+
+    `host` is the near address (the destination of an `inbound` packet); `original` is what
+    (host, dport) were before NAT. None: not known. `added`: sets this packet's source was put in.
+    """
+
+    family: int
+    proto: int
+    sport: int
+    dport: int
+    host: int
+    inbound: bool
+    iif: str | None
+    oif: str | None
+    hook: Hook = "prerouting"
+    flags: int = 0
+    icmp_type: int = 0
+    connection: int = CtState.NEW  # what conntrack will call it
+    ours: bool = False  # the connection was begun by this host, as conntrack sees it
+    ct: int = CtState.INVALID  # what `ct state` reads here
+    tracked: bool = False
+    notrack: bool = False
+    status: int | None = 0
+    mark: int | None = 0
+    ctmark: int | None = 0
+    original: tuple[int, int] | None = None
+    translated: bool = False
+    binding: tuple[int, int] | None = None  # where its connection is translated to
+    multicast: bool = False
+    hop_limit: int | None = None
+    added: frozenset[tuple[str, str]] = frozenset()
+    tproxy: int = 0
+    synproxy: bool = False
+    history: int = FIRST
+
+    @property
+    def port(self) -> int:
+        """The near end's port: of the server."""
+        return self.dport if self.inbound else self.sport
+
+    @property
+    def client_port(self) -> int:
+        """The far end's port."""
+        return self.sport if self.inbound else self.dport
+
+
+class Why(NamedTuple):
+    """Why a value is not known."""
+
+    reason: str
+
+
+class Range(NamedTuple):
+    """A number somewhere in a range."""
+
+    low: int
+    high: int
+
+
+class Symbol(NamedTuple):
+    """A value that is no number: MISSING is NFT_BREAK, the others stand for an address."""
+
+    name: Literal["missing", "far", "here", "type of far", "route to far"]
+
+
+MISSING = Symbol("missing")
+FREE = Symbol("far")
+LOCAL = Symbol("here")
+FREE_TYPE = Symbol("type of far")
+FREE_ROUTE = Symbol("route to far")
+
+Value = int | str | Range | Why | Symbol
+
+# IPv6 extension headers of nft(8); a plain packet has none, so that their fields break.
+_EXTENSIONS = frozenset(
+    ("hbh", "frag", "dst", "mh", "srh", "rt0", "rt2", "rt4", "ah", "esp", "comp", "auth", "vlan")
+)
+_ROUTING_HEADER = frozenset(("type", "nexthdr", "hdrlength", "seg-left"))
+_DEPENDS = {
+    "time": "the time of day", "hour": "the time of day", "day": "the day of the week",
+    "cpu": "the processor", "skuid": "the socket's owner", "skgid": "the socket's owner",
+    "cgroup": "the control group", "random": "chance", "iiftype": "the type of the interface",
+    "oiftype": "the type of the interface", "iifgroup": "the group of the interface",
+    "oifgroup": "the group of the interface", "iifkind": "the kind of the interface",
+    "oifkind": "the kind of the interface",
+}  # fmt: skip
+
+
+def free_keys(family: int, inbound: bool) -> frozenset[str]:
+    """Return the keys that read the far end's address."""
+    prefix = "ip" if family == 4 else "ip6"
+    near = "saddr" if inbound else "daddr"
+    return frozenset(
+        (
+            f"{prefix}.{near}",
+            "ct.original.saddr",
+            "ct.original.daddr",
+            "ct.reply.saddr",
+            "ct.reply.daddr",
+            f"fib.{near}.type",
+            f"fib.{near}.oif",
+        )
+    )
+
+
+def read(name: str, argument: str, state: PacketState, network: HostNetwork) -> Value:
+    """Return what a key reads from a packet."""
+    group, _, field = name.partition(".")
+    if group == "meta":
+        return _meta(field, state)
+    if group in ("ip", "ip6"):
+        if state.family != (4 if group == "ip" else 6):
+            return MISSING
+        return _ip(field, state)
+    if group in PORTED or group == "th":
+        return _transport(group, field, state)
+    if group == "ct":
+        return _conntrack(field, state)
+    if group == "fib":
+        return _fib(field, argument, state, network)
+    if group in ("icmp", "icmpv6"):
+        return _icmp(group, field, state)
+    return _other(group, name, field, state)
+
+
+def _other(group: str, name: str, field: str, state: PacketState) -> Value:
+    if group == "exthdr":  # nft puts `meta nfproto ipv6` before it
+        return MISSING if "." in field or state.family != 6 else 0
+    if group in _EXTENSIONS or (group == "rt" and field in _ROUTING_HEADER):
+        return MISSING
+    if group == "igmp":
+        return MISSING
+    if group == "arp":
+        return Why("ARP fields are not modelled") if state.family == ARP else MISSING
+    if name == "ether.type":
+        return _ETHERTYPES[state.family]
+    if group == "ether":
+        return Why("link-layer addresses are not in the files")
+    return Why(f"{name.replace('.', ' ')} is not modelled")
+
+
+_ETHERTYPES = {4: 0x0800, 6: 0x86DD, ARP: 0x0806}
+
+
+def _meta(field: str, state: PacketState) -> Value:
+    if field == "l4proto":
+        return state.proto if state.family != ARP else MISSING
+    if field == "nfproto":
+        return {4: 2, 6: 10, ARP: 3}[state.family]
+    if field == "protocol":
+        return _ETHERTYPES[state.family]
+    if field in ("iifname", "iif", "sdifname"):
+        return state.iif if state.iif is not None else Why("the ingress interface is not known")
+    if field in ("oifname", "oif"):
+        return state.oif if state.oif is not None else Why("the egress interface is not known")
+    if field == "mark":
+        return state.mark if state.mark is not None else Why("the packet mark is not known")
+    if field == "pkttype":
+        return PktType.MULTICAST if state.multicast and state.inbound else PktType.HOST
+    if field == "length":  # a first packet carries little or no data
+        return Range(40, 140) if state.proto == TCP else Why("the length of a packet is not known")
+    if field in ("iiftype", "iifgroup", "iifkind") and state.iif == "":
+        return MISSING
+    if field in ("oiftype", "oifgroup", "oifkind") and state.oif == "":
+        return MISSING
+    if field in _DEPENDS:
+        return Why(f"meta {field}: it depends on {_DEPENDS[field]}")
+    return Why(f"meta {field} is not modelled")
+
+
+def _near(host: int) -> Value:
+    if host >= 0:
+        return host
+    if host == SOLICITED_NODE:
+        return Range(*addresses.SOLICITED_NODES)
+    if host == THIS_LINK:
+        return Range(*addresses.LINK_LOCAL[6][0])
+    return LOCAL
+
+
+def _ip(field: str, state: PacketState) -> Value:
+    if field in ("saddr", "daddr"):
+        return FREE if (field == "saddr") == state.inbound else _near(state.host)
+    if field in ("protocol", "nexthdr"):
+        return state.proto
+    if field == "version":
+        return state.family
+    if field in ("ttl", "hoplimit"):
+        if state.hop_limit is not None:
+            return state.hop_limit
+        return Why("the hop limit depends on the client's distance")
+    if field == "hdrlength":
+        return 5
+    if field == "frag-off":  # conntrack defragments before; a client may set DF
+        return Why("the DF flag depends on the client")
+    if field == "length":
+        return _meta("length", state)
+    if field.startswith("option."):  # a plain packet has none
+        return MISSING if field.count(".") > 1 else 0
+    return Why(f"ip {field} depends on the client")
+
+
+def _port(port: int) -> Value:
+    return Range(*CLIENT_PORTS) if port == ANY_PORT else port
+
+
+def _transport(group: str, field: str, state: PacketState) -> Value:
+    if state.family == ARP:
+        return MISSING
+    if group == "th":
+        if state.proto not in _WITH_PORTS:
+            return Why("th reads bytes that are no ports in this protocol")
+    elif state.proto != PORTED[group]:  # an option's or chunk's presence is 0, its fields break
+        return 0 if field.startswith(("option.", "chunk.")) and field.count(".") == 1 else MISSING
+    if field == "dport":
+        return _port(state.dport)
+    if field == "sport":
+        return _port(state.sport)
+    if field == "flags" and group == "tcp":
+        return state.flags
+    if field.startswith("option."):
+        return _option(field)
+    return Why(f"{group} {field} depends on the client")
+
+
+def _option(field: str) -> Value:
+    """Read a TCP option: those that most clients send may be there, others are not."""
+    _, _, rest = field.partition(".")
+    option, _, part = rest.partition(".")
+    if option in ("maxseg", "sack-perm", "window", "timestamp", "eol", "nop"):
+        return Why(f"whether a client sends the TCP option {option} is its own affair")
+    return MISSING if part else 0
+
+
+def _icmp(group: str, field: str, state: PacketState) -> Value:
+    if state.proto != (ICMP if group == "icmp" else ICMPV6) or state.family == ARP:
+        return MISSING
+    if field == "type":
+        return state.icmp_type
+    if field == "code":
+        return 0
+    return Why(f"{group} {field} depends on the sender")
+
+
+def _conntrack(field: str, state: PacketState) -> Value:
+    if field == "state":
+        return state.ct
+    if not state.tracked:
+        return MISSING
+    if field == "status":
+        return state.status if state.status is not None else Why("ct status is not known")
+    if field == "mark":
+        return state.ctmark if state.ctmark is not None else Why("the connection mark is not known")
+    if field == "direction":
+        return 0 if state.inbound != state.ours else 1
+    if field == "l3proto":
+        return 2 if state.family == 4 else 10
+    if field == "protocol":
+        return state.proto
+    if field in ("zone", "label", "secmark"):
+        return 0
+    if field == "helper":
+        return MISSING
+    side, _, part = field.partition(".")
+    if side in ("original", "reply"):
+        return _tuple(side, part, state)
+    return Why(f"ct {field} is not modelled")
+
+
+def _tuple(side: str, part: str, state: PacketState) -> Value:
+    """Read the connection's own addresses and ports; the reply tuple is after NAT."""
+    host, port = state.original or (state.host, state.port)
+    if side == "reply":
+        host, port = state.host, state.port
+    to_near = (side == "original") != state.ours
+    near, near_port = ("daddr", "proto-dst") if to_near else ("saddr", "proto-src")
+    if part in ("saddr", "daddr"):
+        return _near(host) if part == near else FREE
+    if part in ("proto-src", "proto-dst"):
+        if state.proto not in _WITH_PORTS:
+            return Why("the protocol has no ports")
+        return _port(port if part == near_port else state.client_port)
+    return Why(f"ct {side} {part} is not modelled")
+
+
+def _fib(field: str, argument: str, state: PacketState, network: HostNetwork) -> Value:
+    if state.family == ARP:
+        return MISSING
+    if field == "saddr.oif":
+        if not state.inbound or state.iif is None:
+            return Why("reverse path lookups are modelled for incoming packets only")
+        return FREE_ROUTE
+    address, _, result = field.partition(".")
+    if result != "type" or address not in ("saddr", "daddr"):
+        return Why(f"fib {field.replace('.', ' ')} is not modelled")
+    if (address == "saddr") == state.inbound:
+        return Why("fib with an interface is not modelled here") if argument else FREE_TYPE
+    if state.host == SOLICITED_NODE or addresses.contains(
+        addresses.MULTICAST[state.family], state.host
+    ):
+        return int(FibType.MULTICAST)
+    if state.hook in ("forward", "postrouting") and state.iif:
+        return int(FibType.UNICAST)
+    if argument:
+        return _local_to(state, network)
+    return int(FibType.LOCAL)
+
+
+def _local_to(state: PacketState, network: HostNetwork) -> Value:
+    """Answer `fib daddr . iif type`: local only for addresses of the ingress interface."""
+    for interface in network.interfaces:
+        known = interface.addresses4 if state.family == 4 else interface.addresses6
+        if interface.name == state.iif and known and state.host >= 0:
+            if any(address == state.host for address, _ in known):
+                return int(FibType.LOCAL)
+            return int(FibType.UNICAST)
+    return Why("which addresses the ingress interface has is not known")
+
+
+def translated_status(state: PacketState, bit: int = CtStatus.DNAT) -> int | None:
+    """Return `ct status` with a NAT bit."""
+    return None if state.status is None else state.status | bit

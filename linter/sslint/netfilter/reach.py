@@ -1,0 +1,196 @@
+"""Who can reach a port: the sets of sources that certainly do, certainly do not, or may."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from sslint.netfilter import addresses, interfaces
+from sslint.netfilter.addresses import Sources, Universe
+from sslint.netfilter.chains import Evaluator
+from sslint.netfilter.connections import WILDCARDS, Connections, Sets
+from sslint.netfilter.hooks import Hooks
+from sslint.netfilter.matching import Matching
+from sslint.netfilter.model import HostNetwork, Ruleset
+from sslint.netfilter.packet import PacketState
+from sslint.netfilter.survey import survey
+from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict
+
+if TYPE_CHECKING:
+    from sslint.netfilter.openings import Opening
+    from sslint.netfilter.suggest import Suggestion
+    from sslint.netfilter.trace import Packet, PacketVerdict, PortTrace, Step
+
+__all__ = ["Decision", "Firewall", "Reach", "ReachVerdict"]
+
+MAX_BANNED = 0.01  # the share of the public that may be banned by name from an open port
+
+
+class Firewall:
+    """One host's firewall, ready to be asked; it must not change afterwards."""
+
+    def __init__(self, ruleset: Ruleset, network: HostNetwork | None = None) -> None:
+        self.ruleset = ruleset
+        self.network = network or HostNetwork()
+        self.survey = survey(ruleset)
+        self.universes: dict[int, Universe] = {}
+        for family in (4, 6):
+            endpoints = list(self.survey.endpoints[family])
+            endpoints += [(address, address) for address in self.known_addresses(family)]
+            endpoints += interfaces.links(self.network, family)
+            self.universes[family] = Universe(family, endpoints)
+        self.matching = Matching(ruleset, self.network, self.universes)
+        self.evaluator = Evaluator(self.matching)
+        self.hooks = Hooks(ruleset, self.survey, self.evaluator)
+        self.connections = Connections(self.hooks)
+        self.public, self.others = interfaces.classes(self.survey, self.network)
+        self._reaches: dict[tuple[object, ...], Reach] = {}
+        self.judged: dict[tuple[PacketState, int], PacketVerdict] = {}
+        self._openings: tuple[Opening, ...] | None = None
+
+    def known_addresses(self, family: int) -> tuple[int, ...]:
+        """Return this host's own addresses, as far as they are known."""
+        own = self.network.addresses4 if family == 4 else self.network.addresses6
+        for interface in self.network.interfaces:
+            pairs = interface.addresses4 if family == 4 else interface.addresses6
+            own += tuple(address for address, _ in pairs)
+        return own
+
+    # -- the public face ------------------------------------------------------------------------
+
+    def reach(
+        self,
+        transport: Literal["tcp", "udp"],
+        port: int,
+        family: Literal[4, 6],
+        address: str | None = None,
+    ) -> Reach:
+        """Return who reaches a listener on `address` (None or a wildcard: any) and `port`."""
+        memo = (transport, port, family, address)
+        known = self._reaches.get(memo)
+        if known is None:
+            known = self._reaches[memo] = self._reach(transport, port, family, address, False)
+        return known
+
+    def reach_outer(
+        self,
+        transport: Literal["tcp", "udp"],
+        port: int,
+        family: Literal[4, 6],
+        address: str | None = None,
+    ) -> Reach:
+        """Return who gets through to whatever NAT puts behind an outer port."""
+        return self._reach(transport, port, family, address, True)
+
+    def judge(self, packet: Packet) -> PacketVerdict:
+        """Judge one packet alone."""
+        from sslint.netfilter import trace
+
+        return trace.judge(self, packet)
+
+    def trace_packet(self, packet: Packet) -> list[Step]:
+        """Return what each rule does to a packet, in order."""
+        from sslint.netfilter import trace
+
+        return trace.trace_packet(self, packet)
+
+    def trace_port(
+        self,
+        transport: Literal["tcp", "udp"],
+        port: int,
+        family: Literal[4, 6],
+        address: str | None = None,
+        iif: str | None = None,
+    ) -> PortTrace:
+        """Return what decides for the clients of a port, step by step."""
+        from sslint.netfilter import trace
+
+        return trace.trace_port(self, transport, port, family, address, iif)
+
+    def openings(self) -> tuple[Opening, ...]:
+        """Return the rules that name a port to accept it."""
+        from sslint.netfilter import openings
+
+        if self._openings is None:
+            self._openings = openings.openings(self)
+        return self._openings
+
+    def suggest_open(
+        self, transport: Literal["tcp", "udp"], port: int, family: Literal[4, 6]
+    ) -> tuple[Suggestion, ...] | None:
+        """Return the rules that, inserted, open a port to the public; None if none do."""
+        from sslint.netfilter import suggest
+
+        return suggest.suggest_open(self, transport, port, family)
+
+    # -- verdicts -------------------------------------------------------------------------------
+
+    def not_judged(self, family: int, address: str | None) -> Reach | None:
+        """Return the answer where no packet needs to be followed."""
+        everyone = Sources(self.universes[family], self.universes[family].full)
+        if address is not None and address not in WILDCARDS:
+            kind, value = addresses.parse(address)
+            if kind != family:
+                reason = f"its address takes no IPv{family}"
+                return Reach("closed", shut=everyone, reasons=(reason,))
+            if addresses.contains(addresses.LOOPBACK[kind], value):
+                return Reach("closed", shut=everyone, reasons=("it is bound to loopback",))
+        if family == 6 and self.network.ipv6 is False:
+            return Reach("closed", shut=everyone, reasons=("IPv6 is disabled",))
+        reason = ""
+        if self.ruleset.empty:
+            reason = "no firewall found"
+        elif family not in self.ruleset.families and not any(
+            family in missing.families for missing in self.ruleset.missing
+        ):
+            reason = f"no rules for IPv{family} were found"
+        elif self.survey.broken:
+            reason = next(iter(self.survey.broken))
+        if reason:
+            return Reach("unknown", doubtful=everyone, reasons=(reason,))
+        return None
+
+    def _reach(
+        self,
+        transport: Literal["tcp", "udp"],
+        port: int,
+        family: Literal[4, 6],
+        address: str | None,
+        outer: bool,
+    ) -> Reach:
+        early = self.not_judged(family, address)
+        if early is not None:
+            return early
+        from sslint.netfilter import explain
+
+        return explain.reach(
+            self, self.connections.question(transport, port, family, address, outer)
+        )
+
+    def gate(self, sets: Sets, family: int) -> tuple[Sets, list[str]]:
+        """Allow for the layers that are not in the input."""
+        full = self.universes[family].full
+        reasons = []
+        certain, possible = sets.open, sets.possible
+        for missing in self.ruleset.missing:
+            if family in missing.families:
+                if missing.may_open:
+                    possible = full
+                if possible:
+                    reasons.append(missing.reason)
+                certain = 0
+        if family not in self.ruleset.families:
+            possible, certain = full, 0
+        return Sets(certain, possible), reasons
+
+    def verdict(self, sets: Sets, family: int) -> tuple[ReachVerdict, float]:
+        """Return the verdict, and the share of the public that certainly gets in."""
+        universe = self.universes[family]
+        relevant = universe.full & ~universe.never
+        certain, possible = sets.open & relevant, sets.possible & relevant
+        public = universe.weight(universe.public)
+        share = universe.weight(certain & universe.public) / public
+        if universe.weight(universe.public & ~certain) < MAX_BANNED * public:
+            return "open", share
+        if certain and possible != relevant:
+            return "limited", share
+        return ("unknown" if possible else "closed"), share

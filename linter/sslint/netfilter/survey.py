@@ -1,0 +1,332 @@
+"""One pass over a ruleset: what its rules mention, and which chains each hook reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sslint.netfilter import addresses
+from sslint.netfilter.model import (
+    Assign,
+    Chain,
+    Interval,
+    Intervals,
+    Key,
+    Limit,
+    Match,
+    Names,
+    Nat,
+    Recent,
+    Rule,
+    Ruleset,
+    Set,
+    SetRef,
+    SetUpdate,
+    Synproxy,
+    Table,
+    Tproxy,
+    Values,
+    Verdict,
+    VerdictMap,
+)
+from sslint.values import dataclass, field
+
+MAX_DEPTH = 16  # NFT_JUMP_STACK_SIZE, include/net/netfilter/nf_tables.h
+
+_ADDRESS_KEYS = {
+    "ip.saddr": 4, "ip.daddr": 4, "ip6.saddr": 6, "ip6.daddr": 6,
+    "ct.original.saddr": 0, "ct.original.daddr": 0, "ct.reply.saddr": 0, "ct.reply.daddr": 0,
+}  # fmt: skip
+_COUNTS = ("ct count", "connlimit", "connbytes")
+_PORT_FIELDS = frozenset(("sport", "dport", "proto-src", "proto-dst"))
+_INTERFACE_KEYS = frozenset(("meta.iifname", "meta.iif", "meta.sdifname"))
+
+
+@dataclass(slots=True)
+class Survey:
+    """What rules mention. Ports are boundaries by hook; `nat_ports`: the ones that NAT matches.
+
+    `links`: networks that rules say to be behind an interface. `port_sums`: a port is compared
+    or written in a way that no boundary shows.
+    """
+
+    endpoints: dict[int, list[Interval]] = field(default_factory=lambda: {4: [], 6: []})
+    interfaces: dict[str, None] = field(default_factory=dict)
+    wildcards: dict[str, None] = field(default_factory=dict)
+    source_ports: dict[str, set[int]] = field(default_factory=dict)
+    destination_ports: dict[str, set[int]] = field(default_factory=dict)
+    nat_ports: set[int] = field(default_factory=set)
+    conntrack: set[int] = field(default_factory=set)  # families it is active for
+    links: dict[int, list[tuple[Interval, str]]] = field(default_factory=lambda: {4: [], 6: []})
+    rated: bool = False
+    dynamic: bool = False
+    broken: dict[str, None] = field(default_factory=dict)  # why nothing can be said
+    scattered: bool = False  # an address mask that is no prefix
+    port_sums: bool = False
+
+
+def survey(ruleset: Ruleset) -> Survey:
+    """Look at every rule once."""
+    found = Survey()
+    for named in ruleset.ipsets.values():
+        found.dynamic |= named.dynamic
+    for table in ruleset.tables:
+        for named in table.sets.values():
+            found.dynamic |= named.dynamic
+        for chain in table.chains.values():
+            for rule in chain.rules:
+                _items(found, ruleset, table, rule)
+                if len(rule.items) > 2:
+                    _link(found, rule)
+            if chain.base is not None:
+                for device in chain.base.devices:
+                    _interface(found, device)
+                if not table.dormant:
+                    _reachable(found, ruleset, table, chain)
+            found.dynamic |= is_ban_chain(chain.name)
+    return found
+
+
+def is_ban_chain(name: str) -> bool:
+    """Tell whether a daemon adds bans to a chain of this name."""
+    lowered = name.lower()
+    return lowered.startswith(("f2b-", "fail2ban-", "crowdsec"))
+
+
+def _families(table: Table) -> tuple[int, ...]:
+    return {"ip": (4,), "ip6": (6,), "inet": (4, 6)}.get(table.family, ())
+
+
+def _items(found: Survey, ruleset: Ruleset, table: Table, rule: Rule) -> None:
+    """Look at the items of one rule."""
+    for item in rule.items:
+        if isinstance(item, Match):
+            for key, values in fields(ruleset, table, item.keys, item.values):
+                _field(found, table, key, values)
+        elif isinstance(item, VerdictMap):
+            for key, values in fields(ruleset, table, item.keys, _keys_of(item)):
+                _field(found, table, key, values)
+        elif isinstance(item, Nat):
+            # `dnat ip6` in an inet table asks for IPv6's tracking alone (nft_nat_init).
+            found.conntrack.update(f for f in _families(table) if item.family in (0, f))
+            mapping = item.mapping
+            if isinstance(mapping, SetRef):
+                for key, values in fields(ruleset, table, item.keys, mapping):
+                    _field(found, table, key, values)
+            elif mapping is not None:
+                elements = tuple(element for element, _ in mapping)
+                for key, values in fields(ruleset, table, item.keys, elements):
+                    _field(found, table, key, values)
+        elif isinstance(item, Assign):
+            for key in (item.key, item.source or item.key):
+                found.port_sums |= key is item.source and _is_port(key)
+                if key.name.startswith("ct."):
+                    found.conntrack.update(_families(table))
+        elif isinstance(item, Synproxy):
+            found.conntrack.update(_families(table))
+        elif isinstance(item, Limit):
+            found.rated = True
+            if item.text.startswith(_COUNTS) or "connections" in item.text:
+                found.conntrack.update(_families(table))
+        elif isinstance(item, Recent):
+            found.rated |= item.hitcount > 1
+            found.dynamic = True
+        elif isinstance(item, SetUpdate):
+            if any(key.name.startswith("ct.") for key in item.keys):
+                found.conntrack.update(_families(table))
+            found.rated |= item.limited
+            found.dynamic = True
+
+
+def _link(found: Survey, rule: Rule) -> None:
+    """Learn where a network is: Docker names the bridge beside each container's address.
+
+    `-d 172.17.0.2/32 ! -i docker0 -o docker0`, `-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE`.
+    """
+    for item in rule.items:
+        if not (isinstance(item, Match) and item.keys[0].name in ("meta.oifname", "meta.oif")):
+            continue
+        names = item.values.items if isinstance(item.values, Names) else ()
+        if len(item.keys) != 1 or len(names) != 1 or names[0].endswith("*"):
+            continue
+        side = "saddr" if item.negate else "daddr"
+        for other in rule.items:
+            if not isinstance(other, Match) or other.negate or len(other.keys) != 1:
+                continue
+            group, _, field_name = other.keys[0].name.partition(".")
+            if group not in ("ip", "ip6") or field_name != side or other.keys[0].mask is not None:
+                continue
+            family = 4 if group == "ip" else 6
+            values = other.values.items if isinstance(other.values, Intervals) else ()
+            if len(values) == 1 and addresses.overlaps(addresses.PRIVATE[family], *values[0]):
+                found.links[family].append((values[0], names[0]))
+
+
+def _keys_of(item: VerdictMap) -> tuple[tuple[Values, ...], ...] | SetRef:
+    if isinstance(item.entries, SetRef):
+        return item.entries
+    return tuple(element for element, _ in item.entries)
+
+
+def fields(
+    ruleset: Ruleset,
+    table: Table,
+    keys: tuple[Key, ...],
+    values: Values | tuple[tuple[Values, ...], ...] | SetRef,
+) -> Iterator[tuple[Key, Values]]:
+    """Yield each key with each of the values it is compared with."""
+    if isinstance(values, SetRef):
+        named: Set | None = table.sets.get(values.name) or ruleset.ipsets.get(values.name)
+        if named is None:
+            return
+        for element in (*named.elements, *named.holes):
+            yield from zip(keys, element, strict=False)
+    elif isinstance(values, tuple):
+        for element in values:
+            yield from zip(keys, element, strict=False)
+    elif keys:
+        yield keys[0], values
+
+
+def _field(found: Survey, table: Table, key: Key, values: Values) -> None:
+    name = key.name
+    if (key.mask is not None or key.xor or key.shift) and _is_port(key):
+        found.port_sums = True
+    family = _ADDRESS_KEYS.get(name)
+    if family is not None:
+        if isinstance(values, Intervals):
+            _endpoints(found, family, key, values)
+    elif name in _INTERFACE_KEYS and isinstance(values, Names):
+        for item in values.items:
+            _interface(found, item)
+    if name.startswith("ct."):
+        found.conntrack.update(_families(table))
+
+
+def _is_port(key: Key) -> bool:
+    return key.name.rpartition(".")[2] in _PORT_FIELDS
+
+
+def _endpoints(found: Survey, family: int, key: Key, values: Intervals) -> None:
+    for one in (family,) if family else (4, 6):
+        items: tuple[Interval, ...] | None = values.items
+        if key.xor or key.shift:
+            found.scattered = True
+            continue
+        if key.mask is not None:
+            items = addresses.preimage(one, values.items, key.mask)
+            if items is None:
+                found.scattered = True
+                continue
+        last = addresses.LAST[one]
+        found.endpoints[one] += [item for item in items or () if item[0] <= last]
+
+
+def _interface(found: Survey, name: str) -> None:
+    if not name or name == "*":
+        return
+    (found.wildcards if name.endswith("*") else found.interfaces)[name] = None
+
+
+def _reachable(found: Survey, ruleset: Ruleset, table: Table, base: Chain) -> None:
+    """Follow the jumps of a base chain; note loops, missing chains, and the ports it looks at."""
+    assert base.base is not None
+    hook = base.base.hook
+    ports = (
+        found.source_ports.setdefault(hook, set()),
+        found.destination_ports.setdefault(hook, set()),
+    )
+    path: list[tuple[Chain, Iterator[str]]] = [(base, _jumps(ruleset, table, base))]
+    on_path = {base.name}
+    depth: dict[str, int] = {base.name: 0}
+    _ports(found, ruleset, table, base, ports, base.base.type == "nat")
+    while path:
+        chain, targets = path[-1]
+        target = next(targets, None)
+        if target is None:
+            path.pop()
+            on_path.discard(chain.name)
+            continue
+        if target in on_path:
+            found.broken[f"the chain {target} jumps in a circle: it would not load"] = None
+            continue
+        callee = table.chains.get(target)
+        if callee is None:
+            found.broken[f"the chain {target} does not exist: it would not load"] = None
+            continue
+        if len(path) > MAX_DEPTH and table.origin != "iptables-legacy":
+            found.broken[f"jumps nest more than {MAX_DEPTH} deep at the chain {target}"] = None
+            continue
+        if depth.get(target, -1) >= len(path):
+            continue
+        if target not in depth:
+            _ports(found, ruleset, table, callee, ports, base.base.type == "nat")
+        depth[target] = len(path)
+        if len(path) > 4 * MAX_DEPTH:
+            found.broken[f"jumps nest too deep at the chain {target}"] = None
+            continue
+        on_path.add(target)
+        path.append((callee, _jumps(ruleset, table, callee)))
+
+
+def _jumps(ruleset: Ruleset, table: Table, chain: Chain) -> Iterator[str]:
+    seen: set[str] = set()
+    for rule in chain.rules:
+        for item in rule.items:
+            if isinstance(item, Verdict):
+                if item.kind in ("jump", "goto") and item.chain not in seen:
+                    seen.add(item.chain)
+                    yield item.chain
+            elif isinstance(item, VerdictMap):
+                for verdict in verdicts(ruleset, table, item):
+                    if verdict.kind in ("jump", "goto") and verdict.chain not in seen:
+                        seen.add(verdict.chain)
+                        yield verdict.chain
+
+
+def verdicts(ruleset: Ruleset, table: Table, item: VerdictMap) -> Iterator[Verdict]:
+    """Yield the verdicts of a verdict map."""
+    if item.default is not None:
+        yield item.default
+    if isinstance(item.entries, SetRef):
+        named = table.sets.get(item.entries.name)
+        for data in (*((named and named.data) or ()), named and named.default):
+            if isinstance(data, Verdict):
+                yield data
+    else:
+        for _, verdict in item.entries:
+            yield verdict
+
+
+def _ports(
+    found: Survey,
+    ruleset: Ruleset,
+    table: Table,
+    chain: Chain,
+    ports: tuple[set[int], set[int]],
+    nat: bool,
+) -> None:
+    nat = nat or any(isinstance(i, Tproxy) for rule in chain.rules for i in rule.items)
+    for rule in chain.rules:
+        for item in rule.items:
+            keys, values = (), None  # type: tuple[Key, ...], object
+            if isinstance(item, Match):
+                keys, values = item.keys, item.values
+            elif isinstance(item, VerdictMap):
+                keys, values = item.keys, _keys_of(item)
+            elif isinstance(item, Nat) and item.mapping is not None:
+                keys = item.keys
+                values = (
+                    item.mapping
+                    if isinstance(item.mapping, SetRef)
+                    else tuple(element for element, _ in item.mapping)
+                )
+            if not any(key.name.rpartition(".")[2] in _PORT_FIELDS for key in keys):
+                continue
+            for key, field_values in fields(ruleset, table, keys, values):  # type: ignore[arg-type]
+                part = key.name.rpartition(".")[2]
+                if part not in _PORT_FIELDS or not isinstance(field_values, Intervals):
+                    continue
+                for low, high in field_values.items:
+                    ports[part in ("dport", "proto-dst")].update((low, high + 1))
+                    if nat and part in ("dport", "proto-dst"):
+                        found.nat_ports.update((low, high))

@@ -1,0 +1,244 @@
+"""What decides, step by step: for one packet, and for the clients of a port."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sslint.netfilter import addresses, explain
+from sslint.netfilter.hooks import Log
+from sslint.netfilter.model import Chain, Rule, Table, TcpFlag
+from sslint.netfilter.notes import Note, Notes
+from sslint.netfilter.packet import NO_PORT, PROTOCOLS, TCP, PacketState
+from sslint.netfilter.reach import Firewall
+from sslint.netfilter.verdicts import Decision, Reach, decision
+from sslint.source import Location
+from sslint.values import dataclass, field
+
+_ECHO = {1: 8, 58: 128}
+MAX_REMEMBERED = 100_000  # packets
+_PORTED = frozenset((6, 17, 33, 132, 136))
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """The first packet of a connection to this host. Addresses are text; `iif` None: the public's.
+
+    `proto` is a name (tcp, udp, icmp, icmpv6) or a number.
+    """
+
+    proto: str | int
+    src: str
+    dst: str
+    sport: int | None = None
+    dport: int | None = None
+    iif: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PacketVerdict:
+    """What becomes of a packet; `by` dropped it, or was the last to accept it."""
+
+    verdict: Literal["accept", "drop", "reject", "unknown"]
+    by: Decision | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one rule or policy did. `sources` is empty for a single packet."""
+
+    stage: str
+    hook: str
+    priority: int
+    table: Table = field(repr=False)
+    chain: Chain = field(repr=False)
+    rule: Rule | None = field(repr=False)
+    location: Location | None
+    text: str
+    effect: str
+    depth: int
+    sources: tuple[str, ...] = ()
+    reason: str = ""
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PortTrace:
+    """The answer for an outer port, and the steps on one interface that lead to it."""
+
+    reach: Reach
+    steps: tuple[Step, ...]
+    iif: str
+
+
+def _protocol(proto: str | int) -> int:
+    if isinstance(proto, int):
+        return proto
+    return PROTOCOLS[proto] if proto in PROTOCOLS else int(proto)
+
+
+def _packet_state(firewall: Firewall, packet: Packet, iif: str) -> tuple[PacketState, int]:
+    """Return a packet's state and its source. Raise ValueError for what is no packet."""
+    family, source = addresses.parse(packet.src)
+    other, destination = addresses.parse(packet.dst)
+    if family != other:
+        raise ValueError("source and destination are of different families")
+    protocol = _protocol(packet.proto)
+    for port in (packet.sport, packet.dport):
+        if port is not None and not 0 <= port <= 65535:
+            raise ValueError(f"{port} is no port")
+    ported = protocol in _PORTED
+    sport = firewall.connections.port_class(packet.sport or 0) if ported else NO_PORT
+    dport = (packet.dport or 0) if ported else NO_PORT
+    state = PacketState(
+        family, protocol, sport, dport, destination, True, iif, "",
+        flags=TcpFlag.SYN if protocol == TCP else 0,
+        icmp_type=_ECHO.get(protocol, 0),
+        multicast=addresses.contains(addresses.MULTICAST[family], destination),
+    )  # fmt: skip
+    return state, source
+
+
+def _alone(firewall: Firewall, source: int, family: int) -> Firewall:
+    """Return a firewall that decides exactly for one source, where masks are scattered."""
+    if not firewall.survey.scattered:
+        return firewall
+    alone = Firewall(firewall.ruleset, firewall.network)
+    alone.matching.exact = (family, source)
+    return alone
+
+
+def judge(firewall: Firewall, packet: Packet) -> PacketVerdict:
+    """Judge a packet alone, on every interface it may come in by."""
+    results = [
+        _judge(firewall, packet, iif)
+        for iif in ((packet.iif,) if packet.iif is not None else firewall.public)
+    ]
+    if all(result.verdict == results[0].verdict for result in results):
+        return results[0]
+    shown = ", ".join(firewall.public)
+    return PacketVerdict("unknown", None, f"it depends on the interface ({shown})")
+
+
+def _judge(firewall: Firewall, packet: Packet, iif: str) -> PacketVerdict:
+    state, source = _packet_state(firewall, packet, iif)
+    family = state.family
+    early = firewall.not_judged(family, None)
+    if early is not None:
+        return PacketVerdict("unknown", None, early.reasons[0])
+    firewall = _alone(firewall, source, family)
+    bit = firewall.universes[family].bit(source)
+    known = firewall.judged.get((state, bit))
+    if known is None:
+        known = _decide(firewall, state, bit)
+        if len(firewall.judged) < MAX_REMEMBERED:
+            firewall.judged[state, bit] = known
+    return known
+
+
+def _decide(firewall: Firewall, state: PacketState, bit: int) -> PacketVerdict:
+    family = state.family
+    notes = Notes()
+    passed, log = _follow(firewall, state, bit, notes)
+    by = _last(firewall, notes, family, "accept", "policy-accept")
+    blocked = _first(firewall, notes, family)
+    doubt = next((n.reason for n in notes if n.effect == "unknown"), None)
+    missing = [m for m in firewall.ruleset.missing if family in m.families]
+    if (passed and log.drop & bit) or any(m.may_open for m in missing):
+        reason = doubt or (missing[0].reason if missing else "it is not known")
+        return PacketVerdict("unknown", blocked or by, reason)
+    if not passed:
+        verdict: Literal["drop", "reject"] = (
+            "reject" if blocked is not None and blocked.effect == "reject" else "drop"
+        )
+        return PacketVerdict(verdict, blocked)
+    if missing:
+        return PacketVerdict("unknown", by, missing[0].reason)
+    return PacketVerdict("accept", by)
+
+
+def _follow(firewall: Firewall, state: PacketState, bit: int, notes: Notes) -> tuple[bool, Log]:
+    log = Log(notes=notes)
+    own = (*firewall.known_addresses(state.family), state.host)
+    arrival = firewall.hooks.arrive({state: bit}, own, log)
+    firewall.evaluator.trim()
+    return bool(arrival.local or arrival.forward), log
+
+
+def _last(firewall: Firewall, notes: Notes, family: int, *effects: str) -> Decision | None:
+    chosen: Note | None = None
+    for note in notes:
+        base = note.base.base if note.base is not None else None
+        if note.effect == effects[0] and base is not None and base.type != "nat":
+            chosen = note
+    if chosen is None:
+        for note in notes:
+            if note.effect in effects:
+                chosen = note
+    return None if chosen is None else decision(firewall.universes[family], chosen, chosen.mask)
+
+
+def _first(firewall: Firewall, notes: Notes, family: int) -> Decision | None:
+    for note in notes:
+        if note.effect in ("drop", "reject", "policy-drop"):
+            return decision(firewall.universes[family], note, note.mask)
+    return None
+
+
+def trace_packet(firewall: Firewall, packet: Packet) -> list[Step]:
+    """Return what each rule does to a packet, in order."""
+    iif = packet.iif if packet.iif is not None else firewall.public[0]
+    state, source = _packet_state(firewall, packet, iif)
+    firewall = _alone(firewall, source, state.family)
+    notes = Notes()
+    _follow(firewall, state, firewall.universes[state.family].bit(source), notes)
+    return [_step(note, ()) for note in notes if note.effect != "accepts through"]
+
+
+def trace_port(
+    firewall: Firewall,
+    transport: Literal["tcp", "udp"],
+    port: int,
+    family: Literal[4, 6],
+    address: str | None,
+    iif: str | None,
+) -> PortTrace:
+    """Return the answer for an outer port and the steps that lead to it."""
+    if iif is not None:
+        firewall = _on_interface(firewall, iif)
+    answer = firewall.reach_outer(transport, port, family, address)
+    chosen = firewall.public[0]
+    if firewall.not_judged(family, address) is not None:
+        return PortTrace(answer, (), chosen)
+    question = firewall.connections.question(transport, port, family, address, True)
+    notes = explain.notes_of(firewall, question, chosen, port)
+    universe = firewall.universes[family]
+    relevant = universe.full & ~universe.never
+    steps = tuple(
+        _step(note, universe.cidrs(note.mask))
+        for note in notes
+        if note.effect != "accepts through" and note.mask & relevant
+    )
+    return PortTrace(answer, steps, chosen)
+
+
+def _on_interface(firewall: Firewall, iif: str) -> Firewall:
+    """Return the same firewall, asked about one interface."""
+    chosen = Firewall(firewall.ruleset, firewall.network)
+    chosen.public, chosen.others = (iif,), ()
+    return chosen
+
+
+def _step(note: Note, sources: tuple[str, ...]) -> Step:
+    base = note.base.base if note.base is not None else None
+    own = note.chain.base
+    if note.rule is not None:
+        location: Location | None = note.rule.location
+    else:
+        location = (own and own.policy_location) or note.chain.location
+    text = location.text if location is not None else ""
+    return Step(
+        note.stage, base.hook if base else "", base.priority if base else 0, note.table,
+        note.chain, note.rule, location, text, note.effect, note.depth, sources, note.reason,
+        note.more,
+    )  # fmt: skip

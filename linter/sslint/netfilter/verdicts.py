@@ -1,0 +1,118 @@
+"""What an answer is made of: the verdict on a port, and the rules and policies that decide."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from sslint.netfilter.addresses import Sources, Universe
+from sslint.netfilter.model import Chain, Rule, Table
+from sslint.netfilter.notes import Note, Stage
+from sslint.source import Location
+from sslint.values import dataclass, field
+
+ReachVerdict = Literal["open", "limited", "closed", "unknown"]
+Effect = Literal["accept", "drop", "reject", "policy-drop", "policy-accept", "translate", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A rule or policy that decides for some sources; `more` rules beside it do the same.
+
+    `decides_for` holds the sources, `sources` their CIDR blocks.
+
+    `location` is None only where a policy is written nowhere.
+    """
+
+    location: Location | None
+    text: str
+    effect: Effect
+    decides_for: Sources
+    table: Table = field(repr=False)
+    chain: Chain = field(repr=False)
+    rule: Rule | None = field(default=None, repr=False)
+    base: Chain | None = field(default=None, repr=False)
+    stage: Stage = "new"
+    reason: str = ""
+    more: int = 0
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources it decides for, as minimal CIDRs."""
+        return self.decides_for.cidrs
+
+    @property
+    def hook(self) -> str:
+        """The hook of the base chain that the decision was made under."""
+        base = self.base.base if self.base is not None else None
+        return base.hook if base is not None else ""
+
+    @property
+    def priority(self) -> int:
+        """The priority of that base chain."""
+        base = self.base.base if self.base is not None else None
+        return base.priority if base is not None else 0
+
+    @property
+    def family(self) -> str:
+        """The table's family: ip, ip6, inet, netdev."""
+        return self.table.family
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Who reaches a port over one family.
+
+    `decided_by`: the rules that decide the verdict; `blocked_by`: every rule and policy that would
+    have to change for it to open. `reached_as`: the outer ports that NAT maps to the port; without
+    the port itself, a rule sends its clients elsewhere (`translated_by`).
+    `stage`: at which packet a closed port fails.
+    """
+
+    verdict: ReachVerdict
+    opened: Sources | None = None
+    shut: Sources | None = None
+    doubtful: Sources | None = None
+    public_share: float = 0.0
+    rate_limited: bool = False
+    may_be_banned: bool = False
+    via: tuple[str, ...] = ()
+    decided_by: tuple[Decision, ...] = ()
+    blocked_by: tuple[Decision, ...] = ()
+    reasons: tuple[str, ...] = ()
+    reached_as: tuple[int, ...] = ()
+    forwarded_to: tuple[str, ...] = ()
+    translated_by: tuple[Decision, ...] = ()
+    rejected: bool = False
+    stage: Stage = ""
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The sources that certainly reach it, as minimal CIDRs."""
+        return self.opened.cidrs if self.opened is not None else ()
+
+    @property
+    def closed(self) -> tuple[str, ...]:
+        """The sources that certainly do not, as minimal CIDRs."""
+        return self.shut.cidrs if self.shut is not None else ()
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The sources of which neither can be said, as minimal CIDRs."""
+        return self.doubtful.cidrs if self.doubtful is not None else ()
+
+
+def decision(universe: Universe, note: Note, mask: int) -> Decision:
+    """Make a decision of what a rule did."""
+    effect: Effect = "translate" if note.effect == "nat" else cast("Effect", note.effect)
+    base = note.chain.base
+    if note.rule is not None:
+        location: Location | None = note.rule.location
+        text = note.rule.text
+    else:
+        location = (base and base.policy_location) or note.chain.location
+        text = location.text if location is not None else ""
+    return Decision(
+        location, text, effect, Sources(universe, mask), note.table, note.chain,
+        note.rule, note.base, note.stage, note.reason, note.more,
+    )  # fmt: skip

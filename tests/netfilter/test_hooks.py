@@ -1,0 +1,406 @@
+"""The whole way: hooks in order, connection tracking, translation, the way back, neighbours."""
+
+from __future__ import annotations
+
+import pytest
+
+from sslint.netfilter.model import (
+    Chain,
+    Intervals,
+    Key,
+    Match,
+    Names,
+    Nat,
+    Notrack,
+    Synproxy,
+    Tproxy,
+)
+from tests.netfilter.models import (
+    ACCEPT,
+    DROP,
+    ESTABLISHED,
+    ND,
+    bits,
+    chain,
+    dnat,
+    firewall,
+    incoming,
+    mark,
+    match,
+    nat_chain,
+    network,
+    reach,
+    redirect,
+    source,
+    states,
+    table,
+    tcp,
+    values,
+    verdict,
+)
+
+HTTPS = (tcp(443), ACCEPT)
+
+
+# -- base chains ----------------------------------------------------------------------------------
+
+
+def test_accept_ends_only_its_base_chain() -> None:
+    one = incoming((ACCEPT,), name="one", priority=-10)
+    two = incoming(ESTABLISHED, name="two", priority=10)
+    assert verdict(firewall(one, two)) == "closed"
+
+
+@pytest.mark.parametrize(
+    ("hook", "priority"),
+    [("prerouting", -300), ("prerouting", -150), ("input", -150), ("input", 50), ("ingress", 0)],
+)
+def test_a_drop_anywhere_on_the_way_in_closes(hook: str, priority: int) -> None:
+    family = "netdev" if hook == "ingress" else "inet"
+    early = table(
+        chain("early", (tcp(443), DROP), hook=hook, priority=priority, devices=("eth0",)),
+        family=family, name="early",
+    )  # fmt: skip
+    judged = firewall(incoming(ESTABLISHED, HTTPS), early, network=network(public="eth0"))
+    found = reach(judged)
+    assert (found.verdict, found.stage) == ("closed", "new")
+    assert found.decided_by[0].hook == hook
+
+
+def test_legacy_and_native_tables_are_one_conjunction() -> None:
+    legacy = table(incoming(), family="ip", name="filter", origin="iptables-legacy")
+    judged = firewall(incoming(ESTABLISHED, ND, HTTPS), legacy)
+    assert (verdict(judged), verdict(judged, family=6)) == ("closed", "open")
+
+
+def test_a_dormant_table_is_not_asked() -> None:
+    sleeping = table(incoming(), name="sleeping", dormant=True)
+    assert verdict(firewall(incoming(ESTABLISHED, HTTPS), sleeping)) == "open"
+
+
+def test_families_see_their_own() -> None:
+    judged = firewall(table(incoming(), family="ip"), table(chain("x"), family="inet", name="i"))
+    assert (verdict(judged), verdict(judged, family=6)) == ("closed", "open")
+    bridge = firewall(table(incoming(), family="bridge"))
+    assert verdict(bridge) == "open"
+
+
+def test_ingress_is_per_device() -> None:
+    ingress = chain("in", (tcp(443), DROP), hook="ingress", devices=("eth1",))
+    early = table(ingress, family="netdev", name="n")
+    judged = firewall(incoming(ESTABLISHED, HTTPS), early, network=network(public="eth0"))
+    assert verdict(judged) == "open"
+
+
+def test_at_equal_priority_the_chain_registered_last_runs_first() -> None:
+    first = incoming((mark(1),), name="first", policy="accept", order=1)
+    last = incoming((match("meta.mark", 1), DROP), name="last", policy="accept", order=2)
+    assert verdict(firewall(first, last)) == "open"
+    first.order, last.order = 2, 1
+    assert verdict(firewall(first, last)) == "closed"
+
+
+# -- connection tracking --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("priority", "answer"), [(-300, "closed"), (-200, "closed"), (-199, "open")]
+)
+def test_before_conntrack_every_packet_is_invalid(priority: int, answer: str) -> None:
+    early = chain("raw", (states("invalid"), DROP), hook="prerouting", priority=priority)
+    assert verdict(firewall(early, incoming(ESTABLISHED, HTTPS))) == answer
+
+
+def test_established_alone_opens_nothing() -> None:
+    assert verdict(firewall(incoming(ESTABLISHED))) == "closed"
+
+
+def test_the_next_packets_must_pass_too() -> None:
+    found = reach(firewall(incoming((states("new"), *HTTPS))))
+    assert (found.verdict, found.stage) == ("closed", "established")
+    assert verdict(firewall(incoming(HTTPS))) == "open"
+
+
+def test_the_answer_must_get_out() -> None:
+    way_in = incoming(ESTABLISHED, HTTPS)
+    out = chain("out", hook="output", policy="drop")
+    found = reach(firewall(way_in, out))
+    assert (found.verdict, found.stage) == ("closed", "answer")
+    assert found.decided_by[0].hook == "output"
+    for rule in (ESTABLISHED, (match("tcp.sport", 443), ACCEPT), (states("established"), ACCEPT)):
+        assert verdict(firewall(way_in, chain("out", rule, hook="output", policy="drop"))) == "open"
+    new = chain("out", (states("new"), ACCEPT), hook="output", policy="drop")
+    assert verdict(firewall(way_in, new)) == "closed"
+    post = chain("post", (match("tcp.sport", 443), DROP), hook="postrouting", priority=300)
+    assert verdict(firewall(way_in, post)) == "closed"
+    egress = chain("e", (match("tcp.sport", 443), DROP), hook="egress", devices=("eth0",))
+    both = firewall(way_in, table(egress, family="netdev"), network=network(public="eth0"))
+    assert verdict(both) == "closed"
+
+
+def test_an_answer_may_be_restricted_by_its_destination() -> None:
+    to = match("ip.daddr", "192.0.2.0/24")
+    out = chain("out", (to, ACCEPT), hook="output", policy="drop")
+    assert reach(firewall(incoming(ESTABLISHED, HTTPS), out)).open == ("192.0.2.0/24",)
+
+
+def raw(hook: str) -> Chain:
+    key = "tcp.dport" if hook == "prerouting" else "tcp.sport"
+    return chain(f"raw-{hook}", (match(key, 443), Notrack()), hook=hook, priority=-300)
+
+
+def test_untracked_packets_need_rules_that_ask_for_no_state() -> None:
+    way_in = raw("prerouting")
+    assert verdict(firewall(way_in, incoming(ESTABLISHED, (states("new"), *HTTPS)))) == "closed"
+    assert verdict(firewall(way_in, incoming(ESTABLISHED, HTTPS))) == "open"
+    assert verdict(firewall(way_in, incoming((states("untracked"), ACCEPT)))) == "open"
+    marked = incoming((match("ct.mark", 0), ACCEPT))
+    assert verdict(firewall(way_in, marked)) == "closed"  # every ct key but state breaks
+
+
+def test_the_answer_to_an_untracked_syn_is_invalid() -> None:
+    rules = (raw("prerouting"), incoming(HTTPS))
+    out = chain("out", (states("invalid"), DROP), hook="output")
+    assert verdict(firewall(*rules, out)) == "closed"
+    strict = chain("out", ESTABLISHED, hook="output", policy="drop")
+    assert verdict(firewall(*rules, strict)) == "closed"
+    both = chain("out", (states("untracked"), ACCEPT), hook="output", policy="drop")
+    assert verdict(firewall(*rules, raw("output"), both)) == "open"
+
+
+def test_untracked_answers_leave_the_client_unknown_to_conntrack() -> None:
+    rules = (raw("output"), incoming((states("new"), *HTTPS), ESTABLISHED))
+    assert reach(firewall(*rules)).stage == "established"
+    assert verdict(firewall(raw("output"), incoming(HTTPS))) == "open"
+
+
+def test_notrack_by_source_splits_what_flows() -> None:
+    early = chain("raw", (source("10.0.0.0/8"), Notrack()), hook="prerouting", priority=-300)
+    found = reach(firewall(early, incoming(ESTABLISHED, (states("new"), *HTTPS))))
+    assert (found.verdict, found.closed) == ("open", ("10.0.0.0/8",))
+
+
+def test_synproxy_opens_what_it_answers() -> None:
+    early = chain("raw", (tcp(443), Notrack()), hook="prerouting", priority=-300)
+    base = incoming((states("invalid", "untracked"), tcp(443), Synproxy()), (DROP,))
+    assert verdict(firewall(early, base)) == "open"
+
+
+# -- translation ----------------------------------------------------------------------------------
+
+
+def test_after_a_redirect_the_filter_sees_the_new_port() -> None:
+    nat = nat_chain(redirect(8443, tcp(443)))
+    judged = firewall(nat, incoming(ESTABLISHED, (tcp(8443), ACCEPT)))
+    listener = reach(judged, 8443)
+    assert (listener.verdict, listener.reached_as) == ("open", (443, 8443))
+    assert listener.translated_by == ()
+    stolen = reach(judged, 443)
+    assert (stolen.verdict, stolen.reached_as) == ("closed", ())
+    assert stolen.decided_by[0].effect == "translate"
+    assert stolen.forwarded_to == (":8443",)
+    assert judged.reach_outer("tcp", 443, 4).verdict == "open"
+    old = firewall(nat, incoming(ESTABLISHED, HTTPS))
+    assert reach(old, 8443).verdict == "closed"
+    assert old.reach_outer("tcp", 443, 4).verdict == "closed"
+
+
+def test_only_a_translated_port_is_open_by_the_outer_one() -> None:
+    nat = nat_chain(redirect(8443, tcp(443)))
+    admitted = incoming(ESTABLISHED, (bits("ct.status", 32), ACCEPT))
+    found = reach(firewall(nat, admitted), 8443)
+    assert (found.verdict, found.reached_as) == ("open", (443, 8443))
+    original = incoming(ESTABLISHED, (match("ct.original.proto-dst", 443), ACCEPT))
+    assert verdict(firewall(nat, original), 8443) == "open"
+
+
+def test_raw_and_mangle_see_the_old_port_and_the_answer_has_the_new_one() -> None:
+    nat = nat_chain(redirect(8443, tcp(443)))
+    base = incoming(ESTABLISHED, (tcp(8443), ACCEPT))
+    mangle = chain("mangle", (tcp(443), DROP), hook="prerouting", priority=-150)
+    assert reach(firewall(mangle, nat, base), 8443).reached_as == (443, 8443)
+    assert firewall(mangle, nat, base).reach_outer("tcp", 443, 4).verdict == "closed"
+    out = chain("out", (match("tcp.sport", 443), ACCEPT), hook="output", policy="drop")
+    assert verdict(firewall(nat, base, out), 8443) == "closed"
+    out = chain("out", (match("tcp.sport", 8443), ACCEPT), hook="output", policy="drop")
+    assert verdict(firewall(nat, base, out), 8443) == "open"
+
+
+@pytest.mark.parametrize(("priority", "port"), [(50, 8443), (150, 443)])
+def test_the_answers_port_is_translated_back_in_postrouting(priority: int, port: int) -> None:
+    nat = nat_chain(redirect(8443, tcp(443)))
+    base = incoming(ESTABLISHED, (bits("ct.status", 32), ACCEPT))
+    post = chain("post", (match("tcp.sport", port), DROP), hook="postrouting", priority=priority)
+    assert verdict(firewall(nat, base, post), 8443) == "closed"
+
+
+def test_a_nat_base_chain_translates_at_its_hook_not_at_its_priority() -> None:
+    nat = nat_chain(redirect(8443, tcp(443)), priority=-150)
+    early = chain("early", (tcp(8443), DROP), hook="prerouting", priority=-120)
+    base = incoming(ESTABLISHED, (tcp(8443), ACCEPT))
+    assert firewall(nat, early, base).reach_outer("tcp", 443, 4).verdict == "open"
+
+
+def test_the_first_to_translate_wins_and_accept_ends_only_one_chain() -> None:
+    base = incoming(ESTABLISHED, (tcp(8443), ACCEPT))
+    one = nat_chain((tcp(443), ACCEPT), name="one", priority=-110)
+    two = nat_chain(redirect(8443, tcp(443)), name="two", priority=-100)
+    three = nat_chain(redirect(9443, tcp(443)), name="three", priority=-90)
+    assert firewall(one, two, three, base).reach_outer("tcp", 443, 4).verdict == "open"
+    assert firewall(one, three, two, base).reach_outer("tcp", 443, 4).verdict == "open"
+
+
+def test_untracked_packets_are_not_translated() -> None:
+    nat = nat_chain(redirect(8443, tcp(443)))
+    judged = firewall(raw("prerouting"), nat, incoming(HTTPS))
+    assert verdict(judged, 443) == "open"
+
+
+def test_a_redirect_by_source_splits_what_flows() -> None:
+    nat = nat_chain(redirect(8443, source("10.0.0.0/8"), tcp(443)))
+    judged = firewall(nat, incoming(ESTABLISHED, HTTPS, (tcp(8443), source("10.0.0.0/8"), ACCEPT)))
+    found = reach(judged, 443)
+    assert (found.verdict, found.closed) == ("open", ("10.0.0.0/8",))
+    assert reach(judged, 8443).open == ("10.0.0.0/8",)
+
+
+def test_a_drop_in_a_nat_chain_acts_only_with_conntrack() -> None:
+    dropping = nat_chain((tcp(443), DROP))
+    assert verdict(firewall(dropping, incoming(policy="accept"))) == "open"
+    assert verdict(firewall(dropping, incoming(ESTABLISHED, HTTPS))) == "closed"
+    strict = nat_chain(policy="drop")
+    assert verdict(firewall(strict, incoming(ESTABLISHED, HTTPS))) == "closed"
+    other = table(incoming(ESTABLISHED, policy="accept"), family="ip6", name="six")
+    native = table(dropping, family="inet", name="nat")
+    assert verdict(firewall(native, other)) == "open"
+    assert verdict(firewall(native, other), family=6) == "closed"
+
+
+def test_port_ranges_of_a_translation() -> None:
+    base = incoming(ESTABLISHED, (tcp(8440), ACCEPT))
+    spread = nat_chain((tcp(443), Nat("redirect", ports=(8440, 8450))))
+    assert firewall(spread, base).reach_outer("tcp", 443, 4).verdict == "open"
+    kept = nat_chain((tcp(8445), Nat("redirect", ports=(8440, 8450))))
+    assert firewall(kept, base).reach_outer("tcp", 8445, 4).verdict == "closed"
+    shifted = nat_chain((tcp((440, 450)), Nat("redirect", ports=(8437, 8447), port_shift=440)))
+    assert firewall(shifted, base).reach_outer("tcp", 443, 4).verdict == "open"
+
+
+def test_a_translation_map_by_port() -> None:
+    entries = (((values(443),), (None, (8443, 8443))), ((values(80),), (None, (8080, 8080))))
+    nat = nat_chain((Nat("redirect", keys=(Key("tcp.dport"),), mapping=entries),))
+    judged = firewall(nat, incoming(ESTABLISHED, (tcp(8443), ACCEPT)))
+    assert judged.reach_outer("tcp", 443, 4).verdict == "open"
+    assert judged.reach_outer("tcp", 80, 4).verdict == "closed"
+    assert judged.reach_outer("tcp", 25, 4).verdict == "closed"
+
+
+def test_another_host_is_judged_on_the_way_through() -> None:
+    docker = Match((Key("meta.oifname"),), Names(("docker0",)))
+    nat = nat_chain(dnat("172.17.0.2", 443, tcp(8443)))
+    accept = (match("ip.daddr", "172.17.0.2"), docker, tcp(443), ACCEPT)
+    forward = chain("fwd", ESTABLISHED, accept, hook="forward", policy="drop")
+    judged = firewall(table(nat, incoming(), forward, family="ip"))
+    outer = judged.reach_outer("tcp", 8443, 4)
+    assert (outer.verdict, outer.forwarded_to) == ("open", ("172.17.0.2:443",))
+    assert outer.decided_by[0].hook == "forward"
+    assert any("docker0" in text for text in outer.assumptions)
+    assert reach(judged, 8443).verdict == "closed"  # no listener of this host is reached
+    shut = chain("fwd", ESTABLISHED, hook="forward", policy="drop")
+    judged = firewall(table(nat, incoming(policy="accept"), shut, family="ip"))
+    assert judged.reach_outer("tcp", 8443, 4).verdict == "closed"
+    no_return = chain("fwd", accept, hook="forward", policy="drop")
+    judged = firewall(table(nat, incoming(), no_return, family="ip"))
+    assert judged.reach_outer("tcp", 8443, 4).stage == "answer"
+
+
+def test_a_translation_to_this_hosts_own_address_stays_here() -> None:
+    nat = nat_chain(dnat("10.0.0.5", 8443, tcp(443)))
+    base = incoming(ESTABLISHED, (match("ip.daddr", "10.0.0.5"), tcp(8443), ACCEPT))
+    judged = firewall(table(nat, base, family="ip"), network=network("203.0.113.9", "10.0.0.5"))
+    assert judged.reach_outer("tcp", 443, 4).verdict == "open"
+    assert 443 in reach(judged, 8443).reached_as
+
+
+def test_tproxy_keeps_the_destination_port() -> None:
+    pre = chain("pre", (tcp(443), Tproxy(8443), ACCEPT), hook="prerouting", priority=-150)
+    judged = firewall(pre, incoming(HTTPS))
+    assert reach(judged, 8443).open == ("0.0.0.0/0",)
+
+
+# -- neighbours -----------------------------------------------------------------------------------
+
+
+def nd(*types: int) -> Match:
+    return match("icmpv6.type", *types)
+
+
+def test_ipv6_is_dead_without_neighbour_discovery() -> None:
+    found = reach(firewall(incoming(ESTABLISHED, HTTPS)), family=6)
+    assert (found.verdict, found.stage) == ("closed", "neighbour-discovery")
+    assert reach(firewall(incoming(ESTABLISHED, HTTPS))).verdict == "open"
+
+
+@pytest.mark.parametrize(
+    ("items", "answer"),
+    [
+        ((nd(135, 136),), "open"),
+        ((nd(135),), "closed"),
+        ((nd(136),), "closed"),
+        ((match("meta.l4proto", 58),), "open"),
+        ((match("meta.l4proto", 58), match("ip6.hoplimit", 255)), "open"),
+        ((source("fe80::/10"), match("meta.l4proto", 58)), "open"),
+        ((source("fe80::1"), match("meta.l4proto", 58)), "unknown"),
+        ((source("2001:db8::/32"), match("meta.l4proto", 58)), "closed"),
+        ((states("untracked"),), "open"),
+        ((states("new"), match("meta.l4proto", 58)), "closed"),
+    ],
+)
+def test_solicitations_and_advertisements_must_come_in(
+    items: tuple[Match, ...], answer: str
+) -> None:
+    assert verdict(firewall(incoming(ESTABLISHED, HTTPS, (*items, ACCEPT))), family=6) == answer
+
+
+def test_a_router_without_link_local_address_is_assumed_away() -> None:
+    base = incoming(ESTABLISHED, HTTPS, (source("fe80::/10"), match("meta.l4proto", 58), ACCEPT))
+    found = reach(firewall(base), family=6)
+    assert found.verdict == "open"
+    assert any("link-local" in text for text in found.assumptions)
+    assert reach(firewall(incoming(ESTABLISHED, HTTPS, ND)), family=6).assumptions == ()
+
+
+def test_neighbour_discovery_is_not_invalid() -> None:
+    base = incoming((states("invalid"), DROP), ESTABLISHED, HTTPS, (nd(133, 134, 135, 136), ACCEPT))
+    assert verdict(firewall(base), family=6) == "open"
+
+
+def test_neighbour_discovery_must_get_out() -> None:
+    way_in = incoming(ESTABLISHED, HTTPS, ND)
+    shut = chain("out", ESTABLISHED, hook="output", policy="drop")
+    found = reach(firewall(way_in, shut), family=6)
+    assert (found.verdict, found.stage) == ("closed", "neighbour-discovery")
+    half = chain("out", ESTABLISHED, (nd(136), ACCEPT), hook="output", policy="drop")
+    assert verdict(firewall(way_in, half), family=6) == "closed"
+    out = chain("out", ESTABLISHED, (nd(135, 136), ACCEPT), hook="output", policy="drop")
+    assert verdict(firewall(way_in, out), family=6) == "open"
+
+
+def test_point_to_point_links_have_no_neighbours() -> None:
+    judged = firewall(incoming(ESTABLISHED, HTTPS), network=network(public="ppp0"))
+    assert verdict(judged, family=6) == "open"
+
+
+def test_a_device_that_drops_arp_is_dead() -> None:
+    strict = chain("in", (match("meta.protocol", 0x0800), ACCEPT), hook="ingress",
+                   devices=("eth0",), policy="drop")  # fmt: skip
+    parts = (incoming(ESTABLISHED, HTTPS), table(strict, family="netdev"))
+    found = reach(firewall(*parts, network=network(public="eth0")))
+    assert (found.verdict, found.stage) == ("closed", "neighbour-discovery")
+    strict.rules[0] = chain("x", (match("meta.protocol", 0x0800, 0x0806), ACCEPT)).rules[0]
+    assert verdict(firewall(*parts, network=network(public="eth0"))) == "open"
+
+
+def test_an_index_of_an_absent_interface_is_zero() -> None:
+    zero = Match((Key("meta.oif"),), Intervals(((0, 0),)))
+    assert verdict(firewall(incoming(ESTABLISHED, (zero, tcp(443), ACCEPT)))) == "open"

@@ -1,0 +1,134 @@
+"""The tree is read-only, confined and bounded, whatever its files say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sslint import tree as trees
+from sslint.tree import Status, Tree, TreeError
+from tests.support import tree_of
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    secret = tmp_path / "outside" / "secret"
+    secret.parent.mkdir()
+    secret.write_text("secret\n")
+    return secret
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    return root
+
+
+def test_absolute_symlink_means_the_root(root: Path, outside: Path) -> None:
+    (root / "etc/real").write_text("inside\n")
+    (root / "etc/link").symlink_to("/etc/real")
+    assert Tree(root).read("/etc/link").text == "inside\n"
+
+
+@pytest.mark.parametrize("target", ["{outside}", "../../outside/secret", "/../../outside/secret"])
+def test_symlink_cannot_leave(root: Path, outside: Path, target: str) -> None:
+    (root / "etc/link").symlink_to(target.format(outside=outside))
+    with pytest.raises(TreeError):
+        Tree(root).read("/etc/link")
+
+
+def test_dotdot_stays_at_the_root(root: Path, outside: Path) -> None:
+    (root / "file").write_text("root\n")
+    assert Tree(root).read("/../../file").text == "root\n"
+    assert Tree(root).status("/etc/../../outside/secret") is Status.ABSENT
+
+
+def test_symlinked_directory_cannot_leave(root: Path, outside: Path) -> None:
+    (root / "etc/d").symlink_to(outside.parent)
+    assert Tree(root).status("/etc/d/secret") is Status.ABSENT
+    assert Tree(root).glob("/etc/d/*") == []
+
+
+def test_symlink_loop_is_unknown(root: Path) -> None:
+    (root / "etc/a").symlink_to("b")
+    (root / "etc/b").symlink_to("a")
+    assert Tree(root).status("/etc/a") is Status.UNKNOWN
+
+
+def test_fifo_is_not_opened(root: Path) -> None:
+    os.mkfifo(root / "etc/pipe")
+    tree = Tree(root)
+    with pytest.raises(TreeError, match="not a regular file"):
+        tree.read("/etc/pipe")
+
+
+def test_large_file_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "MAX_FILE", 1 << 20)
+    (root / "etc/big").write_bytes(b"x" * ((1 << 20) + 1))
+    tree = Tree(root)
+    assert tree.try_read("/etc/big") is None
+    assert "larger" in tree.problems[0].reason
+
+
+def test_absent_and_unreadable_differ(root: Path) -> None:
+    tree = Tree(root)
+    assert tree.try_read("/etc/none") is None
+    assert tree.problems == []
+    assert tree.try_read("/etc") is None
+    assert tree.problems[0].reason == "is a directory"
+
+
+def test_bytes_that_are_not_utf8_are_kept(root: Path) -> None:
+    (root / "etc/latin").write_bytes(b"caf\xe9\n")
+    text = Tree(root).read("/etc/latin").text
+    assert text.encode("utf-8", "surrogateescape") == b"caf\xe9\n"
+
+
+def test_glob_is_in_byte_order_without_dot_files(root: Path) -> None:
+    for name in ("b", "B", "a", ".hidden", "é"):
+        (root / "etc" / name).touch()
+    assert Tree(root).glob("/etc/*") == ["/etc/B", "/etc/a", "/etc/b", "/etc/é"]
+    assert Tree(root).glob("/etc/.h*") == ["/etc/.hidden"]
+
+
+def test_glob_with_braces_and_classes() -> None:
+    tree = tree_of({"/etc/x/1.conf": "", "/etc/x/2.conf": "", "/etc/y/1.conf": ""})
+    assert tree.glob("/etc/{y,x}/1.conf", braces=True) == ["/etc/y/1.conf", "/etc/x/1.conf"]
+    assert tree.glob("/etc/x/[!1].conf") == ["/etc/x/2.conf"]
+    assert len(tree.glob("{a,b}" * 30, braces=True)) == 0
+
+
+def test_overlay_adds_replaces_and_removes(root: Path) -> None:
+    (root / "etc/a").write_text("old\n")
+    (root / "etc/b").write_text("b\n")
+    tree = Tree(root, overlay={"/etc/a": "new\n", "/etc/b": None, "/etc/c/d": "made\n"})
+    assert tree.read("/etc/a").text == "new\n"
+    assert tree.status("/etc/b") is Status.ABSENT
+    assert tree.names("/etc") == ["a", "c"]
+    assert tree.glob("/etc/*/d") == ["/etc/c/d"]
+
+
+def test_mount_gives_a_directory_another_place(root: Path, tmp_path: Path) -> None:
+    deploy = tmp_path / "deploy"
+    deploy.mkdir()
+    (deploy / "main.cf").write_text("myhostname = x\n")
+    tree = Tree(None, mounts={"/etc/postfix": deploy}, base=tmp_path)
+    file = tree.read("/etc/postfix/main.cf")
+    assert (file.path, file.name) == ("/etc/postfix/main.cf", "deploy/main.cf")
+    assert tree.names("/etc") == ["postfix"]
+
+
+def test_names_are_relative_to_the_root(root: Path) -> None:
+    (root / "etc/a").write_text("x")
+    assert Tree(root).read("/etc/a").name == "etc/a"
+
+
+def test_span_is_cut_at_the_end_of_its_line() -> None:
+    file = tree_of({"/etc/a": "one\ntwo three\nfour\n"}).read("/etc/a")
+    place = file.span(8, 18)
+    assert (place.line, place.column, place.end) == (2, 5, 10)
+    assert place.text == "two three"
+    assert str(file.at(3)) == "etc/a:3:1"
