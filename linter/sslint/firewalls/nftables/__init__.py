@@ -1,1 +1,44 @@
-"""nftables."""
+"""nftables rulesets as text: what `nft -f` reads and `nft list ruleset` prints."""
+
+from __future__ import annotations
+
+import re
+
+from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.nftables.commands import CommandParser
+from sslint.firewalls.nftables.kernel import Kernel
+from sslint.netfilter.model import Ruleset, Source
+from sslint.source import SourceFile
+from sslint.tree import Tree, TreeError
+
+_MANAGED = re.compile(r"^# Warning: table (\S+) (\S+) is managed by iptables-nft", re.MULTILINE)
+
+
+def read(tree: Tree, path: str, into: Ruleset, *, listing: bool | None = None) -> list[SourceFile]:
+    """Run a file as `nft -f` does on an empty kernel, and add its tables to a ruleset.
+
+    Return the files that were read. Raise RulesetError where nft refuses: nothing is loaded then.
+    `listing`: the file is what `nft list ruleset` printed, which may hold remnants of iptables
+    rules that nft prints and does not read back. None takes files below /etc and /var for what is
+    loaded at boot, and others for listings.
+    """
+    try:
+        file = tree.read(path)
+    except TreeError as error:
+        raise RulesetError(f"{error.path}: {error.reason}") from None
+    parser = CommandParser(tree, file, Kernel())
+    parser.listing = not path.startswith(("/etc/", "/var/")) if listing is None else listing
+    try:
+        tables = parser.run()
+    except RecursionError:
+        raise RulesetError("too many levels of nesting", file.span(0)) from None
+    managed = {
+        (family, name) for read in parser.files for family, name in _MANAGED.findall(read.text)
+    }
+    for table in tables:
+        if (table.family, table.name) in managed:
+            table.origin = "iptables"
+    into.tables += tables
+    into.sources.append(Source("nft", file.name))
+    into.families |= {4, 6}
+    return parser.files

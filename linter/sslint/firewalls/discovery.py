@@ -1,0 +1,397 @@
+"""Find the rulesets that are in force when a host has booted, and read them into one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from sslint.firewalls import commands, managers
+from sslint.firewalls.commands import Load, Script
+from sslint.firewalls.errors import RulesetError
+from sslint.netfilter.model import Missing, Ruleset, Source
+from sslint.network import HostFacts
+from sslint.source import Location, SourceFile
+from sslint.tree import Status, Tree, TreeError
+from sslint.values import dataclass, field
+
+Given = tuple[str | None, str]
+"""A ruleset named by the user: its kind (None = detect it) and its path in the tree."""
+
+KINDS = ("iptables", "ip6tables", "nft", "nft-json", "ufw", "firewalld", "ipset")
+_FAMILIES: dict[str, tuple[int, ...]] = {"iptables": (4,), "ip6tables": (6,)}
+
+# nftables first: its ruleset starts with `flush ruleset`, and its unit is wanted by sysinit.
+_NFTABLES = {
+    "rhel": "/etc/sysconfig/nftables.conf",
+    "fedora": "/etc/sysconfig/nftables.conf",
+    "alpine": "/etc/nftables.nft",
+    "gentoo": "/var/lib/nftables/rules-save",
+    "": "/etc/nftables.conf",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A ruleset that lies in the tree. `inactive` says why it is not in force, or is ""."""
+
+    kind: str
+    path: str
+    unit: str = ""
+    inactive: str = ""
+    location: Location | None = None
+
+
+@dataclass(slots=True)
+class Found:
+    """What a tree holds: rulesets, and what changes the ruleset but cannot be read as one."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+
+    def add(self, candidate: Candidate) -> None:
+        """Add a ruleset once; one that is in force replaces the same one that is not."""
+        for index, other in enumerate(self.candidates):
+            if (other.kind, other.path) == (candidate.kind, candidate.path):
+                if other.inactive and not candidate.inactive:
+                    self.candidates[index] = candidate
+                return
+        self.candidates.append(candidate)
+
+
+def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset:
+    """Return the host's whole ruleset: what is given, else what is in force after a boot."""
+    ruleset = Ruleset()
+    if given:
+        for kind, path in given:
+            _load_given(tree, network, kind, path, ruleset)
+        _resolve_sets(ruleset)
+        return ruleset
+    found = candidates(tree, network)
+    active = [candidate for candidate in found.candidates if not candidate.inactive]
+    for candidate in active:
+        _load(tree, network, candidate.kind, candidate.path, ruleset, boot=True)
+    ruleset.missing += found.missing
+    ruleset.missing += managers.unread(tree, network)
+    ruleset.assumptions += managers.assumptions(tree, network)
+    _shared_tables(tree, active, ruleset)
+    _resolve_sets(ruleset)
+    return ruleset
+
+
+def _resolve_sets(ruleset: Ruleset) -> None:
+    """Let the iptables rules that name an ipset compare what that set holds."""
+    if any(table.origin != "nft" and table.name != "firewalld" for table in ruleset.tables):
+        from sslint.firewalls import ipset
+
+        ipset.resolve(ruleset)
+
+
+def detect(file: SourceFile) -> str | None:
+    """Tell a ruleset's kind from its content, its header comment and its name."""
+    text = file.text[:200_000].lstrip("\ufeff \t\r\n")
+    if text.startswith("{") and '"nftables"' in text:
+        return "nft-json"
+    if text.startswith("<"):
+        return "firewalld" if re.search(r"<(zone|service|policy|ipset|direct)\b", text) else None
+    if re.search(r"^\s*(-exist\s+)?(create|add)\s+\S+\s+(hash|bitmap|list):", text, re.M) or (
+        re.search(r"^Name: \S+\nType: (hash|bitmap|list):", text, re.M)
+    ):
+        return "ipset"
+    if re.search(r"^\s*(\*(filter|nat|mangle|raw|security)\b|-[AP] [A-Z]+\b|:[A-Z]+ )", text, re.M):
+        if "-A ufw-user-input" in text and not re.search(r"^:INPUT ", text, re.M):
+            return "ufw"
+        return _iptables_family(file, text)
+    if re.search(r"^#!.*\bnft\b", text) or re.search(
+        r"^\s*(?:(?:add|create|flush|delete|destroy)\s+)?(table|ruleset|chain|rule|element|set|map)"
+        r"\s+\S|^\s*(include|define|flush\s+ruleset)\b",
+        text,
+        re.M,
+    ):
+        return "nft"
+    name = file.path.rpartition("/")[2]
+    if name.endswith((".nft", "nftables.conf")):
+        return "nft"
+    if re.search(r"ip6?tables|\.v[46]$", name):
+        return _iptables_family(file, text)
+    return None
+
+
+def candidates(tree: Tree, network: HostFacts) -> Found:
+    """Return every ruleset at a place that something loads at boot, in the order of loading."""
+    found = Found()
+    _find_nftables(tree, network, found)
+    _find_iptables(tree, network, found)
+    for command in commands.boot_commands(tree, network):
+        _add_command(tree, command, found)
+    _find_ufw(tree, network, found)
+    _find_firewalld(tree, network, found)
+    return found
+
+
+# -- detecting --------------------------------------------------------------------------------
+
+
+def _iptables_family(file: SourceFile, text: str) -> Literal["iptables", "ip6tables"]:
+    header = re.search(r"^# Generated by (ip6?tables)(?:-nft|-legacy)?-save", text, re.M)
+    if header:
+        return "ip6tables" if header.group(1) == "ip6tables" else "iptables"
+    name = file.path.rpartition("/")[2].lower()
+    if re.search(r"v6|ip6|ipv6|6\.rules|rules6|tables6", name):
+        return "ip6tables"
+    if re.search(r"v4|ipv4|iptables", name):
+        return "iptables"
+    six = re.search(r"icmpv6|ipv6-icmp|icmp6|\s-[sd] \S*:|(?:^|\s):ip6-", text)
+    return "ip6tables" if six else "iptables"
+
+
+# -- finding ----------------------------------------------------------------------------------
+
+
+def _inactive(network: HostFacts, *units: str) -> str:
+    """Say why none of the units starts, or "" if one does or may."""
+    states = {unit: network.unit_state(unit) for unit in units}
+    if any(state in ("enabled", "unknown") for state in states.values()):
+        return ""
+    return " and ".join(f"{unit}.service is {state}" for unit, state in states.items())
+
+
+def _is_there(tree: Tree, path: str) -> bool:
+    """A file that may not be read is there as well: its layer is unknown, not absent."""
+    return tree.status(path) in (Status.FILE, Status.UNKNOWN)
+
+
+def _find_nftables(tree: Tree, network: HostFacts, found: Found) -> None:
+    inactive = _inactive(network, "nftables")
+    loads = commands.unit_loads(tree, network, "nftables")
+    if loads:
+        for command in loads:
+            _add_command(tree, command, found, "nftables", inactive)
+        return
+    distribution = network.distribution[0]
+    preferred = _NFTABLES.get(distribution, _NFTABLES[""])
+    places = dict.fromkeys((preferred, *_NFTABLES.values()))
+    present = next((path for path in places if _is_there(tree, path)), None)
+    if present is not None:
+        found.add(Candidate("nft", present, "nftables", inactive))
+    elif network.unit_state("nftables") == "enabled":
+        found.missing.append(
+            Missing(f"nftables.service loads {preferred}, which is not here", may_open=True)
+        )
+
+
+# path, kind, units of which one loads it
+_IPTABLES_PLACES = (
+    ("/etc/iptables/ipsets", "ipset", ("netfilter-persistent",)),
+    ("/etc/sysconfig/ipset", "ipset", ("ipset",)),
+    ("/var/lib/ipset/rules-save", "ipset", ("ipset",)),
+    ("/etc/ipset.conf", "ipset", ("ipset",)),
+    ("/etc/iptables/rules.v4", "iptables", ("netfilter-persistent", "iptables")),
+    ("/etc/iptables/rules.v6", "ip6tables", ("netfilter-persistent", "ip6tables")),
+    ("/etc/sysconfig/iptables", "iptables", ("iptables",)),
+    ("/etc/sysconfig/ip6tables", "ip6tables", ("ip6tables",)),
+    ("/etc/iptables/iptables.rules", "iptables", ("iptables",)),
+    ("/etc/iptables/ip6tables.rules", "ip6tables", ("ip6tables",)),
+    ("/etc/iptables/rules-save", "iptables", ("iptables",)),
+    ("/etc/iptables/rules6-save", "ip6tables", ("ip6tables",)),
+    ("/var/lib/iptables/rules-save", "iptables", ("iptables", "iptables-restore")),
+    ("/var/lib/ip6tables/rules-save", "ip6tables", ("ip6tables", "ip6tables-restore")),
+)
+
+
+def _find_iptables(tree: Tree, network: HostFacts, found: Found) -> None:
+    for unit in ("iptables", "ip6tables"):
+        for command in commands.unit_loads(tree, network, unit) or ():
+            if isinstance(command, Load):
+                _add_command(tree, command, found, unit, _inactive(network, unit))
+    for path, kind, units in _IPTABLES_PLACES:
+        if _is_there(tree, path):
+            found.add(Candidate(kind, path, units[0], _inactive(network, *units)))
+    for path in tree.glob("/etc/sysconfig/ipset.d/*.set"):
+        found.add(Candidate("ipset", path, "ipset", _inactive(network, "ipset")))
+
+
+def _add_command(
+    tree: Tree, command: Load | Script, found: Found, unit: str = "", inactive: str = ""
+) -> None:
+    if isinstance(command, Load):
+        if _is_there(tree, command.path):
+            found.add(Candidate(command.kind, command.path, unit, inactive, command.location))
+        elif not inactive:
+            families = _FAMILIES.get(command.kind, (4, 6))
+            reason = f"{command.path} is loaded at boot and is not here"
+            found.missing.append(Missing(reason, families, command.location, may_open=True))
+    elif not inactive:
+        reason = f"managed by a script: {command.name}"
+        found.missing.append(Missing(reason, (4, 6), command.location, may_open=True))
+
+
+def _find_ufw(tree: Tree, network: HostFacts, found: Found) -> None:
+    if not tree.exists("/etc/ufw"):
+        return
+    inactive = _inactive(network, "ufw")
+    if not _ufw_enabled(tree):
+        inactive = "ENABLED=no in /etc/ufw/ufw.conf"
+    found.add(Candidate("ufw", "/etc/ufw", "ufw", inactive))
+
+
+def _ufw_enabled(tree: Tree) -> bool:
+    settings = tree.try_read("/etc/ufw/ufw.conf")
+    if settings is not None and not re.search(r"^\s*ENABLED\s*=.*yes", settings.text, re.I | re.M):
+        return False  # as it is shipped
+    from sslint.firewalls import ufw
+
+    return ufw.enabled(tree)
+
+
+def _find_firewalld(tree: Tree, network: HostFacts, found: Found) -> None:
+    if not tree.exists("/etc/firewalld"):
+        if network.unit_state("firewalld") == "enabled":
+            found.add(Candidate("firewalld", "/etc/firewalld", "firewalld"))
+        return
+    inactive = _inactive(network, "firewalld")
+    if network.unit_state("firewalld") == "unknown" and not _configured(tree):
+        others = any(not candidate.inactive for candidate in found.candidates)
+        if others:  # the package may be there unused, beside what is used
+            inactive = "nothing in /etc/firewalld is configured"
+    found.add(Candidate("firewalld", "/etc/firewalld", "firewalld", inactive))
+
+
+def _configured(tree: Tree) -> bool:
+    """Tell whether an administrator has written anything into /etc/firewalld."""
+    if tree.exists("/etc/firewalld/direct.xml"):
+        return True
+    directories = ("zones", "policies", "services", "ipsets", "icmptypes", "helpers")
+    return any(
+        name.endswith(".xml") or tree.names(f"/etc/firewalld/{directory}/{name}")
+        for directory in directories
+        for name in tree.names(f"/etc/firewalld/{directory}")
+    )
+
+
+# -- reading ----------------------------------------------------------------------------------
+
+
+def _load_given(
+    tree: Tree, network: HostFacts, kind: str | None, path: str, ruleset: Ruleset
+) -> None:
+    if kind is None:
+        kind = _detect_given(tree, path)
+        if kind is None:
+            tree.problem(path, "is not a ruleset of a known format")
+            ruleset.missing.append(Missing(f"{tree.name(path)} is not understood", may_open=True))
+            return
+    _load(tree, network, kind, path, ruleset)
+
+
+def _detect_given(tree: Tree, path: str) -> str | None:
+    if tree.status(path) is Status.DIRECTORY:
+        names = tree.names(path)
+        if "ufw.conf" in names or "user.rules" in names or path.endswith("/ufw"):
+            return "ufw"
+        if "firewalld.conf" in names or "zones" in names or path.endswith("/firewalld"):
+            return "firewalld"
+        return None
+    try:
+        return detect(tree.read(path))
+    except TreeError as error:
+        tree.problem(path, error.reason)
+        return None
+
+
+def _load(
+    tree: Tree, network: HostFacts, kind: str, path: str, ruleset: Ruleset, *, boot: bool = False
+) -> None:
+    """Read one ruleset; one that would not load leaves its whole layer unknown.
+
+    At `boot` the real tool reads the file, and takes nothing but its own format.
+    """
+    families = _FAMILIES.get(kind, (4, 6))
+    part = Ruleset()
+    try:
+        _read(tree, network, kind, path, part, boot)
+    except RulesetError as error:
+        tree.problem(error.location or path, error.reason)
+        reason = (
+            f"{tree.name(path)} would not load: {error.location or tree.name(path)}: {error.reason}"
+        )
+        part = Ruleset(missing=[Missing(reason, families, error.location, may_open=True)])
+    except TreeError as error:
+        tree.problem(path, error.reason)
+        reason = f"{tree.name(path)} cannot be read: {error.reason}"
+        part = Ruleset(missing=[Missing(reason, families, None, may_open=True)])
+    if not any(source.kind == kind for source in part.sources):
+        ruleset.sources.append(Source(kind, tree.name(path)))
+    _merge(part, ruleset)
+    if kind != "ipset":
+        ruleset.families.update(families)
+
+
+def _read(tree: Tree, network: HostFacts, kind: str, path: str, into: Ruleset, boot: bool) -> None:
+    if kind in ("iptables", "ip6tables"):
+        from sslint.firewalls import iptables
+
+        iptables.read(tree.read(path), 4 if kind == "iptables" else 6, into=into, strict=boot)
+    elif kind == "nft":
+        from sslint.firewalls import nftables
+
+        nftables.read(tree, path, into=into)
+    elif kind == "nft-json":
+        from sslint.firewalls import nft_json
+
+        nft_json.read(tree.read(path), into=into)
+    elif kind == "ipset":
+        from sslint.firewalls import ipset
+
+        ipset.read(tree.read(path), into=into)
+    elif kind == "ufw":
+        from sslint.firewalls import ufw
+
+        ufw.read(tree, into=into)
+    elif kind == "firewalld":
+        from sslint.firewalls import firewalld
+
+        firewalld.read(
+            tree, into, version=network.package_version("firewalld"), zones=network.zones
+        )
+    else:
+        raise RulesetError(f"{kind} is not a known kind of ruleset")
+
+
+def _merge(part: Ruleset, into: Ruleset) -> None:
+    offset = max(
+        (chain.order for table in into.tables for chain in table.chains.values()), default=0
+    )
+    for table in part.tables:
+        for chain in table.chains.values():
+            chain.order += offset
+    into.tables += part.tables
+    into.ipsets.update(part.ipsets)
+    into.sources += [source for source in part.sources if source not in into.sources]
+    into.missing += part.missing
+    into.assumptions += [text for text in part.assumptions if text not in into.assumptions]
+    into.families |= part.families
+
+
+def _shared_tables(tree: Tree, active: list[Candidate], ruleset: Ruleset) -> None:
+    """ufw and iptables-restore write the same chains: which comes first is not in the files.
+
+    A saved dump of ufw's own chains says the same as ufw.
+    """
+    if not any(candidate.kind == "ufw" for candidate in active):
+        return
+    for candidate in active:
+        if candidate.kind in _FAMILIES:
+            file = tree.try_read(candidate.path)
+            if file is not None and ":ufw" not in file.text and not commands.is_empty(file):
+                reason = f"ufw and {file.name} fill the same chains, in an order that is not known"
+                ruleset.missing.append(
+                    Missing(reason, _FAMILIES[candidate.kind], candidate.location, may_open=True)
+                )
+
+
+def inactive(tree: Tree, network: HostFacts) -> Iterator[Candidate]:
+    """Yield the rulesets that lie in the tree and are not in force, with the reason."""
+    for candidate in candidates(tree, network).candidates:
+        if candidate.inactive:
+            yield candidate

@@ -1,0 +1,17 @@
+"""What a firewall reader raises when the real tool would refuse the whole file."""
+
+from __future__ import annotations
+
+from sslint.source import Location
+
+
+class RulesetError(Exception):
+    """A ruleset that would not load: its whole layer is unknown, never half.
+
+    `location` is the place of the error, None only where the caller adds it.
+    """
+
+    def __init__(self, reason: str, location: Location | None = None) -> None:
+        super().__init__(f"{location}: {reason}" if location else reason)
+        self.reason = reason
+        self.location = location

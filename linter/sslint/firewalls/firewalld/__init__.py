@@ -1,0 +1,122 @@
+"""firewalld: /etc/firewalld over what it ships, read into the table it builds when it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sslint.firewalls.firewalld.build import build
+from sslint.firewalls.firewalld.configuration import load, unknown_services
+from sslint.firewalls.firewalld.elements import InvalidFile, NotRead
+from sslint.firewalls.firewalld.objects import Configuration, Named
+from sslint.netfilter.model import Missing, Ruleset, Source
+from sslint.source import Location
+from sslint.tree import Tree
+
+__all__ = ["Configuration", "read", "read_configuration", "unknown_services"]
+
+# Since 1.2 a start that fails loads the stock configuration; since 2.2 every fault in a file
+# makes it fail. Before, a fault was logged and the element left out.
+STRICT_SINCE = (2, 2)
+ZONE_DRIFTING_UNTIL = (1, 0)
+
+
+def read(
+    tree: Tree,
+    into: Ruleset,
+    *,
+    version: str | None = None,
+    zones: Mapping[str, str] | None = None,
+) -> bool:
+    """Read firewalld's configuration; `zones` are interfaces bound by NetworkManager or ifcfg.
+
+    A configuration that firewalld refuses is a problem of the tree, and the stock configuration
+    is what is read; where it is not known what firewalld does, the layer is missing.
+    """
+    into.sources.append(Source("firewalld", tree.name("/etc/firewalld")))
+    into.families |= {4, 6}
+    into.assumptions.append(
+        "firewalld's running state is taken to be what its files say; interfaces that they bind "
+        "to no zone belong to the default zone"
+    )
+    try:
+        loaded = load(tree)
+        _bind(loaded, zones or {})
+        table = build(loaded)
+    except NotRead as error:
+        _missing(tree, into, error.location, error.reason)
+        return True
+    except InvalidFile as error:
+        reason = f"firewalld refuses it: {error.reason}"
+        if version is not None and _number(version) < STRICT_SINCE:
+            _missing(tree, into, error.location, reason)
+            return True
+        tree.problem(error.location, f"{reason}; it loads its stock configuration instead")
+        table = build(load(tree, user=False))
+        into.tables.append(table)
+        return True
+    into.tables.append(table)
+    _zone_drifting(loaded, into, version)
+    _direct(tree, loaded, into)
+    return True
+
+
+def read_configuration(tree: Tree, zones: Mapping[str, str] | None = None) -> Configuration | None:
+    """Return what firewalld's files say, refused as a whole or not; None where one is not read."""
+    try:
+        loaded = load(tree, checked=False)
+    except (InvalidFile, NotRead):
+        return None
+    _bind(loaded, zones or {})
+    return loaded
+
+
+# -- inside -----------------------------------------------------------------------------------
+
+
+def _bind(loaded: Configuration, zones: Mapping[str, str]) -> None:
+    """Bind interfaces as NetworkManager does; its word is later than that of the XML files."""
+    for interface, name in zones.items():
+        if name not in loaded.zones:
+            continue
+        for zone in loaded.zones.values():
+            zone.interfaces = [other for other in zone.interfaces if other.value != interface]
+        owner = loaded.zones[name]
+        owner.interfaces.append(Named(interface, owner.location))
+
+
+def _zone_drifting(loaded: Configuration, into: Ruleset, version: str | None) -> None:
+    """Before 1.0 packets of a source's zone could go on to the interface's zone."""
+    old = version is None or _number(version) < ZONE_DRIFTING_UNTIL
+    if loaded.options.zone_drifting and old:
+        for zone in loaded.zones.values():
+            for source in zone.sources[:1]:
+                into.missing.append(
+                    Missing(
+                        "AllowZoneDrifting=yes: whether the source's zone decides alone is not "
+                        "known without firewalld's version",
+                        (4, 6),
+                        source.location,
+                        may_open=True,
+                    )
+                )
+                return
+
+
+def _direct(tree: Tree, loaded: Configuration, into: Ruleset) -> None:
+    if tree.exists("/etc/firewalld/direct.xml"):
+        from sslint.firewalls.firewalld.direct import read as read_direct
+
+        try:
+            read_direct(tree, loaded.options.backend, into)
+        except (NotRead, InvalidFile) as error:
+            _missing(tree, into, error.location, error.reason)
+
+
+def _missing(tree: Tree, into: Ruleset, location: Location | None, reason: str) -> None:
+    tree.problem(location or "/etc/firewalld", reason)
+    place = location or tree.name("/etc/firewalld")
+    into.missing.append(Missing(f"firewalld: {place}: {reason}", (4, 6), location, may_open=True))
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())

@@ -1,0 +1,506 @@
+"""Read `ipset save` and `ipset list` (plain and XML) into named sets (ipset(8)).
+
+An iptables match names a set and one direction for each of its dimensions; which fields of the
+packet that compares is only known with the set's type. `resolve` puts the two together once
+everything is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.iptables import values
+from sslint.firewalls.iptables.arguments import split
+from sslint.netfilter.model import (
+    Constant,
+    Element,
+    Interval,
+    Intervals,
+    Key,
+    Match,
+    Names,
+    RuleItem,
+    Ruleset,
+    Set,
+    SetRef,
+    SetUpdate,
+    Source,
+    Table,
+    Unknown,
+    UnknownValues,
+    Values,
+)
+from sslint.source import Location, SourceFile
+from sslint.values import dataclass, replace
+
+MAX_ELEMENTS = 1_000_000
+
+_FIELDS = {"ip", "net", "port", "mac", "iface", "mark"}
+_TCP_AND_UDP = Intervals(((6, 6), (17, 17)))
+
+
+@dataclass(slots=True)
+class _Definition:
+    """A set that is being read, with the options that change what its elements mean."""
+
+    set: Set
+    type: str
+    family: int
+    fields: tuple[str, ...]
+    netmask: int | None = None  # bits
+    markmask: int = values.ALL32
+
+
+def read(file: SourceFile, into: Ruleset) -> None:
+    """Add the sets of a file. Raise RulesetError, and add nothing, if it would not be restored."""
+    text = file.text.lstrip("\ufeff \r\n\t")
+    if text.startswith("<"):
+        sets = _read_xml(file)
+    elif re.search(r"^Name: ", file.text, re.M):
+        sets = _read_list(file)
+    else:
+        sets = _read_save(file)
+    for definition in sets.values():
+        _flatten(definition)
+        into.ipsets[definition.set.name] = definition.set
+    source = Source("ipset", file.name)
+    if source not in into.sources:
+        into.sources.append(source)
+
+
+# -- the three forms ----------------------------------------------------------------------------
+
+_COMMANDS = {
+    "create": "create",
+    "-N": "create",
+    "--create": "create",
+    "n": "create",
+    "add": "add",
+    "-A": "add",
+    "--add": "add",
+    "del": "del",
+    "-D": "del",
+    "--del": "del",
+    "flush": "flush",
+    "-F": "flush",
+    "destroy": "destroy",
+    "-X": "destroy",
+    "x": "destroy",
+    "rename": "rename",
+    "-E": "rename",
+    "e": "rename",
+    "swap": "swap",
+    "-W": "swap",
+    "w": "swap",
+}
+
+
+def _read_save(file: SourceFile) -> dict[str, _Definition]:
+    sets: dict[str, _Definition] = {}
+    for number, line in enumerate(file.text.split("\n"), 1):
+        words = split(line.rstrip("\r"))
+        if not words or words[0][0] == "#" or words == ["COMMIT"] or words == ["quit"]:
+            continue
+        try:
+            _command(sets, words, file, number)
+        except RulesetError as error:
+            raise RulesetError(error.reason, file.at(number)) from None
+    return sets
+
+
+def _command(sets: dict[str, _Definition], words: list[str], file: SourceFile, number: int) -> None:
+    exist = "-exist" in words or "-!" in words
+    words = [word for word in words if word not in ("-exist", "-!")]
+    if words and words[0] == "ipset":
+        words = words[1:]
+    command = _COMMANDS.get(words[0]) if words else None
+    if command is None or (len(words) < 2 and command not in ("flush", "destroy")):
+        raise RulesetError("the line is no ipset command")
+    name = words[1] if len(words) > 1 else ""
+    if command == "create":
+        if name in sets and not exist:
+            raise RulesetError(f"set {name} is created twice")
+        if name not in sets:
+            sets[name] = _create(name, words[2:], file.at(number))
+        return
+    if name and name not in sets:
+        raise RulesetError(f"the set {name} does not exist")
+    if command == "destroy":
+        for gone in [name] if name else list(sets):
+            del sets[gone]
+    elif command == "flush":
+        for emptied in [name] if name else list(sets):
+            sets[emptied].set.elements.clear()
+            sets[emptied].set.holes.clear()
+    elif len(words) < 3:
+        raise RulesetError(f"{command} needs another argument")
+    elif command in ("rename", "swap"):
+        _rename(sets, command, name, words[2])
+    else:
+        _entry(sets[name], words[2:], command == "del")
+
+
+def _rename(sets: dict[str, _Definition], command: str, name: str, other: str) -> None:
+    if (command == "swap") != (other in sets):
+        raise RulesetError(f"cannot {command} {name} and {other}")
+    first, second = sets.pop(name), sets.pop(other, None)
+    first.set.name = other
+    sets[other] = first
+    if second is not None:
+        second.set.name = name
+        sets[name] = second
+
+
+def _read_list(file: SourceFile) -> dict[str, _Definition]:
+    sets: dict[str, _Definition] = {}
+    name, kind = "", ""
+    current: _Definition | None = None
+    members = False
+    for number, line in enumerate(file.text.split("\n"), 1):
+        line = line.rstrip("\r")
+        label, _, rest = line.partition(": ")
+        try:
+            if label == "Name":
+                name, kind, current, members = rest.strip(), "", None, False
+            elif label == "Type" and not members:
+                kind = rest.strip()
+            elif label.startswith("Header") and not members:
+                current = _create(name, [kind, *split(rest)], file.at(number))
+                sets[name] = current
+            elif line == "Members:":
+                if current is None:
+                    current = _create(name, [kind], file.at(number))
+                    sets[name] = current
+                members = True
+            elif members and current is not None and line.strip():
+                _entry(current, split(line), False)
+        except RulesetError as error:
+            raise RulesetError(error.reason, file.at(number)) from None
+    return sets
+
+
+def _read_xml(file: SourceFile) -> dict[str, _Definition]:
+    from xml.parsers import expat  # only this form needs it
+
+    sets: dict[str, _Definition] = {}
+    parser = expat.ParserCreate()
+    path: list[str] = []
+    text: list[str] = []
+    header: list[str] = []
+    entry: list[str] = []
+    name = kind = ""
+
+    def place() -> Location:
+        return file.at(parser.CurrentLineNumber)
+
+    def doctype(*_: object) -> None:
+        raise RulesetError("the file has a DOCTYPE", place())
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal name, kind
+        path.append(tag)
+        text.clear()
+        if tag == "ipset":
+            name, kind = attributes.get("name", ""), ""
+            header.clear()
+        elif tag == "member":
+            entry.clear()
+
+    def end(tag: str) -> None:
+        nonlocal kind
+        path.pop()
+        content = "".join(text).strip()
+        text.clear()
+        if tag == "type":
+            kind = content
+        elif path[-1:] == ["header"]:
+            header.extend([tag, content] if content else [tag])
+        elif tag == "header" or (tag == "members" and name not in sets):
+            sets[name] = _create(name, [kind, *header], place())
+        elif path[-1:] == ["member"]:
+            entry.append(content if tag == "elem" else tag)
+        elif tag == "member" and name in sets:
+            _entry(sets[name], entry, False)
+        elif tag == "members":
+            pass
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text.append
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        parser.Parse(file.text.encode("utf-8", "replace"), True)
+    except expat.ExpatError as error:
+        raise RulesetError(f"the XML is not well-formed: {error}", place()) from None
+    except RulesetError as error:
+        raise RulesetError(error.reason, error.location or place()) from None
+    return sets
+
+
+# -- a set and its elements ---------------------------------------------------------------------
+
+
+def _create(name: str, words: list[str], location: Location) -> _Definition:
+    if not name or len(name) > 31 or not words:
+        raise RulesetError("a set needs a name of at most 31 characters and a type")
+    kind, options = words[0], words[1:]
+    method, _, rest = kind.partition(":")
+    fields = tuple(rest.split(","))
+    family = 6 if "inet6" in options else 4
+    found = Set(name, (f"ipset:{kind}", "inet6" if family == 6 else "inet"), [], location=location)
+    known = method in ("hash", "bitmap") and _FIELDS.issuperset(fields)
+    if not known and kind != "list:set":
+        found.unknown = f"sets of type {kind[:40]} are not read"
+    found.dynamic = "timeout" in options
+    definition = _Definition(found, kind, family, fields)
+    for option, value in pairwise(options):
+        if option == "netmask":
+            definition.netmask = values.integer(value.lstrip("/"), 0, values.width(family))
+        elif option == "bitmask":
+            mask = values.network_mask(value, family)
+            if not values.contiguous(mask, family):
+                found.unknown = f"the bitmask {value} of the set {name} is not a prefix"
+            definition.netmask = mask.bit_count()
+        elif option == "markmask":
+            definition.markmask = values.integer(value)
+    return definition
+
+
+def _entry(definition: _Definition, words: list[str], delete: bool) -> None:
+    found = definition.set
+    if found.unknown:
+        return
+    elements = [_element(definition, words[0])]
+    hole = "nomatch" in _flags(words[1:])
+    if elements[0] is None:
+        return
+    place = found.holes if hole else found.elements
+    element = elements[0]
+    if delete:
+        for place in (found.elements, found.holes):
+            if element in place:
+                place.remove(element)
+        return
+    if len(place) >= MAX_ELEMENTS:
+        raise RulesetError("the set has too many elements")
+    place.append(element)
+
+
+def _flags(words: list[str]) -> Iterator[str]:
+    """Yield the options of an element; the text of a comment is none."""
+    skip = False
+    for word in words:
+        if not skip:
+            yield word
+        skip = word in ("comment", "timeout", "packets", "bytes", "skbmark", "skbprio", "skbqueue")
+
+
+def _element(definition: _Definition, text: str) -> Element | None:
+    """Read one element; None for those that no packet with ports can match."""
+    if definition.type == "list:set":
+        return (Names((text,)),)
+    parts = text.split(",")
+    if len(parts) > len(definition.fields) or len(parts) < len(definition.fields):
+        if definition.type != "bitmap:ip,mac" or len(parts) != 1:
+            raise RulesetError(f"`{text[:80]}' is no element of a {definition.type}")
+        return _address(definition, parts[0]), UnknownValues("the MAC address is learnt later")
+    fields: list[Values] = []
+    for kind, part in zip(definition.fields, parts, strict=True):
+        if kind in ("ip", "net"):
+            fields.append(_address(definition, part))
+        elif kind == "port":
+            pair = _port(definition, part)
+            if pair is None:
+                return None
+            fields += pair
+        elif kind == "mac":
+            number = values.hardware_address(part)
+            fields.append(Intervals(((number, number),)))
+        elif kind == "mark":
+            number = values.integer(part) & definition.markmask
+            fields.append(Intervals(((number, number),)))
+        elif part.startswith("physdev:"):
+            fields.append(UnknownValues("the port of a bridge is compared"))
+        else:
+            fields.append(Names((part,)))
+    return tuple(fields)
+
+
+def _address(definition: _Definition, text: str) -> Values:
+    """Read an address, a network or a range."""
+    family = definition.family
+    if text.startswith("["):
+        text = text.replace("[", "").replace("]", "")
+    first, dash, last = text.partition("-")
+    interval: Interval
+    numeric = values.numeric_address(first, family) is not None
+    if dash and numeric and values.numeric_address(last, family) is not None:
+        found = values.address_range(text, family)
+        assert not isinstance(found, UnknownValues)
+        interval = min(found), max(found)
+    else:
+        value, mask = values.network(text, family)
+        if isinstance(value, UnknownValues):
+            return value
+        if not values.contiguous(mask, family):
+            raise RulesetError(f"`{text[:60]}' is no network")
+        interval = value, value | mask ^ ((1 << values.width(family)) - 1)
+    if definition.netmask is not None and "ip" in definition.fields:
+        host_bits = (1 << (values.width(family) - definition.netmask)) - 1
+        interval = interval[0] & ~host_bits, interval[1] | host_bits
+    return Intervals((interval,))
+
+
+def _port(definition: _Definition, text: str) -> tuple[Values, Values] | None:
+    """Read `[protocol:]port[-port]` as (protocols, ports); without a protocol it is TCP."""
+    name, colon, ports = text.rpartition(":")
+    bitmap = definition.type.startswith("bitmap")
+    protocol = values.protocol(name) if colon else 6
+    if protocol not in (6, 17, 132, 136) and not bitmap:
+        return None  # ICMP types, and protocols without ports
+    protocols = _TCP_AND_UDP if bitmap else Intervals(((protocol, protocol),))
+    service = {6: "tcp", 17: "udp"}.get(protocol)
+    first, dash, last = ports.partition("-")
+    if dash and values.number(first) is None:
+        first, dash = ports, ""
+    low = values.port(first, service)
+    high = values.port(last, service) if dash else low
+    return protocols, values.bounded(min(low, high), max(low, high))
+
+
+def _flatten(definition: _Definition) -> None:
+    """Cut the holes out of a set of plain networks: the most specific element decides."""
+    found = definition.set
+    if not found.holes or definition.fields not in (("ip",), ("net",)):
+        return
+    marked: list[tuple[Interval, bool]] = []
+    for elements, hole in (found.elements, False), (found.holes, True):
+        for (field,) in elements:
+            if not isinstance(field, Intervals):
+                return
+            marked.append((field.items[0], hole))
+    marked.sort(key=lambda pair: (pair[0][0], -pair[0][1], pair[1]))
+    found.elements[:] = [(Intervals((interval,)),) for interval in _visible(marked)]
+    found.holes.clear()
+
+
+def _visible(marked: list[tuple[Interval, bool]]) -> list[Interval]:
+    """Return what nested intervals leave, where the innermost one says in or out."""
+    result: list[Interval] = []
+    stack: list[tuple[int, bool]] = []  # (end, hole) of the intervals around the cursor
+    cursor = 0
+
+    def close(limit: int | None) -> None:
+        nonlocal cursor
+        while stack and (limit is None or stack[-1][0] < limit):
+            end, hole = stack.pop()
+            if not hole and cursor <= end:
+                result.append((cursor, end))
+            cursor = max(cursor, end + 1)
+
+    for (low, high), hole in marked:
+        close(low)
+        if stack and not stack[-1][1] and cursor < low:
+            result.append((cursor, low - 1))
+        cursor = low
+        stack.append((high, hole))
+    close(None)
+    return list(values.union(result).items)
+
+
+# -- sets and the rules that name them ------------------------------------------------------------
+
+
+def resolve(ruleset: Ruleset) -> None:
+    """Replace the ipset matches of all rules by matches of the packet's fields.
+
+    To be called once everything is read. A set that is not in the input is unknown.
+    """
+    for table in ruleset.tables:
+        for chain in table.chains.values():
+            for index, rule in enumerate(chain.rules):
+                for item in rule.items:
+                    if isinstance(item, Match | SetUpdate) and item.keys[0].name == "ipset":
+                        break
+                else:
+                    continue
+                items = [new for item in rule.items for new in _resolved(item, table, ruleset)]
+                chain.rules[index] = replace(rule, items=tuple(items))
+
+
+def _resolved(item: RuleItem, table: Table, ruleset: Ruleset) -> list[RuleItem]:
+    if not isinstance(item, Match | SetUpdate) or item.keys[0].name != "ipset":
+        return [item]
+    reference = item.values if isinstance(item, Match) else item.set
+    assert isinstance(reference, SetRef)
+    directions = item.keys[0].arg.split(",")
+    family = 6 if table.family == "ip6" else 4
+    found = ruleset.ipsets.get(reference.name)
+    if isinstance(item, SetUpdate):
+        keys = _keys(found, directions, family) if found is not None else None
+        return [replace(item, keys=keys)] if keys else []
+    if found is None:
+        return [Unknown(f"the set {reference.name} is not in the input")]
+    if found.keys[0] == "ipset:list:set":
+        found = _list_of_sets(found, len(directions), family, ruleset)
+    if found.unknown:
+        return [Unknown(found.unknown)]
+    keys = _keys(found, directions, family)
+    if keys is None:  # another family, or too few directions: ip_set_test answers no
+        return [Constant(item.negate, f"the set {reference.name} cannot be asked so")]
+    return [replace(item, keys=keys, values=SetRef(found.name))]
+
+
+def _keys(found: Set, directions: list[str], family: int) -> tuple[Key, ...] | None:
+    """Return what a set compares; None if it never matches."""
+    names = found.keys[0].rpartition(":")[2].split(",")
+    addressed = "ip" in names or "net" in names
+    if len(directions) < len(names) or (addressed and (found.keys[1] == "inet6") != (family == 6)):
+        return None
+    keys: list[Key] = []
+    prefix = "ip" if family == 4 else "ip6"
+    for name, direction in zip(names, directions, strict=False):
+        side = direction[0]
+        if name in ("ip", "net"):
+            keys.append(Key(f"{prefix}.{side}addr"))
+        elif name == "port":
+            keys += [Key("meta.l4proto"), Key(f"th.{side}port")]
+        elif name == "iface":
+            keys.append(Key("meta.iifname" if side == "s" else "meta.oifname"))
+        elif name == "mac":
+            keys.append(Key(f"ether.{side}addr"))
+        else:
+            keys.append(Key("meta.mark"))
+    return tuple(keys)
+
+
+def _list_of_sets(found: Set, directions: int, family: int, ruleset: Ruleset) -> Set:
+    """Return a set that holds what the members of a list:set hold, or says why it cannot."""
+    name = f"{found.name} (IPv{family}, {directions} directions)"
+    known = ruleset.ipsets.get(name)
+    if known is not None:
+        return known
+    merged = Set(name, ("ipset:hash:ip", "inet6" if family == 6 else "inet"), [])
+    merged.location, merged.dynamic = found.location, found.dynamic
+    shape: list[str] | None = None
+    for (field,) in found.elements:
+        member = ruleset.ipsets.get(field.items[0]) if isinstance(field, Names) else None
+        if member is None or member.unknown:
+            merged.unknown = f"a member of the list {found.name} is not in the input"
+            break
+        kind = member.keys[0].removeprefix("ipset:").partition(":")[2]
+        fields = kind.replace("net", "ip").split(",")
+        if _keys(member, ["src"] * directions, family) is None:
+            continue
+        if (shape is not None and fields != shape) or member.holes or kind == "set":
+            merged.unknown = f"the list {found.name} holds sets of several kinds"
+            break
+        shape = fields
+        merged.keys = (f"ipset:hash:{','.join(fields)}", merged.keys[1])
+        merged.elements += member.elements
+        merged.dynamic |= member.dynamic
+    ruleset.ipsets[name] = merged
+    return merged

@@ -1,0 +1,520 @@
+"""Read iptables-save and `iptables -S` text line by line into tables (iptables-restore(8))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from socket import AF_INET6, inet_pton
+from typing import Literal
+
+from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.iptables import arguments as parser
+from sslint.firewalls.iptables.arguments import Arguments
+from sslint.firewalls.iptables.matches import base_chains, rule_matches
+from sslint.firewalls.iptables.options import FOREIGN_MATCHES, FOREIGN_TARGETS
+from sslint.firewalls.iptables.tables import BASE_NAMES, BASES, Loading, Place, check_table
+from sslint.firewalls.iptables.targets import PLACES, rule_target
+from sslint.netfilter.model import (
+    Base,
+    Chain,
+    ChainType,
+    Intervals,
+    Match,
+    Missing,
+    Rule,
+    RuleItem,
+    Table,
+    Verdict,
+)
+from sslint.source import Location, SourceFile
+
+Origin = Literal["nft", "iptables", "iptables-legacy", "ufw", "firewalld"]
+
+MAX_TEMPLATES = 10_000
+MAX_LINE = 10239  # iptables-restore's buffer
+
+
+class Reader:
+    """Reads the lines of one file.
+
+    With `noflush` tables that are there already are added to, as `iptables-restore -n` does.
+    `label_of` gives the label that a comment puts on the rules up to the next empty line. Lines
+    from `last_line` on are left out.
+    With `strict` only what iptables-restore itself takes is read: no prompts, no `iptables -S`,
+    no carriage returns.
+    """
+
+    def __init__(
+        self,
+        file: SourceFile,
+        family: int,
+        origin: Origin,
+        *,
+        strict: bool = False,
+        order: int = 0,
+        tables: dict[str, Loading] | None = None,
+        noflush: bool = False,
+        label_of: Callable[[str], str] | None = None,
+        last_line: int | None = None,
+    ) -> None:
+        self.file = file
+        self.family = family
+        self.origin: Origin = origin
+        self.strict = strict
+        self.order = order
+        self.noflush = noflush
+        self.tables: dict[str, Loading] = dict(tables or {})
+        self.missing: list[Missing] = []
+        self.current: Loading | None = None
+        self.saved = False  # in a `*table ... COMMIT` block
+        self.prompted = "filter"
+        self.prompts = False
+        self.generated = _GENERATED.search(file.text) is not None
+        self.label_of = label_of
+        self.label = ""
+        self.width = "32" if family == 4 else "128"
+        self.last_line = last_line
+
+    # -- lines --------------------------------------------------------------------------------
+
+    def read(self) -> dict[str, Loading]:
+        """Read the file. Raise RulesetError, with its place, if it would not load."""
+        number = 0
+        lines = self.file.text.split("\n")
+        if not self.strict and "\r" in self.file.text:
+            lines = [line.rstrip("\r") for line in lines]
+        try:
+            for number, line in enumerate(lines, 1):
+                if line[:3] == "-A " and self.saved:
+                    if self.fast(line, number, len(line)):
+                        continue
+                elif line[:1] == "[" and self.saved:
+                    if self.fast(_COUNTERS.sub("", line), number, len(line)):
+                        continue
+                elif not line:
+                    self.label = ""
+                    continue
+                if number == self.last_line:
+                    break
+                self.line(line, number)
+            if self.saved:
+                raise RulesetError("COMMIT is missing at the end: this table is not loaded")
+            if not self.tables and self.prompts:
+                raise RulesetError("the file holds no table")
+            for loading in self.tables.values():
+                check_table(loading)
+        except RulesetError as error:
+            if error.location is not None:
+                raise
+            last = min(number, len(self.file.starts))
+            raise RulesetError(error.reason, self.file.at(max(last, 1))) from None
+        return self.tables
+
+    def fast(self, line: str, number: int, width: int) -> bool:
+        """Append a rule that differs from an earlier one only in plain addresses and ports."""
+        loading = self.current
+        assert loading is not None
+        parts = _parts(line)
+        texts = parts[2::3]
+        del parts[2::3]
+        template = loading.templates.get(tuple(parts))
+        if template is None:
+            return False
+        items, places, rules = template
+        if places:
+            filled = list(items)
+            for (place, addressed), text in zip(places, texts, strict=True):
+                interval = self.network(text) if addressed else _decimal_port(text)
+                if interval is None:
+                    return False
+                pattern = items[place]
+                assert isinstance(pattern, Match)
+                filled[place] = Match(pattern.keys, Intervals((interval,)), pattern.negate)
+            items = tuple(filled)
+        rules.append(Rule(items, Location(self.file, number, 1, width + 1), self.label))
+        return True
+
+    def remember_shape(self, line: str, rule: Rule, rules: list[Rule]) -> None:
+        """Keep a rule as the template of those that differ only in plain addresses and ports."""
+        assert self.current is not None
+        parts = _parts(line)
+        places: list[tuple[int, bool]] = []
+        for option, text in zip(parts[1::3], parts[2::3], strict=True):
+            field = _SLOT_FIELDS[option.strip(" -")]
+            addressed = field.endswith("addr")
+            wanted = self.network(text) if addressed else _decimal_port(text)
+            found = [
+                index
+                for index, item in enumerate(rule.items)
+                if type(item) is Match
+                and item.keys[0].name.endswith(field)
+                and item.keys[0].mask is None
+                and item.values == Intervals((wanted or (0, -1),))
+            ]
+            if len(found) != 1:
+                return
+            places.append((found[0], addressed))
+        if len(set(places)) == len(places) and len(self.current.templates) < MAX_TEMPLATES:
+            del parts[2::3]
+            self.current.templates[tuple(parts)] = rule.items, tuple(places), rules
+
+    def network(self, text: str) -> tuple[int, int] | None:
+        """Read a plain address or network, the shape that dumps are full of."""
+        host, slash, length = text.partition("/")
+        try:
+            if self.family == 4:
+                a, b, c, d = host.split(".")
+                value = _BYTES[a] << 24 | _BYTES[b] << 16 | _BYTES[c] << 8 | _BYTES[d]
+            else:
+                value = int.from_bytes(inet_pton(AF_INET6, host), "big")
+            if not slash or length == self.width:
+                return value, value
+            bits = int(self.width) - _BYTES[length]
+        except (ValueError, KeyError, OSError):
+            return None
+        if bits <= 0 or length == "0":  # /0 matches everything and is not a match at all
+            return None
+        host_bits = (1 << bits) - 1
+        return value & ~host_bits, value | host_bits
+
+    def line(self, line: str, number: int) -> None:
+        """Read any line."""
+        if len(line) > MAX_LINE:
+            raise RulesetError("the line is longer than iptables-restore reads at once")
+        if line.startswith("#"):
+            self.comment(line, number)
+        elif self.saved and line == "COMMIT":
+            self.saved = False
+            self.current = None
+        elif line.startswith("*") and not self.saved:
+            self._start(line, number)
+        elif line.startswith(":") and self.saved:
+            self.declare(line, number)
+        elif self.saved:
+            self.command(line, number)
+        elif self.strict:
+            raise RulesetError("the line stands outside a table")
+        else:
+            self.outside(line, number)
+
+    def _start(self, line: str, number: int) -> None:
+        words = line[1:].split()
+        name = words[0] if words else ""
+        if name not in BASES:
+            raise RulesetError(f"table name '{name}' invalid")
+        self.saved = True
+        if self.noflush and name in self.tables:
+            self.current = self.tables[name]
+        else:  # a second block of a table flushes the first; policies stay
+            self.current = self._new_table(name, number)
+
+    def _new_table(self, name: str, number: int) -> Loading:
+        location = self.file.at(number)
+        table = Table(
+            "ip" if self.family == 4 else "ip6", name, origin=self.origin, location=location
+        )
+        old = self.tables.get(name)
+        for chain, hook, priority in BASES[name]:
+            kind: ChainType = "nat" if name == "nat" else "filter"
+            if name == "mangle" and hook == "output":
+                kind = "route"
+            base = Base(kind, hook, priority, policy_location=location)
+            if old is not None and (before := old.table.chains[chain].base) is not None:
+                base = before
+            self.order += 1
+            table.chains[chain] = Chain(chain, location, base, order=self.order)
+        loading = Loading(table)
+        self.tables[name] = loading
+        self.renamed(loading)
+        return loading
+
+    @staticmethod
+    def renamed(loading: Loading) -> None:
+        """Forget what depends on which chains there are."""
+        loading.names = frozenset(loading.table.chains)
+        loading.templates.clear()
+
+    def declare(self, line: str, number: int) -> None:
+        """Read `:CHAIN POLICY [packets:bytes]`."""
+        words = line[1:].split()
+        if len(words) < 2:
+            raise RulesetError("chain or policy invalid" if not words else "policy invalid")
+        self._policy(words[0], words[1], number, declared=True)
+
+    def _policy(self, name: str, policy: str, number: int, *, declared: bool) -> None:
+        assert self.current is not None
+        chains = self.current.table.chains
+        chain = chains.get(name)
+        location = self.file.at(number)
+        if chain is not None and chain.base is not None:
+            if policy not in ("ACCEPT", "DROP") and not (declared and policy == "-"):
+                raise RulesetError("Bad policy name")
+            if policy != "-":
+                base = chain.base
+                kind: Literal["accept", "drop"] = "accept" if policy == "ACCEPT" else "drop"
+                chain.base = Base(
+                    base.type, base.hook, base.priority, kind, policy_location=location
+                )
+            return
+        if not declared:
+            raise RulesetError(f"-P needs a built-in chain, not `{name}'")
+        if chain is not None:  # declared again: it is flushed
+            chain.rules.clear()
+            self.current.jumps.pop(name, None)
+            return
+        self._new_chain(name, location)
+
+    def _new_chain(self, name: str, location: Location) -> None:
+        assert self.current is not None
+        if len(name) > parser.MAX_CHAIN_NAME:
+            raise RulesetError(f"chain name `{name[:60]}' is too long (28 characters at most)")
+        if not name or name[0] in "-!":
+            raise RulesetError("chain name not allowed to start with `-' or `!'")
+        if name in self.current.table.chains:
+            raise RulesetError(f"Chain `{name}' already exists")
+        self.order += 1
+        self.current.table.chains[name] = Chain(name, location, order=self.order)
+        self.renamed(self.current)
+
+    # -- around the rules ---------------------------------------------------------------------
+
+    def comment(self, line: str, number: int) -> None:
+        """Look for the warnings that iptables-save prints about other firewalls."""
+        if self.label_of is not None:
+            self.label = self.label_of(line)
+        warning = _WARNING.search(line)
+        if warning:
+            self.missing.append(
+                Missing(
+                    f"the dump says: {line.lstrip('# ')}",
+                    (self.family,),
+                    self.file.at(number),
+                    may_open=True,
+                )
+            )
+        elif not self.saved and not self.strict and _LISTING.search(line):
+            self.prompt(line)
+
+    def outside(self, line: str, number: int) -> None:
+        """Read a line outside `*table` blocks: `iptables -S` output, a prompt, or noise."""
+        bare = line.strip()
+        if _WARNING.search(bare):
+            self.comment("# " + bare, number)
+            return
+        if bare.startswith(("-P ", "-N ", "-A ")):
+            name = self.prompted
+            if name not in self.tables:
+                self._new_table(name, number)
+            self.current = self.tables[name]
+            self.command(bare, number)
+            self.current = None
+            return
+        if bare:
+            self.prompts = True
+            if not self.prompt(bare) and not _NOISE.match(bare):
+                raise RulesetError("the line stands outside a table")
+
+    def prompt(self, line: str) -> bool:
+        """Remember the table that a typed `iptables -t TABLE -S` lists."""
+        prompt = _PROMPT.match(line)
+        if prompt is None:
+            return False
+        if _LISTING.search(line) is None:
+            raise RulesetError("a command, where a dump was expected")
+        if (prompt.group("six") == "6") != (self.family == 6):
+            raise RulesetError("the file holds dumps of both iptables and ip6tables")
+        table = re.search(r"(?:-t|--table)[ =]?(\w+)", prompt.group("rest") or "")
+        self.prompted = table.group(1) if table else "filter"
+        if self.prompted not in BASES:
+            raise RulesetError(f"table name '{self.prompted[:40]}' invalid")
+        return True
+
+    # -- commands -----------------------------------------------------------------------------
+
+    def command(self, line: str, number: int) -> None:
+        """Run one command of a table."""
+        loading = self.current
+        assert loading is not None
+        arguments = parser.parse(_COUNTERS.sub("", line), self.family)
+        if arguments.skip:
+            return
+        parser.check(arguments)
+        if arguments.table is not None and self.saved:
+            raise RulesetError("The -t option cannot be used in iptables-restore")
+        name = arguments.chain
+        if arguments.command == "P":
+            self._policy(name, arguments.operands[0], number, declared=False)
+        elif arguments.command == "N":
+            self._new_chain(name, self.file.at(number))
+        elif arguments.command in "FXZ":
+            self.sweep(arguments)
+        elif arguments.command in "AIDR":
+            chain = loading.table.chains.get(name)
+            if chain is None:
+                raise RulesetError(f"Chain '{name[:60]}' does not exist")
+            self._edit(chain, arguments, line, number)
+        elif arguments.command not in "LSC":  # those only look
+            raise RulesetError(f"-{arguments.command} is not read")
+
+    def _edit(self, chain: Chain, arguments: Arguments, line: str, number: int) -> None:
+        assert self.current is not None
+        position = int(arguments.operands[0], 0) if arguments.operands else None
+        if arguments.command == "D":
+            self._delete(chain, arguments, position)
+            return
+        alternatives = self.rule_items(chain.name, arguments)
+        start = len(line) - len(line.lstrip())
+        location = Location(self.file, number, start + 1, len(line.rstrip()) + 1)
+        self._doubt(arguments, location)
+        rules = [Rule(tuple(items), location, self.label) for items in alternatives]
+        self.remember(chain.name, arguments, location, rules)
+        if arguments.command == "A":
+            chain.rules += rules
+            text = _COUNTERS.sub("", line)
+            if len(rules) == 1 and text.startswith("-A "):
+                self.remember_shape(text, rules[0], chain.rules)
+            return
+        places = _positions(chain)
+        index = (position or 1) - 1
+        if index > len(places) or (arguments.command == "R" and index >= len(places)):
+            raise RulesetError("Index of insertion too big")
+        at = places[index][0] if index < len(places) else len(chain.rules)
+        if arguments.command == "R":
+            del chain.rules[places[index][0] : places[index][1]]
+        chain.rules[at:at] = rules
+
+    def _doubt(self, arguments: Arguments, location: Location) -> None:
+        """Note extensions that iptables may not know: then it would refuse the whole file.
+
+        What a dump holds has been loaded; what is written by hand may be misspelt.
+        """
+        if self.generated:
+            return
+        names = [f"-m {match.name}" for match in arguments.matches if match.options is None]
+        target = arguments.target
+        if target is not None and target.options is None and target.name not in FOREIGN_TARGETS:
+            names.append(f"-j {target.name}")
+        for name in names:
+            if name.removeprefix("-m ") not in FOREIGN_MATCHES:
+                reason = f"if {name} is not known to this host's iptables, it loads nothing"
+                self.missing.append(Missing(reason, (self.family,), location, may_open=True))
+
+    def rule_items(self, chain: str, arguments: Arguments) -> list[list[RuleItem]]:
+        """Return the alternatives of a rule. Raise RulesetError as iptables would refuse it."""
+        assert self.current is not None
+        if chain in ("PREROUTING", "INPUT") and arguments.out_interface is not None:
+            raise RulesetError(f"Can't use -o with {chain}")
+        if chain in ("POSTROUTING", "OUTPUT") and arguments.in_interface is not None:
+            raise RulesetError(f"Can't use -i with {chain}")
+        table = self.current.table.name
+        target = rule_target(arguments, table, self.current.names)
+        if arguments.jump in BASE_NAMES[table]:
+            raise RulesetError(f"a jump to the built-in chain {arguments.jump}")
+        if table == "nat" and arguments.jump == "DROP" and arguments.target is not None:
+            raise RulesetError('The "nat" table is not intended for filtering')
+        return [[*items, *target] for items in rule_matches(arguments)]
+
+    def remember(
+        self, chain: str, arguments: Arguments, location: Location, rules: list[Rule]
+    ) -> None:
+        """Note what can only be checked when the table is whole."""
+        assert self.current is not None
+        last = rules[0].items[-1] if rules and rules[0].items else None
+        if isinstance(last, Verdict) and last.kind in ("jump", "goto"):
+            self.current.jumps.setdefault(chain, {}).setdefault(last.chain, location)
+        elif arguments.target is not None:
+            allowed = PLACES.get(arguments.jump, ((), ()))[1]
+            if allowed:
+                self.current.places.append(Place(chain, location, arguments.jump, allowed))
+        for match in arguments.matches:
+            allowed = base_chains(match)
+            if allowed:
+                self.current.places.append(Place(chain, location, f"-m {match.name}", allowed))
+
+    def _delete(self, chain: Chain, arguments: Arguments, position: int | None) -> None:
+        places = _positions(chain)
+        if position is not None:
+            if not 1 <= position <= len(places):
+                raise RulesetError("Index of deletion too big")
+            start, end = places[position - 1]
+            del chain.rules[start:end]
+            return
+        wanted = [tuple(items) for items in self.rule_items(chain.name, arguments)]
+        for start, end in places:
+            if [rule.items for rule in chain.rules[start:end]] == wanted:
+                del chain.rules[start:end]
+                return
+        raise RulesetError("does a matching rule exist in that chain?")
+
+    def sweep(self, arguments: Arguments) -> None:
+        """Run -F, -X or -Z for one chain or all."""
+        assert self.current is not None
+        chains = self.current.table.chains
+        if arguments.chain and arguments.chain not in chains:
+            raise RulesetError(f"Chain '{arguments.chain[:60]}' does not exist")
+        names = [arguments.chain] if arguments.chain else list(chains)
+        if arguments.command == "F":
+            for name in names:
+                chains[name].rules.clear()
+                self.current.jumps.pop(name, None)
+        elif arguments.command == "X":
+            for name in names:
+                if chains[name].base is None:
+                    del chains[name]
+                elif arguments.chain:
+                    raise RulesetError(f"the built-in chain {name} cannot be deleted")
+            self.renamed(self.current)
+
+
+# What a template leaves open: a plain address or port between these options and a space.
+_SLOTS = re.compile(r"( -[sd] | --[sd]port )([0-9a-f.:/]+)(?= )")
+_SLOT_FIELDS = {"s": "saddr", "d": "daddr", "sport": "sport", "dport": "dport"}
+
+
+# A comment means nothing, where it stands: one without escapes is cut from between its quotes.
+_COMMENT = re.compile(r'( -m comment --comment ")[ !#-\[\]-~]{1,255}(?=" )')
+
+
+def _parts(line: str) -> list[str]:
+    """Split a rule into text, option, open value, text, option, open value, text ..."""
+    if '"' in line:
+        line = _COMMENT.sub(r"\1", line)
+        if line.count('"') != line.count(' -m comment --comment "" ') * 2:
+            return [line]
+    return _SLOTS.split(line)
+
+
+def _decimal_port(text: str) -> tuple[int, int] | None:
+    if not text.isdigit() or text[0] == "0" or len(text) > 5:  # a leading zero is octal
+        return None
+    port = int(text)
+    return (port, port) if port < 65536 else None
+
+
+_BYTES = {str(byte): byte for byte in range(256)}
+_COUNTERS = re.compile(r"\A\[[^\]:]*:[^\]]*\][ \t]*")
+_SHELL = r"[^$#>%\n]{0,100}[$#>%]"
+_PROMPT = re.compile(
+    rf"(?:{_SHELL}\s*)?(?:sudo\s+)?(?:/\S{{0,80}}/)?ip(?P<six>6?)tables(?P<rest>[-\s].*)?$"
+)
+_WARNING = re.compile(
+    r"contains incompatible base-chains|is incompatible, use 'nft'|iptables-legacy tables present",
+)
+_GENERATED = re.compile(r"^# Generated by ip6?tables|^-P [A-Z]+ [A-Z]+\r?$", re.MULTILINE)
+_LISTING = re.compile(r"tables(?:-\w+)*-save\b|\s-S\b|--list-rules")
+# Lines that come with a captured dump and say nothing of the ruleset: other prompts too.
+_NOISE = re.compile(
+    r"Script (?:started|done)|\[sudo\] |exit$|logout$|```|"
+    rf"(?![-*:]|COMMIT|\[\d*:){_SHELL}(?:\s(?!.*(?:tables|nft)).*)?$"
+)
+
+
+def _positions(chain: Chain) -> list[tuple[int, int]]:
+    """Return where each written rule starts and ends; alternatives are one rule."""
+    places: list[tuple[int, int]] = []
+    for index, rule in enumerate(chain.rules):
+        if places and chain.rules[places[-1][0]].location == rule.location:
+            places[-1] = places[-1][0], index + 1
+        else:
+            places.append((index, index + 1))
+    return places

@@ -1,0 +1,120 @@
+"""iptables' tables: their base chains, and what can only be checked when a table is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sslint.firewalls.errors import RulesetError
+from sslint.netfilter.model import Hook, Rule, RuleItem, Table
+from sslint.source import Location
+from sslint.values import dataclass, field, replace
+
+# Base chains of each table: name, hook, priority (iptables' own, net/ipv4/netfilter/iptable_*.c).
+_RAW, _MANGLE, _DSTNAT, _SRCNAT, _FILTER, _SECURITY = -300, -150, -100, 100, 0, 50
+BASES: dict[str, tuple[tuple[str, Hook, int], ...]] = {
+    "raw": (("PREROUTING", "prerouting", _RAW), ("OUTPUT", "output", _RAW)),
+    "mangle": (
+        ("PREROUTING", "prerouting", _MANGLE),
+        ("INPUT", "input", _MANGLE),
+        ("FORWARD", "forward", _MANGLE),
+        ("OUTPUT", "output", _MANGLE),
+        ("POSTROUTING", "postrouting", _MANGLE),
+    ),
+    "nat": (
+        ("PREROUTING", "prerouting", _DSTNAT),
+        ("INPUT", "input", _SRCNAT),
+        ("OUTPUT", "output", _DSTNAT),
+        ("POSTROUTING", "postrouting", _SRCNAT),
+    ),
+    "filter": (
+        ("INPUT", "input", _FILTER),
+        ("FORWARD", "forward", _FILTER),
+        ("OUTPUT", "output", _FILTER),
+    ),
+    "security": (
+        ("INPUT", "input", _SECURITY),
+        ("FORWARD", "forward", _SECURITY),
+        ("OUTPUT", "output", _SECURITY),
+    ),
+}
+
+BASE_NAMES = {name: frozenset(base[0] for base in bases) for name, bases in BASES.items()}
+
+
+@dataclass(slots=True)
+class Place:
+    """A rule that only some base chains may reach."""
+
+    chain: str
+    location: Location
+    what: str
+    allowed: tuple[str, ...]
+
+
+Template = tuple[tuple[RuleItem, ...], tuple[tuple[int, bool], ...], list[Rule]]
+"""A rule's items, which of them hold the values that its text leaves open (and whether these are
+addresses), and the rules of its chain."""
+
+
+@dataclass(slots=True)
+class Loading:
+    """A table that is being filled, and what can only be checked once it is whole."""
+
+    table: Table
+    places: list[Place] = field(default_factory=list)
+    jumps: dict[str, dict[str, Location]] = field(default_factory=dict)  # caller -> chains
+    templates: dict[tuple[str, ...], Template] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+
+    def copy(self) -> Loading:
+        """Return a copy that can be added to without changing this one."""
+        table = replace(
+            self.table,
+            chains={
+                name: replace(chain, rules=list(chain.rules))
+                for name, chain in self.table.chains.items()
+            },
+        )
+        jumps = {name: dict(targets) for name, targets in self.jumps.items()}
+        return Loading(table, list(self.places), jumps, {}, self.names)
+
+
+def check_table(loading: Loading) -> None:
+    """Raise RulesetError for loops, dangling jumps and targets that their hook does not allow."""
+    chains = loading.table.chains
+    reached: dict[str, set[str]] = {}
+    for base in [chain.name for chain in chains.values() if chain.base is not None]:
+        for name in _walk(loading, base):
+            reached.setdefault(name, set()).add(base)
+    for place in loading.places:
+        wrong = sorted(reached.get(place.chain, set()) - set(place.allowed))
+        if wrong:
+            raise RulesetError(f"{place.what} cannot be used in {wrong[0]}", place.location)
+
+
+def _walk(loading: Loading, base: str) -> Iterator[str]:
+    """Yield the chains that a base chain reaches. Raise RulesetError for a loop."""
+    done: set[str] = set()
+    path = {base}
+    stack: list[tuple[str, list[tuple[str, Location]]]] = [(base, _jumps(loading, base))]
+    while stack:
+        name, jumps = stack[-1]
+        if not jumps:
+            stack.pop()
+            path.discard(name)
+            done.add(name)
+            yield name
+            continue
+        target, location = jumps.pop()
+        if target in path:
+            raise RulesetError(f"the chains loop back to {target}", location)
+        chain = loading.table.chains.get(target)
+        if chain is None:
+            raise RulesetError(f"Chain '{target}' does not exist", location)
+        if target not in done:
+            path.add(target)
+            stack.append((target, _jumps(loading, target)))
+
+
+def _jumps(loading: Loading, name: str) -> list[tuple[str, Location]]:
+    return list(loading.jumps.get(name, {}).items())

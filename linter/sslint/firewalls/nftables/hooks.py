@@ -1,0 +1,66 @@
+"""Where base chains may be attached, nft(8) "ADDRESS FAMILIES" and "CHAINS"."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+from sslint.firewalls.nftables.datatypes import Refused
+from sslint.netfilter.model import PRIORITIES, ChainType, Hook, TableFamily
+
+FAMILIES = frozenset(get_args(TableFamily))
+
+_IP_HOOKS = frozenset(("prerouting", "input", "forward", "output", "postrouting"))
+_HOOKS: dict[str, frozenset[str]] = {
+    "ip": _IP_HOOKS,
+    "ip6": _IP_HOOKS,
+    "inet": _IP_HOOKS | {"ingress"},
+    "bridge": _IP_HOOKS,
+    "arp": frozenset(("input", "output")),
+    "netdev": frozenset(("ingress", "egress")),
+}
+_NAT_HOOKS = frozenset(("prerouting", "input", "output", "postrouting"))
+_BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
+# Measured with nft 1.1.3; the manual lists prerouting and postrouting alone.
+_ONLY_AT = {
+    "dstnat": ("prerouting", "output"),
+    "srcnat": ("input", "postrouting"),
+    "out": ("output",),
+}
+_BRIDGE_ONLY_AT = {"dstnat": ("prerouting",), "srcnat": ("postrouting",), "out": ("output",)}
+_CONNTRACK = -200
+
+
+def check(family: str, chain_type: str, hook: str) -> tuple[ChainType, Hook]:
+    """Return type and hook of a base chain. Raise Refused if they do not go together."""
+    if chain_type not in get_args(ChainType):
+        raise Refused(f"unknown chain type {chain_type}")
+    if hook not in get_args(Hook):
+        raise Refused(f"unknown chain hook {hook}")
+    allowed = hook in _HOOKS[family]
+    if chain_type == "nat":
+        allowed = family in ("ip", "ip6", "inet") and hook in _NAT_HOOKS
+    elif chain_type == "route":
+        allowed = family in ("ip", "ip6", "inet") and hook == "output"
+    if not allowed:
+        raise Refused(f"family {family} has no {chain_type} chains at hook {hook}")
+    return cast(ChainType, chain_type), cast(Hook, hook)
+
+
+def check_priority(chain_type: str, priority: int) -> None:
+    """Raise Refused for a priority that the kernel does not take."""
+    if not -(1 << 31) <= priority < 1 << 31:
+        raise Refused("priority out of range")
+    if chain_type == "nat" and priority <= _CONNTRACK:
+        raise Refused("a nat chain comes after connection tracking (priority -200)")
+
+
+def named_priority(family: str, hook: str, name: str) -> int:
+    """Return the number behind a priority's name. Raise Refused."""
+    names = _BRIDGE_PRIORITIES if family == "bridge" else PRIORITIES
+    if family in ("arp", "netdev"):
+        names = {"filter": 0}
+    found = names.get(name)
+    only = _BRIDGE_ONLY_AT if family == "bridge" else _ONLY_AT
+    if found is None or hook not in only.get(name, (hook,)):
+        raise Refused(f"'{name}' is invalid priority in this context")
+    return found

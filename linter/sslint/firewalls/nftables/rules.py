@@ -1,0 +1,685 @@
+"""Statements to the model's matches and statements, whether they were text or JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sslint.firewalls.nftables import datatypes as t
+from sslint.firewalls.nftables import fields as f
+from sslint.firewalls.nftables.datatypes import DataType, Refused
+from sslint.firewalls.nftables.fields import Field
+from sslint.firewalls.nftables.syntax import (
+    Binary,
+    Concat,
+    Expression,
+    Item,
+    Listing,
+    Mapping,
+    Prefix,
+    Range,
+    SetLiteral,
+    SetName,
+)
+from sslint.firewalls.nftables.values import (
+    bits,
+    constant,
+    element,
+    flatten,
+    interval,
+    merge,
+    overlapping,
+    single,
+    values,
+)
+from sslint.netfilter.model import (
+    Assign,
+    Element,
+    Intervals,
+    Key,
+    Limit,
+    Match,
+    Names,
+    RuleItem,
+    SetRef,
+    SetUpdate,
+    TableFamily,
+    Unknown,
+    UnknownValues,
+    Unmodelled,
+    Values,
+    Verdict,
+    VerdictMap,
+)
+
+_COMPARED: dict[tuple[Field, str, str], RuleItem] = {}
+_MAX_COMPARED = 20_000
+_PROTOCOLS_TOLD = ("proto", ".protocol", ".nexthdr", ".type")
+
+Operand = tuple[tuple[Key, ...], list[DataType]]
+"""Keys and their types: one, or several of a concatenation."""
+
+# Statements after which nft allows no other.
+_TERMINAL = frozenset(("accept", "drop", "reject", "return", "jump", "goto", "queue"))
+
+_FAMILY = {"ip": 4, "ip6": 6, "arp": f.ARP}
+_REJECT_HOOKS = frozenset(("ingress", "prerouting", "input", "forward", "output"))
+_PROTOCOLS = ("meta.l4proto", "ip.protocol", "ip6.nexthdr")
+_NFPROTO = {4: 2, 6: 10}
+_LAYER3 = {0x800: 4, 0x86DD: 6, f.ARP: f.ARP}
+
+
+def operand(expression: Expression) -> Operand | None:
+    """Return the keys of what stands left of a comparison, or None if it is not modelled."""
+    if type(expression) is Field:
+        return (expression.key,), [expression.dtype]
+    if isinstance(expression, Concat):
+        keys: list[Key] = []
+        dtypes: list[DataType] = []
+        for part in expression.items:
+            found = operand(part)
+            if found is None:
+                return None
+            keys += found[0]
+            dtypes += found[1]
+        return tuple(keys), dtypes
+    if isinstance(expression, Binary):
+        return _masked(expression)
+    return None
+
+
+def _masked(expression: Binary) -> Operand | None:
+    """`((value & mask) ^ xor) >> shift` is closed under the operations with constants."""
+    inner = operand(expression.left)
+    if inner is None or len(inner[0]) != 1:
+        return None
+    key, dtype = inner[0][0], inner[1][0]
+    operator = expression.operator
+    shifting = operator in ("<<", ">>")
+    try:
+        number = constant(expression.right, t.INTEGER if shifting else dtype)
+    except Refused:
+        if operand(expression.right) is not None:
+            return None
+        raise
+    if not isinstance(number, int):
+        return None
+    if shifting and number > 128:
+        raise Refused("shift beyond the value's width")
+    mask, xor, shift = dtype.top if key.mask is None else key.mask, key.xor, key.shift
+    if shifting:
+        shift += number if operator == ">>" else -number
+        if shift < 0 and dtype.bits >= 32:  # a narrower field is widened first
+            mask &= dtype.top >> -shift
+    else:
+        number = number << shift if shift >= 0 else number >> -shift
+        if operator == "&":
+            mask, xor = mask & number, xor & number
+        elif operator == "^":
+            xor ^= number
+        else:
+            mask, xor = mask & ~number, xor & ~number | number
+    return (Key(key.name, mask, xor, shift, key.arg),), [dtype]
+
+
+Need = tuple[str | None, frozenset[str]]
+"""A chain type and the hooks that a rule needs; the kernel refuses it elsewhere."""
+
+
+class RuleBuilder:
+    """The items of one rule, in order, and what its matches have said of the protocols."""
+
+    def __init__(self, family: TableFamily, *, held: bool = False) -> None:
+        self.family = family
+        self.held = held  # the kernel holds the rule, whatever nft says of what it prints
+        self.items: list[RuleItem] = []
+        self.layer3 = _FAMILY.get(family, 0)
+        self.layer4 = 0
+        self.sets: list[tuple[str, list[DataType] | None, bool]] = []  # name, types, is a map
+        self.chains: list[str] = []
+        self.objects: list[tuple[str, str]] = []
+        self.anonymous = 0  # sets that get a handle of their own
+        self.needs: list[Need] = []
+        self.xtables = False  # iptables-nft wrote the rule
+        self.several = False  # the last match of the protocol named more than one
+        self.protocols: set[int] = set()  # all that matches have named
+        self.ended = False
+
+    # -- protocols ------------------------------------------------------------------------------
+
+    def look_at(self, expression: Expression) -> None:
+        """Note which protocols an expression depends on. Raise Refused if they contradict."""
+        if type(expression) is Field:
+            layer3, layer4 = expression.layer3, expression.layer4
+            if (
+                expression.plain
+                and (not layer3 or layer3 == self.layer3)
+                and (not layer4 or (layer4 == self.layer4 and len(self.protocols) == 1))
+            ):
+                return
+            if layer3 and self.layer3 != layer3:
+                if not self.layer3:
+                    self.layer3 = layer3
+                elif not (expression.weak or self.held):
+                    raise Refused("conflicting network layer protocols specified")
+            if layer4:
+                if self.protocols - {layer4} and not self.held:
+                    raise Refused("conflicting transport layer protocols specified")
+                self.protocols.add(layer4)
+                self.layer4 = layer4
+            if expression.hooks is not None:
+                self.needs.append((None, expression.hooks))
+            name = expression.key.name
+            if name == "meta.nfproto" and self.family != "inet":
+                raise Refused("meta nfproto is only useful in the inet family")
+            if self.family == "netdev" and name.startswith("ct."):
+                raise Refused("conntrack is not there in a netdev table")
+            if expression.guard and self.layer3 != expression.guard:
+                if self.layer3:
+                    raise Refused("conflicting network layer protocols specified")
+                self.look_at_family(expression.guard)
+        elif isinstance(expression, Concat):
+            for part in expression.items:
+                self.look_at(part)
+        elif isinstance(expression, Binary):
+            self.look_at(expression.left)
+            self.look_at(expression.right)
+        elif isinstance(expression, Mapping):
+            self.look_at(expression.key)
+
+    def _family_is(self, family: int) -> None:
+        number = _NFPROTO[family]
+        self.items.append(Match((Key("meta.nfproto"),), Intervals(((number, number),))))
+
+    def typed(self, field: Field) -> Field:
+        """Return an address that is of the family which earlier matches named."""
+        if self.layer3 in (4, 6):
+            dtype = t.IPV4 if self.layer3 == 4 else t.IPV6
+            return Field(field.key.name, dtype, arg=field.key.arg)
+        return field
+
+    def look_at_family(self, family: int) -> None:
+        """Note that what follows concerns packets of one address family only."""
+        self.layer3 = family
+        self._family_is(family)
+
+    def _learn(self, name: str, number: int) -> None:
+        """A comparison with one value says which protocol follows."""
+        if name in _PROTOCOLS:
+            self.layer4, self.several = number, False
+            self.protocols.add(number)
+        elif name in ("meta.protocol", "ether.type") and self.family != "inet":
+            self._learn_family(_LAYER3.get(number, 0))
+        elif name == "meta.nfproto":
+            self._learn_family({2: 4, 10: 6}.get(number, 0))
+
+    def _learn_family(self, layer3: int) -> None:
+        if layer3 and self.family in ("inet", "bridge", "netdev"):
+            self.layer3 = layer3
+
+    # -- matches --------------------------------------------------------------------------------
+
+    def add(self, item: RuleItem) -> None:
+        """Append an item. Raise Refused after a verdict that ends the rule."""
+        if self.ended:
+            raise Refused("Statement after terminal statement has no effect")
+        self.items.append(item)
+
+    def match(
+        self, left: Expression, operator: str, right: Expression, mask: Expression | None = None
+    ) -> None:
+        """Add a comparison; `operator` "" is the implicit one, `mask` the part after a slash."""
+        if self.ended:
+            raise Refused("Statement after terminal statement has no effect")
+        if type(left) is Field and left.dtype is t.ADDRESS:
+            left = self.typed(left)
+        self.look_at(left)
+        if type(left) is Field and type(right) is str and mask is None:
+            self._compare_one(left, operator, right)
+            return
+        found = operand(left)
+        if found is None:
+            self.add(Unknown("a comparison with a computed value"))
+            return
+        keys, dtypes = found
+        if isinstance(right, SetName):
+            if operator not in ("", "==", "!="):
+                raise Refused("a set is only compared for equality")
+            self.sets.append((right.name, dtypes, False))
+            self.items.append(Match(keys, SetRef(right.name), operator == "!="))
+            return
+        if operand(right) is not None:
+            self.items.append(Unknown("a comparison of two fields"))
+            return
+        if isinstance(right, SetLiteral):
+            self._several(keys, right, operator)
+            if operator not in ("", "==", "!="):
+                raise Refused("a set is only compared for equality")
+            self.anonymous += 1
+            self.items.append(Match(keys, self.literal(right, dtypes), operator == "!="))
+            return
+        if len(keys) > 1:
+            if operator not in ("", "==", "!="):
+                raise Refused("a concatenation is only compared for equality")
+            self.items.append(Match(keys, (element(right, dtypes),), operator == "!="))
+            return
+        if mask is not None:
+            self._flags(keys[0], dtypes[0], operator, right, mask)
+            return
+        self._compare(left, keys[0], dtypes[0], operator, right)
+
+    def _compare_one(self, left: Field, operator: str, right: str) -> None:
+        """Compare with one constant; rules repeat themselves, so what was built is kept."""
+        known = _COMPARED.get((left, operator, right))
+        if known is None:
+            before = len(self.items)
+            self._compare(left, left.key, left.dtype, operator, right)
+            if len(self.items) == before + 1 and not left.key.name.endswith(_PROTOCOLS_TOLD):
+                if len(_COMPARED) >= _MAX_COMPARED:
+                    _COMPARED.clear()
+                _COMPARED[left, operator, right] = self.items[-1]
+        else:
+            self.items.append(known)
+
+    def _several(self, keys: tuple[Key, ...], right: SetLiteral, operator: str) -> None:
+        """A set of one protocol says which one follows; a set of several excludes them all."""
+        if operator == "!=" or keys[0].name not in _PROTOCOLS or len(keys) > 1:
+            return
+        found = [interval(item.key, t.PROTOCOL) for item in flatten(right) if item.key is not None]
+        numbers = [pair[0] for pair in found if isinstance(pair, tuple) and pair[0] == pair[1]]
+        if len(found) == len(numbers) == 1:
+            self._learn(keys[0].name, numbers[0])
+            return
+        self.several, self.layer4 = True, 0
+        self.protocols.update(numbers)
+
+    def literal(self, literal: SetLiteral, dtypes: list[DataType]) -> Values | tuple[Element, ...]:
+        """Return the contents of an anonymous set."""
+        items = flatten(literal)
+        if not items:
+            raise Refused("Set is empty")
+        if any(item.data is not None for item in items):
+            raise Refused("a map where a set is expected")
+        if any(item.key is None for item in items):
+            if len(dtypes) > 1 or dtypes[0].base == "string":
+                return UnknownValues("a set with a catch-all element")
+            return Intervals(((0, dtypes[0].top),))
+        if len(dtypes) == 1:
+            return values([item.key for item in items if item.key is not None], dtypes[0])
+        return tuple(
+            dict.fromkeys(element(item.key, dtypes) for item in items if item.key is not None)
+        )
+
+    def _flags(
+        self, key: Key, dtype: DataType, operator: str, right: Expression, mask: Expression
+    ) -> None:
+        """`tcp flags syn / syn,ack`: the flags right of the slash are looked at."""
+        if operator not in ("", "==", "!="):
+            raise Refused("invalid operator for a comparison of flags")
+        wanted = _flag_value(right, dtype)
+        among = _flag_value(mask, dtype)
+        if isinstance(wanted, UnknownValues) or isinstance(among, UnknownValues):
+            self.items.append(Unknown("flags whose numbers only the host knows"))
+            return
+        key = Key(key.name, among, key.xor, key.shift, key.arg)
+        self._bits(key, wanted, operator == "!=", dtype.top)
+
+    def _bits(self, key: Key, wanted: int, negate: bool, top: int) -> None:
+        """Compare flags under a mask; a test of one or of no bit has one form of its own."""
+        mask = key.mask
+        if mask == top and not key.xor and not key.shift:
+            key = Key(key.name, arg=key.arg)
+            self.items.append(Match((key,), Intervals(((wanted, wanted),)), negate))
+            return
+        plain = mask is not None and not key.xor and not key.shift
+        if plain and mask and (wanted == 0 or (wanted == mask and mask & (mask - 1) == 0)):
+            flag = Intervals(((mask, mask),))
+            self.items.append(
+                Match((Key(key.name, arg=key.arg),), flag, negate ^ (wanted == 0), "any")
+            )
+            return
+        self.items.append(Match((key,), Intervals(((wanted, wanted),)), negate))
+
+    def _compare(
+        self, left: Expression, key: Key, dtype: DataType, operator: str, right: Expression
+    ) -> None:
+        if right in ("exists", "missing") and type(left) is Field:
+            if not left.presence:
+                raise Refused(f"{right} does not apply to {key.name}")
+            present = int(right == "exists") ^ (operator == "!=")
+            self.items.append(Match((key,), Intervals(((present, present),))))
+            return
+        if operator in ("<", "<=", ">", ">="):
+            self.items.append(Match((key,), _order(operator, right, dtype)))
+            return
+        bitmask = dtype.base == "bitmask"
+        flag = bitmask and not isinstance(right, (Prefix, Range))
+        if operator == "!" and key.mask is not None:
+            raise Refused("cannot combine negation with binary expression")
+        if flag and (operator == "!" or (operator == "" and key.mask is None)):
+            wanted = bits([right], dtype)
+            unknown = isinstance(wanted, UnknownValues)
+            found = wanted if isinstance(wanted, UnknownValues) else Intervals(((wanted, wanted),))
+            if unknown or wanted:
+                self.items.append(Match((key,), found, operator == "!", "any"))
+            else:
+                self.items.append(Match((key,), found, operator == "!"))
+            return
+        if operator == "!":
+            raise Refused(f"! is no comparison for {dtype.name}")
+        if bitmask and key.mask is not None:
+            number = constant(right, dtype)
+            if isinstance(number, int):
+                self._bits(key, number, operator == "!=", dtype.top)
+                return
+        key, known = _canonical(key, single(right, dtype), dtype)
+        self.items.append(Match((key,), known, operator == "!="))
+        if operator != "!=" and isinstance(known, Intervals):
+            low, high = known.items[0]
+            if low == high and key.mask is None:
+                self._learn(key.name, low)
+
+    # -- verdicts -------------------------------------------------------------------------------
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Add a verdict, which ends the rule."""
+        self.add(verdict)
+        if verdict.chain:
+            self.chains.append(verdict.chain)
+        self.ended = verdict.kind in _TERMINAL
+
+    def verdict_map(self, key: Expression, table: Expression) -> None:
+        """Add `KEY vmap {...}` or `KEY vmap @name`."""
+        self.look_at(key)
+        found = operand(key)
+        if found is None:
+            self.add(Unmodelled("a verdict map keyed by a computed value"))
+            return
+        keys, dtypes = found
+        if isinstance(table, SetName):
+            self.sets.append((table.name, dtypes, True))
+            self.add(VerdictMap(keys, SetRef(table.name)))
+            return
+        if not isinstance(table, SetLiteral):
+            raise Refused("a verdict map is expected")
+        self.anonymous += 1
+        entries, default = verdict_entries(flatten(table), dtypes)
+        self.chains += [verdict.chain for _, verdict in entries if verdict.chain]
+        if default is not None and default.chain:
+            self.chains.append(default.chain)
+        self.add(VerdictMap(keys, entries, default))
+
+    def reject(self, kind: str = "", code: Expression | None = None) -> None:
+        """Add `reject [with KIND CODE]`; KIND is "", icmp, icmpv6, icmpx or "tcp reset"."""
+        if self.layer3 == f.ARP:
+            raise Refused("cannot reject this network family")
+        self.needs.append((None, _REJECT_HOOKS))
+        if kind == "tcp reset":
+            if self.layer4 not in (0, 6) or self.several:
+                raise Refused("you cannot use tcp reset with this protocol")
+            if not self.layer4:
+                self._only_for("meta.l4proto", 6)
+            self.verdict(Verdict("reject", reject_with="tcp reset", reject_protocol=6))
+            return
+        if not kind:
+            kind = {4: "icmp", 6: "icmpv6"}.get(self.layer3, "icmpx")
+            code = "port-unreachable"
+        family = {"icmp": 4, "icmpv6": 6}.get(kind)
+        if family and self.layer3 and family != self.layer3:
+            raise Refused("conflicting network protocol specified")
+        if family and not self.layer3:
+            if self.family == "inet":
+                self._only_for("meta.nfproto", _NFPROTO[family])
+            else:
+                self._only_for("meta.protocol", 0x800 if family == 4 else 0x86DD)
+        dtype = {"icmp": t.ICMP_CODE, "icmpv6": t.ICMPV6_CODE, "icmpx": t.ICMPX_CODE}[kind]
+        number = constant("port-unreachable" if code is None else code, dtype)
+        if kind == "icmpx" and self.layer3 in (4, 6) and isinstance(number, int):
+            # nft(8): icmpx stands for the code of the packet's own family
+            name = next((k for k, v in t.ICMPX_CODE.symbols.items() if v == number), str(number))
+            self._rejected(f"icmpx {name}", None)
+            return
+        name = next((k for k, v in dtype.symbols.items() if v == number), str(number))
+        self._rejected(f"{kind} {name}", family)
+
+    def _only_for(self, name: str, number: int) -> None:
+        """Put a match in front of the whole rule, where nft puts what a reject depends on."""
+        self.items.insert(0, Match((Key(name),), Intervals(((number, number),))))
+
+    def _rejected(self, text: str, family: int | None) -> None:
+        self.verdict(Verdict("reject", reject_with=text, reject_family=family))
+
+    # -- statements that write --------------------------------------------------------------------
+
+    def set_field(self, target: Field, value: Expression) -> None:
+        """Add `FIELD set VALUE`. What names an object, or no rule asks, leaves no trace."""
+        name = target.key.name
+        if self.ended:
+            raise Refused("Statement after terminal statement has no effect")
+        if name == "ct.helper":
+            self.object_reference("ct helper", value)
+        elif name == "meta.secmark" and not isinstance(value, Field):
+            self.object_reference("secmark", value)
+        elif name not in ("ct.event", "meta.secmark", "ct.secmark", "ct.label"):
+            self.assign(target, value)
+
+    def assign(self, target: Field, value: Expression) -> None:
+        """Add `meta mark set ...` and its like."""
+        if type(target) is not Field:
+            raise Refused("this cannot be set")
+        key = target.key
+        self.look_at(target)
+        if target.layer4 and key.name.startswith(("tcp.", "udp.", "icmp", "sctp.", "dccp.")):
+            number = target.layer4
+            self.add(Match((Key("meta.l4proto"),), Intervals(((number, number),))))
+        elif target.layer3 in _NFPROTO and _FAMILY.get(self.family, 0) != target.layer3:
+            self._family_is(target.layer3)
+        if isinstance(value, Mapping):
+            self._assign_map(key, target.dtype, value)
+            return
+        self.look_at(value)
+        found = operand(value) if not isinstance(value, str) else None
+        if found is not None:
+            self.add(_computed(key, target.dtype, found))
+            return
+        try:
+            number_or_name = constant(value, target.dtype)
+        except Refused:
+            if isinstance(value, (Binary, Concat)):
+                self.add(Assign(key, unknown="a computed value"))
+                return
+            raise
+        if isinstance(number_or_name, int):
+            self.add(Assign(key, xor=number_or_name))
+        else:
+            text = getattr(number_or_name, "reason", number_or_name)
+            self.add(Assign(key, unknown=str(text)))
+
+    def _assign_map(self, key: Key, dtype: DataType, value: Mapping) -> None:
+        entries = self.lookup(value, dtype)
+        if entries is None:
+            self.add(Assign(key, unknown="a value from a map"))
+            return
+        found = {data.items for _, data in entries if isinstance(data, Intervals)}
+        if len(found) == 1 and all(isinstance(data, Intervals) for _, data in entries):
+            ((low, high),) = next(iter(found))
+            if low == high:
+                self.add(Assign(key, xor=low))
+                return
+        self.add(Assign(key, unknown="a value from a map"))
+
+    def lookup(self, value: Mapping, dtype: DataType) -> list[tuple[Element, Values]] | None:
+        """Add the match that a map implies (a miss ends the rule), and return its entries.
+
+        None if the entries are not to be had here: a named map, a computed key.
+        """
+        self.look_at(value.key)
+        found = operand(value.key)
+        if found is None:
+            self.add(Unknown("a lookup by a computed value"))
+            return None
+        keys, dtypes = found
+        if isinstance(value.map, SetName):
+            self.sets.append((value.map.name, dtypes, True))
+            self.add(Match(keys, SetRef(value.map.name)))
+            return None
+        if not isinstance(value.map, SetLiteral):
+            raise Refused("a map is expected")
+        self.anonymous += 1
+        entries: list[tuple[Element, Values]] = []
+        default = False
+        for item in flatten(value.map):
+            if item.data is None:
+                raise Refused("a set where a map is expected")
+            data = single(item.data, dtype)
+            if item.key is None:
+                default = True
+                entries.append(((), data))
+            else:
+                entries.append((element(item.key, dtypes), data))
+        if default:  # a packet without the keys breaks all the same
+            nothing: tuple[Element, ...] | Intervals = () if len(keys) > 1 else Intervals(())
+            self.add(Match(keys, nothing, negate=True))
+            return entries
+        self.add(Match(keys, _elements([found for found, _ in entries])))
+        return entries
+
+    def object_reference(self, kind: str, value: Expression) -> bool:
+        """Add what `counter name ...` implies; tell whether the name is known (one constant)."""
+        if isinstance(value, Mapping):
+            self.lookup(value, t.STRING)
+            return False
+        name = constant(value, t.TEXT)
+        if isinstance(name, str):
+            self.objects.append((kind, name))
+        return True
+
+    def limit(self, over: bool, text: str) -> None:
+        """Add a rate, a quota or a number of connections at its start."""
+        self.add(Limit(not over, text))
+
+    def set_update(
+        self,
+        operation: Literal["add", "update", "delete"],
+        name: str,
+        key: Expression,
+        *,
+        over: bool = False,
+        limited: bool = False,
+        declare: bool = False,
+    ) -> None:
+        """Add `add @name { KEY ... }`. `declare`: a meter brings its set along."""
+        self.look_at(key)
+        found = operand(key)
+        keys = found[0] if found else ()
+        if not declare:
+            self.sets.append((name, found[1] if found else None, False))
+        self.add(SetUpdate(SetRef(name), keys, operation, not over, limited))
+
+
+_FIRST_PACKET = 140  # bytes; no SYN is longer
+
+
+def quota_stops(over: bool, allowed: int, used: int) -> bool | None:
+    """Tell whether a quota does not pass the first packet; None: it depends on its size."""
+    if allowed <= used:
+        return not over
+    return over if allowed - used >= _FIRST_PACKET else None
+
+
+def _elements(found: list[Element]) -> Values | tuple[Element, ...]:
+    if all(len(item) == 1 for item in found):
+        return union([item[0] for item in found])
+    return tuple(dict.fromkeys(found))
+
+
+def union(parts: list[Values]) -> Values:
+    """Return the union of sets of values of one type."""
+    for part in parts:
+        if isinstance(part, UnknownValues):
+            return part
+    names = [name for part in parts if isinstance(part, Names) for name in part.items]
+    if names:
+        return Names(tuple(sorted(set(names))))
+    return Intervals(merge(i for part in parts if isinstance(part, Intervals) for i in part.items))
+
+
+def _canonical(key: Key, known: Values, dtype: DataType) -> tuple[Key, Values]:
+    """Undo a mask that leaves an interval: `ip saddr & 255.0.0.0 == 10.0.0.0`."""
+    mask = key.mask
+    if mask is None or key.shift or not isinstance(known, Intervals) or len(known.items) != 1:
+        return key, known
+    low, high = known.items[0]
+    rest = dtype.top & ~mask
+    if low != high or rest & (rest + 1):
+        return key, known
+    wanted = low ^ key.xor
+    if wanted & rest:
+        return key, known
+    return Key(key.name, arg=key.arg), Intervals(((wanted, wanted | rest),))
+
+
+def _flag_value(expression: Expression, dtype: DataType) -> int | UnknownValues:
+    return bits(expression.items if isinstance(expression, Listing) else [expression], dtype)
+
+
+def _order(operator: str, right: Expression, dtype: DataType) -> Values:
+    if dtype.base == "string":
+        raise Refused(f"{operator} is no comparison for {dtype.name}")
+    found = interval(right, dtype)
+    if isinstance(found, UnknownValues):
+        return found
+    if isinstance(found, str) or found[0] != found[1]:
+        raise Refused(f"{operator} compares with one number")
+    number = found[0]
+    low, high = {
+        "<": (0, number - 1),
+        "<=": (0, number),
+        ">": (number + 1, dtype.top),
+        ">=": (number, dtype.top),
+    }[operator]
+    return Intervals(((low, high),) if low <= high else ())
+
+
+def _computed(key: Key, dtype: DataType, found: Operand) -> Assign:
+    """`meta mark set ct mark & 0xff`: a mask and an xor of another key."""
+    if len(found[0]) != 1:
+        return Assign(key, unknown="a concatenation")
+    source = found[0][0]
+    if source.shift:
+        return Assign(key, unknown="a shifted value")
+    name = Key(source.name, arg=source.arg)
+    mask = dtype.top if source.mask is None else source.mask
+    known = ("meta.mark", "ct.mark", "meta.priority", "ct.zone")
+    if source.name not in known:
+        return Assign(key, unknown=f"the value of {source.name}")
+    if not mask:
+        return Assign(key, xor=source.xor)
+    return Assign(key, mask, source.xor, None if name == key else name)
+
+
+def verdict_entries(
+    items: list[Item], dtypes: list[DataType]
+) -> tuple[tuple[tuple[Element, Verdict], ...], Verdict | None]:
+    """Return a verdict map's entries and what its `*` says. Raise Refused if they conflict."""
+    entries: list[tuple[Element, Verdict]] = []
+    default: Verdict | None = None
+    for item in items:
+        if not isinstance(item.data, Verdict):
+            raise Refused("a verdict is expected")
+        if item.key is None:
+            default = item.data
+        else:
+            entries.append((element(item.key, dtypes), item.data))
+    refuse_conflicts(entries)
+    return tuple(dict.fromkeys(entries)), default
+
+
+def refuse_conflicts(entries: list[tuple[Element, Verdict]]) -> None:
+    """Raise Refused if entries of a map overlap and differ."""
+    found = [
+        (part[0].items[0], data)
+        for part, data in entries
+        if len(part) == 1 and isinstance(part[0], Intervals)
+    ]
+    if overlapping(found, data=True):
+        raise Refused("conflicting intervals specified")

@@ -1,0 +1,199 @@
+"""Constants to the model's values: numbers, intervals and names of a known type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sslint.firewalls.nftables.datatypes import Constant, DataType, Refused
+from sslint.firewalls.nftables.syntax import (
+    Binary,
+    Concat,
+    Expression,
+    Item,
+    Listing,
+    Prefix,
+    Range,
+    SetLiteral,
+)
+from sslint.netfilter.model import Element, Interval, Intervals, Names, UnknownValues, Values
+
+MAX_ELEMENTS = 2_000_000  # in one set; variables that hold sets of sets grow without bound
+
+
+def merge(items: Iterable[Interval]) -> tuple[Interval, ...]:
+    """Return sorted, disjoint intervals of the same numbers; adjacent ones become one."""
+    merged: list[Interval] = []
+    low = high = -2
+    for start, end in sorted(items):
+        if start <= high + 1 and merged:
+            if end > high:
+                high = end
+                merged[-1] = (low, high)
+        else:
+            low, high = start, end
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def constant(expression: Expression, dtype: DataType) -> Constant:
+    """Return one constant. Raise Refused if the expression is something else."""
+    kind = type(expression)
+    if kind is str:
+        return dtype.parse(expression)  # type: ignore[arg-type]
+    if kind is Binary:
+        assert isinstance(expression, Binary)
+        shift = expression.operator in ("<<", ">>")
+        left = constant(expression.left, dtype)
+        right = constant(expression.right, _COUNT if shift else dtype)
+        if isinstance(left, UnknownValues):
+            return left
+        if isinstance(right, UnknownValues):
+            return right
+        if isinstance(left, str) or isinstance(right, str):
+            raise Refused("a name is no operand")
+        if shift and right > 128:
+            raise Refused("shift beyond the value's width")
+        return _OPERATIONS[expression.operator](left, right) & dtype.top
+    if kind is Listing:
+        assert isinstance(expression, Listing)
+        return bits(expression.items, dtype)
+    raise Refused("expected a constant")
+
+
+_COUNT = DataType("integer", 32)
+_OPERATIONS = {
+    "&": int.__and__,
+    "|": int.__or__,
+    "^": int.__xor__,
+    "<<": int.__lshift__,
+    ">>": int.__rshift__,
+}
+
+
+def bits(items: list[Expression], dtype: DataType) -> int | UnknownValues:
+    """Return flags that were written with commas between them."""
+    if dtype.base != "bitmask":
+        raise Refused(f"Basetype of type {dtype.name} is not bitmask")
+    total = 0
+    for item in items:
+        value = constant(item, dtype)
+        if isinstance(value, UnknownValues):
+            return value
+        if isinstance(value, str):
+            raise Refused("a name is no flag")
+        total |= value
+    return total
+
+
+def interval(expression: Expression, dtype: DataType) -> Interval | str | UnknownValues:
+    """Return one constant, prefix or range."""
+    kind = type(expression)
+    if kind is str:
+        value = dtype.parse(expression)  # type: ignore[arg-type]
+        return (value, value) if isinstance(value, int) else value
+    if kind is Prefix:
+        assert isinstance(expression, Prefix)
+        inner = expression.base
+        base = dtype.parse(inner) if type(inner) is str else constant(inner, dtype)
+        if isinstance(base, UnknownValues):
+            return base
+        if isinstance(base, str) or not 0 <= expression.length <= dtype.bits:
+            raise Refused(f"prefix length {expression.length} is invalid for {dtype.name}")
+        rest = (1 << (dtype.bits - expression.length)) - 1
+        low = base & ~rest
+        return low, low | rest
+    if kind is Range:
+        assert isinstance(expression, Range)
+        first = constant(expression.low, dtype)
+        last = constant(expression.high, dtype)
+        if isinstance(first, UnknownValues):
+            return first
+        if isinstance(last, UnknownValues):
+            return last
+        if isinstance(first, str) or isinstance(last, str):
+            raise Refused("a range of names")
+        if first > last:
+            if dtype.name != "hour":
+                raise Refused("Range negative size")
+            return UnknownValues("hours past midnight")
+        return first, last
+    value = constant(expression, dtype)
+    return (value, value) if isinstance(value, int) else value
+
+
+def values(expressions: Iterable[Expression], dtype: DataType) -> Values:
+    """Return one set of values of all the constants, prefixes and ranges."""
+    numbers: list[Interval] = []
+    names: list[str] = []
+    unknown: UnknownValues | None = None
+    for expression in expressions:
+        found = interval(expression, dtype)
+        if type(found) is tuple:
+            numbers.append(found)
+        elif isinstance(found, str):
+            names.append(found)
+        elif isinstance(found, UnknownValues):
+            unknown = found
+    if unknown is not None:
+        return unknown
+    if dtype.base == "string":
+        return Names(tuple(sorted(set(names))))
+    if len(numbers) == 1:
+        return Intervals((numbers[0],))
+    return Intervals(merge(numbers))
+
+
+def single(expression: Expression, dtype: DataType) -> Values:
+    """Return the values of one constant, prefix or range."""
+    found = interval(expression, dtype)
+    if type(found) is tuple:
+        return Intervals((found,))
+    if isinstance(found, str):
+        return Names((found,))
+    assert isinstance(found, UnknownValues)
+    return found
+
+
+def element(expression: Expression, dtypes: list[DataType]) -> Element:
+    """Return one element of a set with these keys."""
+    if len(dtypes) == 1:
+        return (single(expression, dtypes[0]),)
+    if not isinstance(expression, Concat) or len(expression.items) != len(dtypes):
+        raise Refused(f"an element of {len(dtypes)} values is expected")
+    return tuple(single(part, dtype) for part, dtype in zip(expression.items, dtypes, strict=True))
+
+
+def flatten(literal: SetLiteral) -> list[Item]:
+    """Return the items of a set with the sets in it (from variables) opened."""
+    if all(type(item.key) is not SetLiteral for item in literal.items):
+        return literal.items
+    found: list[Item] = []
+    pending = list(reversed(literal.items))
+    while pending:
+        item = pending.pop()
+        if isinstance(item.key, SetLiteral):
+            if item.data is not None:
+                raise Refused("a set is no key")
+            pending.extend(reversed(item.key.items))
+        else:
+            found.append(item)
+        if len(found) + len(pending) > MAX_ELEMENTS:
+            raise Refused("the set has too many elements")
+    return found
+
+
+def overlapping(items: Iterable[tuple[Interval, object]], *, data: bool) -> bool:
+    """Tell whether two different intervals overlap: nft refuses them without auto-merge."""
+    previous: Interval | None = None
+    held: object = None
+    for found, value in sorted(items, key=_first):
+        if previous is not None and found[0] <= previous[1]:
+            if found != previous or (data and value != held):
+                return True
+        else:
+            previous, held = found, value
+    return False
+
+
+def _first(item: tuple[Interval, object]) -> Interval:
+    return item[0]

@@ -1,0 +1,130 @@
+"""What a tree says of the host around its servers: interfaces, addresses, units, versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sslint.netfilter.model import HostNetwork
+from sslint.network.interfaces import Address, Links, host_network, parse_address, read_links
+from sslint.network.packages import Packages
+from sslint.network.units import Command, Units, UnitState
+from sslint.source import Location
+from sslint.tree import Tree
+
+__all__ = ["Command", "HostFacts", "UnitState", "read_network"]
+
+
+class HostFacts:
+    """The host around the servers, read when it is asked for.
+
+    `systemd` tells whether the tree says which units start at boot at all.
+    """
+
+    def __init__(self, tree: Tree, addresses: Sequence[str] = ()) -> None:
+        self.tree = tree
+        self.units = Units(tree)
+        self.packages = Packages(tree)
+        self.ipv6_disabled_by: Location | None = None
+        self._given = addresses
+        self._links: Links | None = None
+        self._network: HostNetwork | None = None
+
+    @property
+    def network(self) -> HostNetwork:
+        """Interfaces, addresses, the default route's interface, whether IPv6 exists."""
+        if self._network is None:
+            parsed = (parse_address(text) for text in self._given)
+            own: tuple[Address, ...] = tuple(address for address in parsed if address)
+            self.ipv6_disabled_by = _ipv6_disabled(self.tree)
+            self._network = host_network(
+                self.links, own, None if self.ipv6_disabled_by is None else False
+            )
+        return self._network
+
+    @property
+    def links(self) -> Links:
+        """The interfaces as the files write them."""
+        if self._links is None:
+            self._links = read_links(self.tree)
+        return self._links
+
+    @property
+    def zones(self) -> dict[str, str]:
+        """The firewalld zone that the network's own files give an interface."""
+        return {link.name: link.zone for link in self.links.by_name.values() if link.zone}
+
+    @property
+    def systemd(self) -> bool:
+        """Whether the tree says which systemd units start at boot."""
+        return self.units.systemd
+
+    @property
+    def distribution(self) -> tuple[str, str]:
+        """(family, release), such as ("debian", "13") or ("rhel", "9"); ("", "") if not known."""
+        return self.packages.distribution
+
+    def unit_state(self, name: str) -> UnitState:
+        """Tell whether a unit starts at boot; "unknown" where the tree does not say."""
+        return self.units.state(name)
+
+    def exec_start(self, name: str) -> tuple[Command, ...] | None:
+        """Return a unit's ExecStart commands, drop-ins included; None if they are not known."""
+        return self.units.commands(name)
+
+    def package_version(self, name: str) -> str | None:
+        """Return the upstream version of nginx, postfix, dovecot, firewalld, ufw ... or None."""
+        return self.packages.version(name)
+
+
+def read_network(tree: Tree, *, addresses: Sequence[str] = ()) -> HostFacts:
+    """Return the facts of a tree's host; `addresses` are known to be its own."""
+    return HostFacts(tree, addresses)
+
+
+def _ipv6_disabled(tree: Tree) -> Location | None:
+    """Return the line that disables IPv6 for the whole host, if one certainly does."""
+    return _sysctl(tree) or _kernel_command_line(tree)
+
+
+_SYSCTL = re.compile(r"\s*-?\s*net[./]ipv6[./]conf[./]([^=\s]+)[./]disable_ipv6\s*=\s*(\d+)")
+
+
+def _sysctl(tree: Tree) -> Location | None:
+    """sysctl.d(5): files by name, /etc over /usr/lib, the last assignment wins."""
+    paths: dict[str, str] = {}
+    for directory in ("/usr/lib/sysctl.d", "/usr/local/lib/sysctl.d", "/etc/sysctl.d"):
+        for name in tree.names(directory):
+            if name.endswith(".conf"):
+                paths[name] = f"{directory}/{name}"
+    ordered = [paths[name] for name in sorted(paths)]
+    # systemd-sysctl reads /etc/sysctl.conf only through a link such as 99-sysctl.conf.
+    if not Units(tree).systemd:
+        ordered.append("/etc/sysctl.conf")
+    disabled: Location | None = None
+    for path in ordered:
+        file = tree.try_read(path, decisive=False)
+        if file is None or "disable_ipv6" not in file.text:
+            continue
+        for number, line in enumerate(file.text.split("\n"), 1):
+            found = _SYSCTL.match(line)
+            if found is None:
+                continue
+            if found.group(2) == "0" and found.group(1) != "lo":
+                disabled = None  # at least one interface has it again
+            elif found.group(1) == "all":
+                disabled = file.at(number)
+    return disabled
+
+
+def _kernel_command_line(tree: Tree) -> Location | None:
+    for path in ("/etc/default/grub", "/etc/kernel/cmdline", *tree.glob("/etc/modprobe.d/*.conf")):
+        file = tree.try_read(path, decisive=False)
+        if file is None:
+            continue
+        for number, line in enumerate(file.text.split("\n"), 1):
+            if re.search(r"(?<![\w.#])ipv6\.disable(_ipv6)?=1\b", line.partition("#")[0]) or (
+                "/modprobe.d/" in path and re.match(r"\s*options\s+ipv6\s.*\bdisable=1\b", line)
+            ):
+                return file.at(number)
+    return None

@@ -1,0 +1,197 @@
+"""Which units start at boot, and with which commands: systemd, OpenRC and System V alike."""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from typing import Literal
+
+from sslint.source import Location
+from sslint.tree import Status, Tree
+from sslint.values import dataclass
+
+UnitState = Literal["enabled", "disabled", "masked", "unknown"]
+
+# systemd.unit(5), UNIT FILE LOAD PATH, highest precedence first; /run is not configuration.
+ETC = "/etc/systemd/system"
+UNIT_PATH = (
+    ETC,
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+# Targets that are not part of a boot.
+NOT_AT_BOOT = ("rescue.", "emergency.", "shutdown.", "reboot.", "poweroff.", "halt.", "kexec.")
+ASLEEP = ("sleep.", "suspend.", "hibernate.", "hybrid-sleep.", "suspend-then-hibernate.")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of a unit: its words, without systemd's prefixes (`-`, `@`, `+` ...)."""
+
+    words: tuple[str, ...]
+    location: Location
+
+
+class Units:
+    """The units of a tree. A tree without a systemd directory decides nothing by itself."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.systemd = tree.status(ETC) is Status.DIRECTORY and _says_what_starts(tree)
+        self._wanted: set[str] | None = None
+        self._states: dict[str, UnitState] = {}
+
+    def state(self, name: str) -> UnitState:
+        """Tell whether a unit (`nginx` or `nginx.service`) starts at boot."""
+        if "." not in name:
+            name += ".service"
+        state = self._states.get(name)
+        if state is None:
+            state = self._states[name] = self._state(name)
+        return state
+
+    def commands(self, name: str, key: str = "ExecStart") -> tuple[Command, ...] | None:
+        """Return what a unit runs, drop-ins included; None where the tree does not hold it all."""
+        if "." not in name:
+            name += ".service"
+        found: list[Command] = []
+        known = False
+        for path in self._files(name):
+            file = self.tree.try_read(path, decisive=False)
+            if file is None:
+                continue
+            known = known or not path.endswith(".conf")
+            for setting, value, line in _settings(file.text):
+                if setting != key:
+                    continue
+                if not value:  # an empty assignment resets the list, systemd.service(5)
+                    found, known = [], True
+                    continue
+                found.append(Command(_words(value), file.at(line)))
+        return tuple(found) if known else None
+
+    def drop_ins(self, name: str) -> list[str]:
+        """Return the drop-in files of a unit, in the order in which they apply."""
+        if "." not in name:
+            name += ".service"
+        return [path for path in self._files(name) if path.endswith(".conf")]
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _state(self, name: str) -> UnitState:
+        own = f"{ETC}/{name}"
+        target = self.tree.link_target(own)
+        if target == "/dev/null" or (
+            target is None and self.tree.exists(own) and self._is_empty(own)
+        ):
+            return "masked"
+        if target is not None and posixpath.basename(target) != name:
+            return (
+                self.state(posixpath.basename(target))
+                if target.endswith(".service")
+                else ("unknown")
+            )
+        wanted = self._wants()
+        if name in wanted or self._aliased(name):
+            return "enabled"
+        stem = name.removesuffix(".service")
+        if self.tree.status("/etc/runlevels") is Status.DIRECTORY and not self.systemd:
+            levels = ("sysinit", "boot", "default")
+            started = any(stem in self.tree.names(f"/etc/runlevels/{level}") for level in levels)
+            return "enabled" if started else "disabled"
+        if self._system_v(stem):
+            return "enabled"
+        return "disabled" if self.systemd else "unknown"
+
+    def _is_empty(self, path: str) -> bool:
+        file = self.tree.try_read(path, decisive=False)
+        return file is not None and not file.text
+
+    def _wants(self) -> set[str]:
+        if self._wanted is None:
+            self._wanted = set()
+            for directory in UNIT_PATH:
+                for entry in self.tree.names(directory):
+                    if entry.endswith((".wants", ".requires")) and not entry.startswith(
+                        NOT_AT_BOOT + ASLEEP
+                    ):
+                        self._wanted.update(self.tree.names(f"{directory}/{entry}"))
+        return self._wanted
+
+    def _aliased(self, name: str) -> bool:
+        """Tell whether a unit is wanted under another name, or is activated by its socket."""
+        for entry in self.tree.names(ETC):
+            if entry in self._wants() and entry != name:
+                target = self.tree.link_target(f"{ETC}/{entry}")
+                if target is not None and posixpath.basename(target) == name:
+                    return True
+        return False
+
+    def _system_v(self, stem: str) -> bool:
+        """Tell whether an init script is started in runlevel S or 2 to 5."""
+        return any(
+            entry[0] == "S" and entry[1:3].isdigit() and entry[3:] == stem
+            for level in "S2345"
+            for prefix in ("/etc", "/etc/rc.d")
+            for entry in self.tree.names(f"{prefix}/rc{level}.d")
+        )
+
+    def _files(self, name: str) -> list[str]:
+        """Return a unit's own file and its drop-ins, systemd.unit(5)."""
+        files = []
+        for directory in UNIT_PATH:
+            if self.tree.status(f"{directory}/{name}") is Status.FILE:
+                files.append(f"{directory}/{name}")
+                break
+        drop_ins: dict[str, str] = {}
+        names = [name]
+        if "@" in name:
+            stem, _, suffix = name.partition("@")
+            names.append(f"{stem}@.{suffix.rpartition('.')[2]}")
+        for directory in reversed(UNIT_PATH):
+            for unit in reversed(names):
+                for entry in self.tree.names(f"{directory}/{unit}.d"):
+                    if entry.endswith(".conf"):
+                        drop_ins[entry] = f"{directory}/{unit}.d/{entry}"
+        return files + [drop_ins[entry] for entry in sorted(drop_ins)]
+
+
+def _says_what_starts(tree: Tree) -> bool:
+    """A directory of nothing but drop-ins (an excerpt of a host) does not say what starts."""
+    names = tree.names(ETC)
+    return not names or not all(name.endswith(".d") for name in names)
+
+
+def _settings(text: str) -> list[tuple[str, str, int]]:
+    """Return the (key, value, line) of a unit file's [Service] section, systemd.syntax(7)."""
+    settings = []
+    section = ""
+    lines = text.split("\n")
+    index = 0
+    while index < len(lines):
+        start = index + 1
+        parts = []
+        while index < len(lines) and lines[index].endswith("\\"):
+            parts.append(lines[index][:-1])
+            index += 1
+        if index < len(lines):
+            parts.append(lines[index])
+        index += 1
+        line = " ".join(parts).strip()
+        if line[:1] in ("", "#", ";"):
+            continue
+        if line.startswith("["):
+            section = line
+        elif section == "[Service]" and "=" in line:
+            key, _, value = line.partition("=")
+            settings.append((key.strip(), value.strip(), start))
+    return settings
+
+
+def _words(value: str) -> tuple[str, ...]:
+    value = value.lstrip("@-:+!|")
+    try:
+        return tuple(shlex.split(value))
+    except ValueError:
+        return tuple(value.split())

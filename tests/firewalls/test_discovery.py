@@ -1,0 +1,220 @@
+"""Which rulesets are in force, and what is said of those that are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sslint.firewalls import discovery
+from sslint.netfilter.model import Ruleset
+from sslint.network import read_network
+from sslint.tree import Tree
+from tests.support import tree_of
+
+RULES = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 443 -j ACCEPT\nCOMMIT\n"
+NFT = "table inet f {\n chain i { type filter hook input priority 0; policy drop; }\n}\n"
+OTHER = "/etc/systemd/system/multi-user.target.wants/ssh.service"
+
+
+def load(files: dict[str, str], *given: discovery.Given) -> tuple[Tree, Ruleset]:
+    tree = tree_of(files)
+    return tree, discovery.load(tree, read_network(tree), given)
+
+
+def kinds(ruleset: Ruleset) -> list[tuple[str, str]]:
+    return [(source.kind, source.path) for source in ruleset.sources]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "kind"),
+    [
+        ("/etc/iptables/rules.v4", RULES, "iptables"),
+        ("/etc/iptables/rules.v6", RULES, "ip6tables"),
+        ("/etc/sysconfig/iptables", RULES, "iptables"),
+        ("/etc/sysconfig/ip6tables", RULES, "ip6tables"),
+        ("/etc/iptables/iptables.rules", RULES, "iptables"),
+        ("/etc/iptables/rules-save", RULES, "iptables"),
+        ("/etc/iptables/rules6-save", RULES, "ip6tables"),
+        ("/var/lib/ip6tables/rules-save", RULES, "ip6tables"),
+        ("/etc/nftables.conf", NFT, "nft"),
+        ("/etc/nftables.nft", NFT, "nft"),
+        ("/etc/sysconfig/nftables.conf", NFT, "nft"),
+    ],
+)
+def test_the_places_of_the_distributions(path: str, text: str, kind: str) -> None:
+    tree, ruleset = load({path: text})
+    assert kinds(ruleset) == [(kind, path.lstrip("/"))]
+    families = {"iptables": {4}, "ip6tables": {6}, "nft": {4, 6}}
+    assert ruleset.families == families[kind]
+    assert not tree.problems
+    assert not ruleset.missing
+
+
+def test_a_unit_that_is_not_enabled_loads_nothing() -> None:
+    files = {OTHER: "", "/etc/nftables.conf": NFT, "/etc/iptables/rules.v4": RULES}
+    tree, ruleset = load(files)
+    assert ruleset.empty
+    found = {c.path: c.inactive for c in discovery.inactive(tree, read_network(tree))}
+    assert found["/etc/nftables.conf"] == "nftables.service is disabled"
+    assert "/etc/iptables/rules.v4" in found
+
+
+def test_an_enabled_unit_loads_its_file_alone() -> None:
+    wants = "/etc/systemd/system/sysinit.target.wants/nftables.service"
+    files = {wants: "", "/etc/nftables.conf": NFT, "/etc/iptables/rules.v4": RULES}
+    assert kinds(load(files)[1]) == [("nft", "etc/nftables.conf")]
+
+
+def test_a_drop_in_names_another_file() -> None:
+    drop_in = "/etc/systemd/system/nftables.service.d/x.conf"
+    files = {
+        drop_in: "[Service]\nExecStart=\nExecStart=/usr/sbin/nft -f /etc/fw/main.nft\n",
+        "/etc/fw/main.nft": NFT,
+        "/etc/nftables.conf": NFT,
+    }
+    assert kinds(load(files)[1]) == [("nft", "etc/fw/main.nft")]
+
+
+def test_the_distribution_decides_between_two_nftables_files() -> None:
+    files = {"/etc/nftables.conf": NFT, "/etc/sysconfig/nftables.conf": NFT}
+    files["/etc/os-release"] = "ID=rocky\nVERSION_ID=9.4\n"
+    assert kinds(load(files)[1]) == [("nft", "etc/sysconfig/nftables.conf")]
+
+
+@pytest.mark.parametrize(
+    "interfaces",
+    [
+        "iface eth0 inet dhcp\n pre-up iptables-restore < /etc/my.rules\n",
+        "iface eth0 inet dhcp\n up /sbin/iptables-restore /etc/my.rules\n",
+    ],
+)
+def test_interfaces_that_restore_one_file(interfaces: str) -> None:
+    files = {"/etc/network/interfaces": interfaces, "/etc/my.rules": RULES}
+    assert kinds(load(files)[1]) == [("iptables", "etc/my.rules")]
+
+
+def test_a_hook_that_restores_files_and_one_that_does_more() -> None:
+    hook = "#!/bin/sh\nset -e\n/sbin/iptables-restore < /etc/my.rules\nexit 0\n"
+    files = {
+        "/etc/network/interfaces": "iface eth0 inet dhcp\n",
+        "/etc/network/if-pre-up.d/iptables": hook,
+        "/etc/my.rules": RULES,
+    }
+    assert kinds(load(files)[1]) == [("iptables", "etc/my.rules")]
+    files["/etc/network/if-pre-up.d/iptables"] = "#!/bin/sh\niptables -A INPUT -j DROP\n"
+    _, ruleset = load(files)
+    assert [m.reason for m in ruleset.missing] == [
+        "managed by a script: /etc/network/if-pre-up.d/iptables"
+    ]
+    assert ruleset.missing[0].may_open
+    assert ruleset.missing[0].location is not None
+    assert ruleset.missing[0].location.line == 2
+
+
+def test_a_unit_of_the_administrators_that_runs_a_script() -> None:
+    unit = "[Service]\nExecStart=/usr/local/sbin/firewall.sh start\n"
+    files = {"/etc/systemd/system/fw.service": unit, OTHER: ""}
+    assert load(files)[1].empty  # not enabled
+    files["/etc/systemd/system/multi-user.target.wants/fw.service"] = ""
+    assert "managed by a script" in load(files)[1].missing[0].reason
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"/etc/csf/csf.conf": ""}, "managed by CSF"),
+        ({"/etc/shorewall/shorewall.conf": "STARTUP_ENABLED=Yes\n"}, "managed by Shorewall"),
+        ({"/etc/ferm/ferm.conf": ""}, "managed by ferm"),
+        ({"/etc/firehol/firehol.conf": ""}, "managed by FireHOL"),
+    ],
+)
+def test_managers_that_are_not_read(files: dict[str, str], reason: str) -> None:
+    _, ruleset = load(files)
+    assert [missing.reason for missing in ruleset.missing] == [reason]
+    assert ruleset.missing[0].may_open
+    assert not load(files | {OTHER: ""})[1].missing
+
+
+def test_a_manager_that_is_switched_off() -> None:
+    assert load({"/etc/shorewall/shorewall.conf": "STARTUP_ENABLED=No\n"})[1].empty
+    files = {"/etc/ferm/ferm.conf": "", "/etc/default/ferm": 'ENABLED="no"\n'}
+    assert load(files)[1].empty
+
+
+def test_a_ruleset_that_does_not_load_is_unknown_as_a_whole() -> None:
+    broken = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT --nonsense\nCOMMIT\n"
+    tree, ruleset = load({"/etc/iptables/rules.v4": broken, "/etc/nftables.conf": NFT})
+    assert [table.origin for table in ruleset.tables] == ["nft"]
+    assert "etc/iptables/rules.v4 would not load" in ruleset.missing[0].reason
+    assert ruleset.missing[0].families == (4,)
+    assert [(p.path, p.decisive) for p in tree.problems] == [("etc/iptables/rules.v4", True)]
+
+
+def test_ufw_and_rules_v4_fill_the_same_chains_in_an_unknown_order() -> None:
+    files = {
+        "/etc/ufw/ufw.conf": "ENABLED=yes\n",
+        "/etc/default/ufw": "IPV6=yes\nDEFAULT_INPUT_POLICY=DROP\n",
+        "/etc/iptables/rules.v4": RULES,
+    }
+    _, ruleset = load(files)
+    assert any("the same chains" in missing.reason for missing in ruleset.missing)
+    files["/etc/ufw/ufw.conf"] = "# yes\nENABLED=no\n"
+    _, ruleset = load(files)
+    assert kinds(ruleset) == [("iptables", "etc/iptables/rules.v4")]
+    assert not ruleset.missing
+
+
+def test_firewalld_as_it_is_shipped_beside_a_ruleset_in_use() -> None:
+    files = {"/etc/firewalld/firewalld.conf": "DefaultZone=public\n"}
+    assert kinds(load(files)[1]) == [("firewalld", "etc/firewalld")]
+    files["/etc/iptables/rules.v4"] = RULES
+    assert kinds(load(files)[1]) == [("iptables", "etc/iptables/rules.v4")]
+    files["/etc/firewalld/zones/public.xml"] = "<zone/>"
+    assert ("firewalld", "etc/firewalld") in kinds(load(files)[1])
+
+
+def test_given_rulesets_replace_what_the_tree_has() -> None:
+    files = {"/etc/nftables.conf": NFT, "/x/dump": RULES, "/x/six": RULES, "/x/y": "hello"}
+    _, ruleset = load(files, (None, "/x/dump"), ("ip6tables", "/x/six"))
+    assert kinds(ruleset) == [("iptables", "x/dump"), ("ip6tables", "x/six")]
+    tree, ruleset = load(files, (None, "/x/y"))
+    assert not ruleset.tables
+    assert ruleset.missing
+    assert tree.problems[0].decisive
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "kind"),
+    [
+        ("/a", "# Generated by ip6tables-save v1.8\n" + RULES, "ip6tables"),
+        ("/rules.v6", RULES, "ip6tables"),
+        ("/a", "-P INPUT ACCEPT\n-A INPUT -p tcp -j ACCEPT\n", "iptables"),
+        ("/a", "*filter\n-A INPUT -s 2001:db8::/32 -j DROP\nCOMMIT\n", "ip6tables"),
+        ("/a", NFT, "nft"),
+        ("/a", "#!/usr/sbin/nft -f\nflush ruleset\n", "nft"),
+        ("/a", "add rule inet f i accept\n", "nft"),
+        ("/a", '{"nftables": [{"metainfo": {}}]}', "nft-json"),
+        ("/a", "create s hash:net family inet\nadd s 10.0.0.0/8\n", "ipset"),
+        ("/a", '<?xml version="1.0"?>\n<zone target="DROP"/>\n', "firewalld"),
+        ("/a", "*filter\n:ufw-user-input - [0:0]\n-A ufw-user-input -j DROP\nCOMMIT\n", "ufw"),
+        ("/a", "server { listen 80; }\n", None),
+        ("/a", "", None),
+    ],
+)
+def test_detecting_a_kind(path: str, text: str, kind: str | None) -> None:
+    assert discovery.detect(tree_of({path: text}).read(path)) == kind
+
+
+def test_daemons_that_ban_are_said_once() -> None:
+    files = {"/etc/fail2ban/jail.local": "", "/etc/docker/daemon.json": "{}"}
+    assert len(load(files)[1].assumptions) == 2
+
+
+def test_an_unreadable_ruleset_is_not_an_absent_one(tmp_path: Path) -> None:
+    (tmp_path / "etc/iptables").mkdir(parents=True)
+    (tmp_path / "etc/iptables/rules.v4").symlink_to("rules.v4")
+    tree = Tree(tmp_path)
+    ruleset = discovery.load(tree, read_network(tree))
+    assert "cannot be read" in ruleset.missing[0].reason
+    assert tree.problems
