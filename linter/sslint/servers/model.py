@@ -5,10 +5,10 @@ A reader never judges; it says what the server would do with these files, and wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 from sslint.source import Location
+from sslint.values import dataclass, field
 
 Tls = Literal["implicit", "starttls", "none", "unknown"]
 Transport = Literal["tcp", "udp"]
@@ -20,7 +20,8 @@ class CertificateRef:
 
     `path` and `key` are host paths; None where they are not known before run time (a variable,
     `data:`). `names` are the SNI names that get it; () means it is the default for the socket.
-    `chain_files`: other files whose certificates are sent with it.
+    `chain_files`: other files whose certificates are sent with it. `address`: only connections
+    to this address or network get it (a Dovecot `local` block), before all without; "" means all.
     """
 
     path: str | None
@@ -30,6 +31,7 @@ class CertificateRef:
     names: tuple[str, ...] = ()
     chain_files: tuple[str, ...] = ()
     reason: str = ""  # why path is not known
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,19 @@ class Setting:
     scope: str = ""  # the server's own word for where it stands: "", "server", "imap-login" ...
     arguments: tuple[str, ...] = ()
     site: int | None = None
+    related: Location | None = None  # the other place it is about
+
+
+@dataclass(frozen=True, slots=True)
+class BindConflict:
+    """Two listeners of one server that the kernel does not open beside each other."""
+
+    transport: Transport
+    port: int
+    first: str  # address and port as they are shown: "0.0.0.0:443", "[::]:443"
+    second: str
+    first_location: Location
+    second_location: Location
 
 
 @dataclass(slots=True)
@@ -155,3 +170,5 @@ class ServerReading:
     reasons: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     version: tuple[int, ...] | None = None
+    conflicts: list[BindConflict] = field(default_factory=list)
+    config: object | None = None  # the server's own parsed form, for its own package

@@ -1,1 +1,5 @@
-"""postfix."""
+"""Postfix: main.cf and master.cf into endpoints."""
+
+from sslint.servers.postfix.reader import read
+
+__all__ = ["read"]

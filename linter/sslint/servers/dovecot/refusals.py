@@ -1,0 +1,180 @@
+"""Why Dovecot would certainly refuse to start with these settings.
+
+Sources: src/config/config-parser.c, src/master/master-settings.c, src/login-common/
+login-settings.c; each was seen with 2.4.1.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sslint.servers.dovecot import names
+from sslint.servers.dovecot.listeners import ROOT, Listening, Protocols, boolean, port_valid, split
+from sslint.servers.dovecot.settings import Configuration, Lookup, Value
+from sslint.servers.model import BindConflict, Endpoint
+from sslint.source import Location
+from sslint.tree import Status, Tree
+
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
+Refusal = tuple[Location, str]
+
+
+def find(
+    tree: Tree,
+    lookup: Lookup,
+    protocols: Protocols,
+    conflicts: Iterable[BindConflict],
+    version: tuple[int, ...] | None,
+) -> list[Refusal]:
+    """Return every reason that is certain, with its place."""
+    configuration = lookup.configuration
+    found = [
+        *_version(lookup, version),
+        *_values(configuration),
+        *_protocols(configuration, protocols),
+        *_files(tree, configuration),
+    ]
+    for conflict in conflicts:
+        other = conflict.first_location
+        found.append(
+            (
+                conflict.second_location,
+                f"{conflict.second} cannot be opened beside {conflict.first} "
+                f"({other.path}:{other.line})",
+            )
+        )
+    return found
+
+
+def _version(lookup: Lookup, version: tuple[int, ...] | None) -> Iterator[Refusal]:
+    """2.4 wants a version line, and 2.3 has no such setting."""
+    configuration = lookup.configuration
+    first = configuration.first
+    if not configuration.modern:
+        if version is not None and version >= (2, 4):
+            yield first, "The first setting must be dovecot_config_version"
+        return
+    place = next(
+        (s.value.location for s in configuration.statements if s.name == names.VERSION), first
+    )
+    if version is not None and version < (2, 4):
+        yield place, f"{names.VERSION}: Unknown setting"
+    wanted = _numbers(configuration.version)
+    if configuration.version == names.UNKNOWN_VERSION:
+        return
+    if wanted is None or wanted < (2, 4):
+        yield place, f"Invalid {names.VERSION}: {configuration.version}"
+    if lookup.value("dovecot_storage_version", ROOT) is None:
+        yield place, "dovecot_storage_version setting must be set"
+
+
+def _numbers(text: str) -> tuple[int, ...] | None:
+    parts = text.split(".")
+    if len(parts) > 4 or not all(p.isascii() and p.isdigit() and len(p) < 9 for p in parts):
+        return None
+    return tuple(int(part) for part in parts)
+
+
+def _values(configuration: Configuration) -> Iterator[Refusal]:
+    """Values and names that the parser refuses, wherever they stand."""
+    if configuration.modern:
+        for named in configuration.statements:
+            if named.name in names.RENAMED:
+                yield named.value.location, f"{named.name}: Unknown setting"
+    for name, value in configuration.assigned:
+        text = value.text
+        if text is None or value.read or "%{" in text:
+            continue
+        if name == "ssl" and text not in ("yes", "no", "required"):
+            yield value.location, f"ssl: Invalid value: {text}"
+        elif _is_boolean(name) and boolean(value) is None:
+            yield value.location, f"{name}: Invalid boolean value: {text}"
+        elif name == "inet_listener_port" and not port_valid(text):
+            yield value.location, f"Invalid port number {text}"
+        elif name in names.CHOICES and split(value, modern=configuration.modern) is None:
+            yield value.location, f"{name}: misplaced quotes in {text}"
+    for block in configuration.blocks:
+        ssl, cleartext = (block.values.get(name) for name in ("ssl", "auth_allow_cleartext"))
+        required = configuration.modern and ssl is not None and ssl.text == "required"
+        if required and cleartext is not None and boolean(cleartext):
+            yield cleartext.location, "auth_allow_cleartext=yes has no effect with ssl=required"
+
+
+def _is_boolean(name: str) -> bool:
+    listing, slash, _ = name.partition("/")
+    return name in names.BOOLEANS or (bool(slash) and listing in names.CHOICES)
+
+
+def _protocols(configuration: Configuration, protocols: Protocols) -> Iterator[Refusal]:
+    known: set[str | None] = {service.protocol for service in names.SERVICES.values()}
+    for block in configuration.blocks:
+        if block.kind == "service" and "service_protocol" in block.values:
+            known.add(block.values["service_protocol"].text)
+    for protocol, value in protocols.enabled.items():
+        if protocol not in known and None not in known and value is not None:
+            yield value.location, f"protocols: Unknown protocol: {protocol}"
+
+
+def conflicts(endpoints: list[Endpoint], listening: Listening) -> list[BindConflict]:
+    """Return the sockets that cannot be opened beside another; one stops the whole daemon."""
+    reusing = {(s.service, s.listener) for s in listening.sockets if s.reuse_port}
+    shared = {listener for _, listener in reusing}
+    taken: dict[tuple[int, bool], dict[str, Endpoint]] = {}
+    found = []
+    for endpoint in endpoints:
+        if not endpoint.certain or endpoint.service in shared:
+            continue
+        others = taken.setdefault((endpoint.port, ":" in endpoint.address), {})
+        other = others.get(endpoint.address)
+        if other is None and others:
+            wildcard = next((others[w] for w in _WILDCARDS if w in others), None)
+            other = next(iter(others.values())) if endpoint.address in _WILDCARDS else wildcard
+        if other is not None:
+            found.append(
+                BindConflict(
+                    "tcp",
+                    endpoint.port,
+                    _shown(other),
+                    _shown(endpoint),
+                    other.location,
+                    endpoint.location,
+                )
+            )
+        others.setdefault(endpoint.address, endpoint)
+    return found
+
+
+def _shown(endpoint: Endpoint) -> str:
+    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    return f"{address}:{endpoint.port}"
+
+
+def _files(tree: Tree, configuration: Configuration) -> Iterator[Refusal]:
+    """A certificate or key that certainly is not there is fatal, whether it is used or not."""
+    for name, value in configuration.assigned:
+        if name in names.FILES:
+            if value.read:
+                yield value.location, f"{name} takes a path: `<` reads one out of the file"
+                continue
+        elif not (value.read and name.startswith("ssl_")):
+            continue
+        if _certainly_absent(tree, name, value):
+            yield value.location, f"{name}: no such file: {value.text}"
+
+
+def _certainly_absent(tree: Tree, name: str, value: Value) -> bool:
+    """Tell whether a file is missing on the host, and not only from the copy that was given.
+
+    Keys are rarely copied, so only the host itself can say that one is missing.
+    """
+    path = value.text
+    if not path or path.startswith(names.INLINE) or path in tree.mounts:
+        return False
+    if "key" in name and tree.root != Path("/"):
+        return False
+    return (
+        tree.status(path) is Status.ABSENT
+        and tree.status(posixpath.dirname(path)) is Status.DIRECTORY
+    )

@@ -1,0 +1,212 @@
+"""The server blocks of a configuration, with what they inherit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sslint.servers.nginx.listen import Kind, Listen
+from sslint.servers.nginx.syntax import Directive, unknown_includes
+from sslint.source import Location
+from sslint.values import dataclass, field
+
+Index = dict[str, list[Directive]]
+Refuse = Callable[[Location, str], None]
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    """One `server` block: `own` are its statements by name, `outer` those around it."""
+
+    number: int  # its index in ServerReading.sites
+    kind: Kind
+    directive: Directive
+    own: Index
+    outer: Index
+    names: tuple[str, ...] = ()
+    listens: list[Listen] = field(default_factory=list)
+    unknown: Directive | None = None  # an include that may say more, in the block or around it
+
+    def effective(self, name: str) -> list[Directive]:
+        """Return the statements of one name that are in force: its own, else the inherited."""
+        return self.own.get(name) or self.outer.get(name) or []
+
+    def value(self, name: str) -> str | None:
+        """Return the first argument of a statement in force, or None."""
+        found = self.effective(name)
+        return found[-1].args[0] if found and found[-1].args else None
+
+    def on(self, name: str) -> bool:
+        """Tell whether a flag is on; nginx reads flags without regard to case."""
+        return (self.value(name) or "").lower() == "on"
+
+
+@dataclass(slots=True, eq=False)
+class Configuration:
+    """A whole parsed configuration; `directory` is what relative file names start from."""
+
+    statements: list[Directive]
+    directory: str
+    main: Index = field(default_factory=dict)
+    contexts: dict[Kind, Directive] = field(default_factory=dict)
+    outer: dict[Kind, Index] = field(default_factory=dict)
+    servers: list[Server] = field(default_factory=list)
+    unknown: list[Directive] = field(default_factory=list)  # includes that may hold listeners
+
+
+KINDS: tuple[Kind, ...] = ("http", "stream", "mail")
+
+_MANY = 1 << 20
+
+
+def _shapes(least: int, most: int, block: bool, names: str) -> dict[str, tuple[int, int, bool]]:
+    return dict.fromkeys(names.split(), (least, most, block))
+
+
+# name: (least, most arguments, a block), of statements whose form is the same in all modules
+# and versions; nginx refuses any other. A forgotten semicolon mostly shows here.
+_SHAPES: dict[str, tuple[int, int, bool]] = {
+    **_shapes(0, 0, True, "events http stream mail server types"),
+    **_shapes(1, 1, True, "upstream"),
+    **_shapes(1, 2, True, "location"),
+    **_shapes(1, _MANY, True, "if limit_except"),
+    **_shapes(2, 2, True, "map"),
+    **_shapes(0, 0, False, "break internal"),
+    **_shapes(
+        1,
+        1,
+        False,
+        "ssl_certificate ssl_certificate_key ssl_reject_handshake ssl_stapling ssl_preread"
+        " ssl_ciphers ssl_dhparam ssl_trusted_certificate ssl_stapling_verify ssl_session_timeout"
+        " ssl_prefer_server_ciphers ssl_session_tickets root alias include http2 http3 starttls"
+        " protocol proxy_pass grpc_pass fastcgi_pass uwsgi_pass allow deny auth_basic"
+        " auth_basic_user_file client_max_body_size server_tokens sendfile gzip autoindex satisfy"
+        " set_real_ip_from proxy_http_version default_type",
+    ),
+    **_shapes(1, 2, False, "return ssl_session_cache expires keepalive_timeout proxy_redirect"),
+    **_shapes(2, 2, False, "set proxy_set_header"),
+    **_shapes(2, 3, False, "rewrite add_header fastcgi_param"),
+    **_shapes(
+        1, _MANY, False, "server_name listen ssl_protocols index access_log error_log resolver"
+    ),
+    **_shapes(2, _MANY, False, "try_files error_page log_format"),
+}
+_FLAGS = ("ssl_reject_handshake", "ssl_stapling", "http2", "http3", "ssl_preread")
+_CONTEXTS: dict[str, frozenset[str]] = {
+    "listen": frozenset(("server",)),
+    "server": frozenset(("http", "stream", "mail", "upstream")),
+    "server_name": frozenset(("server",)),
+    "location": frozenset(("server", "location")),
+    "if": frozenset(("server", "location")),
+    "try_files": frozenset(("server", "location")),
+    "http": frozenset(("main",)),
+    "stream": frozenset(("main",)),
+    "mail": frozenset(("main",)),
+    "events": frozenset(("main",)),
+    "ssl_certificate": frozenset(("http", "stream", "mail", "server")),
+    "ssl_certificate_key": frozenset(("http", "stream", "mail", "server")),
+}
+
+
+_INNER = ("location", "if", "limit_except")
+MAX_DEPTH = 64
+
+
+def index(statements: list[Directive], context: str, refuse: Refuse) -> Index:
+    """Group statements by name, refusing those that nginx refuses by form or place."""
+    found: Index = {}
+    for directive in statements:
+        name = directive.name
+        group = found.get(name)
+        if group is None:
+            found[name] = [directive]
+        else:
+            group.append(directive)
+        shape = _SHAPES.get(name)
+        if shape is not None:
+            _check_shape(directive, context, shape, refuse)
+    return found
+
+
+def check_locations(statements: list[Directive], refuse: Refuse, depth: int = 0) -> None:
+    """Refuse what nginx refuses by form or place in the locations of a server block."""
+    for directive in statements:
+        if directive.block and directive.name in _INNER and depth < MAX_DEPTH:
+            for inner in directive.block:
+                shape = _SHAPES.get(inner.name)
+                if shape is not None:
+                    _check_shape(inner, directive.name, shape, refuse)
+            check_locations(directive.block, refuse, depth + 1)
+
+
+def _check_shape(
+    directive: Directive, context: str, shape: tuple[int, int, bool], refuse: Refuse
+) -> None:
+    name = directive.name
+    least, most, block = shape
+    where = _CONTEXTS.get(name)
+    if name == "server" and context == "upstream":
+        return
+    if where is not None and context not in where:
+        refuse(directive.location, f'"{name}" directive is not allowed in {context}')
+    elif block is not (directive.block is not None):
+        wanted = 'has no opening "{"' if block else 'is not terminated by ";"'
+        refuse(directive.location, f'directive "{name}" {wanted}')
+    elif not least <= len(directive.args) <= most:
+        refuse(directive.location, f'invalid number of arguments in "{name}" directive')
+    elif name in _FLAGS and directive.args[0].lower() not in ("on", "off"):
+        refuse(directive.location, f'invalid value "{directive.args[0]}" in "{name}" directive')
+
+
+def collect(
+    statements: list[Directive], directory: str, hostname: str | None, refuse: Refuse
+) -> Configuration:
+    """Find the server blocks of a configuration in the order nginx meets them."""
+    config = Configuration(statements, directory, index(statements, "main", refuse))
+    config.unknown = unknown_includes(config.main.get("include", []))
+    if "events" not in config.main and not config.unknown:
+        place = statements[0].location if statements else None
+        if place is not None:
+            refuse(place, 'no "events" section in configuration')
+    for kind in KINDS:
+        blocks = [d for d in config.main.get(kind, []) if d.block is not None]
+        for again in blocks[1:]:
+            refuse(again.location, f'"{kind}" directive is duplicate')
+        if not blocks:
+            continue
+        config.contexts[kind] = blocks[0]
+        outer = index(blocks[0].block or [], kind, refuse)
+        config.outer[kind] = outer
+        around = unknown_includes(outer.get("include", []))
+        config.unknown += around
+        for directive in outer.get("server", []):
+            if directive.block is not None:
+                own = index(directive.block, "server", refuse)
+                if kind == "http":
+                    check_locations(directive.block, refuse)
+                server = Server(len(config.servers), kind, directive, own, outer)
+                server.names = _names(own, kind, hostname, refuse)
+                inside = unknown_includes(own.get("include", []))
+                config.unknown += inside
+                server.unknown = next(iter([*inside, *around]), None)
+                config.servers.append(server)
+    return config
+
+
+def _names(own: Index, kind: Kind, hostname: str | None, refuse: Refuse) -> tuple[str, ...]:
+    """Return the names of a server in lower case, regular expressions as they are written."""
+    names = []
+    for directive in own.get("server_name", []):
+        for name in directive.args:
+            if name.startswith("~"):
+                names.append(name)
+                continue
+            lowered = name.lower()
+            if lowered == "$hostname" and hostname is not None:
+                lowered = hostname
+            if kind != "mail" and (
+                (lowered.startswith("*") and (len(lowered) < 3 or lowered[1] != "."))
+                or lowered == "."
+            ):
+                refuse(directive.location, f'server name "{name}" is invalid')
+            names.append(lowered)
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,150 @@
+"""Which certificates nginx loads for a server block, and which a client is sent.
+
+Sources: ngx_http_ssl_merge_srv_conf, ngx_http_ssl_init and their twins for stream and mail.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+from sslint.servers.model import CertificateRef
+from sslint.servers.nginx.blocks import Refuse, Server
+from sslint.servers.nginx.listen import Version
+from sslint.servers.nginx.sockets import Socket
+from sslint.servers.nginx.syntax import Directive
+from sslint.values import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The certificates of a server block; `own`: set in the block, not inherited."""
+
+    certificates: tuple[CertificateRef, ...]
+    own: bool
+    rejects: bool
+
+
+def credentials(server: Server, directory: str, refuse: Refuse) -> Credentials:
+    """Return a server's certificates; each of the two statements is inherited on its own."""
+    files = [d for d in server.effective("ssl_certificate") if d.args]
+    keys = [d for d in server.effective("ssl_certificate_key") if d.args]
+    uses = server.kind != "mail" or _mail_uses_tls(server)
+    if uses and len(keys) < len(files) and server.unknown is None:
+        refuse(
+            files[-1].location,
+            f'no "ssl_certificate_key" is defined for certificate "{files[-1].args[0]}"',
+        )
+    found = []
+    for number, certificate in enumerate(files):
+        key = keys[number] if number < len(keys) else None
+        found.append(_reference(certificate, key, directory))
+    if not files and server.unknown is not None:
+        reason = f"may be set in {' '.join(server.unknown.args)}, which was not given"
+        found.append(CertificateRef(None, None, server.unknown.location, reason=reason))
+    own = "ssl_certificate" in server.own
+    rejects = server.kind != "mail" and server.on("ssl_reject_handshake")
+    return Credentials(tuple(found), own, rejects)
+
+
+def uses_starttls(server: Server) -> str:
+    """Return a mail server's `starttls` mode: off, on or only."""
+    mode = (server.value("starttls") or "off").lower()
+    return mode if mode in ("on", "only") else "off"
+
+
+def _mail_uses_tls(server: Server) -> bool:
+    return uses_starttls(server) != "off" or any("ssl" in item.flags for item in server.listens)
+
+
+def _reference(certificate: Directive, key: Directive | None, directory: str) -> CertificateRef:
+    path, reason = _path(certificate.args[0], directory)
+    key_path = _path(key.args[0], directory)[0] if key is not None else None
+    return CertificateRef(
+        path,
+        key_path,
+        certificate.location,
+        key.location if key is not None else None,
+        reason=reason,
+    )
+
+
+def _path(value: str, directory: str) -> tuple[str | None, str]:
+    if value.startswith("data:"):
+        return None, "the certificate is in a variable" if "$" in value else "given inline"
+    if "$" in value:
+        return None, f"{value} is known only when a client connects"
+    if value.startswith(("engine:", "store:")):
+        return None, f"{value} is not a file"
+    return posixpath.normpath(posixpath.join(directory, value)), ""
+
+
+def socket_is_tls(socket: Socket, version: Version) -> tuple[bool, str]:
+    """Tell whether a socket speaks TLS from the first byte, and what is not sure about it.
+
+    Before 1.25.1 `ssl on` in the default server did so for the whole socket.
+    """
+    if socket.flags & {"ssl", "quic"}:
+        return True, ""
+    if _ssl_on(socket.default_server) and (version is None or version < (1, 25, 1)):
+        unsure = "" if version else "`ssl on` is refused since nginx 1.25.1"
+        return True, unsure
+    return False, ""
+
+
+def _ssl_on(server: Server) -> bool:
+    return server.on("ssl") and server.kind in ("http", "mail", "stream")
+
+
+def served(socket: Socket, known: dict[int, Credentials]) -> tuple[CertificateRef, ...]:
+    """Return what a TLS socket serves: the default server's first, then by SNI name."""
+    default = known[socket.default_server.number]
+    found: list[CertificateRef] = [] if default.rejects else list(default.certificates)
+    if len(socket.servers) == 1 or socket.kind == "mail":
+        return tuple(found)
+    claimed = socket.names_table().claimed
+    for server in dict.fromkeys(socket.servers):
+        mine = known[server.number]
+        names = tuple(claimed.get(server.number, ()))
+        if names and not mine.rejects and (server is not socket.default_server or default.rejects):
+            found += [replace(reference, names=names) for reference in mine.certificates]
+    return tuple(found)
+
+
+def certificates_for(
+    socket: Socket, known: dict[int, Credentials], name: str | None
+) -> tuple[CertificateRef, ...] | None:
+    """Return the certificates a client gets for an SNI name; () where it is turned away.
+
+    None if it cannot be decided (a regular expression).
+    """
+    default = socket.default_server
+    server = socket.find(name) if name and socket.kind != "mail" else default
+    if server is None:
+        return None
+    if known[server.number].rejects:
+        return ()
+    return known[server.number].certificates or known[default.number].certificates
+
+
+def check_default(socket: Socket, known: dict[int, Credentials], refuse: Refuse) -> None:
+    """Refuse a TLS socket whose default server has no certificate, as nginx does."""
+    default = socket.default_server
+    mine = known[default.number]
+    if mine.certificates:
+        protocols = [d for d in default.effective("ssl_protocols") if d.args]
+        if "quic" in socket.flags and protocols and not any("TLSv1.3" in d.args for d in protocols):
+            refuse(protocols[0].location, '"ssl_protocols" must enable TLSv1.3 for "quic"')
+        return
+    word = "quic" if "quic" in socket.flags else "ssl"
+    lacking = [default]
+    if mine.rejects:
+        lacking = [
+            s
+            for s in socket.servers
+            if not known[s.number].certificates and not known[s.number].rejects
+        ]
+    for server in lacking:
+        refuse(
+            server.directive.location,
+            f'no "ssl_certificate" is defined for the "listen ... {word}" directive',
+        )

@@ -1,0 +1,50 @@
+"""The parsed configuration behind a reading, and what can be asked of it."""
+
+from __future__ import annotations
+
+from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Transport
+from sslint.servers.nginx import certificates as tls
+from sslint.servers.nginx.blocks import KINDS, Configuration
+from sslint.servers.nginx.listen import ANY_IPV4, ANY_IPV6, Version
+from sslint.servers.nginx.sockets import Socket, SocketTable
+from sslint.source import Location
+from sslint.values import dataclass, field
+
+
+@dataclass(slots=True)
+class Nginx:
+    """The parsed configuration behind a reading: `ServerReading.config` of an nginx."""
+
+    config: Configuration
+    table: SocketTable
+    credentials: dict[int, tls.Credentials]
+    version: Version
+    refused: list[tuple[Location, str]] = field(default_factory=list)
+
+    def refuse(self, where: Location, reason: str) -> None:
+        """Record that nginx does not start, and why."""
+        self.refused.append((where, reason))
+
+    def socket(self, transport: Transport, address: str, port: int) -> Socket | None:
+        """Return the socket that takes connections to an address: its own, else the wildcard."""
+        wildcard = ANY_IPV6 if ":" in address else ANY_IPV4
+        for kind in KINDS:
+            for candidate in dict.fromkeys((address, wildcard)):
+                socket = self.table.sockets.get((kind, transport, candidate, port))
+                if socket is not None:
+                    return socket
+        return None
+
+
+def certificates_for(
+    reading: ServerReading, endpoint: Endpoint, name: str | None
+) -> tuple[CertificateRef, ...] | None:
+    """Return the certificates that a client gets for an SNI name at one endpoint of a reading.
+
+    () where its handshake is turned away, None where it cannot be decided.
+    """
+    nginx = reading.config
+    if not isinstance(nginx, Nginx) or endpoint.passthrough:
+        return None
+    socket = nginx.socket(endpoint.transport, endpoint.address, endpoint.port)
+    return None if socket is None else tls.certificates_for(socket, nginx.credentials, name)

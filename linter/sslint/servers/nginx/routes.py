@@ -1,0 +1,173 @@
+"""Where nginx sends clients and requests: redirects to other URLs, upstreams behind it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sslint.servers.model import Redirect, Upstream
+from sslint.servers.nginx.blocks import Configuration, Server
+from sslint.servers.nginx.listen import Kind
+from sslint.servers.nginx.syntax import Directive
+
+_URL = re.compile(r"(?:(https?)|(\$scheme)|(\$[A-Za-z0-9_{}]+))://([^/?#\s]*)")
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:]*)(?::(.*))?\Z", re.DOTALL)
+# Variables that start a URL's path: `https://$host$request_uri`.
+_PATH = re.compile(r"\$\{?(?:request_uri|uri|document_uri)\b|\$[0-9]")
+_OWN_NAMES = {"$host", "$server_name", "$http_host", "${host}", "${server_name}", "${http_host}"}
+_REDIRECT_CODES = ("301", "302", "303", "307", "308")
+_DEFAULT_PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
+_GRPC = {"grpc": "http", "grpcs": "https"}
+_ROUTES = frozenset(("return", "rewrite", "error_page", "proxy_pass", "grpc_pass"))
+_BLOCKS = frozenset(("location", "if", "limit_except"))
+MAX_DEPTH = 64
+
+
+Groups = dict[str, Directive]
+Guarded = list[tuple[Directive, bool]]
+
+
+def routes(server: Server) -> Guarded:
+    """Return the statements of an http server block that send clients or requests elsewhere,
+    each with whether an `if` guards it."""
+    found: Guarded = []
+    _collect(server.directive, False, 0, found)
+    return found
+
+
+def redirects(server: Server, statements: Guarded) -> Iterator[Redirect]:
+    """Yield the redirects among a server's `routes` to an absolute URL."""
+    for directive, conditional in statements:
+        target = _target(directive)
+        match = _URL.match(target) if target else None
+        if match is None:
+            continue
+        scheme, _, _, authority = match.groups()
+        host, port = _authority(_PATH.split(authority, maxsplit=1)[0])
+        own = host in _OWN_NAMES
+        known = host if host and "$" not in host else None
+        number = _port(port, _DEFAULT_PORTS.get(scheme or ""))
+        yield Redirect(server.number, scheme, known, number, directive.location, conditional, own)
+
+
+def _target(directive: Directive) -> str | None:
+    """Return the URL a statement redirects to, or None if it is no redirect."""
+    args = directive.args
+    if directive.name == "return" and args:
+        if len(args) == 1:
+            return args[0]
+        return args[1] if args[0] in _REDIRECT_CODES else None
+    if directive.name == "rewrite" and len(args) >= 2:
+        absolute = args[1].startswith(("http://", "https://", "$scheme"))
+        return args[1] if absolute or "permanent" in args or "redirect" in args else None
+    if directive.name == "error_page" and len(args) >= 2:
+        return args[-1]
+    return None
+
+
+def _collect(block: Directive, conditional: bool, depth: int, found: Guarded) -> None:
+    for directive in block.block or ():
+        if directive.name in _ROUTES:
+            found.append((directive, conditional))
+        elif depth < MAX_DEPTH and directive.name in _BLOCKS:
+            _collect(directive, conditional or directive.name == "if", depth + 1, found)
+
+
+def _authority(text: str) -> tuple[str, str | None]:
+    match = _AUTHORITY.match(text)
+    return (match[1].strip("[]").lower(), match[2]) if match else (text, None)
+
+
+def _port(text: str | None, default: int | None) -> int | None:
+    if text is None:
+        return default
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
+def upstreams(
+    server: Server, config: Configuration, groups: Groups, statements: Guarded
+) -> Iterator[Upstream]:
+    """Yield where a server block passes requests or connections, upstream blocks resolved.
+
+    `groups` are the `upstream_groups` of its kind, `statements` an http server's `routes`.
+    """
+    if server.kind == "stream":
+        scheme = "tls" if server.on("proxy_ssl") else "tcp"
+        for directive in server.own.get("proxy_pass", []):
+            for target in _values(directive, config):
+                yield from _peers(
+                    server, directive, scheme, target, None, groups, server.on("proxy_protocol")
+                )
+        return
+    for directive, _ in statements:
+        if directive.name in ("proxy_pass", "grpc_pass") and directive.args:
+            yield from _http_upstream(server, directive, groups)
+
+
+def _http_upstream(server: Server, directive: Directive, groups: Groups) -> Iterator[Upstream]:
+    scheme, separator, rest = directive.args[0].partition("://")
+    if not separator:
+        if directive.name == "grpc_pass" and "$" not in scheme:
+            scheme, rest = "grpc", directive.args[0]
+        else:
+            yield Upstream(server.number, None, None, None, directive.location)
+            return
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if rest.startswith("unix:"):
+        return
+    shown = None if "$" in scheme else _GRPC.get(scheme.lower(), scheme.lower())
+    default = _DEFAULT_PORTS.get(scheme.lower())
+    yield from _peers(server, directive, shown, authority, default, groups, False)
+
+
+def _peers(
+    server: Server,
+    directive: Directive,
+    scheme: str | None,
+    target: str,
+    default: int | None,
+    groups: Groups,
+    proxy_protocol: bool,
+) -> Iterator[Upstream]:
+    group = groups.get(target.lower())
+    if group is None:
+        peers = [(target, directive)]
+    else:
+        peers = [(d.args[0], d) for d in group.block or () if d.name == "server" and d.args]
+        default = default and 80  # ngx_http_upstream_server: 80 whatever the scheme
+    for peer, _ in peers:
+        if peer.startswith("unix:"):
+            continue
+        host, port = _authority(peer)
+        known = None if "$" in host or not host else host
+        yield Upstream(
+            server.number,
+            scheme,
+            known,
+            _port(port, default) if known else None,
+            directive.location,
+            proxy_protocol,
+        )
+
+
+def upstream_groups(config: Configuration, kind: Kind) -> Groups:
+    """Return the `upstream` blocks of one kind by name."""
+    return {
+        d.args[0].lower(): d
+        for d in config.outer.get(kind, {}).get("upstream", [])
+        if d.args and d.block is not None
+    }
+
+
+def _values(directive: Directive, config: Configuration) -> list[str]:
+    """Return what a stream `proxy_pass` may name: all values of the map behind a variable."""
+    if not directive.args:
+        return []
+    target = directive.args[0]
+    if target.startswith("$"):
+        for table in config.outer.get("stream", {}).get("map", []):
+            if len(table.args) == 2 and table.args[1] == target and table.block is not None:
+                return list(
+                    dict.fromkeys(d.args[0] for d in table.block if d.args and d.name != "include")
+                )
+    return [target]

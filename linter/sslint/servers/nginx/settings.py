@@ -1,0 +1,114 @@
+"""The statements of an nginx configuration that rules ask for, with their places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sslint.servers.model import Setting
+from sslint.servers.nginx.blocks import Configuration, Server
+from sslint.servers.nginx.syntax import Directive
+
+_WANTED = frozenset(
+    (
+        "ssl",
+        "ssl_protocols",
+        "ssl_ciphers",
+        "ssl_stapling",
+        "ssl_stapling_file",
+        "ssl_stapling_verify",
+        "ssl_trusted_certificate",
+        "ssl_client_certificate",
+        "ssl_verify_client",
+        "ssl_reject_handshake",
+        "ssl_preread",
+        "proxy_ssl",
+        "proxy_protocol",
+        "set_real_ip_from",
+        "real_ip_header",
+        "http2",
+        "http3",
+        "http3_push",
+        "starttls",
+        "more_set_headers",
+        "server_tokens",
+    )
+)
+_PREFIXES = ("http2_push", "spdy_", "quic_", "http3_")
+_LISTEN = ("http2", "http3", "spdy", "quic", "proxy_protocol")
+_HEADERS = {"alt-svc": "Alt-Svc", "strict-transport-security": "Strict-Transport-Security"}
+_ALTERNATIVE = (
+    r"\s*(?P<protocol>[A-Za-z0-9%!#$&'*+.^_`|~-]+)\s*=\s*\"(?P<authority>[^\"]*)\"[^,]*(?:,|$)"
+)
+MAX_DEPTH = 64
+
+
+def settings(config: Configuration) -> Iterator[Setting]:
+    """Yield every statement a rule may ask for; `scope` is the block it stands in."""
+    sites = {id(server.directive): server for server in config.servers}
+    seen: set[int] = set()
+    for kind, context in config.contexts.items():
+        for directive in context.block or ():
+            if directive.name == "server" and directive.block is not None:
+                server = sites.get(id(directive))
+                if server is not None and id(directive) not in seen:
+                    seen.add(id(directive))
+                    yield from _walk(directive.block, "server", server.number, 0)
+            else:
+                yield from _statement(directive, kind, None, 0)
+
+
+def _walk(
+    statements: list[Directive], scope: str, site: int | None, depth: int
+) -> Iterator[Setting]:
+    if scope != "server" and any(d.name == "add_header" for d in statements):
+        # add_header is inherited only where a block has none of its own (ngx_http_headers_module).
+        first = next(d for d in statements if d.name == "add_header")
+        yield Setting("nginx", "add_header", None, first.location, scope, first.args, site)
+    for directive in statements:
+        yield from _statement(directive, scope, site, depth)
+
+
+def _statement(directive: Directive, scope: str, site: int | None, depth: int) -> Iterator[Setting]:
+    name, args = directive.name, directive.args
+    if directive.block is not None:
+        if depth < MAX_DEPTH and name in ("location", "if", "limit_except"):
+            yield from _walk(directive.block, name, site, depth + 1)
+    elif name in _WANTED or name.startswith(_PREFIXES):
+        value = args[0] if args else None
+        yield Setting("nginx", name, value, directive.location, scope, args, site)
+    elif name == "listen":
+        for flag in _LISTEN:
+            if flag in args[1:]:
+                yield Setting(
+                    "nginx", f"listen.{flag}", flag, directive.location, scope, args, site
+                )
+    elif name == "add_header" and len(args) >= 2 and args[0].lower() in _HEADERS:
+        header = _HEADERS[args[0].lower()]
+        yield Setting("nginx", header, args[1], directive.location, scope, args[1:], site)
+
+
+def alternatives(value: str) -> tuple[tuple[str, str, int | None], ...]:
+    """Parse an Alt-Svc value (RFC 7838): (protocol, host or "", port or None if a variable)."""
+    found = []
+    for match in re.finditer(_ALTERNATIVE, value[:4096]):
+        host, _, port = match["authority"].rpartition(":")
+        number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else None
+        found.append((match["protocol"], host, number))
+    return tuple(found)
+
+
+def header_shadowed(server: Server, header: str) -> list[Directive]:
+    """Return the locations whose own add_header drops a header the server block sets."""
+    wanted = header.lower()
+    found: list[Directive] = []
+    pending = [(d, 0) for d in server.directive.block or () if d.name in ("location", "if")]
+    while pending:
+        block, depth = pending.pop(0)
+        own = [d for d in block.block or () if d.name == "add_header" and d.args]
+        if own:
+            if not any(d.args[0].lower() == wanted for d in own):
+                found.append(block)
+        elif depth < MAX_DEPTH:
+            pending += [(d, depth + 1) for d in block.block or () if d.name in ("location", "if")]
+    return found

@@ -1,0 +1,389 @@
+"""nginx's configuration syntax: text to a tree of directives, includes expanded.
+
+The tokenizer is `ngx_conf_read_token`, the includes are `ngx_conf_include`
+(src/core/ngx_conf_file.c).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from sslint.source import Location, SourceFile
+from sslint.tree import Status, Tree, TreeError
+from sslint.values import dataclass, field
+
+MAX_TOKEN = 4096  # bytes, NGX_CONF_BUFFER
+MAX_DEPTH = 64  # nested blocks in one file, and nested includes
+MAX_DIRECTIVES = 2_000_000  # after expansion of all includes
+
+# Blocks whose lines are not directives; nginx refuses a block in them.
+_TABLES = frozenset(("types", "map", "geo", "split_clients", "charset_map"))
+
+_SPACES = (" ", "\t", "\r", "\n")
+_SPACE = r"[ \t\r\n]"
+_PLAIN = r"[^\s;{}#\"'\\]"
+# One statement made of plain words, or a closing brace, after spaces and comments. `${` is not
+# plain, nor is anything that str.split would split and nginx would not.
+_STATEMENT = re.compile(
+    rf"{_SPACE}*+(?:#[^\n]*+\n{_SPACE}*+)*+"
+    rf"(?:({_PLAIN}++)((?:{_SPACE}++{_PLAIN}++)*+){_SPACE}*+(;|(?<!\$)\{{)|(\}})|\Z)"
+)
+_SKIP = re.compile(rf"(?:{_SPACE}++|(#[^\n]*+))")
+_WORD = re.compile(r"(?:[^ \t\r\n;{\\$]++|\\.|\$\{*+)++", re.DOTALL)
+_QUOTED = {
+    '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
+    "'": re.compile(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL),
+}
+_ESCAPE = re.compile(r"\\([\"'\\trn])")
+_ESCAPED = {"t": "\t", "r": "\r", "n": "\n"}
+_GLOB = re.compile(r"[*?\[]")
+_LUA = re.compile(
+    r"--\[(?P<comment>=*)\[|--[^\n]*|\[(?P<long>=*)\["
+    r"|\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|(?P<brace>[{}])",
+    re.DOTALL,
+)
+
+# Included files that no package or program puts a listener in.
+HARMLESS_INCLUDES = frozenset(
+    (
+        "mime.types",
+        "fastcgi.conf",
+        "fastcgi-php.conf",
+        "fastcgi_params",
+        "proxy_params",
+        "scgi_params",
+        "uwsgi_params",
+        "koi-utf",
+        "koi-win",
+        "win-utf",
+        "options-ssl-nginx.conf",
+    )
+)
+
+
+@dataclass(slots=True, eq=False)
+class Directive:
+    """One statement: `block` is None for `name args;`. Offsets are those of the statement's
+    first line's words, the `;` or `{` included."""
+
+    name: str
+    args: tuple[str, ...]
+    file: SourceFile
+    start: int
+    end: int
+    block: list[Directive] | None = None
+
+    @property
+    def location(self) -> Location:
+        """Return the place of the statement, or of a block's first line."""
+        return self.file.span(self.start, self.end)
+
+    def argument(self, text: str) -> Location:
+        """Return the place of one argument as written, or of the whole statement."""
+        found = self.file.text.find(text, self.start + len(self.name), self.end)
+        return self.file.span(found, found + len(text)) if found >= 0 else self.location
+
+
+@dataclass(slots=True)
+class Loader:
+    """Reads a main configuration file with all it includes; nothing is read twice.
+
+    `fatal`: nginx certainly refuses these files; `missing`: includes that could not be read.
+    A statement `include` that stays in the tree stands for what is not known.
+    """
+
+    tree: Tree
+    directory: str
+    files: list[str] = field(default_factory=list)
+    fatal: list[tuple[Location, str]] = field(default_factory=list)
+    broken: bool = False  # some file could not be read to its end
+    _loaded: dict[str, list[Directive]] = field(default_factory=dict)
+    _weights: dict[str, int] = field(default_factory=dict)
+    _open: list[str] = field(default_factory=list)
+    _total: int = 0
+
+    def load(self, path: str) -> list[Directive]:
+        """Return the statements of a file. Raise TreeError if it cannot be read."""
+        known = self._loaded.get(path)
+        if known is None:
+            file = self.tree.read(path)
+            self.files.append(path)
+            self._open.append(path)
+            try:
+                known = _Parser(file, self).parse()
+            finally:
+                self._open.pop()
+            self._loaded[path] = known
+            self._weights[path] = _weight(known) if _has_include(file) else 0
+        return known
+
+    def error(self, where: Location, reason: str) -> None:
+        """Record what nginx refuses to read."""
+        self.broken = True
+        self.tree.problem(where, reason)
+        self.fatal.append((where, reason))
+
+    def include(self, directive: Directive) -> list[Directive]:
+        """Return what an include statement stands for; itself where that is not known."""
+        pattern = posixpath.join(self.directory, directive.args[0])
+        if "\0" in pattern:
+            self.error(directive.location, "a NUL byte in a file name")
+            return [directive]
+        if not _GLOB.search(pattern):
+            return self._include_file(directive, pattern)
+        parent = posixpath.dirname(pattern)
+        if not _GLOB.search(parent) and (not self._given(parent) or self._links_lost(parent)):
+            self.tree.problem(
+                directive.location,
+                f"{parent} was not given: what it holds is not known",
+                decisive=False,
+            )
+            return [directive]
+        found: list[Directive] = []
+        for path in self.tree.glob(pattern):
+            found += self._include_file(directive, path)
+        return found
+
+    def _include_file(self, directive: Directive, path: str) -> list[Directive]:
+        if path in self._open or len(self._open) >= MAX_DEPTH:
+            self.error(directive.location, f"includes itself without end: {path}")
+            return [directive]
+        try:
+            statements = self.load(path)
+        except TreeError as error:
+            self._missing(directive, path, error)
+            return [directive]
+        weight = self._weights[path] or len(statements)
+        self._total += weight
+        if self._total > MAX_DIRECTIVES:
+            self.broken = True
+            self.tree.problem(directive.location, "the includes expand to more than can be read")
+            return [directive]
+        return statements
+
+    def _missing(self, directive: Directive, path: str, error: TreeError) -> None:
+        where = directive.location
+        if error.status in (Status.DIRECTORY, Status.OTHER):
+            self.error(where, f"{path} {error.reason}: nginx does not start")
+        elif error.status is Status.UNKNOWN:
+            self.tree.problem(where, f"{path} cannot be read: {error.reason}")
+            self.broken = True
+        elif posixpath.basename(path) in HARMLESS_INCLUDES:
+            self.tree.problem(where, f"{path} was not given", decisive=False)
+        elif self._given(posixpath.dirname(path)):
+            self.tree.problem(where, f"{path}: no such file, and nginx does not start without it")
+            self.broken = True
+        else:
+            self.tree.problem(
+                where, f"{path} was not given: what it holds is not known", decisive=False
+            )
+
+    def _links_lost(self, directory: str) -> bool:
+        """Tell whether the sites are there and the directory of links to them is not."""
+        available = posixpath.join(posixpath.dirname(directory), "sites-available")
+        return (
+            posixpath.basename(directory) == "sites-enabled"
+            and self.tree.status(directory) is Status.ABSENT
+            and self.tree.status(available) is Status.DIRECTORY
+        )
+
+    def _given(self, directory: str) -> bool:
+        """Tell whether the tree could hold a directory's files: it is there, or would be in
+        nginx's own directory. Of other packages' directories a tree may well lack the whole."""
+        if self.tree.status(directory) is Status.DIRECTORY:
+            return True
+        while directory not in ("/", ""):
+            directory = posixpath.dirname(directory)
+            if directory != "/" and self.tree.status(directory) is Status.DIRECTORY:
+                return f"{directory}/".startswith(f"{self.directory}/")
+        return False
+
+
+def unknown_includes(statements: list[Directive]) -> list[Directive]:
+    """Return the includes whose files are not known and may hold what matters here."""
+    return [
+        directive
+        for directive in statements
+        if directive.name == "include"
+        and not (
+            directive.args
+            and (
+                posixpath.basename(directive.args[0]) in HARMLESS_INCLUDES
+                or "/modules" in directive.args[0]
+            )
+        )
+    ]
+
+
+def _has_include(file: SourceFile) -> bool:
+    return "include" in file.text
+
+
+def _weight(statements: list[Directive]) -> int:
+    """Count statements with all below them, shared ones as often as they occur."""
+    count = 0
+    pending = [statements]
+    while pending and count <= MAX_DIRECTIVES:
+        block = pending.pop()
+        count += len(block)
+        pending += [d.block for d in block if d.block]
+    return count
+
+
+class _Parser:
+    """Parses one file; an error ends it there and keeps what was read."""
+
+    def __init__(self, file: SourceFile, loader: Loader) -> None:
+        self.file = file
+        self.text = file.text
+        self.loader = loader
+
+    def fail(self, position: int, reason: str) -> None:
+        position = min(position, len(self.text))
+        self.loader.error(self.file.span(position, position + 1), reason)
+
+    def parse(self) -> list[Directive]:
+        text, file = self.text, self.file
+        statement = _STATEMENT.match
+        top: list[Directive] = []
+        current = top
+        stack: list[tuple[list[Directive], str]] = []
+        position = 0
+        inside = ""
+        if text.startswith("\ufeff"):
+            self.fail(0, "a byte order mark, which nginx takes for part of the first word")
+            position = 1
+        while True:
+            match = statement(text, position)
+            if match is not None and match.end() - position < MAX_TOKEN // 4:
+                name, rest, end_char, closing = match.groups()
+                start, position = match.start(1), match.end()
+                args = tuple(rest.split()) if rest else ()
+                if name is None:
+                    end_char = "}" if closing else ""
+                    start = position - 1
+            else:
+                found = self._words(position)
+                if found is None:
+                    return top
+                words, start, position, end_char = found
+                name, args = (words[0], tuple(words[1:])) if words else ("", ())
+            if end_char == ";":
+                directive = Directive(name, args, file, start, position)
+                if name == "include" and len(args) == 1:
+                    current.extend(self.loader.include(directive))
+                else:
+                    current.append(directive)
+            elif end_char == "{":
+                directive = Directive(name, args, file, start, position, [])
+                current.append(directive)
+                if name.endswith("_by_lua_block"):
+                    closed = _skip_lua(text, position)
+                    if closed is None:
+                        self.fail(start, 'unexpected end of file, expecting "}" of a Lua block')
+                        return top
+                    position = closed
+                    continue
+                if inside in _TABLES or len(stack) >= MAX_DEPTH:
+                    self.fail(start, f'unexpected "{{" in {inside}')
+                    return top
+                stack.append((current, inside))
+                assert directive.block is not None
+                current, inside = directive.block, name
+            elif end_char == "}":
+                if not stack:
+                    self.fail(start, 'unexpected "}"')
+                    return top
+                current, inside = stack.pop()
+            else:
+                if stack:
+                    opened = stack[-1][0][-1].start
+                    self.fail(opened, 'unexpected end of file: this block has no closing "}"')
+                return top
+
+    def _words(self, position: int) -> tuple[list[str], int, int, str] | None:
+        """Read the words of one statement, any of them; None after an error."""
+        text, length = self.text, len(self.text)
+        words: list[str] = []
+        first = -1
+        while True:
+            while skipped := _SKIP.match(text, position):
+                # Only a comment that ends the file may fill the buffer.
+                if skipped[1] and _bytes(skipped[1]) - (skipped.end() == length) >= MAX_TOKEN:
+                    self.fail(position, "a comment longer than 4096 bytes")
+                    return None
+                position = skipped.end()
+            if position >= length:
+                if words:
+                    self.fail(first, 'unexpected end of file, expecting ";" or "}"')
+                    return None
+                return words, position, position, ""
+            char = text[position]
+            if char in ";{":
+                if not words:
+                    self.fail(position, f'unexpected "{char}"')
+                    return None
+                return words, first, position + 1, char
+            if char == "}":
+                if words:
+                    self.fail(position, 'unexpected "}": the statement before it has no ";"')
+                    return None
+                return words, position, position + 1, char
+            if first < 0:
+                first = position
+            quoted = _QUOTED.get(char)
+            match = (quoted or _WORD).match(text, position)
+            if match is None or (not quoted and match.end() == length):
+                self._unterminated(position if quoted else first, quoted is not None)
+                return None
+            raw = match[1] if quoted else match[0]
+            words.append(_unescape(raw) if "\\" in raw else raw)
+            position = match.end()
+            # The buffer holds the word, its closing quote, and a space that follows it.
+            space = text[position : position + 1] in _SPACES
+            if _bytes(raw) + bool(quoted) + space >= MAX_TOKEN:
+                self.fail(match.start(), "a word longer than 4096 bytes")
+                return None
+            if quoted and position < length and text[position] not in " \t\r\n;{)":
+                self.fail(position, f'unexpected "{_shown(text[position])}" after a quote')
+                return None
+
+    def _unterminated(self, position: int, quoted: bool) -> None:
+        if quoted:
+            self.fail(position, "a quote that is not closed")
+        else:
+            self.fail(position, 'unexpected end of file, expecting ";" or "}"')
+
+
+def _bytes(raw: str) -> int:
+    """Return the size of a text in UTF-8, not exact where it is certainly small."""
+    if len(raw) * 4 < MAX_TOKEN - 4:
+        return len(raw)
+    return len(raw.encode("utf-8", "surrogateescape"))
+
+
+def _unescape(raw: str) -> str:
+    return _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), raw)
+
+
+def _shown(char: str) -> str:
+    return char if char.isprintable() else f"\\x{ord(char):02x}"
+
+
+def _skip_lua(text: str, position: int) -> int | None:
+    """Return the offset after the brace that closes a Lua block, or None."""
+    depth = 1
+    while match := _LUA.search(text, position):
+        position = match.end()
+        level = match["comment"] if match["comment"] is not None else match["long"]
+        if level is not None:
+            close = text.find(f"]{level}]", position)
+            if close < 0:
+                return None
+            position = close + len(level) + 2
+        elif match["brace"]:
+            depth += 1 if match["brace"] == "{" else -1
+            if not depth:
+                return position
+    return None

@@ -1,0 +1,156 @@
+"""WireGuard, OpenVPN, BIND and Unbound: tunnels and name servers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sslint.servers.model import Tls, Transport
+from sslint.servers.others.common import WILDCARDS, Listener, files, lines, number, words
+from sslint.source import Location, SourceFile
+from sslint.tree import Tree
+
+_PROTOCOLS = {53: "dns", 853: "dot", 443: "doh"}
+
+
+def wireguard(tree: Tree) -> Iterator[Listener]:
+    """Yield WireGuard's UDP ports (wg-quick and systemd.netdev)."""
+    for file in files(tree, "/etc/wireguard/*.conf", "/etc/systemd/network/*.netdev"):
+        section = ""
+        for index, text in lines(file):
+            if text.startswith("["):
+                section = text.lower()
+            match = re.match(r"ListenPort\s*=\s*(\d{1,5})\s*(#.*)?$", text, re.IGNORECASE)
+            if match and section in ("[interface]", "[wireguard]"):
+                yield Listener(
+                    "wireguard",
+                    "wireguard",
+                    int(match.group(1)),
+                    file.at(index),
+                    transport="udp",
+                    tls="none",
+                )
+
+
+def openvpn(tree: Tree) -> Iterator[Listener]:
+    """Yield the sockets of OpenVPN servers; a client binds nothing that waits."""
+    for file in files(tree, "/etc/openvpn/*.conf", "/etc/openvpn/server/*.conf"):
+        options: dict[str, list[tuple[str, Location]]] = {}
+        for index, text in lines(file, "#;"):
+            parts = words(text)
+            if parts:
+                value = parts[1] if len(parts) > 1 else ""
+                options.setdefault(parts[0], []).append((value, file.at(index)))
+        if not options.keys() & {"server", "server-bridge", "tls-server", "mode"}:
+            continue
+        port_text, where = (options.get("lport") or options.get("port") or [("1194", file.at(1))])[
+            -1
+        ]
+        protocol = options.get("proto", [("udp", where)])[-1][0]
+        host = options.get("local", [("", where)])[-1][0]
+        port = number(port_text)
+        if port is not None:
+            yield Listener(
+                "openvpn",
+                "openvpn",
+                port,
+                where,
+                host=host,
+                transport="tcp" if protocol.startswith("tcp") else "udp",
+            )
+
+
+# -- name servers --------------------------------------------------------------------------------
+
+
+def bind(tree: Tree) -> Iterator[Listener]:
+    """Yield BIND's listen-on and listen-on-v6, by default port 53 everywhere."""
+    parts = list(
+        files(tree, "/etc/bind/named.conf", "/etc/bind/named.conf.options", "/etc/named.conf")
+    )
+    if not parts:
+        return
+    found: dict[str, list[Listener]] = {"": [], "-v6": []}
+    for file in parts:
+        for match in re.finditer(
+            r"^[ \t]*listen-on(-v6)?((?:[ \t]+[\w.-]+){0,8})\s*\{([^{}]{0,4000})\}",
+            file.text,
+            re.MULTILINE,
+        ):
+            options = match.group(2).split()
+            pairs = dict(zip(options[::2], options[1::2], strict=False))
+            port = number(pairs.get("port", "")) or (853 if "tls" in pairs else 53)
+            place = file.span(match.start(), match.end())
+            family = match.group(1) or ""
+            found[family] += _bind(family, match.group(3), port, "tls" in pairs, place)
+            found[family].append(Listener("named", "", 0, place))  # said, even if `none`
+    for family, listeners in found.items():
+        if listeners:
+            yield from (listener for listener in listeners if listener.port)
+        else:
+            yield from _bind(family, "any;", 53, False, parts[0].at(1))
+
+
+def _bind(
+    family: str, addresses: str, port: int, encrypted: bool, place: Location
+) -> Iterator[Listener]:
+    for item in re.findall(r"[^\s;]+", addresses):
+        if item in ("none", "none;") or item.startswith("!"):
+            continue
+        host = WILDCARDS[family == "-v6"] if item == "any" else item
+        tls: Tls = "implicit" if encrypted else "none"
+        transports: tuple[Transport, ...] = ("tcp",) if encrypted else ("udp", "tcp")
+        for transport in transports:
+            yield Listener(
+                "named",
+                _PROTOCOLS.get(port, "dns"),
+                port,
+                place,
+                host=host,
+                transport=transport,
+                tls=tls,
+            )
+
+
+def unbound(tree: Tree) -> Iterator[Listener]:
+    """Yield Unbound's interfaces, by default port 53 on the loopback addresses."""
+    parts = list(files(tree, "/etc/unbound/unbound.conf", "/etc/unbound/unbound.conf.d/*.conf"))
+    if not parts:
+        return
+    port, tls_ports, https_port = 53, {853}, 443
+    interfaces: list[tuple[str, Location]] = []
+    for file in parts:
+        for index, text in lines(file):
+            key, _, value = text.partition(":")
+            value = value.partition("#")[0].strip().strip("\"'")
+            if key in ("interface", "ip-address"):
+                interfaces.append((value, file.at(index)))
+            elif key in ("port", "tls-port", "https-port", "tls-additional-port"):
+                each = number(value)
+                if each is None:
+                    continue
+                if key == "port":
+                    port = each
+                elif key == "https-port":
+                    https_port = each
+                else:
+                    tls_ports.add(each)
+    for value, where in interfaces or _unbound_default(parts[0]):
+        host, _, own = value.partition("@")
+        each = number(own) or port
+        encrypted = each in tls_ports or each == https_port
+        transports: tuple[Transport, ...] = ("tcp",) if encrypted else ("udp", "tcp")
+        for transport in transports:
+            yield Listener(
+                "unbound",
+                _PROTOCOLS.get(each, "dot" if encrypted else "dns"),
+                each,
+                where,
+                host="::" if host in ("::", "::0") else host,
+                transport=transport,
+                tls="implicit" if encrypted else "none",
+            )
+
+
+def _unbound_default(file: SourceFile) -> list[tuple[str, Location]]:
+    return [("127.0.0.1", file.at(1)), ("::1", file.at(1))]

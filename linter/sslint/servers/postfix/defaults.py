@@ -1,0 +1,225 @@
+"""What `postconf -d` prints for the parameters that decide sockets and TLS, by version.
+
+A default may refer to other parameters. SHARED are in the order in which every program reads them
+(mail_params.c); PROGRAM follow, as smtpd, postscreen, tlsproxy and smtp read theirs. The order
+matters: a reference to a parameter that is not in main.cf and has not been read yet is empty in
+the running program, whatever `postconf -x` shows.
+"""
+
+from __future__ import annotations
+
+KNOWN_TCP_PORTS = "lmtp=24, smtp=25, smtps=submissions=465, submission=587"  # since 3.6
+
+SHARED: dict[str, str | None] = {  # None: decided at run time or when Postfix was built
+    "config_directory": None,
+    "compatibility_level": "0",
+    "mail_version": None,
+    "inet_protocols": "all",
+    "multi_instance_directories": "",
+    "multi_instance_group": "",
+    "multi_instance_name": "",
+    "maillog_file": "",
+    "known_tcp_ports": None,
+    "smtputf8_enable": "${{$compatibility_level} <level {1} ? {no} : {yes}}",
+    "myhostname": None,
+    "mydomain": None,
+    "mail_name": "Postfix",
+    "syslog_name": "${multi_instance_name?{$multi_instance_name}:{postfix}}",
+    "mail_owner": "postfix",
+    "setgid_group": "postdrop",
+    "mydestination": "$myhostname, localhost.$mydomain, localhost",
+    "myorigin": "$myhostname",
+    "relayhost": "",
+    "daemon_directory": None,
+    "data_directory": "/var/lib/postfix",
+    "command_directory": "/usr/sbin",
+    "meta_directory": None,
+    "queue_directory": "/var/spool/postfix",
+    "inet_interfaces": "all",
+    "proxy_interfaces": "",
+    "default_privs": "nobody",
+    "default_database_type": None,
+    "recipient_delimiter": "",
+    "mynetworks_style": "${{$compatibility_level} <level {2} ? {subnet} : {host}}",
+    "multi_instance_wrapper": "",
+    "default_process_limit": "100",
+    "disable_dns_lookups": "no",
+    "multi_instance_enable": "no",
+    "mynetworks": None,
+}
+
+MASTER: dict[str, str | None] = {
+    "master_service_disable": "",
+}
+
+_SMTPD_TEXT = {
+    "smtpd_tls_chain_files": "",
+    "smtpd_tls_cert_file": "",
+    "smtpd_tls_key_file": "$smtpd_tls_cert_file",
+    "smtpd_tls_dcert_file": "",
+    "smtpd_tls_dkey_file": "$smtpd_tls_dcert_file",
+    "smtpd_tls_eccert_file": "",
+    "smtpd_tls_eckey_file": "$smtpd_tls_eccert_file",
+    "smtpd_tls_CAfile": "",
+    "smtpd_tls_CApath": "",
+    "smtpd_tls_protocols": ">=TLSv1",
+    "smtpd_tls_mandatory_protocols": ">=TLSv1",
+    "smtpd_tls_security_level": "",
+    "stress": "",
+    "smtpd_upstream_proxy_protocol": "",
+    "smtpd_discard_ehlo_keywords": "",
+    "tls_server_sni_maps": "",
+    "tls_append_default_CA": "no",
+}
+
+_POSTSCREEN_TEXT = {
+    "postscreen_tls_security_level": "$smtpd_tls_security_level",
+    "postscreen_upstream_proxy_protocol": "",
+    "postscreen_discard_ehlo_keywords": "$smtpd_discard_ehlo_keywords",
+    "tlsproxy_service_name": "tlsproxy",
+    "smtpd_service_name": "smtpd",
+}
+
+_TLSPROXY_TEXT = {
+    f"tlsproxy_tls_{name}": f"$smtpd_tls_{name}"
+    for name in (
+        "chain_files",
+        "cert_file",
+        "key_file",
+        "dcert_file",
+        "dkey_file",
+        "eccert_file",
+        "eckey_file",
+        "CAfile",
+        "CApath",
+        "protocols",
+        "mandatory_protocols",
+        "security_level",
+    )
+}
+
+_FLAGS = {
+    "smtpd_sasl_auth_enable": "no",
+    "smtpd_use_tls": "no",
+    "smtpd_enforce_tls": "no",
+    "smtpd_tls_wrappermode": "no",
+    "smtpd_tls_auth_only": "no",
+    "smtpd_tls_ask_ccert": "no",
+    "smtpd_tls_req_ccert": "no",
+    "postscreen_pipelining_enable": "no",
+    "postscreen_non_smtp_command_enable": "no",
+    "postscreen_bare_newline_enable": "no",
+    "postscreen_use_tls": "$smtpd_use_tls",
+    "postscreen_enforce_tls": "$smtpd_enforce_tls",
+    "tlsproxy_use_tls": "$smtpd_use_tls",
+    "tlsproxy_enforce_tls": "$smtpd_enforce_tls",
+}
+
+_CLIENT = {
+    "default_transport": "smtp",
+    "relay_transport": "relay",
+    "smtp_tls_security_level": "",  # 3.11: `may` from compatibility_level 3.11 on
+    "smtp_tls_wrappermode": "no",
+    "smtp_use_tls": "no",
+    "smtp_enforce_tls": "no",
+    "smtp_tls_protocols": ">=TLSv1",
+    "smtp_tls_mandatory_protocols": ">=TLSv1",
+    "smtp_tls_CAfile": "",
+    "smtp_tls_CApath": "",
+}
+
+PROGRAM: dict[str, str | None] = {
+    **_SMTPD_TEXT,
+    **_POSTSCREEN_TEXT,
+    **_TLSPROXY_TEXT,
+    **_FLAGS,
+    **_CLIENT,
+}
+ORDER = {name: index for index, name in enumerate((*SHARED, *MASTER, *PROGRAM))}
+LAST = len(ORDER)
+
+# Parameters that Postfix refuses to start with, or a program stops at, unless they are yes or no.
+MASTER_FLAGS = (
+    "daemon_table_open_error_is_fatal",
+    "dns_ncache_ttl_fix_enable",
+    "smtputf8_enable",
+    "enable_idna2003_compatibility",
+    "respectful_logging",
+    "tls_required_enable",
+    "disable_dns_lookups",
+    "soft_bounce",
+    "owner_request_special",
+    "strict_8bitmime",
+    "strict_7bit_headers",
+    "strict_8bitmime_body",
+    "strict_mime_encoding_domain",
+    "disable_mime_input_processing",
+    "disable_mime_output_conversion",
+    "address_verify_negative_cache",
+    "backwards_bounce_logfile_compatibility",
+    "helpful_warnings",
+    "send_cyrus_sasl_authzid",
+    "multi_instance_enable",
+    "enable_long_queue_ids",
+    "strict_smtputf8",
+    "enable_original_recipient",
+)
+SMTPD_FLAGS = (
+    "smtpd_helo_required",
+    "smtpd_delay_reject",
+    "strict_rfc821_envelopes",
+    "disable_vrfy_command",
+    "allow_untrusted_routing",
+    "smtpd_sasl_auth_enable",
+    "smtpd_sasl_authenticated_header",
+    "broken_sasl_auth_clients",
+    "show_user_unknown_table_name",
+    "smtpd_reject_unlisted_sender",
+    "smtpd_reject_unlisted_recipient",
+    "smtpd_use_tls",
+    "smtpd_enforce_tls",
+    "smtpd_tls_wrappermode",
+    "smtpd_tls_auth_only",
+    "smtpd_tls_ask_ccert",
+    "smtpd_tls_req_ccert",
+    "smtpd_tls_enable_rpk",
+    "smtpd_tls_received_header",
+    "smtpd_tls_always_issue_session_ids",
+    "smtpd_peername_lookup",
+    "smtpd_delay_open_until_valid_rcpt",
+    "smtpd_client_port_logging",
+    "smtpd_forbid_unauth_pipelining",
+    "smtpd_relay_before_recipient_restrictions",
+    "smtpd_per_request_deadline",
+    "smtpd_hide_client_session",
+)
+POSTSCREEN_FLAGS = (
+    "smtpd_helo_required",
+    "disable_vrfy_command",
+    "smtpd_use_tls",
+    "smtpd_enforce_tls",
+    "postscreen_pipelining_enable",
+    "postscreen_non_smtp_command_enable",
+    "postscreen_bare_newline_enable",
+    "smtpd_tls_ask_ccert",
+    "smtpd_tls_req_ccert",
+    "smtpd_tls_always_issue_session_ids",
+    "postscreen_helo_required",
+    "postscreen_disable_vrfy_command",
+    "postscreen_use_tls",
+    "postscreen_enforce_tls",
+)
+
+SINCE = {  # parameters that older versions ignore
+    "known_tcp_ports": (3, 6),
+    "smtpd_tls_chain_files": (3, 4),
+    "tlsproxy_tls_chain_files": (3, 4),
+    "tls_server_sni_maps": (3, 4),
+    "smtpd_upstream_proxy_protocol": (2, 10),
+    "postscreen_upstream_proxy_protocol": (2, 10),
+    "master_service_disable": (2, 6),
+    "smtpd_forbid_unauth_pipelining": (3, 9),
+    "smtpd_hide_client_session": (3, 11),
+    "smtpd_tls_enable_rpk": (3, 9),
+    "tls_required_enable": (3, 10),
+}

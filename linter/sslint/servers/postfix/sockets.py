@@ -1,0 +1,205 @@
+"""Which addresses and ports a master.cf entry listens on (master_ent.c, own_inet_addr.c)."""
+
+from __future__ import annotations
+
+import re
+import socket
+
+from sslint.servers.postfix import defaults
+from sslint.servers.postfix.expand import ConfigurationError, Unknown
+from sslint.servers.postfix.main_cf import TEMPLATE
+from sslint.servers.postfix.parameters import Scope
+from sslint.tree import Tree
+from sslint.values import dataclass, field
+
+_BLANKS = " \t\r\n"
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\Z|[A-Za-z0-9_]\Z", re.ASCII)
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Names of hosts and services, as far as the tree's files and the built-in table say."""
+
+    tree: Tree
+    ports: dict[str, int] = field(default_factory=dict)  # known_tcp_ports
+    read: list[str] = field(default_factory=list)
+    _services: dict[str, int] | None = None
+    _hosts: dict[str, list[str]] | None = None
+
+    def port(self, name: str) -> int:
+        """Return a port. Raise ConfigurationError if nothing resolves it, Unknown if unsure."""
+        if TEMPLATE.search(name):
+            raise Unknown("a template fills its port in")
+        number = self.ports.get(name)
+        if number is None and name.isascii() and name.isdigit():
+            # getaddrinfo(3) keeps the low 16 bits: 99999 listens on 34463.
+            number = (int(name) if len(name) < 20 else -1) & 0xFFFF
+        if number is not None:
+            return number
+        if self._services is None:
+            self._services = self._read_services()
+        number = self._services.get(name)
+        if number is None and not self._services:
+            number = _built_in_port(name)
+            if number is None:
+                raise Unknown(f'service name "{name[:40]}" is in no table that was given')
+        if number is None:
+            raise ConfigurationError(f'service name "{name[:40]}" is not in /etc/services')
+        return number
+
+    def addresses(self, host: str, families: str) -> list[str]:
+        """Return the addresses of a host of the families "46", "4" or "6".
+
+        Raise ConfigurationError if it has none of them, Unknown if only DNS can tell.
+        """
+        literal = address(host)
+        if literal is not None:
+            found = [literal]
+        else:
+            if self._hosts is None:
+                self._hosts = self._read_hosts()
+            known = self._hosts.get(host.lower().rstrip("."))
+            if known is None:
+                raise Unknown(f'only DNS can tell the address of "{host[:80]}"')
+            found = known
+        found = [a for a in found if ("6" if ":" in a else "4") in families]
+        if not found:
+            raise ConfigurationError(f"inet_protocols excludes the address of {host[:80]}")
+        return list(dict.fromkeys(found))
+
+    def _read_services(self) -> dict[str, int]:
+        file = self.tree.try_read("/etc/services", decisive=False)
+        found: dict[str, int] = {}
+        if file is not None:
+            self.read.append(file.path)
+            for line in file.text.split("\n"):
+                words = line.partition("#")[0].split()
+                number, _, protocol = words[1].partition("/") if len(words) > 1 else ("", "", "")
+                if protocol == "tcp" and number.isdigit() and len(number) < 6:
+                    for name in (words[0], *words[2:]):
+                        found.setdefault(name, int(number))
+        return found
+
+    def _read_hosts(self) -> dict[str, list[str]]:
+        """Read /etc/hosts as glibc does: `::1 name` gives 127.0.0.1, too (nss files-hosts.c)."""
+        file = self.tree.try_read("/etc/hosts", decisive=False)
+        if file is None:
+            return {"localhost": ["127.0.0.1", "::1"]}
+        self.read.append(file.path)
+        found: dict[str, list[str]] = {}
+        for line in file.text.split("\n"):
+            words = line.partition("#")[0].split()
+            literal = address(words[0]) if words else None
+            for name in words[1:] if literal is not None else ():
+                known = found.setdefault(name.lower(), [])
+                for each in (literal, "127.0.0.1") if literal == "::1" else (literal,):
+                    if each is not None and each not in known:
+                        known.append(each)
+        found.setdefault("localhost", ["127.0.0.1", "::1"])
+        return found
+
+
+def address(text: str) -> str | None:
+    """Return an address in its canonical spelling, or None if it is none."""
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    if text[:5].lower() == "ipv6:":
+        text = text[5:]
+    bare, percent, zone = text.partition("%")
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            packed = socket.inet_pton(family, bare)
+        except (OSError, ValueError):
+            continue
+        return socket.inet_ntop(family, packed) + percent + zone
+    return None
+
+
+def split_host_port(name: str) -> tuple[str, str]:
+    """Split `[host:]port` as host_port.c does. Raise ConfigurationError if it is malformed."""
+    if name.startswith("["):
+        host, bracket, rest = name[1:].partition("]")
+        if not bracket:
+            raise ConfigurationError('missing "]"')
+        if rest[:1] not in ("", ":"):
+            raise ConfigurationError('garbage after "]"')
+        port = rest[1:]
+    else:
+        host, _, port = name.rpartition(":")
+    if TEMPLATE.search(name):
+        return host, port
+    if host and address(host) is None and not _valid_hostname(host):
+        raise ConfigurationError("valid hostname or network address required")
+    if not port:
+        raise ConfigurationError("missing service information")
+    if "0" <= port[0] <= "9" and not port.isdigit():
+        raise ConfigurationError("garbage after numerical service")
+    return host, port
+
+
+def _valid_hostname(host: str) -> bool:
+    labels = host.rstrip(".").split(".")
+    return (
+        0 < len(host) < 256
+        and all(_LABEL.match(label) or not label.isascii() for label in labels)
+        and not host.replace(".", "").isdigit()
+    )
+
+
+def known_tcp_ports(scope: Scope) -> dict[str, int]:
+    """Return known_tcp_ports; what is malformed is skipped (config_known_tcp_ports.c)."""
+    if scope.version is not None and scope.version < defaults.SINCE["known_tcp_ports"]:
+        return {}
+    found: dict[str, int] = {}
+    for association in scope.get("known_tcp_ports").split(","):
+        *names, port = (word.strip(_BLANKS) for word in association.split("="))
+        if not port.isdigit() or not port.isascii() or len(port) > 5 or int(port) > 65535:
+            continue
+        for name in names:
+            if name and not name.isdigit() and not any(c in _BLANKS for c in name):
+                found.setdefault(name, int(port))
+    return found
+
+
+def families(scope: Scope) -> str:
+    """Return the enabled families "46", "4", "6" or "" (inet_proto.c)."""
+    found = ""
+    for word in scope.get("inet_protocols").replace(",", " ").split():
+        if word not in ("all", "ipv4", "ipv6"):
+            raise ConfigurationError(f'inet_protocols: unknown value "{word[:40]}"')
+        found += {"all": "46", "ipv4": "4", "ipv6": "6"}[word]
+    return "".join(family for family in "46" if family in found)
+
+
+def interfaces(scope: Scope, resolver: Resolver, enabled: str) -> tuple[list[str], list[str]]:
+    """Return (addresses, reasons why some are not known) of services without a host part.
+
+    Raise ConfigurationError where every Postfix program stops.
+    """
+    value = scope.get("inet_interfaces")
+    wildcard = {"4": "0.0.0.0", "6": "::"}  # noqa: S104 - what the server binds
+    loopback = {"4": "127.0.0.1", "6": "::1"}
+    if value == "all":
+        return [wildcard[family] for family in enabled], []
+    if value == "loopback-only":
+        return [loopback[family] for family in enabled], []
+    found: list[str] = []
+    reasons: list[str] = []
+    for host in value.replace(",", " ").split():
+        try:
+            found += resolver.addresses(host, enabled)
+        except Unknown as reason:
+            reasons.append(f"inet_interfaces: {reason}")
+        except ConfigurationError as error:
+            raise ConfigurationError(f"inet_interfaces: host not found: {error}") from None
+    if "all" in value.lower().replace(",", " ").split():
+        raise ConfigurationError("inet_interfaces: host not found: all")
+    return list(dict.fromkeys(found)), reasons
+
+
+def _built_in_port(name: str) -> int | None:
+    try:
+        from sslint.firewalls.services import port_number
+    except ImportError:
+        return None
+    return port_number(name)
