@@ -1,1 +1,146 @@
 """What clients are told: zone files, autoconfig, autodiscover, mobileconfig, MTA-STS."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+
+from sslint.announcements.model import Announced
+from sslint.source import SourceFile
+from sslint.tree import Tree
+
+__all__ = ["read"]
+
+MAX_ZONES = 10_000
+_DOCUMENTS = (
+    "mail/config-v1.1.xml",
+    ".well-known/autoconfig/mail/config-v1.1.xml",
+    "autodiscover/autodiscover.xml",
+    "Autodiscover/Autodiscover.xml",
+    ".well-known/mta-sts.txt",
+)
+_NAMED = ("/etc/bind/named.conf", "/etc/named.conf")
+_NSD = ("/etc/nsd/nsd.conf", "/etc/knot/knot.conf")
+_ZONE = re.compile(r"\bzone\s+\"?([^\s\";{]+)\"?\s*(?:IN\s*)?\{", re.I)
+_FILE = re.compile(r"\bfile\s+\"([^\"]+)\"", re.I)
+_INCLUDE = re.compile(r"^\s*include\s+\"([^\"]+)\"", re.M)
+_DIRECTORY = re.compile(r"^\s*directory\s+\"([^\"]+)\"", re.M)
+
+
+def read(tree: Tree, given: Iterable[str] = (), roots: Iterable[str] = ()) -> Announced:
+    """Return what clients are told by the files named, and by those at well-known places.
+
+    `roots` are directories that a web server of this host serves.
+    """
+    announced = Announced()
+    seen: set[str] = set()
+    for path in given:
+        if path in seen:
+            continue
+        seen.add(path)
+        # Somebody named it: an answer without it is not the one that was asked for.
+        file = tree.try_read(path)
+        if file is not None and not _one(tree, file, announced):
+            tree.problem(file, "is no server configuration, ruleset, zone file or client document")
+    for path, origin in _zones(tree):
+        if path not in seen:
+            seen.add(path)
+            file = tree.try_read(path, decisive=False)
+            if file is not None:
+                _zone(tree, file, announced, origin)
+    for path in sorted({posixpath.join(root, name) for root in roots for name in _DOCUMENTS}):
+        if path not in seen and tree.exists(path):
+            seen.add(path)
+            file = tree.try_read(path, decisive=False)
+            if file is not None:
+                _one(tree, file, announced)
+    return announced
+
+
+def _one(tree: Tree, file: SourceFile, into: Announced) -> bool:
+    from sslint.announcements import documents, zones
+
+    if documents.read(tree, file, into, _domain(file.path)):
+        return True
+    if zones.looks_like_zone(file.text):
+        zones.read(tree, file, into)
+        return True
+    return False
+
+
+def _zone(tree: Tree, file: SourceFile, into: Announced, origin: str) -> None:
+    from sslint.announcements import zones
+
+    zones.read(tree, file, into, origin)
+
+
+def _domain(path: str) -> str:
+    """Return the domain that a document's place names: .../mta-sts.example.org/..."""
+    for part in reversed(path.split("/")[:-1]):
+        for prefix in ("mta-sts.", "autoconfig.", "autodiscover."):
+            if part.startswith(prefix):
+                return part.removeprefix(prefix)
+    return ""
+
+
+def _zones(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Yield (path, origin) of the zone files that BIND, NSD or Knot load."""
+    for entry in _NAMED:
+        texts = list(_named_files(tree, entry))
+        directories = [d for text in texts for d in _DIRECTORY.findall(text)]
+        base = directories[0] if directories else "/var/cache/bind"
+        for text in texts:
+            for match in list(_ZONE.finditer(text))[:MAX_ZONES]:
+                origin, body = match.group(1), _block(text, match.end())
+                name = _FILE.search(body)
+                kind = re.search(r"\btype\s+(\w+)", body)
+                if name and (kind is None or kind.group(1) in ("master", "primary")):
+                    yield posixpath.join(base, name.group(1)), origin
+    for entry in _NSD:
+        file = tree.try_read(entry, decisive=False)
+        if file is not None:
+            base = "/etc/nsd" if "nsd" in entry else "/var/lib/knot"
+            yield from _nsd(file.text, base)
+
+
+def _block(text: str, start: int) -> str:
+    """Return what stands up to the brace that closes the one before `start`."""
+    depth = 1
+    for match in re.finditer(r"[{}]", text[start : start + 65536]):
+        depth += 1 if match.group() == "{" else -1
+        if not depth:
+            return text[start : start + match.start()]
+    return text[start : start + 65536]
+
+
+def _named_files(tree: Tree, entry: str) -> Iterator[str]:
+    pending: list[str] = [entry]
+    seen: set[str] = set()
+    while pending and len(seen) < 100:
+        path = pending.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        file = tree.try_read(path, decisive=False)
+        if file is None:
+            continue
+        text = re.sub(r"/\*.*?\*/|(?://|#)[^\n]*", "", file.text, flags=re.S)
+        yield text
+        pending += [posixpath.join("/etc/bind", name) for name in _INCLUDE.findall(text)]
+
+
+def _nsd(text: str, base: str) -> Iterator[tuple[str, str]]:
+    origin = ""
+    for line in text.splitlines():
+        key, separator, value = line.split("#", 1)[0].partition(":")
+        key, value = key.strip().lstrip("- "), value.strip().strip('"')
+        if not separator:
+            continue
+        if key in ("zonesdir", "storage"):
+            base = value
+        elif key in ("name", "domain"):
+            origin = value
+        elif key in ("zonefile", "file") and origin:
+            yield posixpath.join(base, value.replace("%s", origin)), origin
+            origin = ""

@@ -1,0 +1,207 @@
+"""What a renewal hook does: which services its shell commands certainly reload, start or stop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from sslint.values import dataclass, field
+
+MAX_TEXT = 65536
+SERVICES = ("nginx", "postfix", "dovecot", "haproxy", "apache2", "httpd", "exim4", "caddy")
+_RELOAD = frozenset(
+    [
+        "reload",
+        "restart",
+        "force-reload",
+        "try-restart",
+        "condrestart",
+        "reload-or-restart",
+        "try-reload-or-restart",
+        "reload-or-try-restart",
+    ]
+)
+_START, _STOP = frozenset({"start"}), frozenset({"stop", "disable", "quit"})
+_MANAGERS = frozenset({"systemctl", "service", "rc-service", "invoke-rc.d", "deb-systemd-invoke"})
+_PREFIXES = frozenset(
+    {"sudo", "env", "exec", "command", "nice", "ionice", "timeout", "nohup", "time"}
+    | {"if", "then", "else", "elif", "do", "while", "until", "!", "{", "("}
+)
+# Commands that a hook may use without doing anything that matters here.
+_HARMLESS = frozenset(
+    [
+        "fi",
+        "for",
+        "done",
+        "case",
+        "esac",
+        "exit",
+        "true",
+        "false",
+        ":",
+        "return",
+        "echo",
+        "printf",
+        "logger",
+        "set",
+        "export",
+        "local",
+        "umask",
+        "test",
+        "[",
+        "[[",
+        "cd",
+        "sleep",
+        "cp",
+        "mv",
+        "ln",
+        "rm",
+        "install",
+        "chmod",
+        "chown",
+        "cat",
+        "mkdir",
+        "date",
+        "basename",
+        "dirname",
+        "readlink",
+        "certbot",
+        "unset",
+        "shift",
+        "read",
+        "tee",
+        "nginx",
+        "postfix",
+        "dovecot",
+        "doveadm",
+        "openssl",
+        "grep",
+        "perl",
+        "}",
+        ")",
+    ]
+)
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_ASSIGNMENT = re.compile(r"^\w+\+?=")
+_HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
+_SHELL = re.compile(r"^#!\s*(?:/usr/bin/env\s+(?:-S\s+)?)?\S*?(?:ba|da|k|z|a)?sh\b")
+
+
+@dataclass(slots=True)
+class Effect:
+    """What a script does to services. `opaque`: it also does what is not seen here."""
+
+    reloads: set[str] = field(default_factory=set)
+    starts: set[str] = field(default_factory=set)
+    stops: set[str] = field(default_factory=set)
+    opaque: bool = False
+
+
+def effect(text: str) -> Effect:
+    """Return what a hook's command or script does."""
+    found = Effect()
+    if text.startswith("#!") and not _SHELL.match(text):
+        found.opaque = True
+        return found
+    found.opaque = len(text) > MAX_TEXT
+    variables: dict[str, list[str]] = {}
+    for words in _commands(text[:MAX_TEXT]):
+        _command(words, variables, found)
+    return found
+
+
+def _commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of each simple command; comments and here-documents left out."""
+    import shlex
+
+    for line in _lines(text):
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
+        lexer.whitespace_split = True
+        lexer.commenters = ""
+        words: list[str] = []
+        try:
+            for token in lexer:
+                if token and set(token) <= set(";&|"):
+                    yield words
+                    words = []
+                elif token.startswith("#"):
+                    break
+                else:
+                    words.append(token)
+        except ValueError:  # a quote that the line leaves open: nothing is certain
+            words = ["?"]
+        yield words
+
+
+def _lines(text: str) -> Iterator[str]:
+    end: str | None = None
+    for line in text.replace("\\\n", " ").splitlines():
+        if end is not None:
+            end = None if line.strip() == end else end
+            continue
+        match = _HEREDOC.search(line)
+        if match:
+            end = match.group(2)
+            line = line[: match.start()]
+        yield line
+
+
+def _command(words: list[str], variables: dict[str, list[str]], found: Effect) -> None:
+    while words and (words[0] in _PREFIXES or _ASSIGNMENT.match(words[0])):
+        name, assigns, value = words[0].partition("=")
+        if assigns:
+            variables[name] = value.split()
+        words = words[1:]
+    if not words:
+        return
+    if words[0] == "for" and words[2:3] == ["in"]:
+        variables[words[1]] = words[3:]
+        return
+    if words[0].endswith("()"):  # the head of a function
+        words = words[1:]
+        if words:
+            _command(words, variables, found)
+        return
+    path, words = words[0], [w for word in words[1:] for w in _expand(word, variables)]
+    name = path.rsplit("/", 1)[-1]
+    if path.startswith(("/etc/init.d/", "/etc/rc.d/")):
+        _apply(words, [name], found)
+    elif name in _MANAGERS:
+        _apply(words, words, found)
+    elif name == "nginx" and ("-s" in words or any(w.startswith("-s") for w in words)):
+        _apply([w.removeprefix("-s") for w in words], ["nginx"], found)
+    elif name in ("postfix", "dovecot", "apachectl", "apache2ctl", "caddy"):
+        _apply(words, ["apache2" if name.startswith("apache") else name], found)
+    elif name == "doveadm":
+        _apply(words, ["dovecot"], found)
+    elif name in ("kill", "pkill", "killall"):
+        hup = any(w in ("-HUP", "-1", "-SIGHUP", "HUP") for w in words)
+        if hup:
+            _apply(["reload"], [w.rsplit("/", 1)[-1].removesuffix(".pid)") for w in words], found)
+        found.opaque |= not hup
+    elif name not in _HARMLESS:
+        found.opaque = True
+
+
+def _expand(word: str, variables: dict[str, list[str]]) -> list[str]:
+    match = _VARIABLE.search(word)
+    if match is None:
+        return [word]
+    values = variables.get(match.group(1) or match.group(2))
+    if values is None or len(values) > len(SERVICES) * 4:
+        return [word]
+    return [word[: match.start()] + value + word[match.end() :] for value in values]
+
+
+def _apply(words: Iterable[str], units: Iterable[str], found: Effect) -> None:
+    """Note what the verb among `words` does to the services among `units`."""
+    verbs = {word for word in words if not word.startswith("-")}
+    names = {unit.removesuffix(".service").partition("@")[0].rstrip("*") for unit in units}
+    services = {service for service in SERVICES if service in names}
+    if verbs & _RELOAD:
+        found.reloads |= services
+        found.opaque |= any("$" in unit for unit in names)
+    elif verbs & _START:
+        found.starts |= services
+    elif verbs & _STOP:
+        found.stops |= services
