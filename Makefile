@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench docs format clean
+.PHONY: demo test lint bench docs clean
 
 $(VENV)/runtime: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -13,6 +13,31 @@ $(VENV)/runtime: pyproject.toml
 $(VENV)/dev: $(VENV)/runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "mypy>=1.11" "pytest>=8" "pytest-xdist>=3.5" "ruff>=0.6" types-PyYAML types-jsonschema
 	@touch $@
+
+# The quick suite, then the live tests; what this machine cannot run is skipped and says why.
+test: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict linter/
+
+# The reports of the examples, as the README shows them.
+demo: $(VENV)/runtime
+	@for host in examples/*/; do \
+		printf '\n$$ sslint check %s\n\n' "$$host"; \
+		$(BIN)/sslint check "$$host"; \
+		code=$$?; [ $$code -le 1 ] || exit $$code; \
+	done
+
+# rules/compiled.json, which is read at start, and docs/rules/, one page a rule.
+docs: $(VENV)/runtime
+	$(BIN)/python -m sslint.reports.markdown docs/rules
+
+# Whole-process times, for comparison with the commit before.
+bench: $(VENV)/runtime
+	$(BIN)/python tests/bench.py
 
 clean:
 	rm -rf $(VENV) build dist linter/*.egg-info

@@ -1,0 +1,449 @@
+"""The command line: arguments to one function a command. The only place that prints or exits."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sslint import __version__
+from sslint.config import FAIL_ON, Config
+from sslint.errors import NothingToCheckError, SslintError, UsageError
+
+if TYPE_CHECKING:
+    from sslint.engine import Rule
+    from sslint.host import Host
+    from sslint.netfilter.model import Ruleset
+    from sslint.targets import Target
+
+FOUND, INCOMPLETE, BUG = 1, 3, 4
+FORMATS = ("text", "json")
+
+
+def entry() -> None:
+    """Run as a program."""
+    sys.exit(main())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status (README, "Exit status")."""
+    # A run is short and makes no garbage in cycles: collecting it is a tenth of the time.
+    gc.disable()
+    try:
+        options = _parser().parse_args(arguments)
+        return int(options.run(options))
+    except SslintError as error:
+        print(f"sslint: {error}", file=sys.stderr)
+        if error.tip:
+            print(f"  {error.tip}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader went away (`sslint check | head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # a bug: say what to report, whatever it is
+        if os.environ.get("SSLINT_DEBUG"):
+            raise
+        print(
+            f"sslint: internal error: {type(error).__name__}: {error}\n"
+            "  This is a bug in sslint. Run again with SSLINT_DEBUG=1 and report what it prints.",
+            file=sys.stderr,
+        )
+        return BUG
+
+
+# -- arguments ----------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sslint",
+        description="Will TLS reach the people it is meant for? Checks server, firewall and "
+        "certificate configuration together, from files alone.",
+    )
+    parser.add_argument("--version", action="version", version=f"sslint {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", help="report where the sides disagree")
+    check.add_argument(
+        "paths", nargs="*", metavar="PATH", help="an etc/, a root, a repository, files"
+    )
+    _reading(check)
+    _printing(check)
+    check.add_argument("--select", action="append", metavar="NAME|FAMILY", help="only these rules")
+    check.add_argument("--ignore", action="append", metavar="NAME|FAMILY", help="not these rules")
+    check.add_argument("--baseline", metavar="FILE", help="leave out findings that are in FILE")
+    check.add_argument("--write-baseline", metavar="FILE", help="write the findings to FILE")
+    check.add_argument("--no-ignores", action="store_true", help="let no comment silence a finding")
+    check.add_argument("--fail-on", choices=FAIL_ON, help="the lowest severity that exits 1")
+    check.set_defaults(run=_check)
+
+    endpoints = commands.add_parser("endpoints", help="show each listener and who reaches it")
+    endpoints.add_argument("paths", nargs="*", metavar="PATH")
+    _reading(endpoints)
+    _printing(endpoints)
+    endpoints.set_defaults(run=_endpoints)
+
+    trace = commands.add_parser("trace", help="show which rule decides, step by step")
+    trace.add_argument("words", nargs="*", metavar="[PATH] PORT[/udp]")
+    trace.add_argument("--from", dest="source", metavar="ADDR", help="trace one packet from here")
+    trace.add_argument("--to", dest="destination", metavar="ADDR")
+    trace.add_argument("--iif", metavar="IFACE", help="the interface it comes in by")
+    trace.add_argument("--packets", metavar="FILE", help="judge the packets of a JSON-lines file")
+    _reading(trace)
+    _printing(trace)
+    trace.set_defaults(run=_trace)
+
+    explain = commands.add_parser("explain", help="say why a rule exists and how to mend")
+    explain.add_argument("rule", metavar="RULE")
+    _printing(explain)
+    explain.set_defaults(run=_explain)
+
+    rules = commands.add_parser("rules", help="list the rules")
+    _printing(rules)
+    rules.set_defaults(run=_rules)
+    return parser
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", metavar="DIR", help="what / means in the files")
+    parser.add_argument(
+        "--firewall",
+        action="append",
+        metavar="[KIND=]FILE",
+        help="use this ruleset instead of the tree's (repeatable)",
+    )
+    parser.add_argument(
+        "--announced",
+        action="append",
+        metavar="FILE",
+        help="what clients are told: a zone file, autoconfig, autodiscover, mobileconfig or "
+        "MTA-STS policy (repeatable)",
+    )
+    parser.add_argument(
+        "--host-ip", action="append", metavar="ADDR", help="an address of this host (repeatable)"
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="compare with the running firewall too (root)"
+    )
+    parser.add_argument("--now", metavar="DATE", help="judge certificates at this time (ISO 8601)")
+    parser.add_argument("--config", metavar="FILE", help="default: .sslint.yaml beside PATH")
+    parser.add_argument("--no-config", action="store_true", help="read no configuration")
+
+
+def _printing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=FORMATS, help="default: text")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+
+
+def _config(options: argparse.Namespace, paths: Sequence[str]) -> Config:
+    from sslint import config
+
+    return config.load(paths, explicit=options.config, disabled=options.no_config)
+
+
+def _targets(options: argparse.Namespace, config: Config, paths: Sequence[str]) -> list[Target]:
+    """Return the hosts to read: those of the configuration if it names any, else the paths'."""
+    from sslint import config as configs
+    from sslint import targets
+    from sslint.intent import parse as parse_intent
+    from sslint.tree import Tree
+
+    if config.values.get("hosts") and not (options.root or _is_one_host(config, paths)):
+        found = configs.targets(config)
+    elif paths:
+        found = targets.find(
+            paths, root=config.get("root", options.root), excluded=_excluded(config)
+        )
+    else:
+        found = [targets.Target("given", Tree(None, base=Path.cwd()))]
+    intent = parse_intent(config.values)
+    running = _running() if options.live else None
+    announced = _announced(config, options)
+    for target in found:
+        target.tree.exclude(_excluded(config))
+        target.addresses = (*target.addresses, *_addresses(config, options))
+        target.now = _now(config.get("now", options.now))
+        target.intent = intent
+        target.running = running
+        target.versions = {**config.values.get("versions", {}), **target.versions}
+        targets.announce(target, announced)
+        _firewall(config, options, target)
+    return found
+
+
+def _firewall(config: Config, options: argparse.Namespace, target: Target) -> None:
+    """Give a host the rulesets of the flags or the environment, else of the configuration."""
+    from sslint import config as configs
+    from sslint import targets
+
+    given = config.given("firewall", options.firewall)
+    if not given and "hosts" not in config.values:
+        configs.set_firewall(config, target, config.values.get("firewall"))
+    elif given == ["none"]:
+        target.no_firewall, target.firewall = True, ()
+    elif given:
+        mounted = [targets.mount_ruleset(text, index) for index, text in enumerate(given)]
+        for (_, place), real in mounted:
+            target.tree.mount(place, real)
+        kept = () if "hosts" in config.values else target.firewall
+        target.firewall = (*kept, *(one for one, _ in mounted))
+        target.no_firewall = False
+
+
+def _announced(config: Config, options: argparse.Namespace) -> list[Path]:
+    """Return the files that say what clients are told; named hosts have the configuration's."""
+    given = config.given("announced", options.announced)
+    for text in given:
+        if not os.path.isfile(text):
+            raise UsageError(f"--announced: {text}: no such file")
+    own = () if "hosts" in config.values else config.values.get("announced", ())
+    return [*(Path(text).resolve() for text in given), *map(config.within, own)]
+
+
+def _running() -> Ruleset:
+    from sslint.firewalls.live import load_live
+
+    return load_live()
+
+
+def _excluded(config: Config) -> list[str]:
+    return [str(config.base / text) for text in config.many("exclude")]
+
+
+def _is_one_host(config: Config, paths: Sequence[str]) -> bool:
+    """Tell whether the paths name something within the configuration's tree, not all of it."""
+    whole = (config.base, *config.base.parents)
+    return any(Path(path).resolve() not in whole for path in paths)
+
+
+def _addresses(config: Config, options: argparse.Namespace) -> list[str]:
+    import ipaddress
+
+    addresses = config.many("host_ip", options.host_ip)
+    for text in addresses:
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            raise UsageError(f"host_ip: {text!r} is not an address") from None
+    return addresses
+
+
+def _now(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"now: {text!r} is no ISO 8601 date or time") from None
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+
+
+def _paths(given: Sequence[str]) -> list[str]:
+    """Return the paths to check; without any, the work tree one stands in, else /etc."""
+    if given:
+        return list(given)
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        if (directory / ".git").exists():
+            return [str(directory)]
+    return ["/etc"]
+
+
+# -- commands -----------------------------------------------------------------------------------
+
+
+def _check(options: argparse.Namespace) -> int:
+    from sslint import engine, silence
+    from sslint.checker import check
+
+    paths = _paths(options.paths)
+    config = _config(options, paths)
+    fail_on = config.get("fail_on", options.fail_on, "error")
+    if fail_on not in FAIL_ON:
+        raise UsageError(f"SSLINT_FAIL_ON: {fail_on!r} is none of {', '.join(FAIL_ON)}")
+    rules = engine.select(
+        [*engine.bundled(), *_own_rules(config)],
+        config.many("select", options.select),
+        config.many("ignore", options.ignore),
+    )
+    targets = _targets(options, config, paths)
+    result = check(targets, rules, ignores=not options.no_ignores)
+    if result.empty:
+        from sslint.targets import LOOKED_FOR
+
+        raise NothingToCheckError(f"{', '.join(paths)}: nothing to check; looked for {LOOKED_FOR}")
+    baseline = config.get("baseline", options.baseline)
+    if baseline is not None:
+        silence.apply_baseline(result, baseline)
+    if options.write_baseline is not None:
+        silence.write_baseline(result, options.write_baseline)
+    if _format(options) == "json":
+        from sslint.reports.data import check_report
+
+        _print_json(check_report(result))
+    else:
+        from sslint.reports.text import Painter, check_text
+
+        if not options.paths:
+            print(f"checked {', '.join(paths)}", file=sys.stderr)
+        sys.stdout.write(check_text(result, Painter(_colour(options))))
+    if result.incomplete:
+        return INCOMPLETE
+    failing = FAIL_ON[: FAIL_ON.index(fail_on) + 1] if fail_on != "never" else ()
+    return FOUND if any(finding.severity in failing for finding in result.findings) else 0
+
+
+def _own_rules(config: Config) -> list[Rule]:
+    from sslint import engine
+
+    return [
+        rule for text in config.values.get("rules", ()) for rule in engine.load(config.within(text))
+    ]
+
+
+def _endpoints(options: argparse.Namespace) -> int:
+    from sslint import host
+
+    paths = _paths(options.paths)
+    hosts = [host.read(target) for target in _targets(options, _config(options, paths), paths)]
+    _nothing(hosts, paths)
+    if _format(options) == "json":
+        from sslint.reports.data import endpoints_report
+
+        _print_json(endpoints_report(hosts))
+    else:
+        from sslint.reports.text import endpoints_text
+
+        sys.stdout.write(endpoints_text(hosts))
+    incomplete = any(problem.decisive for one in hosts for problem in one.problems)
+    return INCOMPLETE if incomplete else 0
+
+
+def _nothing(hosts: Sequence[Host], paths: Sequence[str]) -> None:
+    if all(not h.readings and h.ruleset.empty and not h.problems for h in hosts):
+        from sslint.targets import LOOKED_FOR
+
+        raise NothingToCheckError(
+            f"{', '.join(paths) or '.'}: nothing to check; looked for {LOOKED_FOR}"
+        )
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from sslint import host
+    from sslint.reports import trace
+
+    words = list(options.words)
+    port = words.pop() if words and words[-1].split("/")[0].isdigit() else None
+    if port is None and options.packets is None:
+        raise UsageError("trace needs a PORT, or --packets FILE")
+    if len(words) > 1:
+        raise UsageError(f"trace takes one PATH, not {len(words)}")
+    if not words and not options.firewall:
+        words = _paths([])
+    targets = _targets(options, _config(options, words), words)
+    if len(targets) > 1:
+        names = ", ".join(target.name for target in targets)
+        raise UsageError(f"trace looks at one host, and {words[0]} holds several: {names}")
+    one = host.read(targets[0])
+    as_json = _format(options) == "json"
+    if options.packets is not None:
+        with _lines(options.packets) as lines:
+            for line in trace.packets(one, lines, as_json=as_json):
+                print(line)
+    elif options.source is not None:
+        transport, number = _port(port or "")
+        sys.stdout.write(
+            trace.packet(
+                one,
+                transport,
+                number,
+                options.source,
+                options.destination,
+                options.iif,
+                as_json=as_json,
+            )
+        )
+    else:
+        transport, number = _port(port or "")
+        sys.stdout.write(
+            trace.port(one, transport, number, options.destination, options.iif, as_json=as_json)
+        )
+    return INCOMPLETE if any(problem.decisive for problem in one.problems) else 0
+
+
+def _lines(name: str) -> Any:
+    if name == "-":
+        import contextlib
+
+        return contextlib.nullcontext(sys.stdin)
+    try:
+        return Path(name).open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"--packets: {name}: {error.strerror}") from None
+
+
+def _port(word: str) -> tuple[Literal["tcp", "udp"], int]:
+    digits, _, transport = word.partition("/")
+    number = int(digits) if digits.isdecimal() and len(digits) <= 5 else 0
+    if transport not in ("", "tcp", "udp") or not 1 <= number <= 65535:
+        raise UsageError(f"{word!r} is not a port such as 443 or 443/udp")
+    return ("udp" if transport == "udp" else "tcp"), number
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from sslint import engine
+    from sslint.reports.rules import explain, rule_data
+
+    rule = engine.select(engine.bundled(), [options.rule])
+    if len(rule) != 1 or rule[0].name != options.rule:
+        raise UsageError(f"{options.rule!r} is a family; name one of its rules")
+    if _format(options) == "json":
+        _print_json(rule_data(rule[0]))
+    else:
+        sys.stdout.write(explain(rule[0]))
+    return 0
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from sslint import engine
+    from sslint.reports.rules import rule_data, table
+
+    rules = engine.bundled()
+    if _format(options) == "json":
+        _print_json({"version": 1, "rules": [rule_data(rule) for rule in rules]})
+    else:
+        sys.stdout.write(table(rules))
+    return 0
+
+
+# -- output -------------------------------------------------------------------------------------
+
+
+def _format(options: argparse.Namespace) -> str:
+    chosen = options.format or os.environ.get("SSLINT_FORMAT") or "text"
+    if chosen not in FORMATS:
+        raise UsageError(f"SSLINT_FORMAT: {chosen!r} is none of {', '.join(FORMATS)}")
+    return str(chosen)
+
+
+def _print_json(data: Any) -> None:
+    import json
+
+    print(json.dumps(data, indent=2))
+
+
+def _colour(options: argparse.Namespace) -> bool:
+    """Tell whether to colour: as asked, else by NO_COLOR and FORCE_COLOR, else on a terminal."""
+    if options.color != "auto":
+        return bool(options.color == "always")
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()

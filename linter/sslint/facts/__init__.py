@@ -1,0 +1,55 @@
+"""Facts: what a host's readings say once they are joined. A fact describes and never judges.
+
+The fields of each kind stand in schemas/facts.schema.json.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sslint.engine import Fact
+
+if TYPE_CHECKING:
+    from sslint.host import Host
+
+
+def build(host: Host) -> dict[str, list[Fact]]:
+    """Return all facts of a host by kind."""
+    from sslint.facts import (
+        announcements,
+        certificates,
+        coexistence,
+        firewall,
+        records,
+        renewal,
+        services,
+    )
+    from sslint.facts import sites as server_blocks
+
+    whereabouts = announcements.Whereabouts(host)
+    facts: dict[str, list[Fact]] = {}
+    facts["opening"] = firewall.openings(host)
+    facts["redirect"] = server_blocks.redirects(host)
+    facts["upstream"] = server_blocks.upstreams(host)
+    facts["announcement"] = announcements.announcements(host, whereabouts)
+    facts["lineage"] = renewal.lineages(host, whereabouts)
+    facts["challenge"] = renewal.challenges(host)
+    facts["hook"] = renewal.hooks(host)
+    facts["record"] = records.records(host, whereabouts)
+    facts["policy"] = records.policies(host, whereabouts)
+    facts["endpoint"] = services.endpoints(host)
+    facts["service"] = services.services(host, facts)
+    facts["dormant"] = services.dormant(host, facts)
+    facts["site"] = server_blocks.sites(host)
+    facts["setting"] = server_blocks.settings(host)
+    facts["certificate"] = certificates.certificates(host, facts)
+    facts["conflict"] = firewall.conflicts(host)
+    facts["manager"] = coexistence.managers(host)
+    facts["breakage"] = coexistence.breakages(host, facts)
+    facts["zone"] = coexistence.zones(host, facts)
+    facts["published"] = coexistence.published(host, facts)
+    facts["host"] = firewall.hosts(host)
+    coexistence.add_profiles(host, facts)
+    facts["problem"] = firewall.problems(host)
+    services.add_targets(facts)
+    return facts

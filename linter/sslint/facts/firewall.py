@@ -1,0 +1,276 @@
+"""Facts about the firewall: the ports that its rules name, and who manages it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from sslint.engine import Fact, Span
+from sslint.facts import coexistence
+from sslint.facts.services import listening
+from sslint.host import CONVENTIONAL_OWNERS
+from sslint.netfilter import addresses
+
+if TYPE_CHECKING:
+    from sslint.host import Host
+    from sslint.netfilter.nothing import NoFirewall
+    from sslint.netfilter.openings import Opening
+    from sslint.netfilter.reach import Decision, Firewall, Reach
+    from sslint.servers.model import Endpoint
+    from sslint.source import Location
+
+UNNAMED_PORTS = (47001, 61999, 20011, 29)  # ask these what becomes of ports that no rule names
+MOST = 0.99  # of the public sources: more is "everyone", but for those banned by name
+
+
+def openings(host: Host) -> list[Fact]:
+    """Return a fact for each rule and port that it names, its families together."""
+    assert host.firewall is not None
+    groups: dict[tuple[str, int, str, int], list[Opening]] = {}
+    for opening in host.firewall.openings():
+        place = opening.location
+        key = (opening.transport, opening.port, place.path, place.line)
+        groups.setdefault(key, []).append(opening)
+    return [_opening(host, group) for group in groups.values()]
+
+
+def _opening(host: Host, group: list[Opening]) -> Fact:
+    first = group[0]
+    transport, port = first.transport, first.port
+    owner = CONVENTIONAL_OWNERS.get((transport, port))
+    reading = host.reading(owner) if owner else None
+    shadowing = [
+        o.shadowed_by for o in group if o.shadowed_by is not None and _covers(o.shadowed_by, o)
+    ]
+    blocking = [d for o in group for d in o.blocked_by if _covers(d, o)]
+    dormant = [
+        listener
+        for r in host.readings
+        for listener in r.dormant
+        if (listener.transport, listener.port) == (transport, port)
+    ]
+    needed = any(o.closed for o in group)
+    return Fact(
+        kind="opening",
+        name=f"firewall {transport}/{port}",
+        values={
+            "transport": transport,
+            "port": port,
+            "families": [o.family for o in group],
+            "family": first.family if len(group) == 1 else None,
+            "kind": first.table.origin,
+            "public": any(_public_share(o.family, o.sources) >= MOST for o in group),
+            "effective": any(o.effective for o in group),
+            "needed": needed,
+            "shadowed": bool(shadowing) and not any(o.effective for o in group),
+            "blocked_elsewhere": bool(blocking) and not shadowing,
+            "owner": owner,
+            "owner_read": None if reading is None else reading.complete,
+            "listener": listening(host, transport, port),
+            "dormant": dormant[0].reason if dormant else None,
+            "translated": _translated(host, first),
+            "expected": (transport, port) in host.target.intent.expected_open
+            or (transport, port) in host.target.intent.expose,
+            "by": ", ".join(dict.fromkeys(_where(d) for d in (*shadowing, *blocking))),
+        },
+        span=Span(first.location, f"opens {transport}/{port}"),
+        spans={
+            "shadowed_by": _spans(shadowing, f"decides {transport}/{port} first"),
+            "blocked_by": _spans(blocking, f"keeps {transport}/{port} closed"),
+            "dormant_at": tuple(
+                Span(d.location, f"{d.service} is not opened") for d in dormant[:1]
+            ),
+        },
+        subjects=frozenset({(transport, port)}),
+        source=tuple(group),
+    )
+
+
+def _translated(host: Host, opening: Opening) -> str | None:
+    """Return where NAT sends the clients of a port, if they are then kept out."""
+    assert host.firewall is not None
+    reach = host.firewall.reach(opening.transport, opening.port, opening.family)
+    if opening.port in reach.reached_as or not reach.translated_by:
+        return None
+    outer = host.firewall.reach_outer(opening.transport, opening.port, opening.family)
+    return ", ".join(reach.forwarded_to) or "another port" if outer.verdict == "closed" else None
+
+
+def _public_share(family: int, networks: Sequence[str]) -> float:
+    """Return the part of the public addresses that lies in networks."""
+    public = addresses.PUBLIC[family]
+    total = sum(high - low + 1 for low, high in public)
+    inside = 0
+    for text in networks:
+        _, (low, high) = addresses.network(text)
+        inside += sum(min(high, b) - max(low, a) + 1 for a, b in public if a <= high and low <= b)
+    return inside / total
+
+
+def _covers(decision: Decision, opening: Opening) -> bool:
+    """Tell whether a decision is about most of whom an opening accepts, not about a few banned."""
+    accepted = _size(opening.sources)
+    return accepted > 0 and _size(decision.sources) / accepted > 1 - MOST
+
+
+def _size(networks: Sequence[str]) -> int:
+    return sum(high - low + 1 for _, (low, high) in map(addresses.network, networks))
+
+
+def _where(decision: Decision) -> str:
+    place = decision.location
+    return decision.text if place is None else f"{place.path}:{place.line}"
+
+
+def _spans(decisions: list[Decision], message: str) -> tuple[Span, ...]:
+    spans = {
+        (d.location.path, d.location.line): Span(d.location, message)
+        for d in decisions
+        if d.location is not None
+    }
+    return tuple(spans.values())
+
+
+def hosts(host: Host) -> list[Fact]:
+    """Return the fact of the host as a whole."""
+    firewall = host.firewall
+    assert firewall is not None
+    named = {opening.port for opening in firewall.openings()}
+    spare = [port for port in UNNAMED_PORTS if port not in named] or UNNAMED_PORTS
+    ipv4, ipv6 = _default(firewall, spare, 4), _default(firewall, spare, 6)
+    default = {"open": "accept", "closed": "drop"}
+    policy = [d for d in ipv4.decided_by if d.location is not None]
+    values = {
+        "servers": [reading.server for reading in host.readings],
+        "firewalls": [source.kind for source in host.ruleset.sources],
+        "firewall_known": not host.ruleset.empty and not host.ruleset.missing,
+        "ipv4_default": default.get(ipv4.verdict),
+        "ipv6_default": default.get(ipv6.verdict),
+        "ipv6_disabled": host.network.network.ipv6 is False,
+        "ipv6_listeners": any(
+            s.ipv6 is not None and s.scope != "loopback" and s.endpoint.certain
+            for s in host.sockets
+        ),
+    }
+    span = Span(policy[0].location, "closes IPv4") if policy and policy[0].location else None
+    fact = Fact("host", host.name, values, span=span)
+    accepts = [o for o in firewall.openings() if o.effective]
+    values["accepts"] = bool(accepts)
+    if accepts:
+        fact.spans["accepts"] = (Span(accepts[0].location, "accepts what is open anyway"),)
+    coexistence.add_host(host, fact)
+    if fact.span is None and (places := fact.spans.get("allows") or fact.spans.get("accepts")):
+        fact.span = places[0]
+    return [fact]
+
+
+def _default(firewall: Firewall | NoFirewall, ports: Sequence[int], family: Literal[4, 6]) -> Reach:
+    """Return what becomes of a port that no rule names; a range of ports may take in some."""
+    found = None
+    for port in ports:
+        reach = firewall.reach("tcp", port, family)
+        if reach.verdict == "closed":
+            return reach
+        found = found or reach
+    assert found is not None
+    return found
+
+
+def problems(host: Host) -> list[Fact]:
+    """Return a fact for each thing that could not be read or understood."""
+    return [
+        Fact(
+            kind="problem",
+            name=problem.path,
+            values={"path": problem.path, "reason": problem.reason, "decisive": problem.decisive},
+            span=Span(problem.location, "the rest of the host is still checked")
+            if problem.location is not None
+            else None,
+        )
+        for problem in host.problems
+    ]
+
+
+def conflicts(host: Host) -> list[Fact]:
+    """Return a fact for each two listeners that the kernel does not open beside each other."""
+    found = []
+    for reading in host.readings:
+        for conflict in reading.conflicts:
+            found.append(
+                _conflict(
+                    host,
+                    (reading.server, conflict.first, conflict.first_location),
+                    (reading.server, conflict.second, conflict.second_location),
+                    conflict.transport,
+                    conflict.port,
+                )
+            )
+    endpoints = [
+        endpoint
+        for reading in (*host.readings, *host.others)
+        for endpoint in reading.endpoints
+        if endpoint.certain and not _may_publish_it(endpoint)
+    ]
+    taken: dict[tuple[str, int, str], Endpoint] = {}
+    for endpoint in endpoints:
+        for address in _overlapping(endpoint.address):
+            other = taken.get((endpoint.transport, endpoint.port, address))
+            if other is not None and other.server != endpoint.server:
+                found.append(
+                    _conflict(
+                        host,
+                        (other.server, _shown(other), other.location),
+                        (endpoint.server, _shown(endpoint), endpoint.location),
+                        endpoint.transport,
+                        endpoint.port,
+                    )
+                )
+                break
+        taken.setdefault((endpoint.transport, endpoint.port, endpoint.address), endpoint)
+    return found
+
+
+def _may_publish_it(endpoint: Endpoint) -> bool:
+    """Tell whether the container that publishes a port may be what runs the other server.
+
+    A compose file at the top is a repository's, and the etc/ beside it goes into the image.
+    """
+    return endpoint.server == "docker" and endpoint.location.file.path.count("/") == 1
+
+
+def _overlapping(address: str) -> tuple[str, ...]:
+    """Return the addresses that a socket on `address` cannot stand beside."""
+    wildcard = "::" if ":" in address else "0.0.0.0"  # noqa: S104
+    return (address,) if address == wildcard else (address, wildcard)
+
+
+def _shown(endpoint: Endpoint) -> str:
+    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    return f"{address}:{endpoint.port}"
+
+
+def _conflict(
+    host: Host,
+    first: tuple[str, str, Location],
+    second: tuple[str, str, Location],
+    transport: str,
+    port: int,
+) -> Fact:
+    return Fact(
+        kind="conflict",
+        name=f"{first[0]} and {second[0]} {transport}/{port}",
+        values={
+            "transport": transport,
+            "port": port,
+            "first": f"{first[0]} {first[1]}",
+            "second": f"{second[0]} {second[1]}",
+            "same_server": first[0] == second[0],
+            "both_enabled": not any(
+                host.network.unit_state(server) in ("disabled", "masked")
+                for server in (first[0], second[0])
+            ),
+        },
+        span=Span(second[2], f"{second[0]} listens on {second[1]}"),
+        spans={"second_place": (Span(first[2], f"{first[0]} listens on {first[1]}"),)},
+        subjects=frozenset({(transport, port)}),
+    )

@@ -1,0 +1,334 @@
+"""Facts about the renewal of certificates: lineages, challenges, hooks, and files from lineages."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sslint.certificates import Link, load
+from sslint.engine import Fact, Span
+from sslint.facts import reach as reaching
+from sslint.facts.services import listening
+from sslint.host import listeners, web_roots
+from sslint.renewal import DIRECTORY, Hook, Lineage
+from sslint.servers.model import CertificateRef
+from sslint.tree import Status
+
+if TYPE_CHECKING:
+    from sslint.facts.announcements import Whereabouts
+    from sslint.host import Host
+
+# What a server does with a certificate that was renewed on disk, if nobody tells it.
+KEEPS_OLD = ("nginx", "dovecot", "haproxy")
+ACME_PORT = 80
+
+
+def lineages(host: Host, whereabouts: Whereabouts) -> list[Fact]:
+    """Return a fact for each certificate that certbot renews."""
+    latest: dict[object, tuple[datetime, str]] = {}
+    for lineage in host.renewal.lineages:
+        leaf = _own_certificate(host, lineage).leaf
+        if leaf is not None:
+            entry = (leaf.not_after, lineage.name)
+            kind = _kind(leaf)
+            latest[kind] = max(latest.get(kind, entry), entry, key=lambda e: e[0])
+    return [_lineage(host, whereabouts, lineage, latest) for lineage in host.renewal.lineages]
+
+
+def _kind(leaf: Link) -> object:
+    """Return what two lineages have in common if one is there instead of the other."""
+    return frozenset(leaf.names), leaf.key_algorithm.split("-")[0]
+
+
+def users(host: Host, lineage: Lineage) -> dict[str, CertificateRef]:
+    """Return which servers name a file of a lineage, with one place for each."""
+    if host.by_directory is None:
+        host.by_directory = {}
+        for reading in host.readings:
+            refs = [ref for endpoint in reading.endpoints for ref in endpoint.certificates]
+            refs += [ref for site in reading.sites for ref in site.certificates]
+            for ref in dict.fromkeys(refs):
+                if ref.path:
+                    servers = host.by_directory.setdefault(_directory(host, ref.path), {})
+                    servers.setdefault(reading.server, ref)
+    return host.by_directory.get(lineage.live, {})
+
+
+def _directory(host: Host, path: str) -> str:
+    """Return the directory of a certificate, a link into a lineage followed one step."""
+    target = host.tree.link_target(path)
+    if target is not None and target.startswith(f"{DIRECTORY}/live/"):
+        path = target
+    return posixpath.dirname(path)
+
+
+def _own_certificate(host: Host, lineage: Lineage) -> Any:
+    reference = CertificateRef(
+        f"{lineage.live}/fullchain.pem", None, lineage.location(), lineage.location()
+    )
+    return load(host.tree, reference)
+
+
+def _lineage(
+    host: Host,
+    whereabouts: Whereabouts,
+    lineage: Lineage,
+    latest: Mapping[object, tuple[datetime, str]],
+) -> Fact:
+    assert host.firewall is not None
+    ipv4 = host.firewall.reach_outer("tcp", ACME_PORT, 4)
+    ipv6 = host.firewall.reach_outer("tcp", ACME_PORT, 6)
+    using = users(host, lineage)
+    reloaded = lineage.reloads()
+    certificate = _own_certificate(host, lineage)
+    leaf = certificate.leaf
+    names = list(lineage.webroots) or (list(leaf.names) if leaf is not None else [])
+    hooks = lineage.hooks
+    owners = listeners(host, "tcp", lineage.http01_port)
+    stops = any(hook.stops(owner.server) for hook in hooks for owner in owners)
+    with_aaaa = [
+        record
+        for name in names
+        for record in host.announced.addresses(name, "AAAA")
+        if whereabouts.over(name, 6)
+    ]
+    parameters = lineage.parameters
+    lifetime = leaf.lifetime_days if leaf is not None else None
+    not_reloaded = [server for server in KEEPS_OLD if server in using and server not in reloaded]
+    values: dict[str, Any] = {
+        "name": lineage.name,
+        "authenticator": lineage.authenticator,
+        "installer": parameters.get("installer", "None"),
+        "http01": lineage.http01,
+        "http01_port": lineage.http01_port,
+        "names": names,
+        "used": bool(using),
+        "used_by": sorted(using),
+        "not_reloaded": ", ".join(not_reloaded) or None,
+        "opaque_hooks": lineage.opaque(),
+        "hook_opens_firewall": any(h.kind == "pre" and h.opens_firewall() for h in hooks),
+        "port80": reaching.values(ipv4, ipv6),
+        "port80_listener": listening(host, "tcp", ACME_PORT),
+        "port80_owner": ", ".join(sorted({o.server for o in owners if o.certain})) or None,
+        "owner_stopped": stops,
+        "port80_redirected": lineage.http01_port != ACME_PORT
+        and ACME_PORT in host.firewall.reach("tcp", lineage.http01_port, 4).reached_as,
+        "aaaa_here": bool(with_aaaa),
+        "staging": lineage.staging,
+        "reuse_key": parameters.get("reuse_key", "False") == "True",
+        "automatic": lineage.automatic,
+        "newer_twin": _newer_twin(leaf, latest),
+        "not_after": leaf.not_after.date().isoformat() if leaf is not None else None,
+        "window": _window({**lineage.paths, **parameters}, lifetime),
+        "lifetime_days": round(lifetime) if lifetime is not None else None,
+        "caa": _caa(host, lineage, names),
+    }
+    span = lineage.location("authenticator")
+    return Fact(
+        kind="lineage",
+        name=f"lineage {lineage.name}",
+        values=values,
+        span=Span(span, f"renewed by {lineage.authenticator or 'nobody'}"),
+        spans={
+            "decided_by": reaching.blocking_spans((ipv4,), "tcp/80"),
+            "decided_by_ipv6": reaching.blocking_spans((ipv6,), "tcp/80"),
+            "used_at": tuple(Span(ref.location, f"{s} uses it") for s, ref in using.items()),
+            "owners": tuple(Span(o.location, f"{o.server} listens") for o in owners[:1]),
+            "aaaa": tuple(Span(r.location, "IPv6 address") for r in with_aaaa[:1]),
+            "caa_records": tuple(
+                Span(record.location, "says who may issue")
+                for name in names[:1]
+                for record in _caa_records(host, name)
+            ),
+        },
+        subjects=frozenset({("lineage", lineage.name), ("tcp", ACME_PORT)})
+        if lineage.http01
+        else frozenset({("lineage", lineage.name)}),
+        source=lineage,
+    )
+
+
+def _newer_twin(own: Link | None, latest: Mapping[object, tuple[datetime, str]]) -> str | None:
+    """Return the lineage (NAME-0001) for the same names that expires last, if that is later."""
+    if own is None:
+        return None
+    not_after, name = latest[_kind(own)]
+    return name if not_after > own.not_after else None
+
+
+def _window(parameters: Mapping[str, str], lifetime: float | None) -> float | None:
+    """Return renew_before_expiry as a part of the lifetime."""
+    words = parameters.get("renew_before_expiry", "").split()
+    if lifetime is None or len(words) != 2 or not words[0].isdecimal() or len(words[0]) > 6:
+        return None
+    days = {"day": 1.0, "days": 1.0, "hour": 1 / 24, "hours": 1 / 24, "week": 7.0, "weeks": 7.0}
+    unit = days.get(words[1].lower())
+    return None if unit is None else int(words[0]) * unit / lifetime
+
+
+# -- CAA: RFC 8659, RFC 8657 ------------------------------------------------------------------
+
+ISSUERS = {
+    "letsencrypt.org": "letsencrypt.org",
+    "pki.goog": "pki.goog",
+    "zerossl.com": "sectigo.com",
+    "buypass.com": "buypass.com",
+    "sslcom": "ssl.com",
+}
+
+
+def _caa_records(host: Host, name: str) -> list[Any]:
+    """Return the CAA records that apply to a name: its own or its closest ancestor's."""
+    bare = name.removeprefix("*.")
+    zone = host.announced.zone_of(bare)
+    while zone is not None and "." in bare:
+        records = host.announced.find(bare, "CAA")
+        if records:
+            return records
+        if bare == zone:
+            break
+        bare = bare.partition(".")[2]
+    return []
+
+
+def _caa(host: Host, lineage: Lineage, names: Sequence[str]) -> dict[str, Any] | None:
+    server = lineage.parameters.get("server", "https://acme-v02.api.letsencrypt.org/directory")
+    issuer = next((issuer for mark, issuer in ISSUERS.items() if mark in server), None)
+    if issuer is None or lineage.staging:
+        return None
+    for name in names:
+        allowed: list[str] = []
+        parameters = ""
+        tag = "issuewild" if name.startswith("*.") else "issue"
+        records = _caa_records(host, name)
+        if tag == "issuewild" and not any(_tag(r) == "issuewild" for r in records):
+            tag = "issue"
+        for record in records:
+            if _tag(record) == tag:
+                value, _, rest = record.data.value.decode("ascii", "replace").partition(";")
+                allowed.append(value.strip().lower())
+                if value.strip().lower() == issuer:
+                    parameters = rest
+        if not any(_tag(r) == tag for r in records):
+            continue
+        if issuer not in allowed:
+            return {"blocks": True, "name": name, "allowed": allowed, "issuer": issuer}
+        methods = [p.partition("=")[2] for p in parameters.split(";") if "validationmethods" in p]
+        if methods and lineage.http01 and "http-01" not in methods[0]:
+            return {"blocks": True, "name": name, "allowed": methods, "issuer": f"{issuer} http-01"}
+    return {"blocks": False, "name": "", "allowed": [], "issuer": issuer}
+
+
+def _tag(record: Any) -> str:
+    return str(record.data.tag.decode("ascii", "replace").lower())
+
+
+# -- challenges ------------------------------------------------------------------------------
+
+
+def challenges(host: Host) -> list[Fact]:
+    """Return a fact for each name that is proved by a file under a web root."""
+    reading = host.reading("nginx")
+    if reading is None or not host.renewal.lineages:
+        return []
+    from sslint.servers.nginx import routing
+
+    found = []
+    roots = web_roots(host)
+    for lineage in host.renewal.lineages:
+        if lineage.authenticator != "webroot":
+            continue
+        location = lineage.location("authenticator")
+        leaf = None if lineage.webroots else _own_certificate(host, lineage).leaf
+        for name in lineage.webroots or (leaf.names if leaf is not None else ()):
+            webroot = lineage.webroot(name)
+            if webroot is None:
+                continue
+            uri = "/.well-known/acme-challenge/token"
+            answer = routing.answer(reading, ACME_PORT, name.removeprefix("*."), uri)
+            if answer.kind == "redirect" and (answer.url or "").startswith("https://"):
+                # The authority follows redirects to 443 (and nowhere but 80 and 443).
+                answer = routing.answer(reading, 443, name.removeprefix("*."), uri)
+            served = answer.path.removesuffix(uri) if answer.path else None
+            expected = posixpath.normpath(webroot)
+            place = lineage.location(name)
+            found.append(
+                Fact(
+                    kind="challenge",
+                    name=f"challenge {name}",
+                    values={
+                        "name": name,
+                        "lineage": lineage.name,
+                        "webroot": webroot,
+                        "answer": None if answer.kind == "unknown" else answer.kind,
+                        "served_from": served,
+                        "same_root": None if served is None else _same(host, served, expected),
+                        "directory_missing": _missing(host, expected, roots),
+                        "flaw": "which does not exist"
+                        if served is None or _same(host, served, expected)
+                        else f"and served from {served}",
+                        "other_owner": any(
+                            e.server != "nginx" for e in listeners(host, "tcp", ACME_PORT)
+                        ),
+                    },
+                    span=Span(place if place.line > 1 else location, "challenges go here"),
+                    spans={
+                        "answered_at": (Span(answer.location, "answers the challenge"),)
+                        if answer.location is not None
+                        else ()
+                    },
+                    subjects=frozenset({("lineage", lineage.name)}),
+                )
+            )
+    return found
+
+
+def _same(host: Host, one: str, other: str) -> bool:
+    def real(path: str) -> str:
+        target = host.tree.link_target(path)
+        return posixpath.normpath(target if target is not None else path)
+
+    return real(one) == real(other)
+
+
+def _missing(host: Host, path: str, roots: Sequence[str]) -> bool | None:
+    """Tell whether a directory is missing.
+
+    None where the tree does not hold its parent, or lacks another directory that nginx serves: a
+    checkout rarely has the sites' files, and git no empty directories.
+    """
+    if host.tree.status(path) is Status.DIRECTORY:
+        return False
+    if any(host.tree.status(root) is not Status.DIRECTORY for root in roots if root != path):
+        return None
+    if host.tree.status(posixpath.dirname(path)) is Status.DIRECTORY:
+        return True
+    return None
+
+
+def hooks(host: Host) -> list[Fact]:
+    """Return a fact for each hook script of certbot's hook directories."""
+    return [_hook(hook) for hook in host.renewal.hooks]
+
+
+def _hook(hook: Hook) -> Fact:
+    name = hook.location.path.rsplit("/", 1)[-1]
+    ignorable = name.startswith((".", "README")) or name.endswith(
+        (".disabled", ".bak", ".orig", ".dpkg-old", ".md", ".txt")
+    )
+    return Fact(
+        kind="hook",
+        name=f"hook {name}",
+        values={
+            "name": name,
+            "path": hook.location.path,
+            "stage": hook.kind,
+            "runs": hook.runs if hook.executable is not None else None,
+            "script": not ignorable and (hook.text.startswith("#!") or name.endswith(".sh")),
+            "backup": name.endswith("~"),
+        },
+        span=Span(hook.location, f"{hook.kind} hook"),
+        source=hook,
+    )

@@ -1,0 +1,465 @@
+"""Facts about sockets, services and listeners that are not opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sslint.engine import Fact, Span
+from sslint.facts import reach as reaching
+from sslint.host import listeners
+from sslint.netfilter import addresses
+
+if TYPE_CHECKING:
+    from sslint.host import Host, Socket
+    from sslint.intent import Intent
+    from sslint.servers.model import Dormant, Endpoint
+
+# How clients start on a port of this number: RFC 8314, RFC 9110 section 4.2, RFC 5804, RFC 3207.
+EXPECTED_TLS = {
+    **dict.fromkeys((443, 465, 993, 995, 8443, 9443), "implicit"),
+    **dict.fromkeys((25, 110, 143, 587, 4190), "starttls"),
+    80: "none",
+}
+IMPLICIT_SIBLING = {143: 993, 110: 995, 587: 465}
+# Ports of one kind of service: whoever cannot use one may use another.
+KINDS = {
+    "web": (80, 443),
+    "imap": (143, 993),
+    "pop3": (110, 995),
+    "submission": (587, 465),
+}
+MAIL_ACCESS = frozenset({"imap", "pop3", "sieve", "submission"})
+TLS_WORDS = {
+    "implicit": "TLS",
+    "starttls": "STARTTLS",
+    "none": "no TLS",
+    "mixed": "TLS on some addresses",
+    "unknown": "?",
+}
+
+
+def endpoints(host: Host) -> list[Fact]:
+    """Return a fact for each listening socket."""
+    terminated = host.target.intent.terminated_elsewhere
+    return [_endpoint(socket, terminated) for socket in host.sockets]
+
+
+def _endpoint(socket: Socket, terminated: frozenset[tuple[str, int]]) -> Fact:
+    endpoint = socket.endpoint
+    return Fact(
+        kind="endpoint",
+        name=f"{endpoint.server} {endpoint.transport}/{endpoint.port}",
+        values={
+            "server": endpoint.server,
+            "service": endpoint.service,
+            "protocol": endpoint.protocol,
+            "transport": endpoint.transport,
+            "address": endpoint.address,
+            "port": endpoint.port,
+            "family": 6 if ":" in endpoint.address else 4,
+            "scope": socket.scope,
+            "tls": None if endpoint.tls == "unknown" else endpoint.tls,
+            "tls_required": endpoint.tls_required,
+            "names": list(endpoint.names),
+            "certificates": [c.path for c in endpoint.certificates if c.path],
+            "certain": endpoint.certain,
+            "terminated_elsewhere": (endpoint.transport, endpoint.port) in terminated,
+            "proxy_protocol": endpoint.proxy_protocol,
+            "passthrough": endpoint.passthrough,
+            "settings": dict(endpoint.settings),
+            "expects": EXPECTED_TLS.get(endpoint.port),
+            "reach": reaching.values(socket.ipv4, socket.ipv6),
+        },
+        span=Span(endpoint.location, f"{TLS_WORDS[endpoint.tls]} listener"),
+        subjects=frozenset({(endpoint.transport, endpoint.port)}),
+        source=socket,
+    )
+
+
+# -- services -----------------------------------------------------------------------------------
+
+
+def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+    """Return a fact for each (server, transport, port), its sockets together."""
+    groups: dict[tuple[str, str, int], list[Socket]] = {}
+    for socket in host.sockets:
+        endpoint = socket.endpoint
+        key = (endpoint.server, endpoint.transport, endpoint.port)
+        groups.setdefault(key, []).append(socket)
+    told = _Told(facts)
+    found = [_service(key, sockets, told) for key, sockets in groups.items()]
+    _add_siblings(found)
+    _add_servers(found, host)
+    for fact in found:
+        key = (fact.values["server"], fact.values["transport"], fact.values["port"])
+        fact.values["other_owner"] = any(
+            endpoint.server != key[0] for endpoint in listeners(host, *key[1:])
+        )
+        _add_intent(fact, host.target.intent)
+        _add_running(fact, host)
+        if fact.values["protocol"] == "h3":
+            _add_http3(fact, host)
+    return found
+
+
+def _service(key: tuple[str, str, int], sockets: list[Socket], told: _Told) -> Fact:
+    server, transport, port = key
+    outward = [s for s in sockets if s.scope == "any"] or [
+        s for s in sockets if s.scope == "private"
+    ]
+    shown = outward or sockets
+    first = shown[0].endpoint
+    ipv4 = reaching.best(s.ipv4 for s in shown if s.ipv4 is not None)
+    ipv6 = reaching.best(s.ipv6 for s in shown if s.ipv6 is not None)
+    kinds = {s.endpoint.tls for s in shown}
+    tls = kinds.pop() if len(kinds) == 1 else ("unknown" if "unknown" in kinds else "mixed")
+    certificates = _unique(c.path for s in shown for c in s.endpoint.certificates if c.path)
+    what = f"{transport}/{port}"
+    values: dict[str, Any] = {
+        "server": server,
+        "service": first.service,
+        "protocol": first.protocol,
+        "transport": transport,
+        "port": port,
+        "tls": None if tls == "unknown" else tls,
+        "tls_required": first.tls_required,
+        "names": _unique(name for s in shown for name in s.endpoint.names),
+        "scope": shown[0].scope,
+        "addresses": [s.endpoint.address for s in shown],
+        "families": [f for f, r in ((4, ipv4), (6, ipv6)) if r is not None],
+        "certificates": certificates,
+        "certain": any(s.endpoint.certain for s in shown),
+        "proxy_protocol": any(s.endpoint.proxy_protocol for s in shown),
+        "passthrough": any(s.endpoint.passthrough for s in shown),
+        "settings": dict(first.settings),
+        "expects": EXPECTED_TLS.get(port),
+        "standard_port": port in EXPECTED_TLS and port not in (8443, 9443),
+        "explicit": _is_explicit(first),
+        "tls_over": _tls_by_family(shown),
+        "tls_differs_by_family": len(set(_tls_by_family(shown).values())) > 1,
+        "has_certificate": any(s.endpoint.certificates for s in shown),
+        "cleartext_logins": any(_takes_cleartext(s.endpoint) for s in shown),
+        "reach": reaching.values(ipv4, ipv6),
+    }
+    values.update(told.wanted(transport, port))
+    message = f"{TLS_WORDS[tls]} listener"
+    if certificates:
+        message += f", certificate {certificates[0]}"
+    return Fact(
+        kind="service",
+        name=f"{server} {what}",
+        values=values,
+        span=Span(first.span or first.location, message),
+        spans={
+            "decided_by": reaching.blocking_spans((ipv4, ipv6), what),
+            "decided_by_ipv6": reaching.blocking_spans((ipv6,), what),
+            "deciding": reaching.deciding_spans((ipv4, ipv6)),
+            "sockets": tuple(Span(s.endpoint.location, "the same port") for s in shown[1:]),
+            "announced_by": told.announced_by(transport, port),
+            "opened_by": told.opened_by(transport, port),
+        },
+        subjects=frozenset({(transport, port)}),
+        source=shown,
+    )
+
+
+def _is_explicit(endpoint: Endpoint) -> bool:
+    """Tell whether the configuration itself names a port.
+
+    Dovecot's listeners have ports by default, and Debian's files name them with empty blocks.
+    """
+    return endpoint.server != "dovecot" or "port" in endpoint.location.text.split("=")[0]
+
+
+def _tls_by_family(sockets: Sequence[Socket]) -> dict[str, str]:
+    """Return how TLS stands on the wildcard sockets of each family, where it is known."""
+    found = {}
+    for socket in sockets:
+        endpoint = socket.endpoint
+        if endpoint.tls != "unknown" and endpoint.address in ("0.0.0.0", "::"):  # noqa: S104
+            family = "ipv6" if ":" in endpoint.address else "ipv4"
+            found[family] = TLS_WORDS[endpoint.tls]
+    return found
+
+
+def _takes_cleartext(endpoint: Endpoint) -> bool:
+    """Tell whether a listener certainly takes passwords before TLS."""
+    if endpoint.tls == "implicit" or endpoint.tls_required is not False:
+        return False
+    if endpoint.server == "postfix":
+        return dict(endpoint.settings).get("smtpd_sasl_auth_enable") == "yes"
+    return endpoint.server == "dovecot" and endpoint.protocol in MAIL_ACCESS
+
+
+class _Told:
+    """Who counts on a port: the firewall's author, clients, redirects, proxies."""
+
+    def __init__(self, facts: Mapping[str, Sequence[Fact]]) -> None:
+        self._openings = _by_port(facts["opening"])
+        self._announcements = _by_port(facts["announcement"])
+        self._redirects: dict[int, list[Fact]] = {}
+        self._redirecting: set[int] = set()
+        for redirect in facts["redirect"]:
+            self._redirects.setdefault(redirect.values["port"], []).append(redirect)
+            self._redirecting.update(redirect.values["from_ports"] or ())
+        self._upstreams: dict[int, list[Fact]] = {}
+        for upstream in facts["upstream"]:
+            self._upstreams.setdefault(upstream.values["port"], []).append(upstream)
+        self._any_ipv6 = any(6 in o.values["families"] for o in facts["opening"])
+        self._http01 = any(lineage.values.get("http01") for lineage in facts["lineage"])
+
+    def wanted(self, transport: str, port: int) -> dict[str, Any]:
+        """Return the facts of a port."""
+        attempts = [o.values for o in self._openings.get((transport, port), ())]
+        announcements = [
+            a.values for a in self._announcements.get((transport, port), ()) if a.values.get("here")
+        ]
+        tcp = transport == "tcp"
+        redirects = self._redirects.get(port, ())
+        upstreams = self._upstreams.get(port, ())
+        return {
+            "attempted": bool(attempts),
+            "attempted_ipv4": any(4 in o["families"] for o in attempts),
+            "attempted_ipv6": any(6 in o["families"] for o in attempts),
+            "any_ipv6_attempted": self._any_ipv6,
+            "announced": bool(announcements),
+            "announced_ipv4": any(a.get("ipv4_here") for a in announcements),
+            "announced_ipv6": any(a.get("ipv6_here") for a in announcements) or None,
+            "redirect_target": tcp
+            and any(r.values["own_name"] and not r.values["conditional"] for r in redirects),
+            "redirects": tcp and port in self._redirecting,
+            "upstream_target": any(u.values["local"] for u in upstreams),
+            "documents_given": bool(self._announcements),
+            "told_anywhere": bool(announcements or redirects or upstreams),
+            "http01": port == 80 and self._http01,
+        }
+
+    def opened_by(self, transport: str, port: int) -> tuple[Span, ...]:
+        """Return the rules of the firewall that name a port to open it."""
+        return _places(self._openings, transport, port, f"opens {transport}/{port}")
+
+    def announced_by(self, transport: str, port: int) -> tuple[Span, ...]:
+        """Return where clients are told of a port."""
+        return _places(self._announcements, transport, port, "clients are told to use it")
+
+
+def _by_port(facts: Iterable[Fact]) -> dict[tuple[str, int], list[Fact]]:
+    found: dict[tuple[str, int], list[Fact]] = {}
+    for fact in facts:
+        found.setdefault((fact.values["transport"], fact.values["port"]), []).append(fact)
+    return found
+
+
+def _places(
+    facts: Mapping[tuple[str, int], Sequence[Fact]], transport: str, port: int, message: str
+) -> tuple[Span, ...]:
+    found = facts.get((transport, port), ())
+    return tuple(Span(fact.span.location, message) for fact in found if fact.span)
+
+
+_ALT_SVC = re.compile(r"\bh3(?:-\d+)?=\"[^\":]*:(\d{1,5})\"")
+
+
+def _add_http3(fact: Fact, host: Host) -> None:
+    """Say whether clients are told of HTTP/3 on this port, and whether it is switched on."""
+    reading = host.reading("nginx")
+    settings = reading.settings if reading is not None else []
+    ports = {
+        int(port)
+        for setting in settings
+        if setting.name == "Alt-Svc" and setting.value
+        for port in _ALT_SVC.findall(setting.value)
+    }
+    fact.values["alt_svc"] = fact.values["port"] in ports
+    switches = {setting.value for setting in settings if setting.name == "http3"}
+    fact.values["http3"] = "off" if switches == {"off"} else "on"
+
+
+def _add_intent(fact: Fact, intent: Intent) -> None:
+    """Say who is meant to reach a port, and who does beside them."""
+    key = (fact.values["transport"], fact.values["port"])
+    fact.values["internal"] = key in intent.internal or intent.expose.get(key) == ()
+    fact.values["terminated_elsewhere"] = key in intent.terminated_elsewhere
+    audience = intent.expose.get(key)
+    if key not in intent.expose and key not in intent.internal:
+        return
+    fact.values["audience"] = "public" if audience is None else ", ".join(audience) or "nobody"
+    if key in intent.internal:
+        audience, fact.values["audience"] = (), "nobody"
+    if audience is None:
+        return
+    allowed = [addresses.network(text) for text in audience]
+    beyond = [
+        text
+        for text in fact.values["reach"]["open_to"]
+        if not _within(addresses.network(text), allowed)
+    ]
+    fact.values["beyond_audience"] = ", ".join(beyond[:3]) or None
+
+
+def _add_running(fact: Fact, host: Host) -> None:
+    """Say what the running firewall does with a port, where it was asked and differs."""
+    if host.running is None:
+        return
+    verdicts: list[str] = []
+    sockets: Sequence[Socket] = fact.source  # type: ignore[assignment]
+    for socket in sockets:
+        transport, port = socket.endpoint.transport, socket.endpoint.port
+        if socket.ipv4 is not None:
+            verdicts.append(host.running.reach(transport, port, 4).verdict)
+        if socket.ipv6 is not None:
+            verdicts.append(host.running.reach(transport, port, 6).verdict)
+    fact.values["running"] = reaching.combined(verdicts)
+    written = fact.values["reach"]["public"]
+    words = {("open", "closed"): "closes", ("closed", "open"): "opens"}
+    fact.values["drift"] = words.get((fact.values["running"], written))
+
+
+def _within(
+    network: tuple[int, tuple[int, int]], allowed: Sequence[tuple[int, tuple[int, int]]]
+) -> bool:
+    family, (low, high) = network
+    return any(f == family and a <= low and high <= b for f, (a, b) in allowed)
+
+
+def _add_servers(found: Sequence[Fact], host: Host) -> None:
+    """Say what a server's own statements say about TLS on each of its ports."""
+    rejecting: dict[str, set[int]] = {}
+    modules: set[str] = set()
+    for reading in host.readings:
+        for site in reading.sites:
+            if site.rejects_handshake:
+                ports = rejecting.setdefault(reading.server, set())
+                ports.update(port for _, _, port, _ in site.listens)
+        if any(setting.name == "more_set_headers" for setting in reading.settings):
+            modules.add(reading.server)
+    for fact in found:
+        server = fact.values["server"]
+        fact.values["rejects_handshake"] = fact.values["port"] in rejecting.get(server, ())
+        fact.values["header_module"] = server in modules
+
+
+def _add_siblings(found: Sequence[Fact]) -> None:
+    """Say of each service which other ports serve the same clients."""
+    by_port: dict[int, list[Fact]] = {}
+    by_server: dict[str, int] = {}
+    for fact in found:
+        if (
+            fact.values["transport"] == "tcp"
+            and fact.values["tls"] in ("implicit", "starttls")
+            and fact.values["reach"]["public"] == "open"
+        ):
+            by_port.setdefault(fact.values["port"], []).append(fact)
+            server = fact.values["server"]
+            by_server[server] = by_server.get(server, 0) + 1
+    for fact in found:
+        port, server = fact.values["port"], fact.values["server"]
+        kind = next((ports for ports in KINDS.values() if port in ports), KINDS["web"])
+        if kind is KINDS["web"]:
+            own = any(other is fact for other in by_port.get(port, ()))
+            alternative = by_server.get(server, 0) > own
+        else:
+            others = (other for p in kind for other in by_port.get(p, ()))
+            alternative = any(other is not fact for other in others)
+        twins = by_port.get(IMPLICIT_SIBLING.get(port, -1), ())
+        fact.values["alternative_open"] = alternative
+        fact.values["implicit_sibling_open"] = bool(twins)
+        fact.values["sibling_announced"] = any(other.values["announced"] for other in twins)
+
+
+def add_targets(facts: Mapping[str, Sequence[Fact]]) -> None:
+    """Say of each redirect how the port that it sends clients to is served."""
+    tcp = {f.values["port"]: f for f in facts["service"] if f.values["transport"] == "tcp"}
+    secure = any(
+        fact.values["tls"] in ("implicit", "mixed") and fact.values["protocol"] == "https"
+        for fact in facts["service"]
+    )
+    for redirect in facts["redirect"]:
+        target = tcp.get(redirect.values["port"])
+        redirect.values["any_tls"] = secure
+        if target is not None:
+            redirect.values["target_tls"] = target.values["tls"]
+            redirect.values["target_reach"] = target.values["reach"]["public"]
+            redirect.spans["decided_by"] = target.spans["decided_by"]
+
+
+# -- dormant listeners --------------------------------------------------------------------------
+
+_WHY = {
+    "commented": "is commented out",
+    "disabled": "is switched off",
+    "absent": "does not exist",
+    "port-zero": "has port 0",
+    "ssl-off": "is removed by ssl = no",
+    "protocol-off": "belongs to a protocol that is not enabled",
+}
+
+
+def dormant(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+    """Return a fact for each listener that is named or known but not opened."""
+    told = _Told(facts)
+    return [
+        _dormant(host, listener, told) for reading in host.readings for listener in reading.dormant
+    ]
+
+
+def _dormant(host: Host, listener: Dormant, told: _Told) -> Fact:
+    transport, port = listener.transport, listener.port
+    wanted = told.wanted(transport, port)
+    openings = told.opened_by(transport, port)
+    by = [
+        *(["the firewall opens it"] if openings else []),
+        *(["clients are told to use it"] if wanted["announced"] else []),
+    ]
+    related = listener.related
+    return Fact(
+        kind="dormant",
+        name=f"{listener.server} {transport}/{port}",
+        values={
+            "server": listener.server,
+            "service": listener.service,
+            "protocol": listener.protocol,
+            "transport": transport,
+            "port": port,
+            "reason": listener.reason,
+            "why": _WHY[listener.reason],
+            "explicit": listener.explicit,
+            "announced": wanted["announced"],
+            "attempted": wanted["attempted"],
+            "wanted_by": " and ".join(by),
+            "listener": listening(host, transport, port),
+        },
+        span=Span(listener.location, f"{listener.service} {_WHY[listener.reason]}"),
+        spans={
+            "openings": openings,
+            "announced_by": told.announced_by(transport, port),
+            "configured": (Span(related, "configured here"),) if related else (),
+        },
+        subjects=frozenset({(transport, port)}),
+        source=listener,
+    )
+
+
+def listening(host: Host, transport: str, port: int, owner: str | None = None) -> str | None:
+    """Return whether any program listens on a port: certain, loopback, none, or None (unknown).
+
+    `owner` is the server that would, where the port alone does not say it.
+    """
+    from sslint.host import CONVENTIONAL_OWNERS, scope_of
+
+    found = listeners(host, transport, port)
+    if any(e.certain and scope_of(e.address) != "loopback" for e in found):
+        return "certain"
+    if any(not e.certain for e in found):
+        return None
+    owner = CONVENTIONAL_OWNERS.get((transport, port), owner)
+    reading = host.reading(owner) if owner else None
+    if reading is None or not all(r.complete for r in (*host.readings, *host.others)):
+        return None
+    return "loopback" if found else "none"
+
+
+def _unique(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))

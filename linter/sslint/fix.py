@@ -1,0 +1,327 @@
+"""Fixes in the tongue of the firewall that owns the host, each proved on an overlay of the tree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from sslint.engine import Finding, Rule
+from sslint.engine import run as run_rules
+from sslint.host import Host, read
+from sslint.targets import Target
+from sslint.values import dataclass, replace
+
+if TYPE_CHECKING:
+    from sslint.netfilter.model import Chain, Table
+    from sslint.netfilter.openings import Opening
+    from sslint.netfilter.suggest import Suggestion
+    from sslint.source import Location
+
+Family = Literal[4, 6]
+MAX_PROVED = 64  # fixes that are proved one by one when they do not hold together
+
+# Names of firewalld's stock services by port; where there is one it reads better than a port.
+FIREWALLD_SERVICES = {
+    ("tcp", 25): "smtp",
+    ("tcp", 80): "http",
+    ("tcp", 110): "pop3",
+    ("tcp", 143): "imap",
+    ("tcp", 443): "https",
+    ("tcp", 465): "smtps",
+    ("tcp", 587): "smtp-submission",
+    ("tcp", 993): "imaps",
+    ("tcp", 995): "pop3s",
+    ("tcp", 4190): "managesieve",
+    ("udp", 443): "http3",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One edit of a file: insert `text` before or after `line`, replace the line, or delete it."""
+
+    path: str
+    line: int
+    action: Literal["before", "after", "replace", "delete"]
+    text: str
+    host_path: str = ""
+
+    def __str__(self) -> str:
+        if self.action == "delete":
+            return f"{self.path}, delete line {self.line}: {self.text.strip()}"
+        return f"{self.path}, {self.action} line {self.line}: {self.text.strip()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What mends a finding. `proved`: with the edits the finding is gone and nothing new comes."""
+
+    title: str
+    kind: Literal["safe", "opens", "advice"]
+    edits: tuple[Edit, ...] = ()
+    commands: tuple[str, ...] = ()
+    proved: bool = False
+
+
+def propose(host: Host, findings: Sequence[Finding], rules: Sequence[Rule]) -> dict[int, Fix]:
+    """Return the fix of each finding that has one, by the finding's identity."""
+    fixes: dict[int, Fix] = {}
+    for finding in findings:
+        make = _MAKERS.get(finding.rule.fix)
+        fix = make(host, finding) if make is not None else None
+        if fix is not None:
+            fixes[id(finding)] = fix
+    editable = [f for f in findings if id(f) in fixes and fixes[id(f)].edits]
+    for finding in _proved(host, editable, fixes, rules):
+        fixes[id(finding)] = replace(fixes[id(finding)], proved=True)
+    return fixes
+
+
+# -- opening a port -------------------------------------------------------------------------
+
+
+def _open_port(host: Host, finding: Finding) -> Fix | None:
+    values = finding.fact.values
+    closed = {
+        key: reach is not None and reach["public"] == "closed"
+        for key, reach in values["reach"].items()
+        if key in ("ipv4", "ipv6")
+    }
+    every: tuple[tuple[Family, str], ...] = ((4, "ipv4"), (6, "ipv6"))
+    families = [family for family, key in every if closed[key]]
+    return _opened(host, values["transport"], values["port"], families)
+
+
+def _open_port_ipv6(host: Host, finding: Finding) -> Fix | None:
+    return _opened(host, finding.fact.values["transport"], finding.fact.values["port"], [6])
+
+
+def _open_acme_port(host: Host, _finding: Finding) -> Fix | None:
+    return _opened(host, "tcp", 80, [4])
+
+
+def _opened(
+    host: Host, transport: Literal["tcp", "udp"], port: int, families: Sequence[Family]
+) -> Fix | None:
+    assert host.firewall is not None
+    edits: dict[tuple[str, int, str], Edit] = {}
+    commands: dict[str, None] = {}
+    for family in families:
+        for suggestion in host.firewall.suggest_open(transport, port, family) or ():
+            edit, said = _insertion(suggestion, transport)
+            commands.update(dict.fromkeys(said))
+            if edit is not None:
+                edits[(edit.path, edit.line, edit.text)] = edit
+    if not commands:
+        return None
+    title = f"let {transport}/{port} through"
+    return Fix(title, "opens", tuple(edits.values()), tuple(commands))
+
+
+def _insertion(suggestion: Suggestion, transport: str) -> tuple[Edit | None, tuple[str, ...]]:
+    """Return the edit and the commands that insert one rule, as the table's owner would."""
+    table, chain = suggestion.table, suggestion.chain
+    owner: str = table.origin
+    if owner == "ufw" and suggestion.purpose == "port":
+        position = "insert 1 " if _denied_by_user(suggestion) else ""
+        return None, (f"ufw {position}allow {suggestion.port}/{transport}",)
+    if owner == "firewalld" and suggestion.purpose == "port":
+        return None, _firewalld(suggestion, transport)
+    if owner in ("iptables", "iptables-legacy"):
+        spec = _iptables_rule(suggestion, transport, table)
+        program = "ip6tables" if table.family == "ip6" else "iptables"
+        command = f"{program} -I {chain.name} {suggestion.index + 1} {spec}"
+        if table.name != "filter":
+            command = command.replace(program, f"{program} -t {table.name}", 1)
+        return _edit(suggestion, f"-A {chain.name} {spec}"), (command,)
+    spec = _nft_rule(suggestion, transport)
+    where = f"{table.family} {table.name} {chain.name}"
+    verb = "add" if suggestion.before is None else "insert"
+    index = f" index {suggestion.index}" if suggestion.before and suggestion.index else ""
+    return _edit(suggestion, spec), (f"nft {verb} rule {where}{index} {spec}",)
+
+
+def _iptables_rule(suggestion: Suggestion, transport: str, table: Table) -> str:
+    if suggestion.purpose == "established":
+        return "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    if suggestion.purpose == "neighbour-discovery":
+        return "-p ipv6-icmp -j ACCEPT"
+    port = "--sport" if suggestion.purpose == "source-port" else "--dport"
+    return f"-p {transport} -m {transport} {port} {suggestion.port} -j ACCEPT"
+
+
+def _nft_rule(suggestion: Suggestion, transport: str) -> str:
+    if suggestion.purpose == "established":
+        return "ct state established,related accept"
+    if suggestion.purpose == "neighbour-discovery":
+        return "meta l4proto ipv6-icmp accept"
+    port = "sport" if suggestion.purpose == "source-port" else "dport"
+    return f"{transport} {port} {suggestion.port} accept"
+
+
+def _edit(suggestion: Suggestion, text: str) -> Edit:
+    """Return the insertion of a line, indented as its neighbour."""
+    rules = suggestion.chain.rules
+    action: Literal["before", "after"] = "before"
+    if suggestion.before is not None:
+        place = suggestion.before.location
+    elif rules:
+        place, action = rules[-1].location, "after"
+    elif suggestion.table.origin == "nft":
+        base = suggestion.chain.base
+        place = (base and base.policy_location) or suggestion.chain.location
+        action = "after"
+    else:
+        place = _commit_after(suggestion.chain.location)
+    line = place.file.line(place.line)
+    indent = line[: len(line) - len(line.lstrip())]
+    return Edit(place.path, place.line, action, indent + text, place.file.path)
+
+
+def _commit_after(place: Location) -> Location:
+    """Return the COMMIT that ends the iptables-save table in which a chain is declared."""
+    for number in range(place.line, len(place.file.starts) + 1):
+        if place.file.line(number).strip() == "COMMIT":
+            return place.file.at(number)
+    return place
+
+
+def _denied_by_user(suggestion: Suggestion) -> bool:
+    """Tell whether one of the user's own ufw rules decides first: a new one would come too late."""
+    before = suggestion.before
+    return before is not None and "-user-" in before.location.text
+
+
+def _firewalld(suggestion: Suggestion, transport: str) -> tuple[str, ...]:
+    zone = _zone(suggestion.chain)
+    service = FIREWALLD_SERVICES.get((transport, suggestion.port))
+    what = f"--add-service={service}" if service else f"--add-port={suggestion.port}/{transport}"
+    where = f" --zone={zone}" if zone else ""
+    return (f"firewall-cmd --permanent{where} {what}", "firewall-cmd --reload")
+
+
+def _zone(chain: Chain) -> str:
+    name = chain.name.removeprefix("filter_IN_")
+    for suffix in ("_pre", "_log", "_deny", "_allow", "_post"):
+        name = name.removesuffix(suffix)
+    return name if name != chain.name else ""
+
+
+# -- closing a port, moving an accept -------------------------------------------------------
+
+
+def _close_port(host: Host, finding: Finding) -> Fix | None:
+    values = finding.fact.values
+    port = f"{values['port']}/{values['transport']}"
+    openings: tuple[Opening, ...] = finding.fact.source  # type: ignore[assignment]
+    owner = openings[0].table.origin
+    title = f"close {port}, or enable the service"
+    if owner == "ufw":
+        return Fix(title, "advice", commands=(f"ufw delete allow {port}",))
+    if owner == "firewalld":
+        return Fix(title, "advice")
+    place = openings[0].location
+    where = f"{place.path}:{place.line}"
+    return Fix(f"take {values['port']} out of {where}, or enable the service", "advice")
+
+
+def _move_accept(host: Host, finding: Finding) -> Fix | None:
+    openings: tuple[Opening, ...] = finding.fact.source  # type: ignore[assignment]
+    opening = openings[0]
+    place = opening.location
+    blocker = opening.shadowed_by.location if opening.shadowed_by is not None else None
+    port = f"{opening.port}/{opening.transport}"
+    if opening.table.origin == "ufw":
+        return Fix("put it first", "opens", commands=(f"ufw insert 1 allow {port}",))
+    if blocker is None or blocker.file is not place.file or blocker.line >= place.line:
+        return None
+    line = place.file.line(place.line)
+    if not _is_whole_line(place):
+        return None
+    edits = (
+        Edit(place.path, blocker.line, "before", line, place.file.path),
+        Edit(place.path, place.line, "delete", line, place.file.path),
+    )
+    return Fix(f"move it before line {blocker.line}", "opens", edits)
+
+
+def _is_whole_line(place: Location) -> bool:
+    """Tell whether a rule is all that stands on its line."""
+    return place.end is not None and place.file.line(place.line).strip() == (
+        place.file.line(place.line)[place.column - 1 : place.end - 1].strip()
+    )
+
+
+_MAKERS: dict[str, Callable[[Host, Finding], Fix | None]] = {
+    "open-port": _open_port,
+    "open-port-ipv6": _open_port_ipv6,
+    "open-acme-port": _open_acme_port,
+    "close-port": _close_port,
+    "move-accept": _move_accept,
+}
+
+
+# -- proof ----------------------------------------------------------------------------------
+
+
+def _proved(
+    host: Host, findings: Sequence[Finding], fixes: dict[int, Fix], rules: Sequence[Rule]
+) -> list[Finding]:
+    """Return the findings that are gone, with nothing new, once their edits are made.
+
+    All edits are tried together; if that does not hold, in halves.
+    """
+    if not findings or len(findings) > MAX_PROVED:
+        return []
+    before = {_identity(f) for f in _findings(host, rules)}
+    edited = _edited(host, [edit for f in findings for edit in fixes[id(f)].edits])
+    after = {_identity(f) for f in _findings(read(edited), rules)}
+    gone = all(_identity(finding) not in after for finding in findings)
+    if gone and after <= before and len(edited.tree.problems) <= len(host.problems):
+        return list(findings)
+    if len(findings) == 1:
+        return []
+    middle = len(findings) // 2
+    return [
+        *_proved(host, findings[:middle], fixes, rules),
+        *_proved(host, findings[middle:], fixes, rules),
+    ]
+
+
+def _findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
+    from sslint import facts
+
+    return run_rules(rules, facts.build(host))
+
+
+def _identity(finding: Finding) -> tuple[str, str]:
+    return finding.rule.name, finding.fact.name
+
+
+def _edited(host: Host, edits: Iterable[Edit]) -> Target:
+    """Return the host with the edits laid over its files."""
+    by_path: dict[str, set[Edit]] = defaultdict(set)
+    for edit in edits:
+        by_path[edit.host_path].add(edit)
+    overlay: dict[str, str | None] = {}
+    for path, wanted in by_path.items():
+        tree = host.tree
+        overlay[tree.resolve(path)] = apply(tree.read(path).text, wanted)
+    return replace(host.target, tree=host.tree.with_overlay(overlay))
+
+
+def apply(text: str, edits: Iterable[Edit]) -> str:
+    """Return a text with edits made; their lines are those of the text as it is."""
+    lines = text.split("\n")
+    for edit in sorted(edits, key=lambda e: (e.line, e.action), reverse=True):
+        index = edit.line - 1
+        if edit.action == "before":
+            lines.insert(index, edit.text)
+        elif edit.action == "after":
+            lines.insert(index + 1, edit.text)
+        elif edit.action == "delete":
+            del lines[index]
+        else:
+            lines[index] = edit.text
+    return "\n".join(lines)

@@ -1,0 +1,283 @@
+"""Everything read about one host: its servers, its firewall, and who reaches which socket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+from sslint import announcements, renewal
+from sslint.announcements.model import Announced
+from sslint.netfilter import addresses
+from sslint.netfilter.model import Ruleset
+from sslint.renewal import Renewal
+from sslint.servers.model import CertificateRef, Endpoint, ServerReading
+from sslint.source import Problem
+from sslint.targets import Target
+from sslint.tree import Tree
+from sslint.values import dataclass, field, replace
+
+if TYPE_CHECKING:
+    from sslint.netfilter.nothing import NoFirewall
+    from sslint.netfilter.reach import Firewall
+    from sslint.netfilter.verdicts import Reach
+    from sslint.network import HostFacts
+
+Scope = Literal["any", "private", "loopback"]
+
+# The ports by which each server is known; who else listens there is asked of the other readers.
+CONVENTIONAL_OWNERS = {
+    ("tcp", 25): "postfix",
+    ("tcp", 465): "postfix",
+    ("tcp", 587): "postfix",
+    ("tcp", 110): "dovecot",
+    ("tcp", 143): "dovecot",
+    ("tcp", 993): "dovecot",
+    ("tcp", 995): "dovecot",
+    ("tcp", 4190): "dovecot",
+    ("tcp", 80): "nginx",
+    ("tcp", 443): "nginx",
+    ("udp", 443): "nginx",
+    ("tcp", 8443): "nginx",
+    ("tcp", 9443): "nginx",
+}
+
+
+@dataclass(slots=True)
+class Socket:
+    """An endpoint and who reaches it, by family; None where the socket cannot take the family."""
+
+    endpoint: Endpoint
+    scope: Scope
+    ipv4: Reach | None = None
+    ipv6: Reach | None = None
+
+    @property
+    def reaches(self) -> tuple[Reach, ...]:
+        """The answers for the families that the socket takes."""
+        return tuple(reach for reach in (self.ipv4, self.ipv6) if reach is not None)
+
+
+@dataclass(slots=True)
+class Host:
+    """One host as its files describe it."""
+
+    name: str
+    target: Target
+    network: HostFacts
+    readings: list[ServerReading] = field(default_factory=list)
+    others: list[ServerReading] = field(default_factory=list)
+    ruleset: Ruleset = field(default_factory=Ruleset)
+    firewall: Firewall | NoFirewall | None = None
+    sockets: list[Socket] = field(default_factory=list)
+    announced: Announced = field(default_factory=Announced)
+    renewal: Renewal = field(default_factory=Renewal)
+    running: Firewall | None = None  # the kernel's, beside that of the files
+    by_port: dict[tuple[str, int], list[Endpoint]] | None = None  # made when listeners are asked
+    by_directory: dict[str, dict[str, CertificateRef]] | None = None  # who uses its certificates
+
+    @property
+    def tree(self) -> Tree:
+        """The host's files."""
+        return self.target.tree
+
+    @property
+    def now(self) -> datetime:
+        """When certificates are judged."""
+        return self.target.now or datetime.now(UTC)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What could not be read or understood."""
+        return self.target.tree.problems
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What the verdicts rest on beside the files, each once."""
+        reached = (text for s in self.sockets for r in s.reaches for text in r.assumptions)
+        return list(dict.fromkeys((*self.ruleset.assumptions, *reached)))
+
+    def reading(self, server: str) -> ServerReading | None:
+        """Return what was read of a server."""
+        return next((r for r in self.readings if r.server == server), None)
+
+
+def read(target: Target) -> Host:
+    """Read a host. What cannot be read stands in `problems`, and the rest is still read."""
+    from sslint.network import read_network
+
+    tree = target.tree
+    network = read_network(tree, addresses=target.addresses)
+    host = Host(target.name, target, network)
+    _read_servers(host)
+    for reading in host.readings:
+        _report_refusals(tree, reading)
+    _read_firewall(host)
+    host.sockets = [
+        _socket(host, endpoint) for reading in host.readings for endpoint in reading.endpoints
+    ]
+    host.announced = announcements.read(tree, target.announced, web_roots(host))
+    host.renewal = renewal.read(tree)
+    return host
+
+
+# Why a server does not start, where a rule of its own says so.
+_HAS_RULE = re.compile(
+    r"certificate|no such file|beside|bind\(|Unknown setting|takes a path|was removed|service"
+)
+_PLACE = re.compile(r"^(?P<path>\S+?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<reason>.+)$", re.S)
+
+
+def _report_refusals(tree: Tree, reading: ServerReading) -> None:
+    """Report why a server would not start with these files: none of its sockets would exist."""
+    if reading.starts:
+        return
+    files = {file.name: file for file in tree.files()}
+    reported = {problem.reason for problem in tree.problems}  # among them what is only not known
+    for text in reading.reasons:
+        match = _PLACE.match(text)
+        reason = match["reason"] if match else text
+        known = match is None and any(problem.decisive for problem in tree.problems)
+        if known or reason in reported or _HAS_RULE.search(reason):
+            continue
+        file = files.get(match["path"]) if match else None
+        reason = reason.removeprefix(f"{reading.server.capitalize()} does not start: ")
+        said = f"{reading.server} does not start: {reason}"
+        if match is None or file is None:
+            tree.problem(reading.files[0] if reading.files else "/", said)
+        else:
+            tree.problem(file.at(int(match["line"])), said)
+
+
+def web_roots(host: Host) -> list[str]:
+    """Return the directories that nginx serves."""
+    from sslint.servers.nginx.parsed import Nginx
+
+    reading = host.reading("nginx")
+    if reading is None or not isinstance(reading.config, Nginx):
+        return []
+    roots = (
+        directive.args[0]
+        for server in reading.config.config.servers
+        for directive in server.effective("root")
+        if directive.args and "$" not in directive.args[0]
+    )
+    return list(dict.fromkeys(roots))
+
+
+def _read_servers(host: Host) -> None:
+    tree = host.tree
+    entry = _nginx_entry(host)
+    if any(tree.exists(path) for path in ("/etc/nginx", "/usr/local", "/opt", "/etc/openresty")):
+        from sslint.servers import nginx
+
+        _add(host, nginx.read(tree, entry, version=_version(host, "nginx")))
+    if tree.exists("/etc/postfix"):
+        from sslint.servers import postfix
+
+        _add(host, postfix.read(tree, version=_version(host, "postfix")))
+    if tree.exists("/etc/dovecot") or tree.exists("/usr/local/etc/dovecot"):
+        from sslint.servers import dovecot
+
+        _add(host, dovecot.read(tree, version=_version(host, "dovecot")))
+    from sslint.servers import others
+
+    host.others = others.read_others(tree)
+
+
+def _nginx_entry(host: Host) -> str | None:
+    """Return the configuration that nginx's unit names with -c, if it does."""
+    for command in host.network.exec_start("nginx") or ():
+        words = command.words
+        for word, following in pairwise(words):
+            if word == "-c" and following.startswith("/"):
+                return following
+    return None
+
+
+def _add(host: Host, reading: ServerReading | None) -> None:
+    """Add a reading; a server whose unit does not start at boot may not listen at all."""
+    if reading is None:
+        return
+    if host.network.unit_state(reading.server) in ("disabled", "masked"):
+        reason = f"{reading.server}.service is not enabled"
+        reading.endpoints = [
+            replace(endpoint, certain=False, reasons=(*endpoint.reasons, reason))
+            for endpoint in reading.endpoints
+        ]
+    host.readings.append(reading)
+
+
+def _version(host: Host, package: str) -> tuple[int, ...] | None:
+    """Return a server's version: as configured, else as the tree's package lists say."""
+    given = host.target.versions.get(package)
+    text = given if given is not None else host.network.package_version(package)
+    if text is None:
+        return None
+    return tuple(int(part) for part in text.split(".") if part.isdigit()) or None
+
+
+def _read_firewall(host: Host) -> None:
+    from sslint.firewalls import discovery
+
+    if host.target.no_firewall:
+        host.ruleset.families = {4, 6}
+        host.ruleset.assumptions.append("no firewall: as configured")
+    else:
+        host.ruleset = discovery.load(host.tree, host.network, host.target.firewall)
+    if host.ruleset.empty and not host.target.no_firewall:
+        from sslint.netfilter.nothing import NoFirewall
+
+        host.firewall = NoFirewall(host.network.network)
+    else:
+        from sslint.netfilter.reach import Firewall
+
+        host.firewall = Firewall(host.ruleset, host.network.network)
+    if host.target.running is not None:
+        from sslint.netfilter.reach import Firewall
+
+        host.running = Firewall(host.target.running, host.network.network)
+
+
+# -- sockets ------------------------------------------------------------------------------------
+
+
+def scope_of(address: str) -> Scope:
+    """Return who can be meant by a socket bound to an address."""
+    if address in ("0.0.0.0", "::", "*", ""):  # noqa: S104
+        return "any"
+    try:
+        family, number = addresses.parse(address)
+    except ValueError:
+        return "any"
+    if addresses.contains(addresses.LOOPBACK[family], number):
+        return "loopback"
+    # Documentation ranges stand for public addresses (addresses.PUBLIC has them).
+    return "any" if addresses.contains(addresses.PUBLIC[family], number) else "private"
+
+
+def _socket(host: Host, endpoint: Endpoint) -> Socket:
+    assert host.firewall is not None
+    scope = scope_of(endpoint.address)
+    socket = Socket(endpoint, scope)
+    wildcard = endpoint.address in ("0.0.0.0", "::")  # noqa: S104
+    address = None if wildcard else endpoint.address
+    is_ipv6 = ":" in endpoint.address
+    if not is_ipv6 or (wildcard and not endpoint.ipv6only):
+        socket.ipv4 = host.firewall.reach(endpoint.transport, endpoint.port, 4, address)
+    if is_ipv6:
+        socket.ipv6 = host.firewall.reach(endpoint.transport, endpoint.port, 6, address)
+    return socket
+
+
+def listeners(host: Host, transport: str, port: int) -> Sequence[Endpoint]:
+    """Return every program's sockets on a port, those of the servers that are read first."""
+    if host.by_port is None:
+        host.by_port = {}
+        for reading in (*host.readings, *host.others):
+            for endpoint in reading.endpoints:
+                key = (endpoint.transport, endpoint.port)
+                host.by_port.setdefault(key, []).append(endpoint)
+    return host.by_port.get((transport, port), ())

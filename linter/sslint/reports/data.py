@@ -1,0 +1,224 @@
+"""Findings and endpoints as plain data, in the shape of schemas/report.schema.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sslint.facts.told import told
+from sslint.source import Location
+
+if TYPE_CHECKING:
+    from sslint.checker import Result
+    from sslint.engine import Finding
+    from sslint.fix import Fix
+    from sslint.host import Host, Socket
+    from sslint.netfilter.reach import Reach
+    from sslint.servers.model import CertificateRef
+
+DOCS = "https://sslint.dev/rules/"
+
+
+def location(place: Location | None) -> dict[str, Any] | None:
+    """Return a location as data."""
+    if place is None:
+        return None
+    found: dict[str, Any] = {"path": clean(place.path), "line": place.line, "column": place.column}
+    if place.end is not None:
+        found["end_column"] = place.end
+    return found
+
+
+def clean(text: str) -> str:
+    """Return text without control characters and without bytes that are not UTF-8."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else f"\\x{ord(char) & 0xFF:02x}" for char in text)
+
+
+def fingerprint(finding: Finding) -> str:
+    """Return an identity that survives moved lines: rule, file, and the text of the line."""
+    import hashlib
+
+    place = finding.span.location if finding.span else None
+    parts = (finding.rule.name, finding.host, finding.fact.name) + (
+        (place.path, place.text) if place else ()
+    )
+    data = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(data).hexdigest()[:20]
+
+
+def finding_data(finding: Finding, fix: Fix | None) -> dict[str, Any]:
+    """Return a finding as data."""
+    return {
+        "host": finding.host,
+        "rule": finding.rule.name,
+        "family": finding.rule.family,
+        "severity": finding.severity,
+        "message": clean(finding.message),
+        "clients": clean(finding.clients),
+        "entity": clean(finding.fact.name),
+        "location": location(finding.span.location if finding.span else None),
+        "related": [
+            {"location": location(span.location), "message": clean(span.message)}
+            for span in finding.related
+        ],
+        "also_affects": [
+            {"rule": other.rule.name, "entity": clean(other.fact.name)}
+            for other in finding.also_affects
+        ],
+        "fix": fix_data(fix),
+        "fingerprint": fingerprint(finding),
+        "docs": f"{DOCS}{finding.rule.name}",
+    }
+
+
+def fix_data(fix: Fix | None) -> dict[str, Any] | None:
+    """Return a fix as data."""
+    if fix is None:
+        return None
+    return {
+        "title": clean(fix.title),
+        "kind": fix.kind,
+        "edits": [
+            {"path": clean(e.path), "line": e.line, "action": e.action, "text": clean(e.text)}
+            for e in fix.edits
+        ],
+        "commands": [clean(command) for command in fix.commands],
+        "proved": fix.proved,
+    }
+
+
+def reach_data(reach: Reach | None) -> dict[str, Any] | None:
+    """Return who reaches a socket over one family."""
+    if reach is None:
+        return None
+    return {
+        "verdict": reach.verdict,
+        "open": list(reach.open),
+        "unknown": list(reach.unknown),
+        "public_share": reach.public_share,
+        "rate_limited": reach.rate_limited,
+        "may_be_banned": reach.may_be_banned,
+        "via": list(reach.via),
+        "decided_by": [
+            {
+                "path": clean(d.location.path),
+                "line": d.location.line,
+                "text": clean(d.text),
+                "effect": d.effect,
+            }
+            for d in reach.decided_by
+            if d.location is not None
+        ],
+        "reasons": [clean(reason) for reason in reach.reasons],
+    }
+
+
+def certificate_data(ref: CertificateRef) -> dict[str, Any]:
+    """Return a certificate that an endpoint serves."""
+    return {
+        "path": None if ref.path is None else clean(ref.path),
+        "key": None if ref.key is None else clean(ref.key),
+        "names": [clean(name) for name in ref.names],
+        "location": location(ref.location),
+    }
+
+
+def endpoint_data(
+    host: Host, socket: Socket, by_port: Mapping[tuple[str, int], Sequence[str]]
+) -> dict[str, Any]:
+    """Return a listening socket and who reaches it."""
+    endpoint = socket.endpoint
+    reached = sorted({port for reach in socket.reaches for port in reach.reached_as})
+    return {
+        "host": host.name,
+        "server": endpoint.server,
+        "service": clean(endpoint.service),
+        "protocol": endpoint.protocol,
+        "transport": endpoint.transport,
+        "address": clean(endpoint.address),
+        "port": endpoint.port,
+        "ipv6only": endpoint.ipv6only,
+        "scope": socket.scope,
+        "tls": endpoint.tls,
+        "tls_required": endpoint.tls_required,
+        "certain": endpoint.certain,
+        "names": [clean(name) for name in endpoint.names],
+        "certificates": [certificate_data(ref) for ref in endpoint.certificates],
+        "location": location(endpoint.location),
+        "reached_as": reached,
+        "told": [clean(t) for t in by_port.get((endpoint.transport, endpoint.port), ())],
+        "reach": {"ipv4": reach_data(socket.ipv4), "ipv6": reach_data(socket.ipv6)},
+        "reasons": [clean(reason) for reason in endpoint.reasons],
+    }
+
+
+def firewall_data(host: Host) -> dict[str, Any]:
+    """Return which firewalls were read, what is missing and what was assumed."""
+    ruleset = host.ruleset
+    return {
+        "host": host.name,
+        "sources": [{"kind": s.kind, "path": clean(s.path)} for s in ruleset.sources],
+        "incomplete": [clean(missing.reason) for missing in ruleset.missing],
+        "assumptions": [clean(text) for text in host.assumptions],
+    }
+
+
+def unread_data(hosts: Iterable[Host]) -> list[dict[str, Any]]:
+    """Return what could not be read or understood."""
+    found = []
+    for host in hosts:
+        for problem in host.problems:
+            entry: dict[str, Any] = {
+                "host": host.name,
+                "path": clean(problem.path),
+                "reason": clean(problem.reason),
+                "decisive": problem.decisive,
+            }
+            if problem.location is not None:
+                entry["line"] = problem.location.line
+                entry["column"] = problem.location.column
+            found.append(entry)
+    return found
+
+
+def endpoints_report(hosts: Sequence[Host]) -> dict[str, Any]:
+    """Return the report of `sslint endpoints`."""
+    return {
+        "version": 1,
+        "endpoints": [
+            endpoint_data(host, socket, by_port)
+            for host in hosts
+            for by_port in [told(host)]
+            for socket in host.sockets
+        ],
+        "servers": [
+            {
+                "host": host.name,
+                "server": reading.server,
+                "starts": reading.starts,
+                "complete": reading.complete,
+                "reasons": [clean(reason) for reason in reading.reasons],
+            }
+            for host in hosts
+            for reading in host.readings
+        ],
+        "firewall": [firewall_data(host) for host in hosts],
+        "unread": unread_data(hosts),
+    }
+
+
+def check_report(result: Result) -> dict[str, Any]:
+    """Return the report of `sslint check`."""
+    summary: dict[str, int] = {"error": 0, "warning": 0, "info": 0}
+    for finding in result.findings:
+        summary[finding.severity] += 1
+    summary["ignored"] = result.ignored
+    summary["baselined"] = result.baselined
+    return {
+        "version": 1,
+        "findings": [finding_data(f, result.fixes.get(id(f))) for f in result.findings],
+        "summary": summary,
+        **{k: v for k, v in endpoints_report(result.hosts).items() if k != "version"},
+    }

@@ -1,0 +1,101 @@
+"""What is made of the rules: `python -m sslint.reports.markdown DIRECTORY` compiles them and
+writes a page for each."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sslint import engine
+from sslint.engine import Rule
+
+WIDTH = 100
+
+
+def page(rule: Rule) -> str:
+    """Return the page of one rule."""
+    document = rule.document
+    severities = dict.fromkeys([rule.default_severity, *(s for _, s in rule.severities)])
+    lines = [
+        f"# {rule.name}",
+        "",
+        f"{rule.summary}.",
+        "",
+        f"Family {rule.family}, severity {' or '.join(severities)}, "
+        f"since {document.get('since', 'unreleased')}.",
+        "",
+        "## Why",
+        "",
+        *textwrap.wrap(rule.why, WIDTH, break_long_words=False),
+    ]
+    for title, key in (("Bad", "bad"), ("Good", "good")):
+        if document.get(key):
+            lines += ["", f"## {title}", "", "```", *document[key].rstrip("\n").split("\n"), "```"]
+    if rule.clients:
+        lines += ["", "## What a client sees", "", *_wrapped(rule.clients)]
+    if rule.advice:
+        lines += ["", "## How to mend", "", *_wrapped(rule.advice)]
+    if document.get("guards"):
+        lines += [
+            "",
+            "## When it stays silent",
+            "",
+            *(f"- {guard}" for guard in document["guards"]),
+        ]
+    if rule.consequence_of:
+        causes = ", ".join(f"`{name}`" for name in sorted(rule.consequence_of))
+        text = f"A finding on the same port of one of these speaks for this one: {causes}."
+        lines += ["", "## Causes", "", *textwrap.wrap(text, WIDTH, break_on_hyphens=False)]
+    if document.get("references"):
+        lines += ["", "## References", "", *(f"- <{url}>" for url in document["references"])]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(template: str) -> list[str]:
+    from sslint.reports.rules import plain
+
+    return textwrap.wrap(plain(template), WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def index(rules: Sequence[Rule]) -> str:
+    """Return the list of all rules by family."""
+    lines = ["# Rules", "", f"{len(rules)} rules. `sslint explain RULE` prints the same."]
+    for family in dict.fromkeys(rule.family for rule in rules):
+        lines += ["", f"## {family}", "", "| rule | severity | what it finds |", "|---|---|---|"]
+        lines += [
+            f"| [{rule.name}]({rule.name}.md) | {rule.default_severity} | {rule.summary} |"
+            for rule in rules
+            if rule.family == family
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def pages(rules: Sequence[Rule]) -> Mapping[str, str]:
+    """Return every page by its file name."""
+    return {"README.md": index(rules), **{f"{rule.name}.md": page(rule) for rule in rules}}
+
+
+def main(directory: str) -> None:
+    """Compile the rules, write their pages, and remove the pages of rules that are gone."""
+    engine.compiled_path().write_text(compiled(), encoding="utf-8")
+    engine.bundled.cache_clear()
+    target = Path(directory)
+    target.mkdir(parents=True, exist_ok=True)
+    wanted = pages(engine.bundled())
+    for old in target.glob("*.md"):
+        if old.name not in wanted:
+            old.unlink()
+    for name, text in wanted.items():
+        (target / name).write_text(text, encoding="utf-8")
+
+
+def compiled() -> str:
+    """Return all rules as the one JSON file that sslint reads at start."""
+    return json.dumps(engine.sources(), ensure_ascii=False, indent=0) + "\n"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

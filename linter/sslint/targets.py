@@ -1,0 +1,273 @@
+"""What PATH means: which files on disk make a host, and under which paths the host knows them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from sslint.errors import NothingToCheckError, UsageError
+from sslint.intent import Intent
+from sslint.netfilter.model import Ruleset
+from sslint.tree import Tree
+from sslint.values import dataclass, field
+
+Given = tuple[str | None, str]
+SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".tox"})
+MAX_DEPTH = 8
+MAX_DIRECTORIES = 20_000
+
+# What shows that a directory is an etc/: one of these lies in it.
+ETC_MARKS = (
+    "nginx/nginx.conf",
+    "postfix/main.cf",
+    "postfix/master.cf",
+    "dovecot/dovecot.conf",
+    "nftables.conf",
+    "nftables.nft",
+    "nftables",
+    "iptables",
+    "sysconfig/iptables",
+    "sysconfig/ip6tables",
+    "sysconfig/nftables.conf",
+    "ufw/ufw.conf",
+    "firewalld",
+    "csf",
+    "shorewall",
+    "ferm",
+    "firehol",
+    "letsencrypt/renewal",
+    "haproxy/haproxy.cfg",
+    "apache2/apache2.conf",
+    "httpd/conf/httpd.conf",
+    "caddy/Caddyfile",
+    "stunnel",
+    "exim4",
+)
+# Those that name a file, and not a directory that a repository may have for its own reasons.
+ETC_FILES = tuple(mark for mark in ETC_MARKS if "/" in mark or "." in mark)
+LOOKED_FOR = (
+    "nginx, Postfix or Dovecot configuration, or a firewall (iptables, nftables, ufw, firewalld), "
+    "in an etc/ directory, in a directory that holds one, or as files"
+)
+# A server's main file and the directory where the host keeps it.
+SERVER_FILES = {
+    "nginx": ("nginx.conf", "/etc/nginx"),
+    "postfix": ("main.cf", "/etc/postfix"),
+    "dovecot": ("dovecot.conf", "/etc/dovecot"),
+}
+_NFT = re.compile(r"^\s*(table\s+(inet|ip|ip6|netdev|bridge|arp)\s|flush\s+ruleset)", re.M)
+_RULESET = re.compile(
+    r"^\s*(\*(filter|nat|mangle|raw|security)\s*$|-[APN]\s|:[A-Za-z0-9_.-]+\s+(ACCEPT|DROP|-)"
+    r"|add\s+(table|rule|chain|element)\s|create\s+\S+\s+(hash|bitmap|list):"
+    r"|\{\s*\"nftables\"|Name:\s)",
+    re.M,
+)
+
+
+@dataclass(slots=True)
+class Target:
+    """One host to read.
+
+    `firewall` are the rulesets that were named, (kind or None, path in the tree); without any,
+    those of the tree count, or with `no_firewall` none at all.
+    """
+
+    name: str
+    tree: Tree
+    firewall: tuple[Given, ...] = ()
+    no_firewall: bool = False
+    addresses: tuple[str, ...] = ()
+    announced: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    intent: Intent = field(default_factory=Intent)
+    running: Ruleset | None = None  # what the kernel has loaded, if it was asked
+    now: datetime | None = None  # when certificates are judged; None: by the clock
+
+
+def find(
+    paths: Sequence[str], *, root: str | None = None, excluded: Sequence[str] = ()
+) -> list[Target]:
+    """Return the hosts that the paths mean. Raise NothingToCheckError or UsageError."""
+    targets: list[Target] = []
+    files: list[Path] = []
+    for text in paths:
+        path = Path(text)
+        if os.path.isdir(text):
+            targets += _directory(path, root, excluded)
+        elif os.path.isfile(text):
+            files.append(path)
+        elif os.path.exists(text):
+            raise UsageError(f"{text}: is neither a file nor a directory")
+        else:
+            raise UsageError(f"{text}: no such file or directory")
+    if files:
+        targets.append(_loose_files(files, root))
+    if not targets:
+        raise NothingToCheckError(
+            f"{', '.join(paths) or '.'}: nothing to check; looked for {LOOKED_FOR}"
+        )
+    return targets
+
+
+def _directory(path: Path, root: str | None, excluded: Sequence[str]) -> list[Target]:
+    real = path.resolve()
+    if root is not None:
+        base = Path(root).resolve()
+        name = real.name or "etc"
+        if real in (base, base / "etc") or (base in real.parents and _marked(base / "etc")):
+            return [Target(name, Tree(base))]
+        etc = real / "etc" if _marked(real / "etc") else real
+        return [Target(name, Tree(base, mounts={"/etc": etc}, base=etc.parent))]
+    if real.name == "etc" and (_marked(real) or not _marked(real / "etc")):
+        if _marked(real):
+            return [Target("etc", Tree(real.parent))]
+        return []
+    if (real / "etc").is_dir() and _marked(real / "etc"):
+        return [_root(real, real.parent, real.name or "/")]
+    roots = [] if _marked(real, ETC_FILES) else list(_roots(real, excluded))
+    if _marked(real) and not roots:
+        return [Target(real.name, Tree(None, mounts={"/etc": real}, base=real.parent))]
+    for mark, place in SERVER_FILES.values():
+        if (real / mark).is_file():
+            return [Target(real.name, Tree(None, mounts={place: real}, base=real.parent))]
+    return [_root(found, real, found.relative_to(real).as_posix()) for found in roots]
+
+
+def _root(root: Path, within: Path, name: str) -> Target:
+    """Return the host of a directory that holds etc/, itself perhaps a link to a place within."""
+    etc = root / "etc"
+    if etc.is_symlink() and within in (real := etc.resolve()).parents:
+        return Target(name, Tree(root, mounts={"/etc": real}))
+    return Target(name, Tree(root))
+
+
+def _marked(etc: Path, marks: Sequence[str] = ETC_MARKS) -> bool:
+    return any(os.path.exists(etc / mark) for mark in marks)
+
+
+def _roots(top: Path, excluded: Sequence[str]) -> Iterator[Path]:
+    """Yield the directories below `top` whose etc/ has something sslint reads."""
+    visited = 0
+    left_out = {Path(path).resolve() for path in excluded}
+    for directory, names, _files in os.walk(top):
+        visited += 1
+        here = Path(directory)
+        depth = len(here.relative_to(top).parts)
+        if visited > MAX_DIRECTORIES or depth >= MAX_DEPTH:
+            names.clear()
+            continue
+        if "etc" in names and here / "etc" not in left_out and _marked(here / "etc"):
+            names.clear()
+            yield here
+            continue
+        names[:] = sorted(n for n in names if n not in SKIPPED and here / n not in left_out)
+
+
+# -- single files -------------------------------------------------------------------------------
+
+
+def _loose_files(files: Sequence[Path], root: str | None) -> Target:
+    """Make one host of single files, each put where its server looks for it."""
+    mounts: dict[str, Path] = {}
+    overlay: dict[str, str | None] = {}
+    firewall: list[tuple[str | None, str]] = []
+    announced: list[str] = []
+    fragments: list[str] = []
+    for path in files:
+        real = path.resolve()
+        place = _place(real)
+        if place is None:
+            place = f"/given/{len(mounts)}/{real.name}"
+            if _looks_like_ruleset(real):
+                firewall.append((None, place))
+            else:
+                announced.append(place)
+        elif place.startswith("/etc/nginx/sites/"):
+            fragments.append(place)
+        if mounts.setdefault(place, real) != real:
+            raise UsageError(
+                f"{path}: {mounts[place]} is this host's {place} already",
+                tip="one file can have that place; check them one at a time",
+            )
+    if fragments and "/etc/nginx/nginx.conf" not in mounts:
+        lines = "".join(f"include {place};\n" for place in fragments)
+        overlay["/etc/nginx/nginx.conf"] = f"events {{}}\nhttp {{\n{lines}}}\n"
+    base = Path.cwd()
+    tree = Tree(
+        Path(root).resolve() if root else None,
+        mounts=mounts,
+        overlay=overlay,
+        base=base,
+    )
+    return Target(
+        files[0].name if len(files) == 1 else "files",
+        tree,
+        firewall=tuple(firewall),
+        announced=tuple(announced),
+    )
+
+
+def _head(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(65536).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _place(path: Path) -> str | None:
+    """Return where a host keeps a server's file of this name and content, None if it is none."""
+    names = {
+        "nginx.conf": "/etc/nginx/nginx.conf",
+        "main.cf": "/etc/postfix/main.cf",
+        "master.cf": "/etc/postfix/master.cf",
+        "dovecot.conf": "/etc/dovecot/dovecot.conf",
+        "haproxy.cfg": "/etc/haproxy/haproxy.cfg",
+        "Caddyfile": "/etc/caddy/Caddyfile",
+    }
+    if path.name in names:
+        return names[path.name]
+    text = _head(path)
+    if re.search(r"^\s*(http|events|stream|mail)\s*\{", text, re.M) and not _NFT.search(text):
+        return "/etc/nginx/nginx.conf"
+    if re.search(r"^\s*server\s*\{", text, re.M) and re.search(r"^\s*listen\s", text, re.M):
+        return f"/etc/nginx/sites/{_slug(path)}"
+    if re.search(r"^\S+\s+(inet|unix|pass)\s+[-yn]\s+[-yn]\s+[-yn]\s", text, re.M):
+        return "/etc/postfix/master.cf"
+    if re.search(r"^\s*(smtpd_|myhostname|mydestination|inet_interfaces)\w*\s*=", text, re.M):
+        return "/etc/postfix/main.cf"
+    if re.search(r"^\s*(dovecot_config_version\s*=|protocols\s*=|inet_listener\s)", text, re.M):
+        return "/etc/dovecot/dovecot.conf"
+    return None
+
+
+def _slug(path: Path) -> str:
+    """Return a name for a fragment that no other has, and that nginx takes in an include."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", str(path).strip("/"))
+
+
+def _looks_like_ruleset(path: Path) -> bool:
+    text = _head(path)
+    return bool(_NFT.search(text) or _RULESET.search(text))
+
+
+def mount_ruleset(text: str, index: int) -> tuple[Given, Path]:
+    """Return (kind, place in the tree) and the real path of a `[KIND=]FILE`. Raise UsageError."""
+    kind: str | None = None
+    if "=" in text and not Path(text).exists():
+        kind, _, text = text.partition("=")
+    real = Path(text)
+    if not real.exists():
+        raise UsageError(f"--firewall: {text}: no such file or directory")
+    return (kind, f"/given/firewall/{index}/{real.name}"), real.resolve()
+
+
+def announce(target: Target, files: Iterable[Path]) -> None:
+    """Give a host files that say what clients are told."""
+    for real in files:
+        place = f"/given/announced/{len(target.announced)}/{real.name}"
+        target.tree.mount(place, real)
+        target.announced = (*target.announced, place)

@@ -1,0 +1,141 @@
+"""The rule language: three-valued, closed, and strict about what it is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sslint import engine
+from sslint.engine import Fact, compile_rule, fill, order_causes, run
+from sslint.errors import UsageError
+
+
+def service(port: int = 443, **values: Any) -> Fact:
+    values = {"transport": "tcp", "port": port, **values}
+    return Fact("service", f"nginx tcp/{port}", values, subjects=frozenset({("tcp", port)}))
+
+
+def rule(**parts: Any) -> engine.Rule:
+    document = {
+        "name": "test-rule",
+        "severity": "error",
+        "summary": "s",
+        "each": "service",
+        "message": "m",
+        "why": "w",
+        **parts,
+    }
+    return compile_rule(document, "test")
+
+
+def fires(fact: Fact, facts: dict[str, list[Fact]] | None = None, **parts: Any) -> bool:
+    return bool(run([rule(**parts)], facts or {"service": [fact]}))
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "expected"),
+    [
+        (443, 443, True),
+        ([80, 443], 443, True),
+        ([80], 443, False),
+        ({"not": 80}, 443, True),
+        ({"lt": 1024}, 443, True),
+        ({"gt": 1024}, 443, False),
+        ({"exists": True}, 443, True),
+        ({"exists": False}, None, True),
+        (443, None, False),
+        ({"not": 80}, None, False),
+        ({"lt": 1024}, None, False),
+    ],
+)
+def test_conditions(condition: Any, value: Any, expected: bool) -> None:
+    assert fires(service(port=value), match={"port": condition}) is expected
+
+
+def test_unknown_makes_neither_a_condition_nor_its_negation_true() -> None:
+    fact = service(reach={"public": None})
+    assert not fires(fact, match={"reach.public": "closed"})
+    assert not fires(fact, match={"reach.public": {"not": "closed"}})
+    assert not fires(fact, unless=[{"reach.public": "closed"}])
+
+
+def test_either_needs_one() -> None:
+    fact = service(announced=False, attempted=True)
+    assert fires(fact, either=[{"announced": True}, {"attempted": True}])
+    assert not fires(fact, either=[{"announced": True}])
+
+
+def test_relation_compares_with_the_fact_that_is_looked_at() -> None:
+    quic, tcp = service(transport="udp"), service()
+    facts = {"service": [quic, tcp]}
+    parts = {
+        "match": {"transport": "udp"},
+        "any_of": {"host.services": {"transport": "tcp", "port": {"same_as": "port"}}},
+    }
+    assert fires(quic, facts, **parts)
+    assert not fires(quic, {"service": [quic, service(port=8443)]}, **parts)
+
+
+def test_lists_are_asked_with_any_none_all() -> None:
+    fact = service(names=["a.example", "b.example"])
+    assert fires(fact, match={"names": {"contains": "a.example"}})
+    assert fires(fact, match={"names": {"any": {"matches": "^b"}}})
+    assert fires(fact, match={"names": {"none": {"matches": "^c"}}})
+    assert not fires(fact, match={"names": {"all": {"matches": "^b"}}})
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"match": {"prot": 443}}, "did you mean 'port'"),
+        ({"match": {"reach.pubic": "open"}}, "did you mean 'public'"),
+        ({"match": {"port": {"less": 5}}}, "unknown operator 'less'"),
+        ({"any_of": {"host.service": {"port": 1}}}, "did you mean 'services'"),
+        ({"mtach": {}}, "did you mean 'match'"),
+        ({"severity": "fatal"}, "a severity is one of"),
+        ({"message": "{prot}"}, "did you mean 'port'"),
+        ({"each": "servce"}, "did you mean 'service'"),
+    ],
+)
+def test_a_malformed_rule_is_an_error_with_a_hint(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        rule(**parts)
+
+
+def test_severity_takes_the_first_case_that_certainly_holds() -> None:
+    cases = [{"when": {"announced": True}, "is": "error"}, "info"]
+    assert run([rule(severity=cases)], {"service": [service(announced=True)]})[0].severity == (
+        "error"
+    )
+    assert run([rule(severity=cases)], {"service": [service()]})[0].severity == "info"
+
+
+def test_fill_joins_lists_and_says_what_is_not_known() -> None:
+    fact = service(names=["a", "b"])
+    assert fill("{entity}: {names} {tls}", fact) == "nginx tcp/443: a, b ?"
+
+
+def test_a_consequence_is_folded_into_its_root() -> None:
+    root = rule(name="root-cause")
+    middle = rule(name="middle", consequence_of=["root-cause"])
+    leaf = rule(name="leaf", severity="warning", consequence_of=["middle"])
+    facts = {"service": [service(), service(port=80)]}
+    found = run([leaf, middle, root], facts)
+    ordered = order_causes(found)
+    assert [(f.rule.name, f.fact.name) for f in ordered] == [
+        ("root-cause", "nginx tcp/443"),
+        ("root-cause", "nginx tcp/80"),
+    ]
+    assert {f.rule.name for f in ordered[0].also_affects} == {"middle", "leaf"}
+
+
+def test_without_its_cause_a_consequence_speaks() -> None:
+    leaf = rule(name="leaf", consequence_of=["root-cause"])
+    assert [f.rule.name for f in order_causes(run([leaf], {"service": [service()]}))] == ["leaf"]
+
+
+def test_select_names_what_it_does_not_know() -> None:
+    with pytest.raises(UsageError, match="did you mean 'tls-port-closed'"):
+        engine.select(engine.bundled(), ["tls-port-close"])
+    assert {r.family for r in engine.select(engine.bundled(), ["tls"])} == {"tls"}

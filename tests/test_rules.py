@@ -1,0 +1,80 @@
+"""Every rule fires where it must, and is silent on every sound host and every guard's case."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from sslint import engine
+from sslint.checker import check
+from sslint.intent import parse
+from tests.cases import Case, load_cases, ruleset, sound_hosts, target
+
+RULES = {
+    document["name"]: engine.compile_rule(document, family)
+    for family, documents in engine.sources().items()
+    for document in documents
+}
+CASES = load_cases()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case) -> None:
+    running = ruleset(case.running) if case.running is not None else None
+    host = target(case.host, case.edits, intent=parse(case.settings), running=running)
+    result = check([host], [RULES[case.rule]])
+    assert not result.incomplete or case.expect.get("incomplete"), result.hosts[0].problems
+    if not case.fires:
+        assert [finding.message for finding in result.findings] == []
+        return
+    assert result.findings, "the rule is silent"
+    finding = result.findings[0]
+    assert len(result.findings) == case.expect.get("count", 1), [
+        (f.message, str(f.span.location) if f.span else None) for f in result.findings
+    ]
+    assert finding.severity == case.expect["severity"], finding.message
+    if "at" in case.expect:
+        place = finding.span.location
+        assert f"{place.path}:{place.line}" == case.expect["at"]
+    for key in ("message", "clients"):
+        assert case.expect.get(key, "") in getattr(finding, key)
+    related = [f"{span.location.path}:{span.location.line}" for span in finding.related]
+    for place in case.expect.get("related", ()):
+        assert place in related
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_rule_has_a_firing_and_a_silent_case(name: str) -> None:
+    own = [case for case in CASES if case.rule == name]
+    assert any(case.fires for case in own), "no case in which it fires"
+    assert any(not case.fires for case in own), "no case in which it must stay silent"
+
+
+def test_cases_are_of_rules() -> None:
+    assert {case.rule for case in CASES} <= set(RULES)
+
+
+@pytest.mark.parametrize("host", sound_hosts())
+def test_sound_host_is_silent(host: str) -> None:
+    result = check([target(host)], list(RULES.values()))
+    found = [
+        (finding.rule.name, finding.severity, finding.message)
+        for finding in result.findings
+        if finding.severity != "info"
+    ]
+    assert found == []
+    assert not result.incomplete, result.hosts[0].problems
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_rule_follows_the_schema(name: str) -> None:
+    rule = RULES[name]
+    jsonschema.validate(rule.document, json.loads(engine.schema_text("rule")))
+    assert (Path(engine.compiled_path()).parent / rule.family / f"{name}.yaml").is_file()
+
+
+def test_causes_are_rules() -> None:
+    assert {cause for rule in RULES.values() for cause in rule.consequence_of} <= set(RULES)
