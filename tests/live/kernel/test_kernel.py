@@ -1,0 +1,40 @@
+"""Random rulesets: sslint's verdict on every packet is the kernel's, or an honest unknown.
+
+The full run is `SSLINT_COUNT=10000 .venv/bin/python -m pytest tests/live/kernel -k random`; the
+same with a summary as it goes: `.venv/bin/python -m tests.live.kernel --count 10000 --kind nft`.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.live.conftest import count, seed
+from tests.live.kernel.campaign import REPORTS, SHARES, run
+
+RULESETS = 400
+PACKETS = 200
+MOST_UNKNOWN = 0.01  # of the packets; a few rulesets hold what files cannot decide
+COMMANDS = {
+    "ufw": ("ip", "nft", "iptables-nft-restore", "ufw"),
+    "firewalld": ("ip", "nft", "firewalld", "firewall-cmd", "dbus-daemon"),
+    "nft": ("ip", "nft"),
+}
+RESTORERS = ("ip", "nft", "iptables-nft-restore", "iptables-legacy-restore", "ipset")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.live(*COMMANDS.get(kind, RESTORERS))) for kind in SHARES],
+)
+def test_random(kind: str) -> None:
+    rulesets = max(2, count(RULESETS) * SHARES[kind] // 100)
+    summary = run(kind, rulesets, PACKETS, seed(), jobs=os.cpu_count() or 1)
+    print(summary)
+    shown = "\n".join(summary.failures[:REPORTS])
+    assert not summary.failures, f"{summary}\nagain: --kind {kind} --seed N --count 1\n{shown}"
+    assert summary.rulesets > 0.9 * rulesets, f"the kernel took too few: {summary}"
+    assert summary.unknown <= MOST_UNKNOWN * summary.packets, (
+        f"{summary}\n{summary.reasons.most_common(5)}"
+    )
