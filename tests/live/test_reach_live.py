@@ -128,6 +128,9 @@ class Road:
                 run("ip", "-n", self.names[where], *route)
         self.sysctl("router", "net.ipv4.ip_forward", "1")
         self.sysctl("router", "net.ipv6.conf.all.forwarding", "1")
+        # What the host sends again for an earlier ruleset would teach the router its neighbour.
+        for name, value in (("synack_retries", "0"), ("orphan_retries", "1"), ("retries2", "1")):
+            self.sysctl("host", f"net.ipv4.tcp_{name}", value)
         self.server = subprocess.Popen(
             ["ip", "netns", "exec", self.names["host"], sys.executable, "-c", SERVER],
             stdout=subprocess.PIPE, text=True,
@@ -271,10 +274,12 @@ def test_reach_is_what_clients_get(road: Road) -> None:
         connections = road.connect()
         for (transport, family, port), connected in connections.items():
             answer, reach = verdict(firewall, transport, family, port)
-            if answer == "open" and not connected:  # a busy machine may be slow once
-                connected = road.connect()[transport, family, port]
             counts[answer] += 1
             if answer != "unknown":
+                if connected != (answer == "open"):  # a busy machine is late, or has late packets
+                    time.sleep(2)
+                    road.load(rules)
+                    connected = road.connect()[transport, family, port]
                 told = f"SSLINT_SEED={SEED}, {number}: {transport}/{port} over IPv{family}"
                 assert connected == (answer == "open"), f"{told}: {reach}\n{rules}"
     print(counts)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from sslint.netfilter import addresses
 from sslint.netfilter.addresses import Universe
 from sslint.netfilter.model import (
+    CtStatus,
     Element,
     FibType,
     HostNetwork,
@@ -355,6 +356,8 @@ class Matching:
         if all(low == high and low & 255 == 255 for low, high in items) and family == 4:
             self.assume(f"{shown} is taken to be a broadcast address")
             return False
+        if hits and state.status and state.status & CtStatus.DNAT:
+            return False  # `redirect` chooses among the interface's addresses, which are known
         if any(addresses.overlaps(addresses.PUBLIC[family], *item) for item in items):
             self.assume(f"{shown}, which a rule names as destination, is taken to be this host")
             return True
