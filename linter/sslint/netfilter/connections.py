@@ -92,7 +92,7 @@ class Connections:
         self, transport: str, port: int, family: int, address: str | None, outer: bool
     ) -> Question:
         """Put a question about a listener; `outer`: about a port as clients see it."""
-        own = self.matching.own(family)
+        own = self.matching.network.own(family)
         destinations: tuple[int, ...]
         if address is None or address in WILDCARDS:
             destinations = self._destinations(family)
@@ -110,7 +110,7 @@ class Connections:
         """Return the addresses clients may use: public ones if known, one of each kind."""
         known = [
             address
-            for address in dict.fromkeys(self.matching.own(family))
+            for address in self.matching.network.own(family)
             if not addresses.contains(addresses.LOOPBACK[family], address)
             and not (family == 6 and addresses.contains(addresses.LINK_LOCAL[6], address))
         ]

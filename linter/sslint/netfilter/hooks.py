@@ -123,9 +123,8 @@ class Hooks:
     def _way_out(self, state: PacketState) -> str | None:
         """Return the interface that leads to a host, as the tree or the rules themselves say."""
         for interface in self.matching.network.interfaces:
-            pairs = interface.addresses4 if state.family == 4 else interface.addresses6
             width = 32 if state.family == 4 else 128
-            for address, length in pairs:
+            for address, length in interface.addresses(state.family):
                 if (address ^ state.host) >> (width - length) == 0:
                     return interface.name
         behind = self.survey.links[state.family]

@@ -56,7 +56,6 @@ def links(network: HostNetwork, family: int) -> Iterator[Interval]:
     """Yield the networks that this host's interfaces are in."""
     width = WIDTH[family]
     for interface in network.interfaces:
-        pairs = interface.addresses4 if family == 4 else interface.addresses6
-        for address, length in pairs:
+        for address, length in interface.addresses(family):
             start = address >> (width - length) << (width - length)
             yield start, start + (1 << (width - length)) - 1

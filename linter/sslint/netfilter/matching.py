@@ -258,7 +258,7 @@ class Matching:
     def _typed(self, types: Intervals, state: PacketState) -> int:
         """Return the far addresses of some route types, as a host with a default route has them."""
         universe = self.universes[state.family]
-        own = self.own(state.family)
+        own = self.network.own(state.family)
         local = universe.loopback | universe.covers([(address, address) for address in own])
         multicast = universe.mask(addresses.MULTICAST[state.family])
         broadcast = universe.mask(((0, (1 << 24) - 1), (addresses.LAST[4], addresses.LAST[4])))
@@ -286,8 +286,7 @@ class Matching:
         found: dict[str, int] = {}
         left = universe.full
         for interface in self.network.interfaces:
-            pairs = interface.addresses4 if family == 4 else interface.addresses6
-            for address, length in pairs:
+            for address, length in interface.addresses(family):
                 start = address >> (width - length) << (width - length)
                 mask = left & universe.mask(((start, start + (1 << (width - length)) - 1),))
                 found[interface.name] = found.get(interface.name, 0) | mask
@@ -328,15 +327,6 @@ class Matching:
             result |= universe.full & ~reached
         return result, result, ""
 
-    def own(self, family: int) -> tuple[int, ...]:
-        """Return the addresses that are known to be this host's."""
-        network = self.network
-        known = network.addresses4 if family == 4 else network.addresses6
-        for interface in network.interfaces:
-            pairs = interface.addresses4 if family == 4 else interface.addresses6
-            known += tuple(address for address, _ in pairs)
-        return tuple(dict.fromkeys(known))
-
     def _this_host(self, items: Sequence[Interval], key: Key, state: PacketState) -> bool | str:
         """Compare an address of this host that is not known: a public one is taken to be it."""
         family = state.family
@@ -348,7 +338,7 @@ class Matching:
         if len(items) == 1 and items[0][0] == 0 and items[0][1] >= addresses.LAST[family]:
             return True
         shown = _show(family, items)
-        hits = {addresses.contains(items, address) for address in self.own(family)}
+        hits = {addresses.contains(items, address) for address in self.network.own(family)}
         if hits == {True}:
             return True
         if True in hits:  # `redirect` chose one of several IPv6 addresses

@@ -465,6 +465,10 @@ class Interface:
     addresses6: tuple[tuple[int, int], ...] = ()
     virtual: bool = False
 
+    def addresses(self, family: int) -> tuple[tuple[int, int], ...]:
+        """Return (address, prefix length) of a family, 4 or 6."""
+        return self.addresses4 if family == 4 else self.addresses6
+
 
 @dataclass(frozen=True, slots=True)
 class HostNetwork:
@@ -479,3 +483,10 @@ class HostNetwork:
     addresses4: tuple[int, ...] = ()
     addresses6: tuple[int, ...] = ()
     ipv6: bool | None = None
+
+    def own(self, family: int) -> tuple[int, ...]:
+        """Return the addresses of a family that are known to be this host's, each once."""
+        known = self.addresses4 if family == 4 else self.addresses6
+        for interface in self.interfaces:
+            known += tuple(address for address, _ in interface.addresses(family))
+        return tuple(dict.fromkeys(known))

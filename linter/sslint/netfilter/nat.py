@@ -141,7 +141,7 @@ def _redirected(
     """Send to the ingress interface's first address."""
     host = THIS_HOST
     for interface in network.interfaces:
-        known = interface.addresses4 if state.family == 4 else interface.addresses6
+        known = interface.addresses(state.family)
         if interface.name == state.iif and known and (state.family == 4 or len(known) == 1):
             host = known[0][0]
     port = _port(state.dport, ports, shift)
@@ -207,7 +207,7 @@ def local(state: PacketState, own: tuple[int, ...], matching: Matching) -> bool 
         return True
     if addresses.contains(addresses.MULTICAST[family], host):
         return True
-    if matching.own(family):
+    if matching.network.own(family):
         return addresses.contains(addresses.LOOPBACK[family], host)
     if addresses.contains(addresses.LOOPBACK[family], host):
         return None

@@ -342,7 +342,7 @@ def _fib(field: str, argument: str, state: PacketState, network: HostNetwork) ->
 def _local_to(state: PacketState, network: HostNetwork) -> Value:
     """Answer `fib daddr . iif type`: local only for addresses of the ingress interface."""
     for interface in network.interfaces:
-        known = interface.addresses4 if state.family == 4 else interface.addresses6
+        known = interface.addresses(state.family)
         if interface.name == state.iif and known and state.host >= 0:
             if any(address == state.host for address, _ in known):
                 return int(FibType.LOCAL)

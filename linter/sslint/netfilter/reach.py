@@ -35,7 +35,7 @@ class Firewall:
         self.universes: dict[int, Universe] = {}
         for family in (4, 6):
             endpoints = list(self.survey.endpoints[family])
-            endpoints += [(address, address) for address in self.known_addresses(family)]
+            endpoints += [(address, address) for address in self.network.own(family)]
             endpoints += interfaces.links(self.network, family)
             self.universes[family] = Universe(family, endpoints)
         self.matching = Matching(ruleset, self.network, self.universes)
@@ -46,14 +46,6 @@ class Firewall:
         self._reaches: dict[tuple[object, ...], Reach] = {}
         self.judged: dict[tuple[PacketState, int], PacketVerdict] = {}
         self._openings: tuple[Opening, ...] | None = None
-
-    def known_addresses(self, family: int) -> tuple[int, ...]:
-        """Return this host's own addresses, as far as they are known."""
-        own = self.network.addresses4 if family == 4 else self.network.addresses6
-        for interface in self.network.interfaces:
-            pairs = interface.addresses4 if family == 4 else interface.addresses6
-            own += tuple(address for address, _ in pairs)
-        return own
 
     # -- the public face ------------------------------------------------------------------------
 

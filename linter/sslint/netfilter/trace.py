@@ -159,7 +159,7 @@ def _decide(firewall: Firewall, state: PacketState, bit: int) -> PacketVerdict:
 
 def _follow(firewall: Firewall, state: PacketState, bit: int, notes: Notes) -> tuple[bool, Log]:
     log = Log(notes=notes)
-    own = (*firewall.known_addresses(state.family), state.host)
+    own = (*firewall.network.own(state.family), state.host)
     arrival = firewall.hooks.arrive({state: bit}, own, log)
     firewall.evaluator.trim()
     return bool(arrival.local or arrival.forward), log
