@@ -132,3 +132,13 @@ def test_span_is_cut_at_the_end_of_its_line() -> None:
     assert (place.line, place.column, place.end) == (2, 5, 10)
     assert place.text == "two three"
     assert str(file.at(3)) == "etc/a:3:1"
+
+
+def test_a_nul_byte_in_a_name_is_no_file(root: Path) -> None:
+    tree = Tree(root)
+    for path in ("/etc/a\0b", "/etc\0/passwd"):
+        assert tree.status(path) is Status.ABSENT
+        assert tree.link_target(path) is None
+        assert tree.names(path) == []
+        assert tree.glob(f"{path}*") == []
+        assert tree.mode(path) is None

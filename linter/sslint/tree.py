@@ -248,7 +248,7 @@ class Tree:
         real = self._real(posixpath.join(parent, posixpath.basename(path)))
         try:
             target = os.readlink(real) if real is not None else None
-        except OSError:
+        except (OSError, ValueError):  # no link; a NUL byte in the name
             return None
         return None if target is None else posixpath.normpath(posixpath.join(parent, target))
 

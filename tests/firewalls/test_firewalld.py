@@ -223,6 +223,9 @@ def test_files_of_one_directory_make_one_zone() -> None:
     assert judge(ruleset, 443, iif="eth1") == "reject"
 
 
+INTO_HOST = (
+    '<policy target="CONTINUE"><ingress-zone name="public"/><egress-zone name="HOST"/>%s</policy>'
+)
 REFUSED = {
     "unknown element": "<nonsense/>",
     "not well-formed": "<service",
@@ -266,6 +269,8 @@ def test_one_fault_and_the_stock_configuration_is_loaded(inner: str) -> None:
          "<entry>10.1.0.0/16</entry></ipset>"),
         ("policies/p.xml", '<policy target="ACCEPT" priority="0"/>'),
         ("policies/p.xml", '<policy target="ACCEPT"><ingress-zone name="x"/></policy>'),
+        ("policies/p.xml", INTO_HOST % '<forward-port port="22" protocol="tcp" to-port="25"/>'),
+        ("policies/p.xml", INTO_HOST % '<rule><protocol value="tcp"/><mark set="5"/></rule>'),
         ("icmptypes/x.xml", "<zone/>"),
         ("helpers/x.xml", '<helper module="x"/>'),
     ],

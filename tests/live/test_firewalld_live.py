@@ -24,6 +24,9 @@ from tests.support import tree_of
 pytestmark = pytest.mark.live("firewalld", "dbus-daemon", "unshare", "nft", "ip")
 SOURCES = ("203.0.113.8", "192.0.2.7", "10.1.1.1", "8.8.8.8")
 SOURCES6 = ("2001:db8:1::5", "fd00::1", "2a00::1", "2001:db8:ffff::9")
+INTO_HOST = (
+    '<policy target="CONTINUE"><ingress-zone name="public"/><egress-zone name="HOST"/>%s</policy>'
+)
 PORTS = (22, 25, 443, 587, 993, 1500, 8443)
 
 
@@ -82,8 +85,10 @@ def test_random_configurations_decide_as_firewalld_does() -> None:
         {"ipsets/s.xml": '<ipset type="hash:net"><entry>10.0.0.0/8</entry>'
          "<entry>10.1.0.0/16</entry></ipset>"},
         {"zones/my.zone.xml": "<zone/>"},
+        {"policies/p.xml": INTO_HOST % '<forward-port port="22" protocol="tcp" to-port="25"/>'},
+        {"policies/p.xml": INTO_HOST % '<rule><protocol value="tcp"/><mark set="5"/></rule>'},
     ],
-    ids=["service", "overlap", "name"],
+    ids=["service", "overlap", "name", "forward-port", "mark"],
 )  # fmt: skip
 def test_a_boot_with_a_fault_loads_the_stock_configuration(files: dict[str, str]) -> None:
     public = '<zone><service name="ssh"/><port port="443" protocol="tcp"/></zone>'

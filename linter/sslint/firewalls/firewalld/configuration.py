@@ -279,6 +279,8 @@ def check(configuration: Configuration, *, complete: bool) -> None:
             _check_helpers(configuration, named)
         for rule in settings.rules:
             _check_applied_rule(configuration, rule)
+        if isinstance(settings, Policy):
+            _check_applied_policy(settings)
 
 
 def applied(configuration: Configuration) -> list[Settings]:
@@ -454,6 +456,25 @@ def _check_policy(configuration: Configuration, policy: Policy) -> None:
     for rule in policy.rules:
         if rule.action is not None and rule.action.kind == "mark" and bound:
             raise InvalidFile(rule.location, f"the egress zone {bound[0]} has interfaces")
+
+
+def _check_applied_policy(policy: Policy) -> None:
+    """A policy from a zone to HOST has no prerouting chain, which these need: nft refuses them.
+
+    FirewallPolicy._get_table_chains_for_policy_dispatch() of firewall/core/fw_policy.py.
+    """
+    if {zone.value for zone in policy.egress_zones} != {"HOST"} or any(
+        zone.value == "ANY" for zone in policy.ingress_zones
+    ):
+        return
+    needing = [(port.location, "forward-port") for port in policy.forward_ports]
+    for rule in policy.rules:
+        if isinstance(rule.element, ForwardPort):
+            needing.append((rule.location, "forward-port"))
+        elif rule.action is not None and rule.action.kind == "mark":
+            needing.append((rule.location, "mark"))
+    for location, what in needing:
+        raise InvalidFile(location, f"{what} does not load in a policy from a zone to HOST")
 
 
 def _all_settings(configuration: Configuration) -> list[Settings]:

@@ -41,8 +41,11 @@ class Zones:
     def proto(self) -> str:
         return self.pick(("tcp", "tcp", "udp"))
 
-    def elements(self, *, zone: bool) -> list[str]:
-        """Return what zones and policies have in common, one element a line."""
+    def elements(self, *, zone: bool, forwards: bool = True) -> list[str]:
+        """Return what zones and policies have in common, one element a line.
+
+        `forwards` is whether a forward-port without to-addr loads.
+        """
         lines = [_element("service", name=name) for name in set(self._some(self._service, 3))]
         lines += set(
             self._some(lambda: _element("port", port=_port(self.words), protocol=self.proto()), 3)
@@ -61,7 +64,7 @@ class Zones:
             lines.append("<icmp-block-inversion/>")
         if zone and self.words.chance(0.3):
             lines.append("<forward/>")
-        if zone and self.words.chance(0.2):
+        if forwards and self.words.chance(0.2):
             lines.append(
                 _element(
                     "forward-port",
@@ -70,7 +73,7 @@ class Zones:
                     to_port=str(self.words.port()),
                 )
             )
-        lines += set(self._some(self.rich_rule, 3))
+        lines += set(self._some(lambda: self.rich_rule(forwards=forwards), 3))
         return lines
 
     def _some(self, make: Callable[[], str], most: int) -> list[str]:
@@ -79,7 +82,7 @@ class Zones:
     def _service(self) -> str:
         return self.pick(SERVICES)
 
-    def rich_rule(self) -> str:
+    def rich_rule(self, *, forwards: bool) -> str:
         family = self.words.random.choice((4, 4, 6, 0))
         attributes = {"family": f"ipv{family}"} if family else {}
         if self.words.chance(0.3):
@@ -102,7 +105,7 @@ class Zones:
             inner.append(_element("service", name=self._service()))
         elif subject < 0.76:
             inner.append(_element("protocol", value=self.pick(("tcp", "udp"))))
-        elif subject < 0.84 and family:
+        elif subject < 0.84 and family and forwards:
             inner.append(
                 _element(
                     "forward-port",
@@ -153,9 +156,12 @@ class Zones:
     def policy(self, priority: str) -> str:
         target = self.pick(("CONTINUE", "CONTINUE", "ACCEPT", "DROP", "REJECT"))
         lines = [f'{HEAD}<policy target="{target}" priority="{priority}">']
-        lines.append(_element("ingress-zone", name=self.pick(("ANY", "public", "work", "ANY"))))
-        lines.append(_element("egress-zone", name=self.pick(("HOST", "HOST", "HOST", "ANY"))))
-        return "\n".join([*lines, *self.elements(zone=False), "</policy>", ""])
+        ingress = self.pick(("ANY", "public", "work", "ANY"))
+        lines.append(_element("ingress-zone", name=ingress))
+        egress = self.pick(("HOST", "HOST", "HOST", "ANY"))
+        lines.append(_element("egress-zone", name=egress))
+        elements = self.elements(zone=False, forwards=(ingress, egress) == ("ANY", "HOST"))
+        return "\n".join([*lines, *elements, "</policy>", ""])
 
     def ipset(self, family: int) -> str:
         option = '<option name="family" value="inet6"/>' if family == 6 else ""
