@@ -9,7 +9,7 @@ from tests.live.kernel.generators.vocabulary import OWN, Vocabulary
 
 ZONES = ("public", "work", "home", "internal", "dmz", "block", "drop", "trusted", "mine")
 SERVICES = ("https", "http", "ssh", "imaps", "smtp", "smtps", "smtp-submission", "pop3s", "dns",
-            "http3", "mdns", "custom")  # fmt: skip
+            "http3", "mdns", "custom")  # fmt: skip  # the last two may have a destination
 PRIORITIES = ("-1", "-10", "10", "1", "-100", "100")
 TARGETS = ("", "", "", "ACCEPT", "DROP", "%%REJECT%%")
 HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -95,14 +95,16 @@ class Zones:
                 inner.append(_element("source", ipset=self.words.random.choice(named), **inverted))
             else:
                 inner.append(_element("source", address=self.words.prefix(family), **inverted))
+        services = SERVICES
         if family and self.words.chance(0.15):
+            services = SERVICES[:-2]  # a service's own destination would conflict
             inner.append(_element("destination", address=self.words.random.choice(OWN[family])))
         subject = self.words.random.random()
         forward = False
         if subject < 0.55:
             inner.append(_element("port", port=_port(self.words), protocol=self.proto()))
         elif subject < 0.7:
-            inner.append(_element("service", name=self._service()))
+            inner.append(_element("service", name=self.pick(services)))
         elif subject < 0.76:
             inner.append(_element("protocol", value=self.pick(("tcp", "udp"))))
         elif subject < 0.84 and family and forwards:
