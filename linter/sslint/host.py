@@ -114,10 +114,6 @@ def read(target: Target) -> Host:
     _read_servers(host)
     for reading in host.readings:
         _report_refusals(tree, reading)
-        for setting in reading.settings:
-            if setting.name == "master.cf.broken-option":
-                reason = f"Postfix does not take this option as it is meant: {setting.value}"
-                tree.problem(setting.location, reason)
     _read_firewall(host)
     host.sockets = [
         _socket(host, endpoint) for reading in host.readings for endpoint in reading.endpoints

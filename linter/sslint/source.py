@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import accumulate
 
 from sslint.values import dataclass
 
@@ -29,13 +30,8 @@ class SourceFile:
     def starts(self) -> list[int]:
         """Offsets at which lines start; a line ends with a line feed and nothing else."""
         if self._starts is None:
-            starts = [0]
-            find = self.text.find
-            position = find("\n")
-            while position >= 0:
-                starts.append(position + 1)
-                position = find("\n", position + 1)
-            self._starts = starts
+            lengths = map(len, self.text.split("\n"))
+            self._starts = list(accumulate(map((1).__add__, lengths), initial=0))[:-1]
         return self._starts
 
     def line(self, number: int) -> str:

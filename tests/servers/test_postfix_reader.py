@@ -398,15 +398,40 @@ def test_settings() -> None:
         "smtpd_use_tls = yes\nsmtpd_use_tls = no\nrelayhost = [mx.example.org]:smtps\n"
         "myhostname = a.example.org\n",
         SMTP + "smtp unix - - n - - smtp -o smtp_tls_wrappermode=yes\n"
-        "587 inet n - y - - smtpd -o smtpd_enforce_tls=yes -o x = y\n",
+        "587 inet n - y - - smtpd -o smtpd_enforce_tls=yes\n",
     )
     by_name = {(s.name, s.scope): s for s in found.settings}
     assert by_name["smtpd_use_tls", ""].value == "no"
     assert by_name["main.cf.duplicate", ""].related is not None
     assert by_name["smtpd_enforce_tls", "587"].value == "yes"
     assert by_name["relay", ""].arguments[:3] == ("mx.example.org", "465", "yes")
-    assert by_name["master.cf.broken-option", "587"].location.line == 3
     assert by_name["myhostname", ""].value == "a.example.org"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "decisive"),
+    [
+        ("-o smtpd_tls_wrappermode=yes", "", False),
+        ("-o { smtpd_tls_wrappermode = yes }", "", False),
+        ("-o smtpd_tls_wrappermode = yes", "missing '=' after attribute name", True),
+        ("-x", "invalid option: x", True),
+        ("more", "unexpected command-line argument", True),
+        ("-o{smtpd_tls_wrappermode=yes}", "has no effect", False),
+        ('-o "smtpd_tls_wrappermode=yes"', "has no effect", False),
+    ],
+)
+def test_options_not_taken_as_meant(options: str, reason: str, decisive: bool) -> None:
+    master = f"465 inet n - y - - smtpd {options}\npipe unix - n n - - pipe flags=R argv=x\n"
+    tree = tree_of({"/etc/postfix/main.cf": "", "/etc/postfix/master.cf": master})
+    read(tree)
+    if not reason:
+        assert not tree.problems
+        return
+    (problem,) = tree.problems
+    assert reason in problem.reason
+    assert problem.decisive is decisive
+    assert problem.location is not None
+    assert problem.location.line == 1
 
 
 # -- instances and missing files ------------------------------------------------------------

@@ -423,7 +423,7 @@ def resolve(ruleset: Ruleset) -> None:
         for chain in table.chains.values():
             for index, rule in enumerate(chain.rules):
                 for item in rule.items:
-                    if isinstance(item, Match | SetUpdate) and item.keys[0].name == "ipset":
+                    if isinstance(item, (Match, SetUpdate)) and item.keys[0].name == "ipset":
                         break
                 else:
                     continue

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import compress, islice
+from operator import sub
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from sslint.netfilter.model import Interval
@@ -100,10 +102,11 @@ class Universe:
     """
 
     __slots__ = (
-        "_cidrs", "_weights", "atoms", "family", "full", "loopback", "never", "public", "starts",
+        "_cidrs", "_sizes", "_weights", "atoms", "family", "full", "loopback", "never", "public",
+        "starts",
     )  # fmt: skip
 
-    def __init__(self, family: int, intervals: Iterable[Interval]) -> None:
+    def __init__(self, family: int, intervals: Collection[Interval]) -> None:
         self.family = family
         points = {0}
         for table in (PUBLIC, NEVER_A_SOURCE, LINK_LOCAL, PRIVATE, MULTICAST, LOOPBACK):
@@ -114,17 +117,17 @@ class Universe:
             points.update((LINK_LOCAL_ROUTE[0], LINK_LOCAL_ROUTE[1] + 1))
         else:
             points.add(LAST[4])
-        for low, high in intervals:
-            points.add(low)
-            points.add(high + 1)
-        last = LAST[family]
-        self.starts = sorted(point for point in points if 0 <= point <= last)
+        points.update([low for low, _ in intervals])
+        points.update([high + 1 for _, high in intervals])
+        self.starts = sorted(points)
+        del self.starts[bisect_right(self.starts, LAST[family]) :]
         self.atoms = len(self.starts)
         self.full = (1 << self.atoms) - 1
         self.public = self.mask(PUBLIC[family])
         self.never = self.mask(NEVER_A_SOURCE[family])
         self.loopback = self.mask(LOOPBACK[family])
         self._cidrs: dict[int, tuple[str, ...]] = {}
+        self._sizes: list[int] = []  # addresses of each atom
         self._weights: dict[int, int] = {}
 
     def bit(self, address: int) -> int:
@@ -141,8 +144,10 @@ class Universe:
                     result |= (1 << end) - (1 << first)
             return result
         filled = bytearray(self.atoms + 1)
-        for low, high in intervals:
-            first, end = self._indices(low, high)
+        starts, last = self.starts, LAST[self.family]
+        for low, high in intervals:  # _indices() in place: a hundred thousand calls show
+            first = bisect_left(starts, low)
+            end = self.atoms if high >= last else bisect_right(starts, high + 1) - 1
             if end > first:
                 filled[first:end] = b"\1" * (end - first)
         return int(filled[::-1].translate(_DIGITS), 2)
@@ -166,12 +171,13 @@ class Universe:
             return first, self.atoms
         return first, bisect_right(starts, high + 1) - 1
 
-    def intervals(self, mask: int) -> list[Interval]:
-        """Return a set as sorted, disjoint, merged intervals of addresses."""
+    def intervals(self, mask: int, most: int | None = None) -> list[Interval]:
+        """Return a set as sorted, disjoint, merged intervals; only the first `most`."""
         digits = bin(mask)[:1:-1]
-        starts, found = self.starts, []
+        starts = self.starts
+        found: list[Interval] = []
         first = digits.find("1")
-        while first >= 0:
+        while first >= 0 and (most is None or len(found) < most):
             end = digits.find("0", first)
             if end < 0:
                 end = len(digits)
@@ -184,7 +190,11 @@ class Universe:
         """Return the number of addresses in a set."""
         known = self._weights.get(mask)
         if known is None:
-            known = sum(high - low + 1 for low, high in self.intervals(mask))
+            if not self._sizes:
+                ends = (*self.starts[1:], LAST[self.family] + 1)
+                self._sizes = list(map(sub, ends, self.starts))
+            bits = bin(mask)[:1:-1].encode().translate(_BITS)
+            known = sum(compress(self._sizes, bits))
             self._weights[mask] = known
         return known
 
@@ -197,21 +207,53 @@ class Universe:
             return ()
         known = self._cidrs.get(mask)
         if known is None:
-            choices = (mask, mask | self.never, mask & ~self.never)
+            choices = (self.intervals(choice) for choice in self._alike(mask))
             blocks = min(([*self._blocks(choice)] for choice in choices), key=len)
-            known = tuple(f"{show(self.family, start)}/{length}" for start, length in blocks)
+            known = tuple(self._cidr(block) for block in blocks)
             self._cidrs[mask] = known
         return known
 
-    def _blocks(self, mask: int) -> Iterable[Interval]:
+    def brief(self, mask: int, most: int) -> str:
+        """Return the first CIDR blocks of a set, or of those left out, whichever are fewer ranges.
+
+        A set may have a million blocks: no more than `most` are worked out.
+        """
+        if not mask & ~self.never:
+            return ""
+        choices = [(_runs(choice), "", choice) for choice in self._alike(mask)]
+        others = self.full & ~mask
+        if others & ~self.never:
+            choices += [(_runs(choice), "all but ", choice) for choice in self._alike(others)]
+        runs, start, chosen = min(choices)
+        ranges = self.intervals(chosen, most + 1)
+        blocks = list(islice(self._blocks(ranges), most + 1))
+        text = start + ", ".join(self._cidr(block) for block in blocks[:most])
+        if len(blocks) > most:
+            shown = sum(low <= high < blocks[most][0] for low, high in ranges)
+            text += f" and {runs - shown} more"
+        return text
+
+    def _alike(self, mask: int) -> tuple[int, int, int]:
+        """Return a set, and the set with and without the sources that never arrive."""
+        return mask, mask | self.never, mask & ~self.never
+
+    def _cidr(self, block: tuple[int, int]) -> str:
+        return f"{show(self.family, block[0])}/{block[1]}"
+
+    def _blocks(self, intervals: Iterable[Interval]) -> Iterator[tuple[int, int]]:
         width = WIDTH[self.family]
-        for low, high in self.intervals(mask):
+        for low, high in intervals:
             start = low
             while start <= high:
                 size = (start & -start).bit_length() - 1 if start else width
                 size = min(size, (high - start + 1).bit_length() - 1)
                 yield start, width - size
                 start += 1 << size
+
+
+def _runs(mask: int) -> int:
+    """Return how many runs of ones a mask has."""
+    return (mask & ~(mask << 1)).bit_count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +268,10 @@ class Sources:
         """The fewest CIDR blocks that make up the set."""
         return self.universe.cidrs(self.mask)
 
+    def brief(self, most: int) -> str:
+        """Return the first CIDR blocks of the set, or of those left out, and how many follow."""
+        return self.universe.brief(self.mask, most)
+
     @property
     def public_share(self) -> float:
         """The part of the public that the set holds."""
@@ -237,6 +283,7 @@ class Sources:
 
 
 _DIGITS = bytes.maketrans(b"\0\1", b"01")
+_BITS = bytes.maketrans(b"01", b"\0\1")
 
 
 def preimage(

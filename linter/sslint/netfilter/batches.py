@@ -117,7 +117,9 @@ class Batches:
             last.rules.append(plain)
             if _FALSE in plain.guards:
                 continue
-            group = last.groups.setdefault(plain.guards, Group())
+            group = last.groups.get(plain.guards)
+            if group is None:
+                group = last.groups[plain.guards] = Group()
             if plain.sources:
                 group.sources.append(plain.sources)
             else:
@@ -133,14 +135,19 @@ class Batches:
         guards: list[int] = []
         sources: list[Match] = []
         for item in rule.items[:-1]:
-            if isinstance(item, Constant):
+            if isinstance(item, Match):
+                keys = item.keys
+                named = keys[0].name in free or (
+                    len(keys) > 1 and any(key.name in free for key in keys)
+                )
+                if not named:
+                    guards.append(self._number(item, table))
+                elif self._is_same_in_every_state(item, table):
+                    sources.append(item)
+                else:
+                    return None
+            elif isinstance(item, Constant):
                 guards.append(_TRUE if item.value else _FALSE)
-            elif not isinstance(item, Match):
-                return None
-            elif not any(key.name in free for key in item.keys):
-                guards.append(self._number(item, table))
-            elif self._is_same_in_every_state(item, table):
-                sources.append(item)
             else:
                 return None
         if verdict.reject_protocol is not None:
@@ -153,7 +160,7 @@ class Batches:
 
     def _is_same_in_every_state(self, match: Match, table: Table) -> bool:
         key = match.keys[0]
-        if len(match.keys) != 1 or not key.name.startswith(("ip.", "ip6.")) or match.test != "in":
+        if match.test != "in" or len(match.keys) != 1 or not key.name.startswith(("ip.", "ip6.")):
             return False
         if isinstance(match.values, SetRef):
             found = self.matching.set_of(table, match.values)
@@ -201,14 +208,16 @@ class Batches:
         """Sort a batch by the ports that its rules name: thousands name one each."""
         if batch.by_port is None:
             index = batch.by_port = PortIndex()
-            for guards in batch.groups:
-                name, ports = self._ports(guards)
+            named = {guards: self._ports(guards) for guards in batch.groups}
+            for guards, (name, ports) in named.items():
                 for port in ports:
                     index.groups.setdefault(name, {}).setdefault(port, []).append(guards)
                 if not name:
                     index.other_groups.append(guards)
+            if not index.groups:
+                return index
             for number, plain in enumerate(batch.rules):
-                name, ports = self._ports(plain.guards)
+                name, ports = named.get(plain.guards) or self._ports(plain.guards)
                 for port in ports:
                     index.rules.setdefault(name, {}).setdefault(port, []).append(number)
                 if not name:
@@ -237,6 +246,8 @@ class Batches:
         if len(batch.rules) <= MAX_INDEXED:
             return batch.groups, range(len(batch.rules))
         index = self._index(batch)
+        if not index.groups:
+            return batch.groups, range(len(batch.rules))
         groups, rules = list(index.other_groups), list(index.other_rules)
         for name, by_port in index.groups.items():
             value = self.matching.read(Key(name), state)

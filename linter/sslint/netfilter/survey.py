@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sslint.netfilter import addresses
 from sslint.netfilter.model import (
     Assign,
+    Base,
     Chain,
     Interval,
     Intervals,
@@ -64,6 +65,17 @@ class Survey:
     port_sums: bool = False
 
 
+@dataclass(slots=True)
+class _Mentions:
+    """What the rules of one chain jump to, and the ports they name: boundaries, or as written."""
+
+    jumps: dict[str, None] = field(default_factory=dict)
+    source_ports: set[int] = field(default_factory=set)
+    destination_ports: set[int] = field(default_factory=set)
+    named_ports: set[int] = field(default_factory=set)
+    tproxy: bool = False
+
+
 def survey(ruleset: Ruleset) -> Survey:
     """Look at every rule once."""
     found = Survey()
@@ -72,17 +84,20 @@ def survey(ruleset: Ruleset) -> Survey:
     for table in ruleset.tables:
         for named in table.sets.values():
             found.dynamic |= named.dynamic
+        mentions: dict[str, _Mentions] = {}
         for chain in table.chains.values():
+            own = mentions[chain.name] = _Mentions()
             for rule in chain.rules:
-                _items(found, ruleset, table, rule)
+                _items(found, own, ruleset, table, rule)
                 if len(rule.items) > 2:
                     _link(found, rule)
+            found.dynamic |= is_ban_chain(chain.name)
+        for chain in table.chains.values():
             if chain.base is not None:
                 for device in chain.base.devices:
                     _interface(found, device)
                 if not table.dormant:
-                    _reachable(found, ruleset, table, chain)
-            found.dynamic |= is_ban_chain(chain.name)
+                    _reachable(found, mentions, table, chain)
     return found
 
 
@@ -96,26 +111,40 @@ def _families(table: Table) -> tuple[int, ...]:
     return {"ip": (4,), "ip6": (6,), "inet": (4, 6)}.get(table.family, ())
 
 
-def _items(found: Survey, ruleset: Ruleset, table: Table, rule: Rule) -> None:
-    """Look at the items of one rule."""
+def _items(found: Survey, own: _Mentions, ruleset: Ruleset, table: Table, rule: Rule) -> None:
+    """Look at the items of one rule, the most frequent first."""
     for item in rule.items:
         if isinstance(item, Match):
+            key = item.keys[0]
+            if isinstance(item.values, Intervals) and len(item.keys) == 1:
+                family = _ADDRESS_KEYS.get(key.name)
+                if family and key.mask is None and not key.xor and not key.shift:
+                    found.endpoints[family] += item.values.items
+                else:
+                    _field(found, own, table, key, item.values)
+                continue
             for key, values in fields(ruleset, table, item.keys, item.values):
-                _field(found, table, key, values)
+                _field(found, own, table, key, values)
+        elif isinstance(item, Verdict):
+            if item.kind in ("jump", "goto"):
+                own.jumps[item.chain] = None
         elif isinstance(item, VerdictMap):
             for key, values in fields(ruleset, table, item.keys, _keys_of(item)):
-                _field(found, table, key, values)
+                _field(found, own, table, key, values)
+            for verdict in verdicts(ruleset, table, item):
+                if verdict.kind in ("jump", "goto"):
+                    own.jumps[verdict.chain] = None
         elif isinstance(item, Nat):
             # `dnat ip6` in an inet table asks for IPv6's tracking alone (nft_nat_init).
             found.conntrack.update(f for f in _families(table) if item.family in (0, f))
             mapping = item.mapping
             if isinstance(mapping, SetRef):
                 for key, values in fields(ruleset, table, item.keys, mapping):
-                    _field(found, table, key, values)
+                    _field(found, own, table, key, values)
             elif mapping is not None:
                 elements = tuple(element for element, _ in mapping)
                 for key, values in fields(ruleset, table, item.keys, elements):
-                    _field(found, table, key, values)
+                    _field(found, own, table, key, values)
         elif isinstance(item, Assign):
             for key in (item.key, item.source or item.key):
                 found.port_sums |= key is item.source and _is_port(key)
@@ -123,6 +152,8 @@ def _items(found: Survey, ruleset: Ruleset, table: Table, rule: Rule) -> None:
                     found.conntrack.update(_families(table))
         elif isinstance(item, Synproxy):
             found.conntrack.update(_families(table))
+        elif isinstance(item, Tproxy):
+            own.tproxy = True
         elif isinstance(item, Limit):
             found.rated = True
             if item.text.startswith(_COUNTS) or "connections" in item.text:
@@ -187,17 +218,23 @@ def fields(
         yield keys[0], values
 
 
-def _field(found: Survey, table: Table, key: Key, values: Values) -> None:
+def _field(found: Survey, own: _Mentions, table: Table, key: Key, values: Values) -> None:
     name = key.name
-    if (key.mask is not None or key.xor or key.shift) and _is_port(key):
-        found.port_sums = True
     family = _ADDRESS_KEYS.get(name)
     if family is not None:
         if isinstance(values, Intervals):
             _endpoints(found, family, key, values)
-    elif name in _INTERFACE_KEYS and isinstance(values, Names):
-        for item in values.items:
+    elif name in _INTERFACE_KEYS:
+        for item in values.items if isinstance(values, Names) else ():
             _interface(found, item)
+    elif _is_port(key):
+        found.port_sums |= key.mask is not None or bool(key.xor or key.shift)
+        to_here = name.endswith(("dport", "proto-dst"))
+        boundaries = own.destination_ports if to_here else own.source_ports
+        for low, high in values.items if isinstance(values, Intervals) else ():
+            boundaries.update((low, high + 1))
+            if to_here:
+                own.named_ports.update((low, high))
     if name.startswith("ct."):
         found.conntrack.update(_families(table))
 
@@ -227,18 +264,13 @@ def _interface(found: Survey, name: str) -> None:
     (found.wildcards if name.endswith("*") else found.interfaces)[name] = None
 
 
-def _reachable(found: Survey, ruleset: Ruleset, table: Table, base: Chain) -> None:
+def _reachable(found: Survey, mentions: dict[str, _Mentions], table: Table, base: Chain) -> None:
     """Follow the jumps of a base chain; note loops, missing chains, and the ports it looks at."""
     assert base.base is not None
-    hook = base.base.hook
-    ports = (
-        found.source_ports.setdefault(hook, set()),
-        found.destination_ports.setdefault(hook, set()),
-    )
-    path: list[tuple[Chain, Iterator[str]]] = [(base, _jumps(ruleset, table, base))]
+    path = [(base, iter(mentions[base.name].jumps))]
     on_path = {base.name}
     depth: dict[str, int] = {base.name: 0}
-    _ports(found, ruleset, table, base, ports, base.base.type == "nat")
+    _ports(found, mentions[base.name], base.base)
     while path:
         chain, targets = path[-1]
         target = next(targets, None)
@@ -259,28 +291,13 @@ def _reachable(found: Survey, ruleset: Ruleset, table: Table, base: Chain) -> No
         if depth.get(target, -1) >= len(path):
             continue
         if target not in depth:
-            _ports(found, ruleset, table, callee, ports, base.base.type == "nat")
+            _ports(found, mentions[target], base.base)
         depth[target] = len(path)
         if len(path) > 4 * MAX_DEPTH:
             found.broken[f"jumps nest too deep at the chain {target}"] = None
             continue
         on_path.add(target)
-        path.append((callee, _jumps(ruleset, table, callee)))
-
-
-def _jumps(ruleset: Ruleset, table: Table, chain: Chain) -> Iterator[str]:
-    seen: set[str] = set()
-    for rule in chain.rules:
-        for item in rule.items:
-            if isinstance(item, Verdict):
-                if item.kind in ("jump", "goto") and item.chain not in seen:
-                    seen.add(item.chain)
-                    yield item.chain
-            elif isinstance(item, VerdictMap):
-                for verdict in verdicts(ruleset, table, item):
-                    if verdict.kind in ("jump", "goto") and verdict.chain not in seen:
-                        seen.add(verdict.chain)
-                        yield verdict.chain
+        path.append((callee, iter(mentions[target].jumps)))
 
 
 def verdicts(ruleset: Ruleset, table: Table, item: VerdictMap) -> Iterator[Verdict]:
@@ -297,36 +314,9 @@ def verdicts(ruleset: Ruleset, table: Table, item: VerdictMap) -> Iterator[Verdi
             yield verdict
 
 
-def _ports(
-    found: Survey,
-    ruleset: Ruleset,
-    table: Table,
-    chain: Chain,
-    ports: tuple[set[int], set[int]],
-    nat: bool,
-) -> None:
-    nat = nat or any(isinstance(i, Tproxy) for rule in chain.rules for i in rule.items)
-    for rule in chain.rules:
-        for item in rule.items:
-            keys, values = (), None  # type: tuple[Key, ...], object
-            if isinstance(item, Match):
-                keys, values = item.keys, item.values
-            elif isinstance(item, VerdictMap):
-                keys, values = item.keys, _keys_of(item)
-            elif isinstance(item, Nat) and item.mapping is not None:
-                keys = item.keys
-                values = (
-                    item.mapping
-                    if isinstance(item.mapping, SetRef)
-                    else tuple(element for element, _ in item.mapping)
-                )
-            if not any(key.name.rpartition(".")[2] in _PORT_FIELDS for key in keys):
-                continue
-            for key, field_values in fields(ruleset, table, keys, values):  # type: ignore[arg-type]
-                part = key.name.rpartition(".")[2]
-                if part not in _PORT_FIELDS or not isinstance(field_values, Intervals):
-                    continue
-                for low, high in field_values.items:
-                    ports[part in ("dport", "proto-dst")].update((low, high + 1))
-                    if nat and part in ("dport", "proto-dst"):
-                        found.nat_ports.update((low, high))
+def _ports(found: Survey, own: _Mentions, base: Base) -> None:
+    """Add the ports that a chain names to those of the hook that reaches it."""
+    found.source_ports.setdefault(base.hook, set()).update(own.source_ports)
+    found.destination_ports.setdefault(base.hook, set()).update(own.destination_ports)
+    if own.tproxy or base.type == "nat":
+        found.nat_ports |= own.named_ports

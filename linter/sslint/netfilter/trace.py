@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from sslint.netfilter import addresses, explain
+from sslint.netfilter.addresses import Sources
 from sslint.netfilter.hooks import Log
 from sslint.netfilter.model import Chain, Rule, Table, TcpFlag
 from sslint.netfilter.notes import Note, Notes
@@ -45,7 +46,7 @@ class PacketVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one rule or policy did. `sources` is empty for a single packet."""
+    """What one rule or policy did, and to which sources; None for a single packet."""
 
     stage: str
     hook: str
@@ -57,7 +58,7 @@ class Step:
     text: str
     effect: str
     depth: int
-    sources: tuple[str, ...] = ()
+    sources: Sources | None = None
     reason: str = ""
     more: int = 0
 
@@ -192,7 +193,7 @@ def trace_packet(firewall: Firewall, packet: Packet) -> list[Step]:
     firewall = _alone(firewall, source, state.family)
     notes = Notes()
     _follow(firewall, state, firewall.universes[state.family].bit(source), notes)
-    return [_step(note, ()) for note in notes if note.effect != "accepts through"]
+    return [_step(note, None) for note in notes if note.effect != "accepts through"]
 
 
 def trace_port(
@@ -215,7 +216,7 @@ def trace_port(
     universe = firewall.universes[family]
     relevant = universe.full & ~universe.never
     steps = tuple(
-        _step(note, universe.cidrs(note.mask))
+        _step(note, Sources(universe, note.mask))
         for note in notes
         if note.effect != "accepts through" and note.mask & relevant
     )
@@ -229,7 +230,7 @@ def _on_interface(firewall: Firewall, iif: str) -> Firewall:
     return chosen
 
 
-def _step(note: Note, sources: tuple[str, ...]) -> Step:
+def _step(note: Note, sources: Sources | None) -> Step:
     base = note.base.base if note.base is not None else None
     own = note.chain.base
     if note.rule is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.errors import UsageError
@@ -28,6 +28,13 @@ _STAGES = {
 }
 
 
+def _firewall(host: Host) -> Firewall:
+    """Return the host's firewall; one without any rules where none was found."""
+    if isinstance(host.firewall, Firewall):
+        return host.firewall
+    return Firewall(host.ruleset, host.network.network)
+
+
 # -- a port ---------------------------------------------------------------------------------------
 
 
@@ -41,7 +48,7 @@ def port(
     as_json: bool,
 ) -> str:
     """Return what decides for the clients of a port, over both families or the destination's."""
-    firewall = Firewall(host.ruleset, host.network.network)
+    firewall = _firewall(host)
     families: tuple[Literal[4, 6], ...] = (4, 6)
     if destination is not None:
         families = (_family(destination),)
@@ -92,7 +99,7 @@ def _verdict(trace: PortTrace) -> str:
     reach = trace.reach
     text: str = reach.verdict
     if reach.verdict == "limited":
-        text += f" to {_sources(reach.open)}"
+        text += f" to {reach.opened.brief(MAX_SOURCES)}" if reach.opened is not None else ""
     elif reach.verdict == "closed":
         text += ", " + ("refused" if reach.rejected else "dropped")
     if reach.via:
@@ -100,14 +107,6 @@ def _verdict(trace: PortTrace) -> str:
     if reach.forwarded_to:
         text += f", forwarded to {', '.join(reach.forwarded_to)}"
     return text
-
-
-def _sources(networks: Sequence[str]) -> str:
-    if not networks:
-        return ""
-    shown = ", ".join(networks[:MAX_SOURCES])
-    more = len(networks) - MAX_SOURCES
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _steps(steps: Iterable[Step]) -> list[str]:
@@ -128,8 +127,8 @@ def _steps(steps: Iterable[Step]) -> list[str]:
         line += f"{clean(step.text)}  => {step.effect}"
         if step.more:
             line += f" (and {step.more} rules like it)"
-        if step.sources:
-            line += f" {_sources(step.sources)}"
+        if step.sources is not None:
+            line += f" {step.sources.brief(MAX_SOURCES)}"
         if step.reason:
             line += f" ({clean(step.reason)})"
         lines.append(line)
@@ -168,7 +167,7 @@ def _step_data(step: Step) -> dict[str, Any]:
         "line": step.location.line if step.location else None,
         "text": clean(step.text),
         "effect": step.effect,
-        "sources": list(step.sources),
+        "sources": list(step.sources.cidrs) if step.sources is not None else [],
         "reason": clean(step.reason) or None,
     }
 
@@ -187,7 +186,7 @@ def packet(
     as_json: bool,
 ) -> str:
     """Return what each rule does to one packet."""
-    firewall = Firewall(host.ruleset, host.network.network)
+    firewall = _firewall(host)
     family = _family(source)
     wanted = Packet(transport, source, destination or HERE[family], 40000, number, iif)
     try:
@@ -210,7 +209,7 @@ def packet(
 
 def packets(host: Host, lines: Iterable[str], *, as_json: bool) -> Iterator[str]:
     """Yield one verdict for each line of JSON. Raise UsageError for what is no packet."""
-    firewall = Firewall(host.ruleset, host.network.network)
+    firewall = _firewall(host)
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -27,11 +27,24 @@ from sslint.netfilter.model import (
     Verdict,
 )
 from sslint.source import Location, SourceFile
+from sslint.values import dataclass
 
 Origin = Literal["nft", "iptables", "iptables-legacy", "ufw", "firewalld"]
 
 MAX_TEMPLATES = 10_000
 MAX_LINE = 10239  # iptables-restore's buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What lines have in common that differ in one address only, and where their rules go."""
+
+    before: str
+    after: str
+    head: tuple[RuleItem, ...]
+    match: Match
+    tail: tuple[RuleItem, ...]
+    rules: list[Rule]
 
 
 class Reader:
@@ -66,6 +79,7 @@ class Reader:
         self.tables: dict[str, Loading] = dict(tables or {})
         self.missing: list[Missing] = []
         self.current: Loading | None = None
+        self.shape: Shape | None = None
         self.saved = False  # in a `*table ... COMMIT` block
         self.prompted = "filter"
         self.prompts = False
@@ -86,7 +100,7 @@ class Reader:
         try:
             for number, line in enumerate(lines, 1):
                 if line[:3] == "-A " and self.saved:
-                    if self.fast(line, number, len(line)):
+                    if self.again(line, number, len(line)) or self.fast(line, number, len(line)):
                         continue
                 elif line[:1] == "[" and self.saved:
                     if self.fast(_COUNTERS.sub("", line), number, len(line)):
@@ -110,6 +124,19 @@ class Reader:
             raise RulesetError(error.reason, self.file.at(max(last, 1))) from None
         return self.tables
 
+    def again(self, line: str, number: int, width: int) -> bool:
+        """Append a rule that differs from the line before in one address only: lists of bans."""
+        shape = self.shape
+        if shape is None or not (line.startswith(shape.before) and line.endswith(shape.after)):
+            return False
+        interval = self.network(line[len(shape.before) : len(line) - len(shape.after)])
+        if interval is None:
+            return False
+        match = Match(shape.match.keys, Intervals((interval,)), shape.match.negate)
+        location = Location(self.file, number, 1, width + 1)
+        shape.rules.append(Rule((*shape.head, match, *shape.tail), location, self.label))
+        return True
+
     def fast(self, line: str, number: int, width: int) -> bool:
         """Append a rule that differs from an earlier one only in plain addresses and ports."""
         loading = self.current
@@ -130,6 +157,10 @@ class Reader:
                 pattern = items[place]
                 assert isinstance(pattern, Match)
                 filled[place] = Match(pattern.keys, Intervals((interval,)), pattern.negate)
+                if len(places) == 1 and addressed and line == "".join((*parts[:2], text, parts[2])):
+                    before, after = parts[0] + parts[1], parts[2]
+                    head, tail = items[:place], items[place + 1 :]
+                    self.shape = Shape(before, after, head, pattern, tail, rules)
             items = tuple(filled)
         rules.append(Rule(items, Location(self.file, number, 1, width + 1), self.label))
         return True
@@ -185,7 +216,7 @@ class Reader:
             self.comment(line, number)
         elif self.saved and line == "COMMIT":
             self.saved = False
-            self.current = None
+            self.current = self.shape = None
         elif line.startswith("*") and not self.saved:
             self._start(line, number)
         elif line.startswith(":") and self.saved:
@@ -228,9 +259,9 @@ class Reader:
         self.renamed(loading)
         return loading
 
-    @staticmethod
-    def renamed(loading: Loading) -> None:
+    def renamed(self, loading: Loading) -> None:
         """Forget what depends on which chains there are."""
+        self.shape = None
         loading.names = frozenset(loading.table.chains)
         loading.templates.clear()
 

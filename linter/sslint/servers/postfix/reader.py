@@ -185,6 +185,7 @@ class _Instance:
             if service.error:
                 self.tree.problem(service.location, service.error)
                 self._refuse(f"{service.location}: {service.error}")
+            self._report_options(service)
         listeners = self._listeners(enabled)
         passed = {s.name: s for s in enabled if s.type == "pass"}
         try:
@@ -207,6 +208,17 @@ class _Instance:
             found += self._endpoints(listener, passed, allowed, own, reasons)
         self.reading.endpoints += _shared(found)
         self.reading.dormant += self._dormant(master, disabled, open_ports)
+
+    def _report_options(self, service: Service) -> None:
+        """Report arguments that Postfix does not take as they are meant."""
+        stop = _broken(service)
+        if stop is not None:
+            where, reason = stop
+            self.tree.problem(where, f"Postfix's {service.command} stops at this: {reason}")
+        for parameter in service.options.all:
+            if parameter.name[:1] in ("{", '"', "'"):  # without a blank, `-o{n=v}` names `{n`
+                reason = f"this option has no effect: it sets a parameter {parameter.name[:40]}"
+                self.tree.problem(parameter.location, reason, decisive=False)
 
     def _split_disabled(self, master: MasterCf) -> tuple[list[Service], list[Service]]:
         try:
@@ -296,10 +308,10 @@ class _Instance:
             return tls.Mode("unknown", reasons=("a template fills its program in",))
         if service.command not in ("smtpd", "postscreen"):
             return tls.Mode("none", required=False)
-        broken = _broken(service)
+        stop = _broken(service)
         scope = self.scope.with_overrides(service.options.overrides)
-        if broken:
-            return tls.broken_mode(broken)
+        if stop is not None:
+            return tls.broken_mode(f"{stop[0]}: {stop[1]}")
         if service.command == "smtpd":
             return tls.smtpd(scope, self.tree, service.location)
         limit = service.max_proc
@@ -311,10 +323,10 @@ class _Instance:
         behind_mode = None
         if behind is not None:
             behind_scope = self.scope.with_overrides(behind.options.overrides)
-            broken = _broken(behind)
+            stop = _broken(behind)
             behind_mode = (
-                tls.broken_mode(broken)
-                if broken
+                tls.broken_mode(f"{stop[0]}: {stop[1]}")
+                if stop is not None
                 else tls.smtpd(behind_scope, self.tree, behind.location)
             )
         return tls.postscreen(scope, self.tree, service.location, behind_mode)
@@ -386,16 +398,19 @@ def _is_disabled(service: Service, patterns: list[str]) -> bool:
     return False
 
 
-def _broken(service: Service) -> str:
-    """Return why a daemon stops at its arguments, or ""."""
+# What stands after the options is for other programs (pipe, spawn) an argument.
+_WITHOUT_ARGUMENTS = ("smtpd", "postscreen", "smtp", "lmtp", "qmqpd", "tlsproxy")
+
+
+def _broken(service: Service) -> tuple[Location, str] | None:
+    """Return where and why a daemon stops at its arguments."""
     if service.options.broken is not None:
-        where, reason = service.options.broken
-        return f"{where}: {reason}"
-    if service.options.rest:
+        return service.options.broken
+    if service.options.rest and service.command in _WITHOUT_ARGUMENTS:
         token = service.options.rest[0]
         where = service.line.span(token.start, token.end)
-        return f'{where}: unexpected command-line argument "{token.text[:40]}"'
-    return ""
+        return where, f'unexpected command-line argument "{token.text[:40]}"'
+    return None
 
 
 def _best(lines: list[CommentedService]) -> CommentedService:

@@ -27,7 +27,6 @@ _NAMES = (
     "smtpd_upstream_proxy_protocol",
     "postscreen_upstream_proxy_protocol",
 )
-_DAEMONS = ("smtpd", "postscreen", "smtp", "lmtp", "qmqpd", "tlsproxy")
 
 
 def settings(scope: Scope, master: MasterCf | None, resolver: Resolver) -> list[Setting]:
@@ -101,18 +100,6 @@ def _service(scope: Scope, service: Service, resolver: Resolver) -> Iterator[Set
     for parameter in service.options.all:
         if _reported(parameter.name):
             yield _option(own, parameter, service)
-    if service.options.broken is not None:
-        where, reason = service.options.broken
-        yield _setting("master.cf.broken-option", reason, where, scope=service.name)
-    elif service.options.rest and service.command in _DAEMONS:
-        token = service.options.rest[0]
-        where = service.line.span(token.start, token.end)
-        yield _setting("master.cf.broken-option", token.text, where, scope=service.name)
-    for parameter in service.options.all:
-        if parameter.name[:1] in ("{", '"', "'"):  # `-o{n=v}` sets a parameter named `{n`
-            yield _setting(
-                "master.cf.broken-option", parameter.name, parameter.location, scope=service.name
-            )
     if service.type == "inet":
         try:
             resolver.port(split_host_port(service.name)[1])
