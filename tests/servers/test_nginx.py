@@ -463,10 +463,24 @@ def test_settings() -> None:
         ("Alt-Svc", 'h3=":443"; ma=1', "server", 0),
         ("add_header", None, "location", 0),
     ]
-    config = reading.config
+
+
+@pytest.mark.parametrize(
+    ("location", "dropped"),
+    [
+        ("location / { add_header X y; }", ("X", "y")),
+        ("location / { add_header X y; add_header alt-svc z; }", None),
+        ("location / { add_header X y; add_header_inherit merge; }", None),
+        ("add_header_inherit merge; location / { add_header X y; }", None),
+        ("location / { root /x; }", None),
+        ("location /x { add_header X y; }", None),
+    ],
+)
+def test_header_dropped(location: str, dropped: tuple[str, ...] | None) -> None:
+    config = http(f"listen 443; add_header Alt-Svc a; {location}").config
     assert isinstance(config, nginx.Nginx)
-    shadowing = nginx.header_shadowed(config.config.servers[0], "Alt-Svc")
-    assert [d.args for d in shadowing] == [("/x",)]
+    found = nginx.header_dropped(config.config.servers[0], "Alt-Svc")
+    assert (found.args if found is not None else None) == dropped
 
 
 def test_alternatives() -> None:

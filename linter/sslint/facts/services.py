@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -259,22 +258,53 @@ def _places(
     return tuple(Span(fact.span.location, message) for fact in found if fact.span)
 
 
-_ALT_SVC = re.compile(r"\bh3(?:-\d+)?=\"[^\":]*:(\d{1,5})\"")
-
-
 def _add_http3(fact: Fact, host: Host) -> None:
     """Say whether clients are told of HTTP/3 on this port, and whether it is switched on."""
+    from sslint.servers.nginx.parsed import Nginx
+    from sslint.servers.nginx.settings import header_dropped
+
     reading = host.reading("nginx")
     settings = reading.settings if reading is not None else []
-    ports = {
-        int(port)
-        for setting in settings
-        if setting.name == "Alt-Svc" and setting.value
-        for port in _ALT_SVC.findall(setting.value)
-    }
-    fact.values["alt_svc"] = fact.values["port"] in ports
+    told = [s for s in settings if s.name == "Alt-Svc" and s.value]
+    port = fact.values["port"]
+    fact.values["alt_svc"] = any(_names_http3(setting.value or "", port) for setting in told)
     switches = {setting.value for setting in settings if setting.name == "http3"}
     fact.values["http3"] = "off" if switches == {"off"} else "on"
+    fact.values["alt_svc_gap"] = "neither an Alt-Svc header nor an HTTPS record tells anyone"
+    nginx = reading.config if reading is not None else None
+    if not isinstance(nginx, Nginx) or any(setting.scope == "location" for setting in told):
+        return
+    for server in nginx.config.servers:
+        quic = any(
+            number == port and listen.transport == "udp"
+            for listen in server.listens
+            for _, number in listen.addresses
+        )
+        headers = [d.args for d in server.effective("add_header") if len(d.args) > 1]
+        if quic and any(
+            args[0].lower() == "alt-svc" and _names_http3(args[1], port) for args in headers
+        ):
+            dropped = header_dropped(server, "Alt-Svc")
+            if dropped is not None:
+                fact.values["alt_svc_gap"] = "`location /` drops the Alt-Svc header"
+                fact.values["alt_svc_dropped"] = True
+                fact.spans["alt_svc_dropped_at"] = (
+                    Span(dropped.location, "with an add_header of its own it inherits none"),
+                )
+                return
+
+
+def _names_http3(value: str, port: int) -> bool:
+    """Tell whether an Alt-Svc value offers h3 on this port, or may: browsers know no draft of it.
+
+    A variable may be any port, and another host's port is not ours to judge.
+    """
+    from sslint.servers.nginx.settings import alternatives
+
+    return any(
+        protocol == "h3" and (host != "" or number in (None, port))
+        for protocol, host, number in alternatives(value)
+    )
 
 
 def _add_intent(fact: Fact, intent: Intent) -> None:

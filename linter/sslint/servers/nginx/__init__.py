@@ -13,7 +13,7 @@ from sslint.servers.nginx.listen import Listen, parse_listen
 from sslint.servers.nginx.parsed import Nginx, certificates_for
 from sslint.servers.nginx.resolve import resolver
 from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
-from sslint.servers.nginx.settings import alternatives, header_shadowed, settings
+from sslint.servers.nginx.settings import alternatives, header_dropped, settings
 from sslint.servers.nginx.sockets import Socket, SocketTable
 from sslint.servers.nginx.syntax import Loader, unknown_includes
 from sslint.tree import Tree, TreeError
@@ -24,7 +24,7 @@ __all__ = [
     "Nginx",
     "alternatives",
     "certificates_for",
-    "header_shadowed",
+    "header_dropped",
     "read",
 ]
 

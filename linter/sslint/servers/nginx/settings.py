@@ -98,17 +98,20 @@ def alternatives(value: str) -> tuple[tuple[str, str, int | None], ...]:
     return tuple(found)
 
 
-def header_shadowed(server: Server, header: str) -> list[Directive]:
-    """Return the locations whose own add_header drops a header the server block sets."""
+def header_dropped(server: Server, header: str) -> Directive | None:
+    """Return the add_header by which `location /` loses a header that is set around it.
+
+    add_header is inherited only where a block has none of its own (ngx_http_headers_module), or
+    where `add_header_inherit merge` says so (nginx 1.29.3).
+    """
     wanted = header.lower()
-    found: list[Directive] = []
-    pending = [(d, 0) for d in server.directive.block or () if d.name in ("location", "if")]
-    while pending:
-        block, depth = pending.pop(0)
-        own = [d for d in block.block or () if d.name == "add_header" and d.args]
-        if own:
-            if not any(d.args[0].lower() == wanted for d in own):
-                found.append(block)
-        elif depth < MAX_DEPTH:
-            pending += [(d, depth + 1) for d in block.block or () if d.name in ("location", "if")]
-    return found
+    for location in server.own.get("location", ()):
+        if location.args != ("/",):
+            continue
+        own = [d for d in location.block or () if d.name == "add_header" and d.args]
+        merged = server.value("add_header_inherit") == "merge" or any(
+            d.name == "add_header_inherit" and d.args == ("merge",) for d in location.block or ()
+        )
+        if own and not merged and not any(d.args[0].lower() == wanted for d in own):
+            return own[0]
+    return None
