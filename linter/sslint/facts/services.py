@@ -47,6 +47,9 @@ def endpoints(host: Host) -> list[Fact]:
 
 def _endpoint(socket: Socket, terminated: frozenset[tuple[str, int]]) -> Fact:
     endpoint = socket.endpoint
+    # On a port of its own choice, a Dovecot listener's name says what is meant: `imaps2`.
+    secure = endpoint.server == "dovecot" and endpoint.service.startswith(("imaps", "pop3s"))
+    by_name = "implicit" if secure and endpoint.port not in EXPECTED_TLS else None
     return Fact(
         kind="endpoint",
         name=f"{endpoint.server} {endpoint.transport}/{endpoint.port}",
@@ -68,7 +71,8 @@ def _endpoint(socket: Socket, terminated: frozenset[tuple[str, int]]) -> Fact:
             "proxy_protocol": endpoint.proxy_protocol,
             "passthrough": endpoint.passthrough,
             "settings": dict(endpoint.settings),
-            "expects": EXPECTED_TLS.get(endpoint.port),
+            "expects": EXPECTED_TLS.get(endpoint.port) or by_name,
+            "named": by_name is not None,
             "reach": reaching.values(socket.ipv4, socket.ipv6),
         },
         span=Span(endpoint.location, f"{TLS_WORDS[endpoint.tls]} listener"),
@@ -98,6 +102,7 @@ def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         )
         _add_intent(fact, host.target.intent)
         _add_running(fact, host)
+        _add_proxy_header(fact, host, facts["upstream"])
         if fact.values["protocol"] == "h3":
             _add_http3(fact, host)
     return found
@@ -256,6 +261,35 @@ def _places(
 ) -> tuple[Span, ...]:
     found = facts.get((transport, port), ())
     return tuple(Span(fact.span.location, message) for fact in found if fact.span)
+
+
+# The statements that name the load balancers whose PROXY header is believed.
+_TRUSTED_PROXIES = ("set_real_ip_from", "haproxy_trusted_networks")
+
+
+def _add_proxy_header(fact: Fact, host: Host, upstreams: Sequence[Fact]) -> None:
+    """Say who comes with a PROXY header that is not expected here, or without one that is."""
+    expected = fact.values["proxy_protocol"]
+    senders = [
+        upstream
+        for upstream in upstreams
+        if upstream.values["local"]
+        and upstream.values["target_known"]
+        and upstream.values["port"] == fact.values["port"]
+        and fact.values["transport"] == "tcp"
+        and upstream.values["sends_proxy_protocol"] != expected
+    ]
+    trusted = any(setting.name in _TRUSTED_PROXIES for r in host.readings for setting in r.settings)
+    fact.values["proxy_pair_broken"] = bool(senders)
+    fact.values["proxy_unexplained"] = expected and not trusted
+    if not expected:
+        words = "does not expect the PROXY header that this host's own proxy sends"
+    elif senders:
+        words = "expects the PROXY header, and this host's own proxy sends none"
+    else:
+        words = "expects the PROXY header, and everyone may come without one"
+    fact.values["proxy_words"] = words
+    fact.spans["proxy_senders"] = tuple(u.span for u in senders if u.span is not None)
 
 
 def _add_http3(fact: Fact, host: Host) -> None:

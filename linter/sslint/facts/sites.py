@@ -223,9 +223,6 @@ def _upstream(host: Host, reading: ServerReading, upstream: Upstream, own: set[s
             "target_known": bool(targets),
             "target_proxy_protocol": any(target.proxy_protocol for target in targets),
             "sends_proxy_protocol": upstream.proxy_protocol,
-            "proxy_words": "with the PROXY header, which is not expected there"
-            if upstream.proxy_protocol
-            else "without the PROXY header, which is expected there",
         },
         span=Span(upstream.location, "passes requests on"),
         spans={"target": tuple(Span(t.location, "listens there") for t in targets[:1])},
