@@ -181,6 +181,10 @@ def test_what_a_reject_depends_on_stands_in_front() -> None:
     assert rule_items("counter reject with icmp host-unreachable")[0] == match("meta.nfproto", 2)
     assert len(rule_items("ip saddr 10.0.0.0/8 reject with icmp host-unreachable")) == 2
     assert len(rule_items("tcp dport 22 reject with tcp reset")) == 2
+    # Of a set the last one counts, as written: no match on TCP is added, and UDP is dropped.
+    listed = rule_items("meta l4proto { udp, tcp } reject with tcp reset")
+    assert listed[-1] == Verdict("reject", reject_with="tcp reset")
+    assert len(listed) == 2
 
 
 LAN = Intervals(((0x0A000001, 0x0A000001),))
@@ -271,6 +275,7 @@ def test_remnants_of_iptables() -> None:
         ("inet", "tcp dport 80 dnat to 10.0.0.1"),
         ("ip", "dnat to 10.0.0.1:80"),
         ("inet", "udp dport 53 reject with tcp reset"),
+        ("inet", "meta l4proto { tcp, udp } reject with tcp reset"),
         ("netdev", "ct state new accept"),
         ("inet", 'iifname "sixteen-bytes-long"'),
         ("inet", "limit rate 10/second burst 5 bytes"),

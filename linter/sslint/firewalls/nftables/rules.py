@@ -140,7 +140,7 @@ class RuleBuilder:
         self.anonymous = 0  # sets that get a handle of their own
         self.needs: list[Need] = []
         self.xtables = False  # iptables-nft wrote the rule
-        self.several = False  # the last match of the protocol named more than one
+        self.several = False  # the last match named several protocols, layer4 the last of them
         self.protocols: set[int] = set()  # all that matches have named
         self.ended = False
 
@@ -281,16 +281,15 @@ class RuleBuilder:
             self.items.append(known)
 
     def _several(self, keys: tuple[Key, ...], right: SetLiteral, operator: str) -> None:
-        """A set of one protocol says which one follows; a set of several excludes them all."""
+        """Of a set of protocols nft goes by the last one written (relational_expr_pctx_update)."""
         if operator == "!=" or keys[0].name not in _PROTOCOLS or len(keys) > 1:
             return
         found = [interval(item.key, t.PROTOCOL) for item in flatten(right) if item.key is not None]
         numbers = [pair[0] for pair in found if isinstance(pair, tuple) and pair[0] == pair[1]]
-        if len(found) == len(numbers) == 1:
-            self._learn(keys[0].name, numbers[0])
-            return
-        self.several, self.layer4 = True, 0
-        self.protocols.update(numbers)
+        if numbers:
+            self._learn(keys[0].name, numbers[-1])
+            self.several = len(found) > 1
+            self.protocols.update(numbers)
 
     def literal(self, literal: SetLiteral, dtypes: list[DataType]) -> Values | tuple[Element, ...]:
         """Return the contents of an anonymous set."""
@@ -414,11 +413,14 @@ class RuleBuilder:
             raise Refused("cannot reject this network family")
         self.needs.append((None, _REJECT_HOOKS))
         if kind == "tcp reset":
-            if self.layer4 not in (0, 6) or self.several:
+            listed = self.several and 6 in self.protocols  # what the kernel prints is sorted
+            if self.layer4 not in (0, 6) and not (self.held and listed):
                 raise Refused("you cannot use tcp reset with this protocol")
             if not self.layer4:
                 self._only_for("meta.l4proto", 6)
-            self.verdict(Verdict("reject", reject_with="tcp reset", reject_protocol=6))
+            # After `meta l4proto { udp, tcp }` nft adds no match on TCP: the others are dropped.
+            protocol = None if self.several else 6
+            self.verdict(Verdict("reject", reject_with="tcp reset", reject_protocol=protocol))
             return
         if not kind:
             kind = {4: "icmp", 6: "icmpv6"}.get(self.layer3, "icmpx")
