@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from sslint.netfilter import addresses
 from sslint.netfilter.addresses import Universe
 from sslint.netfilter.model import (
-    CtStatus,
     Element,
     FibType,
     HostNetwork,
@@ -29,6 +28,7 @@ from sslint.netfilter.packet import (
     FREE,
     FREE_ROUTE,
     FREE_TYPE,
+    KNOWN_HOST,
     LOCAL,
     MISSING,
     RATED,
@@ -341,13 +341,13 @@ class Matching:
         hits = {addresses.contains(items, address) for address in self.network.own(family)}
         if hits == {True}:
             return True
-        if True in hits:  # `redirect` chose one of several IPv6 addresses
+        if True in hits:
             return f"which of this host's addresses is meant, {shown} or another, is not known"
         if all(low == high and low & 255 == 255 for low, high in items) and family == 4:
             self.assume(f"{shown} is taken to be a broadcast address")
             return False
-        if hits and state.status and state.status & CtStatus.DNAT:
-            return False  # `redirect` chooses among the interface's addresses, which are known
+        if state.host == KNOWN_HOST:
+            return False
         if any(addresses.overlaps(addresses.PUBLIC[family], *item) for item in items):
             self.assume(f"{shown}, which a rule names as destination, is taken to be this host")
             return True

@@ -18,7 +18,7 @@ from sslint.netfilter.model import (
     UnknownValues,
     Values,
 )
-from sslint.netfilter.packet import MISSING, NO_PORT, THIS_HOST, PacketState, read
+from sslint.netfilter.packet import KNOWN_HOST, MISSING, NO_PORT, THIS_HOST, PacketState, read
 
 MAX_TARGETS = 16  # addresses of one dnat that are followed apart
 
@@ -138,15 +138,15 @@ def _redirected(
     shift: int | None,
     network: HostNetwork,
 ) -> PacketState:
-    """Send to the ingress interface's first address."""
+    """Send to the ingress interface's first address; over IPv6 it may be any of them."""
     host = THIS_HOST
     for interface in network.interfaces:
         known = interface.addresses(state.family)
-        if interface.name == state.iif and known and (state.family == 4 or len(known) == 1):
-            host = known[0][0]
+        if interface.name == state.iif and known:
+            host = known[0][0] if state.family == 4 or len(known) == 1 else KNOWN_HOST
     port = _port(state.dport, ports, shift)
     after = _moved(state, host, port)
-    if port == state.dport and THIS_HOST in (host, state.host):  # it may be the same address
+    if port == state.dport and (host < 0 or state.host < 0):  # it may be the same address
         return after._replace(status=None)
     return after
 

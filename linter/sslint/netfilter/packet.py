@@ -21,6 +21,7 @@ CLIENT_PORTS = (1024, 65535)
 THIS_HOST: Final = -1  # one of this host's addresses, it is not known which
 SOLICITED_NODE: Final = -2  # this host's solicited-node multicast addresses
 THIS_LINK: Final = -3  # this host's link-local address
+KNOWN_HOST: Final = -4  # one of the addresses that this host is known to have
 
 ARP: Final = 0  # the "family" of an ARP frame
 
