@@ -91,7 +91,7 @@ ACCEPT = Verdict("accept")
         ("limit rate 10/minute accept", [Limit(True, "limit rate 10 / minute"), ACCEPT]),
         ("limit rate over 10 mbytes/second drop",
          [Limit(False, "limit rate over 10 mbytes/second"), Verdict("drop")]),
-        ("ct count over 20 drop", [Limit(False, "ct count over 20"), Verdict("drop")]),
+        ("ct count over 20 drop", [Limit(False, "ct count over 20", 20), Verdict("drop")]),
         ("counter packets 0 bytes 0 log prefix \"a b\" level info accept comment \"x\"", [ACCEPT]),
         ("notrack", [Notrack()]),
         ("queue num 0-3 bypass", [Verdict("queue", bypass=True)]),

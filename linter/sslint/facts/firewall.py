@@ -154,8 +154,8 @@ def hosts(host: Host) -> list[Fact]:
     }
     span = Span(policy[0].location, "closes IPv4") if policy and policy[0].location else None
     fact = Fact("host", host.name, values, span=span)
-    accepts = [o for o in firewall.openings() if o.effective]
-    values["accepts"] = bool(accepts)
+    accepts = [o for o in firewall.openings() if o.effective and o.family == 4]
+    values["ipv4_accepts"] = bool(accepts)
     if accepts:
         fact.spans["accepts"] = (Span(accepts[0].location, "accepts what is open anyway"),)
     coexistence.add_host(host, fact)

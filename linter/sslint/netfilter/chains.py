@@ -242,7 +242,7 @@ class _Run:
             self._answered((0, full, item.reason), state, possible, onward)
         elif isinstance(item, Limit):
             first = full if item.first else 0
-            if state.history == RATED:
+            if state.history == RATED and not item.generous:
                 self._answered((0, full, item.text or "a rate"), state, possible, onward)
             else:
                 self._answered((first, first, ""), state, possible, onward)

@@ -167,16 +167,25 @@ class Constant:
     why: str = ""
 
 
+MANY_CONNECTIONS = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """A counter at its start: a rate, a quota, a number of connections.
 
     `first` is the outcome for the first packet of a first connection. The verdict of a port that
-    depends on it carries `rate_limited`.
+    depends on it carries `rate_limited`. `connections`: how many at once it counts to, if it does.
     """
 
     first: bool
     text: str = ""
+    connections: int = 0
+
+    @property
+    def generous(self) -> bool:
+        """Tell whether no browser or mail program comes near it: they open ten at once."""
+        return self.connections >= MANY_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)

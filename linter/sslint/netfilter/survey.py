@@ -155,7 +155,7 @@ def _items(found: Survey, own: _Mentions, ruleset: Ruleset, table: Table, rule: 
         elif isinstance(item, Tproxy):
             own.tproxy = True
         elif isinstance(item, Limit):
-            found.rated = True
+            found.rated |= not item.generous
             if item.text.startswith(_COUNTS) or "connections" in item.text:
                 found.conntrack.update(_families(table))
         elif isinstance(item, Recent):

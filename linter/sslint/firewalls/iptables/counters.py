@@ -72,7 +72,7 @@ def connlimit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     bound = cast(int, given.value)
     matches = bound < 1 if above else bound >= 1
     word = "above" if above else "up to"
-    return [Limit(matches != given.negate, f"{word} {bound} connections")]
+    return [Limit(matches != given.negate, f"{word} {bound} connections", bound)]
 
 
 def connbytes(extension: Extension, arguments: Arguments) -> list[RuleItem]:

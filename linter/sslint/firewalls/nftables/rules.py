@@ -555,9 +555,9 @@ class RuleBuilder:
             self.objects.append((kind, name))
         return True
 
-    def limit(self, over: bool, text: str) -> None:
+    def limit(self, over: bool, text: str, connections: int = 0) -> None:
         """Add a rate, a quota or a number of connections at its start."""
-        self.add(Limit(not over, text))
+        self.add(Limit(not over, text, connections))
 
     def set_update(
         self,

@@ -310,9 +310,10 @@ class StatementParser(ExpressionParser):
         start = self.position
         self.position += 2
         over = self.take("over")
-        if self.number() == 0:  # the first connection is one too many
+        number = self.number()
+        if number == 0:  # the first connection is one too many
             over = not over
-        builder.limit(over, self._text(start))
+        builder.limit(over, self._text(start), number)
 
     def _text(self, start: int) -> str:
         return " ".join(self.tokens[start : self.position])

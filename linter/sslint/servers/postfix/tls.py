@@ -154,6 +154,8 @@ def _certificates(
 def _settings(scope: Scope) -> Settings:
     """Return the effective values; words that Postfix compares without case are in lower case."""
     values = [(name, scope.text(name)) for name in _REPORTED]
+    if values[0][1] == "" and scope.text("smtpd_enforce_tls") == "yes":  # without a level it is one
+        values[0] = (values[0][0], "encrypt")
     if scope.text("tls_server_sni_maps") != "":
         values.append(("tls_server_sni_maps", scope.text("tls_server_sni_maps")))
     return tuple(
