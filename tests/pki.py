@@ -29,8 +29,8 @@ def _name(text: str) -> x509.Name:
 
 
 @cache
-def authority(name: str, issuer: str | None = None) -> x509.Certificate:
-    """Return an authority's certificate; self-signed without an issuer."""
+def authority(name: str, issuer: str | None = None, left: int = 2000) -> x509.Certificate:
+    """Return an authority's certificate, `left` days valid; self-signed without an issuer."""
     return (
         x509.CertificateBuilder()
         .subject_name(_name(name))
@@ -38,7 +38,7 @@ def authority(name: str, issuer: str | None = None) -> x509.Certificate:
         .public_key(key(name).public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW - timedelta(days=2000))
-        .not_valid_after(NOW + timedelta(days=2000))
+        .not_valid_after(NOW + timedelta(days=left))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key(issuer or name), hashes.SHA256())
     )
@@ -130,6 +130,8 @@ def files(spec: dict) -> tuple[str, str]:
         "leaf": (certificate,),
         "misordered": (intermediate, certificate),
         "root": (certificate, intermediate, root),
+        "expired cross-sign": (certificate, intermediate, authority("Root X1", "Old Root", -30)),
+        "issuer expired": (certificate, authority(issuer, "Root X1", -30)),
     }
     if spec.get("self_signed"):
         chains["full"] = (certificate,)
