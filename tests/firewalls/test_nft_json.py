@@ -161,7 +161,7 @@ def test_limits() -> None:
     assert items({"quota": {"val": 25, "val_unit": "mbytes", "inv": True}})[0] == Limit(
         False, "quota over 25 mbytes"
     )
-    assert items({"ct count": {"val": 20, "inv": True}})[0] == Limit(False, "ct count over 20")
+    assert items({"ct count": {"val": 20, "inv": True}})[0] == Limit(False, "ct count over 20", 20)
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,33 @@ def test_reject(family: str, rule: str, expected: Verdict) -> None:
     assert rule_items(rule, family)[-1] == expected
 
 
+@pytest.mark.parametrize(
+    ("rule", "refused"),
+    [
+        ("ip6 saddr ::1 meta nfproto ipv4 ip6 saddr ::2 accept", True),
+        ("ip6 saddr ::1 meta nfproto ipv4 ct l3proto ipv6 ip6 saddr ::2 accept", False),
+        ("ip6 saddr ::1 ct l3proto ipv4 ip saddr 1.1.1.1 accept", False),
+        ("ct l3proto ipv4 ip6 saddr ::2 accept", True),
+        ("meta nfproto { ipv4, ipv6 } ip6 saddr ::2 accept", False),
+        ("meta nfproto { ipv6, ipv4 } ip6 saddr ::2 accept", True),
+        ("tcp dport 5 ct protocol udp tcp dport 6 accept", False),
+        ("meta l4proto udp ct protocol tcp tcp dport 5 accept", True),
+    ],
+)
+def test_the_last_family_told_counts(rule: str, refused: bool) -> None:
+    """Each held against nft 1.1.3."""
+    if refused:
+        with pytest.raises(RulesetError):
+            rule_items(rule, "inet")
+    else:
+        rule_items(rule, "inet")
+
+
+def test_a_set_of_families_is_no_guard() -> None:
+    items = rule_items("meta nfproto { ipv4, ipv6 } ip6 saddr != ::1 accept", "inet")
+    assert any(isinstance(item, Unknown) for item in items)
+
+
 def test_what_a_reject_depends_on_stands_in_front() -> None:
     assert rule_items("meta mark set 1 reject with tcp reset")[:2] == (
         match("meta.l4proto", 6),

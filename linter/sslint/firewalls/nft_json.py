@@ -326,13 +326,16 @@ class _Reader:
             builder.object_reference(kind, self._expression(body))
             builder.add(Unknown(f"a {kind} from a map"))
         else:
-            self._limit(builder, _stops(kind, body), _limit_text(kind, body))
+            connections = _int(body.get("val", 0)) if kind == "ct count" else 0
+            self._limit(builder, _stops(kind, body), _limit_text(kind, body), connections)
 
-    def _limit(self, builder: RuleBuilder, over: bool | None, text: str) -> None:
+    def _limit(
+        self, builder: RuleBuilder, over: bool | None, text: str, connections: int = 0
+    ) -> None:
         if over is None:
             builder.add(Unknown(f"{text} depends on the packet's size"))
         else:
-            builder.limit(over, text)
+            builder.limit(over, text, connections)
 
     def _set_update(self, builder: RuleBuilder, kind: str, body: dict[str, Any]) -> None:
         operation: Literal["add", "update", "delete"] = body["op"]

@@ -65,6 +65,10 @@ _FAMILY = {"ip": 4, "ip6": 6, "arp": f.ARP}
 _REJECT_HOOKS = frozenset(("ingress", "prerouting", "input", "forward", "output"))
 _PROTOCOLS = ("meta.l4proto", "ip.protocol", "ip6.nexthdr")
 _NFPROTO = {4: 2, 6: 10}
+_TOLD_BY_SETS = {
+    **dict.fromkeys(_PROTOCOLS, t.PROTOCOL),
+    **dict.fromkeys(("meta.nfproto", "ct.l3proto"), t.NFPROTO),
+}
 _LAYER3 = {0x800: 4, 0x86DD: 6, f.ARP: f.ARP}
 
 
@@ -141,6 +145,7 @@ class RuleBuilder:
         self.needs: list[Need] = []
         self.xtables = False  # iptables-nft wrote the rule
         self.several = False  # the last match named several protocols, layer4 the last of them
+        self.mixed = False  # the last match of the family named more than one
         self.protocols: set[int] = set()  # all that matches have named
         self.ended = False
 
@@ -150,6 +155,8 @@ class RuleBuilder:
         """Note which protocols an expression depends on. Raise Refused if they contradict."""
         if type(expression) is Field:
             layer3, layer4 = expression.layer3, expression.layer4
+            if layer3 and self.mixed:
+                self.items.append(Unknown("nft adds no match on the family after a set of several"))
             if (
                 expression.plain
                 and (not layer3 or layer3 == self.layer3)
@@ -209,7 +216,8 @@ class RuleBuilder:
             self.protocols.add(number)
         elif name in ("meta.protocol", "ether.type") and self.family != "inet":
             self._learn_family(_LAYER3.get(number, 0))
-        elif name == "meta.nfproto":
+        elif name == "meta.nfproto" or (name == "ct.l3proto" and self.family == "inet"):
+            self.mixed = False
             self._learn_family({2: 4, 10: 6}.get(number, 0))
 
     def _learn_family(self, layer3: int) -> None:
@@ -282,14 +290,19 @@ class RuleBuilder:
 
     def _several(self, keys: tuple[Key, ...], right: SetLiteral, operator: str) -> None:
         """Of a set of protocols nft goes by the last one written (relational_expr_pctx_update)."""
-        if operator == "!=" or keys[0].name not in _PROTOCOLS or len(keys) > 1:
+        dtype = _TOLD_BY_SETS.get(keys[0].name)
+        if operator == "!=" or dtype is None or len(keys) > 1:
             return
-        found = [interval(item.key, t.PROTOCOL) for item in flatten(right) if item.key is not None]
+        found = [interval(item.key, dtype) for item in flatten(right) if item.key is not None]
         numbers = [pair[0] for pair in found if isinstance(pair, tuple) and pair[0] == pair[1]]
-        if numbers:
-            self._learn(keys[0].name, numbers[-1])
+        if not numbers:
+            return
+        self._learn(keys[0].name, numbers[-1])
+        if dtype is t.PROTOCOL:
             self.several = len(found) > 1
             self.protocols.update(numbers)
+        else:
+            self.mixed = len(found) > 1
 
     def literal(self, literal: SetLiteral, dtypes: list[DataType]) -> Values | tuple[Element, ...]:
         """Return the contents of an anonymous set."""
@@ -425,7 +438,7 @@ class RuleBuilder:
         if not kind:
             kind = {4: "icmp", 6: "icmpv6"}.get(self.layer3, "icmpx")
             code = "port-unreachable"
-        family = {"icmp": 4, "icmpv6": 6}.get(kind)
+        family = {"icmp": 4, "icmpv6": 6}.get(kind) if not self.mixed else None
         if family and self.layer3 and family != self.layer3:
             raise Refused("conflicting network protocol specified")
         if family and not self.layer3:
