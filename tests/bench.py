@@ -90,7 +90,7 @@ def main() -> None:
         measure("sslint check, 10,000 server blocks", [*SSLINT, "check", work / "web"], 1)
         for rules, rule in (
             (6_000, mixed),
-            (100_000, lambda n: f"-A INPUT -s {source(n)}/32 -j DROP"),
+            (100_000, ban),
         ):
             path = work / f"rules{rules}"
             path.write_text(dump(rules, rule))
