@@ -153,10 +153,12 @@ def _report_refusals(tree: Tree, reading: ServerReading) -> None:
 
 def web_roots(host: Host) -> list[str]:
     """Return the directories that nginx serves."""
+    reading = host.reading("nginx")
+    if reading is None:
+        return []
     from sslint.servers.nginx.parsed import Nginx
 
-    reading = host.reading("nginx")
-    if reading is None or not isinstance(reading.config, Nginx):
+    if not isinstance(reading.config, Nginx):
         return []
     roots = (
         directive.args[0]
@@ -169,6 +171,8 @@ def web_roots(host: Host) -> list[str]:
 
 def _read_servers(host: Host) -> None:
     tree = host.tree
+    if tree.root is None and tree.names("/") == ["given"]:
+        return  # rulesets and documents, and no server's files
     entry = _nginx_entry(host)
     if any(tree.exists(path) for path in ("/etc/nginx", "/usr/local", "/opt", "/etc/openresty")):
         from sslint.servers import nginx
