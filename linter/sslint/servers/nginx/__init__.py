@@ -15,7 +15,7 @@ from sslint.servers.nginx.resolve import resolver
 from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
 from sslint.servers.nginx.settings import alternatives, header_dropped, settings
 from sslint.servers.nginx.sockets import Socket, SocketTable
-from sslint.servers.nginx.syntax import Loader, unknown_includes
+from sslint.servers.nginx.syntax import REST, Loader, unknown_includes
 from sslint.tree import Tree, TreeError
 from sslint.values import replace
 
@@ -195,6 +195,7 @@ def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
         reading.complete = False
         reasons.append("a file that nginx reads could not be read to its end")
     for directive in nginx.config.unknown[:MAX_REASONS]:
-        reasons.append(f"{directive.location}: {' '.join(directive.args)} was not given")
+        if directive.args != (REST,):  # the error that cut it is told
+            reasons.append(f"{directive.location}: {' '.join(directive.args)} was not given")
     if nginx.config.unknown:
         reading.complete = False

@@ -62,6 +62,9 @@ HARMLESS_INCLUDES = frozenset(
 )
 
 
+REST = "the rest of this file"  # what stands for it is an include that was not given
+
+
 @dataclass(slots=True, eq=False)
 class Directive:
     """One statement: `block` is None for `name args;`. Offsets are those of the statement's
@@ -266,6 +269,8 @@ class _Parser:
             else:
                 found = self._words(position)
                 if found is None:
+                    if stack:  # the block may say more: without a listen it has no default one
+                        current.append(Directive("include", (REST,), file, position, position))
                     return top
                 words, start, position, end_char = found
                 name, args = (words[0], tuple(words[1:])) if words else ("", ())
