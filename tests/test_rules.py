@@ -11,6 +11,7 @@ import pytest
 from sslint import engine
 from sslint.checker import check
 from sslint.intent import parse
+from sslint.targets import Target
 from tests.cases import Case, load_cases, ruleset, sound_hosts, target
 
 RULES = {
@@ -21,11 +22,14 @@ RULES = {
 CASES = load_cases()
 
 
+def _host(case: Case) -> Target:
+    running = ruleset(case.running) if case.running is not None else None
+    return target(case.host, case.edits, intent=parse(case.settings), running=running)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case) -> None:
-    running = ruleset(case.running) if case.running is not None else None
-    host = target(case.host, case.edits, intent=parse(case.settings), running=running)
-    result = check([host], [RULES[case.rule]])
+    result = check([_host(case)], [RULES[case.rule]])
     assert not result.incomplete or case.expect.get("incomplete"), result.hosts[0].problems
     if not case.fires:
         assert [finding.message for finding in result.findings] == []
@@ -51,6 +55,36 @@ def test_rule_has_a_firing_and_a_silent_case(name: str) -> None:
     own = [case for case in CASES if case.rule == name]
     assert any(case.fires for case in own), "no case in which it fires"
     assert any(not case.fires for case in own), "no case in which it must stay silent"
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_each_guard_has_its_case(name: str) -> None:
+    silent = [case.name for case in CASES if case.rule == name and not case.fires]
+    assert RULES[name].document["guards"] == silent
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_each_severity_has_its_case(name: str) -> None:
+    rule = RULES[name]
+    wanted = {rule.default_severity, *(severity for _, severity in rule.severities)}
+    fired = {case.expect["severity"] for case in CASES if case.rule == name and case.fires}
+    assert fired == wanted
+
+
+ALTERNATIVES = [
+    (name, number)
+    for name, rule in sorted(RULES.items())
+    for number in range(len(rule.document.get("either", ())))
+]
+
+
+@pytest.mark.parametrize(("name", "number"), ALTERNATIVES)
+def test_each_alternative_has_its_case(name: str, number: int) -> None:
+    whole = RULES[name]
+    document = {**whole.document, "either": [whole.document["either"][number]]}
+    alone = engine.compile_rule(document, whole.family)
+    cases = [case for case in CASES if case.rule == name and case.fires]
+    assert any(check([_host(case)], [alone]).findings for case in cases)
 
 
 def test_cases_are_of_rules() -> None:
