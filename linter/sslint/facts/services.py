@@ -93,6 +93,7 @@ def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         groups.setdefault(key, []).append(socket)
     told = _Told(facts)
     found = [_service(key, sockets, told) for key, sockets in groups.items()]
+    trusted = any(setting.name in _TRUSTED_PROXIES for r in host.readings for setting in r.settings)
     _add_siblings(found)
     _add_servers(found, host)
     for fact in found:
@@ -102,7 +103,7 @@ def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         )
         _add_intent(fact, host.target.intent)
         _add_running(fact, host)
-        _add_proxy_header(fact, host, facts["upstream"])
+        _add_proxy_header(fact, facts["upstream"], trusted=trusted)
         if fact.values["protocol"] == "h3":
             _add_http3(fact, host)
     return found
@@ -267,8 +268,11 @@ def _places(
 _TRUSTED_PROXIES = ("set_real_ip_from", "haproxy_trusted_networks")
 
 
-def _add_proxy_header(fact: Fact, host: Host, upstreams: Sequence[Fact]) -> None:
-    """Say who comes with a PROXY header that is not expected here, or without one that is."""
+def _add_proxy_header(fact: Fact, upstreams: Sequence[Fact], *, trusted: bool) -> None:
+    """Say who comes with a PROXY header that is not expected here, or without one that is.
+
+    `trusted`: some load balancer is named whose header is believed.
+    """
     expected = fact.values["proxy_protocol"]
     senders = [
         upstream
@@ -279,7 +283,6 @@ def _add_proxy_header(fact: Fact, host: Host, upstreams: Sequence[Fact]) -> None
         and fact.values["transport"] == "tcp"
         and upstream.values["sends_proxy_protocol"] != expected
     ]
-    trusted = any(setting.name in _TRUSTED_PROXIES for r in host.readings for setting in r.settings)
     fact.values["proxy_pair_broken"] = bool(senders)
     fact.values["proxy_unexplained"] = expected and not trusted
     if not expected:

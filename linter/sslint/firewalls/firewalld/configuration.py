@@ -441,14 +441,8 @@ def _check_policy(configuration: Configuration, policy: Policy) -> None:
     )
     if masquerades and "HOST" in ingress | egress:
         raise InvalidFile(masquerades, "masquerade and HOST exclude each other")
-    forwards = [(port.location, port.address) for port in policy.forward_ports]
-    forwards += [
-        (rule.location, rule.element.address)
-        for rule in policy.rules
-        if isinstance(rule.element, ForwardPort)
-    ]
     bound = [name for name in egress - {"ANY", "HOST"} if configuration.zones[name].interfaces]
-    for location, target in forwards:
+    for location, target in _forwards(policy):
         if egress and "HOST" not in egress and not target:
             raise InvalidFile(location, "forward-port needs to-addr for this egress zone")
         if bound:
@@ -467,14 +461,26 @@ def _check_applied_policy(policy: Policy) -> None:
         zone.value == "ANY" for zone in policy.ingress_zones
     ):
         return
-    needing = [(port.location, "forward-port") for port in policy.forward_ports]
-    for rule in policy.rules:
-        if isinstance(rule.element, ForwardPort):
-            needing.append((rule.location, "forward-port"))
-        elif rule.action is not None and rule.action.kind == "mark":
-            needing.append((rule.location, "mark"))
-    for location, what in needing:
+    needing = [(location, "forward-port") for location, _ in _forwards(policy)]
+    needing += [
+        (rule.location, "mark")
+        for rule in policy.rules
+        if rule.action is not None and rule.action.kind == "mark"
+    ]
+    if needing:
+        location, what = needing[0]
         raise InvalidFile(location, f"{what} does not load in a policy from a zone to HOST")
+
+
+def _forwards(policy: Policy) -> list[tuple[Location, str]]:
+    """Return where a policy forwards ports, and to which address ("" for none)."""
+    forwards = [(port.location, port.address) for port in policy.forward_ports]
+    forwards += [
+        (rule.location, rule.element.address)
+        for rule in policy.rules
+        if isinstance(rule.element, ForwardPort)
+    ]
+    return forwards
 
 
 def _all_settings(configuration: Configuration) -> list[Settings]:
