@@ -132,6 +132,12 @@ def files(spec: dict) -> tuple[str, str]:
         "root": (certificate, intermediate, root),
         "expired cross-sign": (certificate, intermediate, authority("Root X1", "Old Root", -30)),
         "issuer expired": (certificate, authority(issuer, "Root X1", -30)),
+        "both kinds": (
+            certificate,
+            intermediate,
+            leaf(names, issuer="Intermediate R2", own_key="rsa leaf"),
+            authority("Intermediate R2", "Root X1"),
+        ),
     }
     if spec.get("self_signed"):
         chains["full"] = (certificate,)

@@ -117,7 +117,7 @@ _roots: WeakKeyDictionary[Tree, frozenset[bytes]] = WeakKeyDictionary()
 def load(tree: Tree, ref: CertificateRef) -> Certificate:
     """Return what the files of a reference say; the same files are read only once."""
     cache = _cache.setdefault(tree, {})
-    key = (ref.path, ref.key, ref.chain_files)
+    key = (ref.path, ref.key, ref.chain_files, ref.issuer_files)
     found = cache.get(key)
     if found is None:
         found = cache[key] = _load(tree, ref)
@@ -247,7 +247,7 @@ def _load(tree: Tree, ref: CertificateRef) -> Certificate:
         problem=problem,
         leaf=leaf,
         sent=tuple(sent),
-        chain_status=_chain_status(tree, sent, leaf, problem),
+        chain_status=_completed(tree, ref, leaf, _chain_status(tree, sent, leaf, problem)),
         key_status=key.status,
         key_problem=key_problem,
         key_matches=matches,
@@ -524,6 +524,18 @@ def _chain_status(tree: Tree, sent: list[Link], leaf: Link | None, problem: str)
     if _name_digest(leaf.der, issuer=True) in _root_names(tree):
         return "complete"
     return "leaf-only" if leaf.ca_issuers else "issued-by-root-unknown"
+
+
+def _completed(
+    tree: Tree, ref: CertificateRef, leaf: Link | None, alone: ChainStatus
+) -> ChainStatus:
+    """Return the status of a chain that the server may complete, from its own status."""
+    if leaf is None or alone not in ("leaf-only", "issued-by-root-unknown"):
+        return alone
+    files = [_file(tree, path) for path in ref.issuer_files]
+    if _issuer(leaf, [link for file in files for link in file.certificates]) is not None:
+        return "complete"
+    return "unknown" if any(file.reason for file in files) else alone
 
 
 def _ordered(sent: list[Link]) -> bool:

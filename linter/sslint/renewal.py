@@ -165,6 +165,18 @@ _OTHERS = {
     "acmetool": ("/var/lib/acme", "/etc/default/acme-reload"),
     "certmonger": ("/var/lib/certmonger", "/etc/certmonger"),
     "step": ("/etc/step", "/root/.step"),
+    "uacme": ("/etc/ssl/uacme", "/etc/uacme"),
+    "getssl": ("/etc/getssl", "/root/.getssl"),
+    "Traefik": ("/etc/traefik",),
+    "Apache's mod_md": ("/etc/apache2/mods-enabled/md.load",),
+    # panels, each of which renews what it was asked to
+    "cPanel": ("/usr/local/cpanel",),
+    "CyberPanel": ("/usr/local/CyberCP",),
+    "DirectAdmin": ("/usr/local/directadmin",),
+    "HestiaCP": ("/usr/local/hestia", "/usr/local/vesta"),
+    "ISPConfig": ("/usr/local/ispconfig",),
+    "Plesk": ("/usr/local/psa", "/etc/psa"),
+    "Webmin": ("/etc/webmin",),
 }
 
 

@@ -273,7 +273,7 @@ def test_certificates_in_pairs() -> None:
         "-o smtpd_tls_key_file=/b.key",
     )
     rsa, ec = endpoint.certificates
-    assert (rsa.path, rsa.key, rsa.chain_files) == ("/a.crt", "/b.key", ("/ca",))
+    assert (rsa.path, rsa.key, rsa.issuer_files) == ("/a.crt", "/b.key", ("/ca",))
     assert rsa.location.line == 2
     assert rsa.key_location is not None
     assert rsa.key_location.path == "etc/postfix/master.cf"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sslint import snakeoil
 from sslint.certificates import Certificate, Link, covers, key_in, lifetime_limit, load
 from sslint.engine import Fact, Span
+from sslint.host import scope_of
 from sslint.renewal import DIRECTORY
 from sslint.servers.model import CertificateRef
 from sslint.tree import Status
@@ -85,9 +86,10 @@ def certificates(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
                     found.served = True
                     found.ports.add((endpoint.transport, endpoint.port))
         for site in reading.sites:
+            scopes = {scope_of(address) for _, address, _, _ in site.listens}
             for ref in site.certificates:
                 found = use(reading.server, ref)
-                if site.tls and not site.rejects_handshake:
+                if site.tls and scopes != {"loopback"} and not site.rejects_handshake:
                     found.names.update(site.names)
     told = {
         (a.values["transport"], a.values["port"]) for a in facts["announcement"] if a.values["here"]
@@ -258,7 +260,9 @@ def _content(host: Host, uses: list[Use], wanted: list[str]) -> dict[str, Any]:
     now = host.now
     left = leaf.not_after - now
     limit = lifetime_limit(leaf.not_before)
-    uncovered = [name for name in wanted if not covers(leaf.names, name)]
+    uncovered = [
+        name for name in wanted if not covers(leaf.names, name) and not _is_listed(name, leaf.names)
+    ]
     issuers = [link for link in certificate.sent[1:] if not link.self_signed]
     expired = [link for link in [leaf, *issuers[:1]] if link.not_after < now]
     values.update(
@@ -379,6 +383,11 @@ def _is_public_name(name: str) -> bool:
     if "." not in bare or bare.endswith(INTERNAL_SUFFIXES):
         return False
     return not bare.replace(".", "").isdigit() and ":" not in bare and "$" not in bare
+
+
+def _is_listed(name: str, names: Sequence[str]) -> bool:
+    """Tell whether a server name `*.x` stands for names below x that the certificate lists."""
+    return name.startswith("*.") and any(other.endswith(name[1:]) for other in names)
 
 
 _KEPT = (".pem", ".crt", ".cer", ".key")  # as certificates and keys are called

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslint.engine import Fact, Span
 from sslint.facts import reach as reaching
-from sslint.host import listeners
+from sslint.host import CONVENTIONAL_OWNERS, listeners, scope_of
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
@@ -101,6 +101,9 @@ def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         fact.values["other_owner"] = any(
             endpoint.server != key[0] for endpoint in listeners(host, *key[1:])
         )
+        fact.values["ipv4_elsewhere"] = 4 not in fact.values["families"] and _is_sent_elsewhere(
+            host, groups[key][0].endpoint
+        )
         _add_intent(fact, host.target.intent)
         _add_running(fact, host)
         _add_proxy_header(fact, facts["upstream"], trusted=trusted)
@@ -168,6 +171,14 @@ def _service(key: tuple[str, str, int], sockets: list[Socket], told: _Told) -> F
         subjects=frozenset({(transport, port)}),
         source=shown,
     )
+
+
+def _is_sent_elsewhere(host: Host, endpoint: Endpoint) -> bool:
+    """Tell whether NAT leads the IPv4 clients of an endpoint's port away from it."""
+    if host.firewall is None:
+        return False
+    reach = host.firewall.reach(endpoint.transport, endpoint.port, 4)
+    return bool(reach.translated_by) and endpoint.port not in reach.reached_as
 
 
 def _is_explicit(endpoint: Endpoint) -> bool:
@@ -514,8 +525,6 @@ def listening(host: Host, transport: str, port: int, owner: str | None = None) -
 
     `owner` is the server that would, where the port alone does not say it.
     """
-    from sslint.host import CONVENTIONAL_OWNERS, scope_of
-
     found = listeners(host, transport, port)
     if any(e.certain and scope_of(e.address) != "loopback" for e in found):
         return "certain"

@@ -20,8 +20,9 @@ class CertificateRef:
 
     `path` and `key` are host paths; None where they are not known before run time (a variable,
     `data:`). `names` are the SNI names that get it; () means it is the default for the socket.
-    `chain_files`: other files whose certificates are sent with it. `address`: only connections
-    to this address or network get it (a Dovecot `local` block), before all without; "" means all.
+    `chain_files`: other files whose certificates are sent with it. `issuer_files`: where the server
+    looks for the issuer of a certificate that comes without one. `address`: only connections to
+    this address or network get it (a Dovecot `local` block), before all without; "" means all.
     """
 
     path: str | None
@@ -30,6 +31,7 @@ class CertificateRef:
     key_location: Location | None = None
     names: tuple[str, ...] = ()
     chain_files: tuple[str, ...] = ()
+    issuer_files: tuple[str, ...] = ()
     reason: str = ""  # why path is not known
     address: str = ""
 

@@ -7,6 +7,7 @@ import http.client
 import re
 import smtplib
 import socket
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -70,6 +71,20 @@ def handshake(
     if "no peer certificate available" in said:  # it calls that verified, too
         return "closed"
     return "OK" if "Verify return code: 0 (ok)" in said else said
+
+
+def anonymous(address: str, port: int, name: str) -> str:
+    """Return the cipher of STARTTLS with a client that wants no certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # TLS 1.3 has no anonymous ciphers
+    context.set_ciphers("aNULL:@SECLEVEL=0")
+    with smtplib.SMTP(address, port, name, ANSWER) as client:
+        client.starttls(context=context)
+        assert isinstance(client.sock, ssl.SSLSocket)
+        cipher = client.sock.cipher()
+    return cipher[0] if cipher else ""
 
 
 def served(address: str, port: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.evidence.announced import addresses, service
-from tests.live.evidence.clients import connect, handshake
+from tests.live.evidence.clients import anonymous, connect, handshake
 from tests.live.evidence.conftest import Start
 from tests.live.evidence.lab import Host
 from tests.live.evidence.trees import MAIL_NAMES, certificate, edits
@@ -55,13 +55,16 @@ def test_chain_incomplete(sound: Sound, changed: Start, root: Path) -> None:
     assert host.outside(handshake, FOUR, 443, WWW, root) == refused
     assert sound("web-nftables").outside(handshake, FOUR, 443, WWW, root) == "OK"
 
-    changes = edits(rule, "Postfix alone completes the chain")
-    mail = changed(rule, "mail-announced", changes, 443, 465, 587, 993)
-    for port in (443, 993):
-        assert mail.outside(handshake, FOUR, port, MAIL, root) == refused
-        assert sound("mail-announced").outside(handshake, FOUR, port, MAIL, root) == "OK"
-    assert mail.outside(handshake, FOUR, 465, MAIL, root) == "OK"
-    assert mail.outside(handshake, FOUR, 587, MAIL, root, starttls="smtp") == "OK"
+    for case in (
+        "Postfix alone completes the chain",
+        "Postfix finds the issuer by its hash, and the others send none of what they trust",
+    ):
+        mail = changed(rule, "mail-announced", edits(rule, case), 443, 465, 587, 993)
+        for port in (443, 993):
+            assert mail.outside(handshake, FOUR, port, MAIL, root) == refused
+            assert sound("mail-announced").outside(handshake, FOUR, port, MAIL, root) == "OK"
+        assert mail.outside(handshake, FOUR, 465, MAIL, root) == "OK"
+        assert mail.outside(handshake, FOUR, 587, MAIL, root, starttls="smtp") == "OK"
 
 
 def test_key_mismatch(sound: Sound, changed: Start, root: Path) -> None:
@@ -86,3 +89,20 @@ def test_key_mismatch(sound: Sound, changed: Start, root: Path) -> None:
         asked = (FOUR, port, MAIL, root)
         assert mail.outside(handshake, *asked, starttls=starttls) == said
         assert sound("mail-announced").outside(handshake, *asked, starttls=starttls) == "OK"
+
+
+def test_tls_listener_no_certificate(sound: Sound, changed: Start, root: Path) -> None:
+    """Without a certificate TLS works for mail servers alone, and only if that is said."""
+    rule, named = "tls-listener-no-certificate", "smtpd_tls_cert_file = /etc/letsencrypt/live/"
+    changes = edits(rule, "Postfix announces STARTTLS and has none")
+    host = changed(rule, "mail-announced", changes, 25, 465)
+    assert host.outside(handshake, FOUR, 25, MAIL, root, starttls="smtp") == "wrong version number"
+
+    none = {"in": "etc/postfix/main.cf", "replace": f"{named}{MAIL}/fullchain.pem", "by": ""}
+    changes = ({**none, "by": "smtpd_tls_cert_file = none"},)
+    host = changed(rule, "mail-announced", changes, 25, 465)
+    refused = "ssl/tls alert handshake failure"
+    assert host.outside(handshake, FOUR, 25, MAIL, root, starttls="smtp") == refused
+    assert host.outside(handshake, FOUR, 465, MAIL, root) == refused
+    assert "ADH" in host.outside(anonymous, FOUR, 25, MAIL)
+    assert sound("mail-announced").outside(handshake, FOUR, 465, MAIL, root) == "OK"

@@ -11,9 +11,10 @@ from sslint.servers.postfix.main_cf import logical_lines, split_name_value
 from sslint.servers.postfix.master_cf import tokens
 from sslint.servers.postfix.parameters import Scope
 from sslint.source import Location
-from sslint.tree import Tree, TreeError
+from sslint.tree import Status, Tree, TreeError
 
 _PEM = re.compile(r"^-----BEGIN ([A-Z0-9 ]{1,40})-----", re.MULTILINE)
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # c_rehash's links, openssl-rehash(1)
 _INDEXED = ("hash", "btree", "lmdb", "cdb", "dbm", "sdbm", "texthash")
 _PAIRS = (("cert_file", "key_file"), ("dcert_file", "dkey_file"), ("eccert_file", "eckey_file"))
 MAX_NAMES = 100_000
@@ -31,16 +32,21 @@ def certificates(
     """
     found: list[CertificateRef] = []
     reasons: list[str] = []
-    helpers = tuple(_paths(scope, scope.get(prefix + "CAfile")))
+    issuers = (
+        *_paths(scope, scope.get(prefix + "CAfile")),
+        *_hashed(tree, _paths(scope, scope.get(prefix + "CApath"))),
+    )
     chain_files = scope.get(prefix + "chain_files")
     anonymous = scope.get(prefix + "cert_file").lower() == "none"
     if chain_files:
         place = scope.location(prefix + "chain_files") or where
         for path, key, more in chains(tree, _paths(scope, chain_files)):
-            found.append(CertificateRef(path, key, place, place, chain_files=more + helpers))
+            found.append(
+                CertificateRef(path, key, place, place, chain_files=more, issuer_files=issuers)
+            )
     else:
         for certificate, key in _PAIRS:
-            ref = _pair(scope, where, prefix + certificate, prefix + key, helpers)
+            ref = _pair(scope, where, prefix + certificate, prefix + key, issuers)
             if ref is not None:
                 found.append(ref)
     if found or anonymous:  # otherwise TLS is not set up at all (smtpd.c)
@@ -52,7 +58,7 @@ def certificates(
 
 
 def _pair(
-    scope: Scope, where: Location, certificate: str, key: str, helpers: tuple[str, ...]
+    scope: Scope, where: Location, certificate: str, key: str, issuers: tuple[str, ...]
 ) -> CertificateRef | None:
     value = scope.get(certificate)
     if not value or (certificate.endswith("_cert_file") and value.lower() == "none"):
@@ -64,7 +70,7 @@ def _pair(
         key=_path(scope, key_value) if key_value else None,
         location=place,
         key_location=scope.location(key) or place,
-        chain_files=helpers,
+        issuer_files=issuers,
     )
 
 
@@ -75,6 +81,17 @@ def _path(scope: Scope, value: str) -> str:
 
 def _paths(scope: Scope, value: str) -> list[str]:
     return [_path(scope, part) for part in re.split(r"[, \t\r\n]+", value) if part]
+
+
+def _hashed(tree: Tree, directories: list[str]) -> Iterator[str]:
+    """Yield the files in which OpenSSL looks for an issuer, or a directory that was not given."""
+    for directory in directories:
+        if tree.status(directory) is not Status.DIRECTORY:
+            yield directory
+            continue
+        for name in tree.names(directory):
+            if _HASHED.fullmatch(name):
+                yield posixpath.join(directory, name)
 
 
 def chains(tree: Tree, files: list[str]) -> list[Chain]:

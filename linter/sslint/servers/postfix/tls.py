@@ -25,7 +25,7 @@ _WORDS = (
 )
 _REPORTED = (
     *_WORDS,
-    "smtpd_tls_CApath",
+    "smtpd_tls_cert_file",
     "smtpd_tls_protocols",
     "smtpd_tls_mandatory_protocols",
 )
