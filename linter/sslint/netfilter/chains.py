@@ -251,9 +251,9 @@ class _Run:
         elif isinstance(item, Recent):
             answer = matching.recent(item, state)
             if item.action == "set":
-                state = state._replace(added=state.added | {(item.name, "recent")})
+                state = state._replace(added=state.added | {(item.name, "")})
             elif item.action == "remove":
-                state = state._replace(added=state.added - {(item.name, "recent")})
+                state = state._replace(added=state.added - {(item.name, "")})
             self._answered(answer, state, possible, onward)
         elif isinstance(item, (Assign, Notrack, Tproxy, SetUpdate)):
             self._rewrite(item, state, possible, onward)
@@ -393,8 +393,9 @@ class _Run:
             self._update(item, state, possible, onward)
 
     def _update(self, item: SetUpdate, state: PacketState, possible: int, onward: Flow) -> None:
-        full = self.evaluator.matching.full(state)
-        values = [self.evaluator.matching.read(key, state) for key in item.keys]
+        matching = self.evaluator.matching
+        full = matching.full(state)
+        values = [matching.read(key, state) for key in item.keys]
         if MISSING in values:
             add(self.following, state, possible)
             return
@@ -402,7 +403,7 @@ class _Run:
             reason = f"the rate kept in {item.set.name}"
             self._answered((0, full, reason), state, possible, onward)
             return
-        entry = (item.set.name, " ".join(key.name for key in item.keys))
+        entry = (id(matching.set_of(self.table, item.set)), " ".join(k.name for k in item.keys))
         if item.operation == "delete":
             state = state._replace(added=state.added - {entry})
         else:

@@ -117,11 +117,11 @@ class Matching:
         if found.unknown:
             return 0, full, found.unknown
         names = " ".join(key.name for key in keys)
-        for name, added in state.added:
-            if name == found.name:
+        for where, added in state.added:
+            if where == id(found):
                 if added == names:
                     return full, full, ""
-                return 0, full, f"this packet's own entry in the set {name} has other keys"
+                return 0, full, f"this packet's own entry in the set {found.name} has other keys"
         merged = self._merge(found) if len(values) == 1 and not found.holes else None
         if found.default is True:
             answer = (full, full, "")
@@ -364,7 +364,7 @@ class Matching:
     def recent(self, item: Recent, state: PacketState) -> Answer:
         """Answer xt_recent: its list is empty but for what this packet added."""
         full = self.full(state)
-        listed = any(name == item.name and keys == "recent" for name, keys in state.added)
+        listed = (item.name, "") in state.added
         if item.action == "set":
             matched = True
         elif item.action == "remove":

@@ -62,7 +62,7 @@ class PacketState(NamedTuple):
     binding: tuple[int, int] | None = None  # where its connection is translated to
     multicast: bool = False
     hop_limit: int | None = None
-    added: frozenset[tuple[str, str]] = frozenset()
+    added: frozenset[tuple[int | str, str]] = frozenset()  # (id of a set, keys), (recent list, "")
     tproxy: int = 0
     synproxy: bool = False
     history: int = FIRST
