@@ -243,6 +243,25 @@ def test_ipv6_disabled_in_the_kernel(files: dict[str, str], expected: bool | Non
     assert read_network(tree_of(files)).network.ipv6 is expected
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"/etc/sysctl.d/a.conf": "net.netfilter.nf_conntrack_tcp_loose = 0\n"}, False),
+        ({"/etc/sysctl.conf": "-net/netfilter/nf_conntrack_tcp_loose=1\n"}, True),
+        (
+            {
+                "/usr/lib/sysctl.d/b.conf": "net.netfilter.nf_conntrack_tcp_loose = 0\n",
+                "/etc/sysctl.d/b.conf": "# net.netfilter.nf_conntrack_tcp_loose = 0\n",
+            },
+            None,
+        ),
+        ({"/etc/sysctl.d/a.conf": "net.netfilter.nf_conntrack_tcp_be_liberal = 1\n"}, None),
+    ],
+)
+def test_conntrack_that_picks_connections_up(files: dict[str, str], expected: bool | None) -> None:
+    assert read_network(tree_of(files)).network.tcp_loose is expected
+
+
 def test_versions_from_the_package_database_and_the_release() -> None:
     status = (
         "Package: nginx\nStatus: install ok installed\nVersion: 1.26.3-3+deb13u1\n\n"

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -193,8 +194,21 @@ OUTPUT = (
 )  # fmt: skip
 
 
-def ruleset(rnd: random.Random) -> str:
-    """Return random rules in which most connections succeed."""
+SYNPROXY = tuple(
+    f"{match} synproxy mss 1460 wscale 7 timestamp sack-perm"
+    for match in (
+        "tcp dport 443 ct state invalid,untracked", "tcp dport { 443, 8443 } ct state untracked",
+        "meta l4proto tcp ct state { invalid, untracked }", "iifname eth0 tcp dport 443",
+        "tcp dport 443", "tcp dport 443 tcp flags syn", "tcp dport 443 ct state new",
+        "ip saddr 203.0.113.0/24 tcp dport 443 ct state invalid,untracked",
+    )
+)  # fmt: skip
+BESIDE = ("iif lo accept", "iif lo tcp dport 443 ct state new accept", "tcp dport 443 accept",
+          "iif lo drop", "ct state established accept")  # fmt: skip
+
+
+def ruleset(rnd: random.Random, *, synproxy: bool = False) -> str:
+    """Return random rules in which most connections succeed; with `synproxy` by way of it."""
 
     def some(rules: tuple[str, ...], least: int, most: int) -> list[str]:
         return rnd.sample(rules, rnd.randint(least, most))
@@ -208,7 +222,11 @@ def ruleset(rnd: random.Random) -> str:
         )
 
     chains = []
-    if rnd.random() < 0.35:
+    if synproxy and rnd.random() < 0.8:
+        matches = ("tcp dport 443 tcp flags syn", "tcp flags syn", "tcp dport 443",
+                   "iifname eth0 tcp dport { 443, 8443 } tcp flags syn / syn,ack")  # fmt: skip
+        chains.append(base("raw", "prerouting", -300, [f"{rnd.choice(matches)} notrack"]))
+    elif rnd.random() < 0.35:
         matches = ("th dport 443", "tcp dport { 443, 8443 }", "udp dport 443", "meta l4proto tcp")
         chains.append(base("raw", "prerouting", -300, [f"{rnd.choice(matches)} notrack"]))
     if rnd.random() < 0.3:
@@ -228,6 +246,10 @@ def ruleset(rnd: random.Random) -> str:
     rules = sound + some(INPUT, 2, 8)
     if rnd.random() < 0.5:
         rnd.shuffle(rules)
+    if synproxy:
+        rules = some(INPUT, 0, 3) + some(BESIDE, 0, 2) + some(SYNPROXY, 1, 2) + [INPUT[1]] + rules
+        if rnd.random() < 0.8:
+            rules = [*sound, BESIDE[rnd.randrange(2)], *rules]
     chains.append(base("input", "input", 0, rules, rnd.choice(("drop", "drop", "accept"))))
     if rnd.random() < 0.5:
         policy = rnd.choice(("drop", "accept"))
@@ -248,11 +270,11 @@ def ruleset(rnd: random.Random) -> str:
     return text
 
 
-def judged(rules: str) -> Firewall:
+def judged(rules: str, loose: bool | None = None) -> Firewall:
     read = Ruleset()
     nftables.read(tree_of({"/etc/nftables.conf": rules}), "/etc/nftables.conf", read)
     known = network(public="eth0", interfaces={"eth0": (f"{HOST4}/24", f"{HOST6}/64")})
-    return Firewall(read, known)
+    return Firewall(read, replace(known, tcp_loose=loose))
 
 
 def verdict(firewall: Firewall, transport: Any, family: int, port: int) -> tuple[str, Reach]:
@@ -265,12 +287,16 @@ def verdict(firewall: Firewall, transport: Any, family: int, port: int) -> tuple
     return "unknown", reach
 
 
-def test_reach_is_what_clients_get(road: Road) -> None:
+@pytest.mark.parametrize("synproxy", [False, True], ids=["plain", "synproxy"])
+def test_reach_is_what_clients_get(road: Road, synproxy: bool) -> None:
     counts = {"open": 0, "closed": 0, "unknown": 0}
     for number in range(ROUNDS):
-        rules = ruleset(random.Random(f"{SEED} {number}"))
+        rnd = random.Random(f"{SEED} {number}")
+        rules = ruleset(rnd, synproxy=synproxy)
+        loose = rnd.random() < (0.25 if synproxy else 0.8)
         road.load(rules)
-        firewall = judged(rules)
+        road.sysctl("host", "net.netfilter.nf_conntrack_tcp_loose", str(int(loose)))
+        firewall = judged(rules, loose)
         connections = road.connect()
         for (transport, family, port), connected in connections.items():
             answer, reach = verdict(firewall, transport, family, port)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from sslint.netfilter.model import (
@@ -12,9 +15,12 @@ from sslint.netfilter.model import (
     Names,
     Nat,
     Notrack,
+    RuleItem,
     Synproxy,
+    TcpFlag,
     Tproxy,
 )
+from sslint.netfilter.reach import Reach
 from tests.netfilter.models import (
     ACCEPT,
     DROP,
@@ -180,10 +186,65 @@ def test_notrack_by_source_splits_what_flows() -> None:
     assert (found.verdict, found.closed) == ("open", ("10.0.0.0/8",))
 
 
-def test_synproxy_opens_what_it_answers() -> None:
-    early = chain("raw", (tcp(443), Notrack()), hook="prerouting", priority=-300)
-    base = incoming((states("invalid", "untracked"), tcp(443), Synproxy()), (DROP,))
-    assert verdict(firewall(early, base)) == "open"
+SYN = (bits("tcp.flags", TcpFlag.SYN), tcp(443), Notrack())
+ANSWER = (states("invalid", "untracked"), tcp(443), Synproxy())
+LOOPBACK = (match("meta.iifname", "lo"), ACCEPT)
+
+
+def proxied(*rules: tuple[RuleItem, ...], loose: bool | None = False, **more: Any) -> Reach:
+    """Return who reaches 443 where SYNs are not tracked and these rules stand in INPUT."""
+    early = chain("raw", SYN, hook="prerouting", priority=-300)
+    known = replace(network(), tcp_loose=loose)
+    return reach(firewall(early, incoming(*rules), *more.get("also", ()), network=known))
+
+
+def test_synproxy_opens_what_it_answers_and_lets_in_again() -> None:
+    sound = (ESTABLISHED, LOOPBACK, ANSWER, (states("invalid"), DROP))
+    assert proxied(*sound).verdict == "open"
+    assert proxied(ESTABLISHED, ANSWER, HTTPS).verdict == "open"
+    found = proxied(ESTABLISHED, ANSWER)
+    assert (found.verdict, found.stage) == ("closed", "synproxy")  # its own SYN by the loopback
+    assert proxied(LOOPBACK, ANSWER).stage == "established"
+
+
+def test_synproxy_needs_a_conntrack_that_is_not_loose() -> None:
+    sound = (ESTABLISHED, LOOPBACK, ANSWER, HTTPS)
+    reset = proxied(*sound, loose=True)
+    assert (reset.verdict, reset.rejected) == ("closed", True)
+    unsaid = proxied(*sound, loose=None)
+    assert unsaid.verdict == "unknown"
+    assert "nf_conntrack_tcp_loose=0" in unsaid.reasons[0]
+    by_interface = (match("meta.iifname", "eth0"), tcp(443), Synproxy())
+    known = replace(network(public="eth0"), tcp_loose=True)
+    assert verdict(firewall(incoming(ESTABLISHED, LOOPBACK, by_interface), network=known)) == "open"
+
+
+def test_synproxy_loses_what_is_not_its_own() -> None:
+    bare = (tcp(443), Synproxy())
+    assert proxied(LOOPBACK, bare, HTTPS).verdict == "closed"  # the packets that follow
+    looped = proxied(ESTABLISHED, (states("invalid", "untracked", "new"), *bare), HTTPS)
+    assert looped.verdict == "closed"
+    assert "answers the SYN" in looped.decided_by[0].reason
+    untracked = chain("rawout", (match("tcp.sport", 443), Notrack()), hook="output", priority=-300)
+    missed = proxied(ESTABLISHED, LOOPBACK, ANSWER, also=(untracked,))
+    assert missed.verdict == "closed"
+    assert "not tracked" in missed.decided_by[0].reason
+
+
+def test_synproxy_ends_the_way_of_what_it_answers() -> None:
+    first = incoming(ANSWER, policy="accept", name="early", priority=-10)
+    judged = proxied(ESTABLISHED, LOOPBACK, also=(first,))
+    assert judged.verdict == "open"
+
+
+def test_the_answers_of_synproxy_pass_output() -> None:
+    def through(*names: str) -> Reach:
+        out = chain("out", (states(*names), ACCEPT), hook="output", policy="drop")
+        return proxied(ESTABLISHED, LOOPBACK, ANSWER, also=(out,))
+
+    assert through("established", "invalid", "new").verdict == "open"
+    assert through("established", "new").stage == "synproxy"  # the SYN-ACK is INVALID
+    assert through("established", "invalid").stage == "synproxy"  # the SYN to the server is NEW
 
 
 # -- translation ----------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from sslint.netfilter.model import (
     SetUpdate,
     Synproxy,
     Table,
+    TcpFlag,
     Tproxy,
     Unknown,
     Unmodelled,
@@ -34,7 +35,9 @@ from sslint.netfilter.model import (
 )
 from sslint.netfilter.notes import Note, Notes
 from sslint.netfilter.packet import (
+    ANSWERED,
     BANNED,
+    COOKIE,
     MISSING,
     RATED,
     TCP,
@@ -260,10 +263,7 @@ class _Run:
         elif isinstance(item, Nat):
             self._translate(item, state, possible)
         elif isinstance(item, Synproxy):
-            matching.assume("SYNPROXY is taken to open the connections that it answers for")
-            synproxy = state._replace(synproxy=True)
-            self._note("accept", possible, synproxy)
-            add(self.out.accept, synproxy, possible)
+            self._synproxy(state, possible, onward)
         elif isinstance(item, Unmodelled):
             self._undecided(item.reason, state, possible)
             add(onward, state, possible)
@@ -359,6 +359,20 @@ class _Run:
             self._verdict(default, state, left)
         else:
             add(self.following, state, left)
+
+    def _synproxy(self, state: PacketState, possible: int, onward: Flow) -> None:
+        """Answer a SYN and the ACK that fits; another ACK is lost (nft_synproxy_eval_v4)."""
+        if state.proto != TCP:
+            add(self.following, state, possible)
+        elif state.flags & TcpFlag.SYN or state.synproxy == COOKIE:
+            answered = state._replace(synproxy=ANSWERED)
+            self._note("accept", possible, answered)
+            add(self.out.accept, answered, possible)
+        elif state.flags & TcpFlag.ACK:
+            self._note("drop", possible, state, "SYNPROXY drops an ACK that is not of its own")
+            self.out.drop |= possible
+        else:
+            add(onward, state, possible)
 
     # -- what rewrites the packet -------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from sslint.netfilter import addresses, interfaces
+from sslint.netfilter import addresses, interfaces, synproxy
 from sslint.netfilter.chains import Flow
 from sslint.netfilter.hooks import CONFIRMED, Hooks, Log
 from sslint.netfilter.model import CtState, CtStatus, TcpFlag
@@ -179,7 +179,16 @@ class Connections:
         attempt: Attempt,
         log: Log,
         here: bool,
+        *,
+        proxied: bool = False,
     ) -> None:
+        if first.synproxy:
+            delivered = synproxy.handshake(
+                self.hooks, start, first, answer(first, True), mask, own, log, here
+            )
+            for server, passed in delivered.items():
+                self._converse(start, server, passed, own, attempt, log, here, proxied=True)
+            return
         log.stage = "answer"
         reply = answer(first, here)
         if here:
@@ -188,7 +197,10 @@ class Connections:
             left = self.hooks.pass_back({reply: mask}, log)
         following: Flow = {}
         for state, passed in left.items():
-            after = follow(start, first, state)
+            if proxied and not state.tracked:
+                synproxy.miss(log, passed)
+                continue
+            after = follow(start, first, state, self.matching.network.tcp_loose is not False)
             following[after] = following.get(after, 0) | passed
         log.stage = "established"
         for state, passed in following.items():
@@ -372,7 +384,7 @@ class Connections:
 def answer(first: PacketState, here: bool) -> PacketState:
     """Return the answer to a first packet, as it leaves the socket it was delivered to."""
     tracked, tcp = first.tracked, first.proto == TCP
-    if tracked or first.synproxy:
+    if tracked:
         connection = CtState.ESTABLISHED
     else:  # no connection is known: a SYN-ACK begins none, a datagram begins one of ours
         connection = CtState.INVALID if tcp else CtState.NEW
@@ -397,23 +409,22 @@ def answer(first: PacketState, here: bool) -> PacketState:
         original=first.original,
         binding=first.original if tracked else None,
         added=first.added,
-        synproxy=first.synproxy,
         history=first.history,
     )
 
 
-def follow(start: PacketState, first: PacketState, reply: PacketState) -> PacketState:
-    """Return the client's next packet."""
+def follow(start: PacketState, first: PacketState, reply: PacketState, loose: bool) -> PacketState:
+    """Return the client's next packet. `loose`: conntrack takes an ACK for a new connection."""
     tcp = first.proto == TCP
     ours = False
-    if first.synproxy or (first.tracked and not reply.notrack):
+    if first.tracked and not reply.notrack:
         connection = CtState.ESTABLISHED
     elif first.tracked:  # conntrack has seen the client's side alone
         connection = CtState.INVALID if tcp else CtState.NEW
     elif not tcp and reply.tracked:  # it answers what conntrack takes for ours
         connection, ours = CtState.ESTABLISHED, True
     else:
-        connection = CtState.NEW  # nf_conntrack_tcp_loose picks a connection up
+        connection = CtState.NEW if loose or not tcp else CtState.INVALID
     status = 0 if connection == CtState.NEW and not first.tracked else first.status
     if status is not None and connection == CtState.ESTABLISHED:
         status |= CONFIRMED | (CtStatus.ASSURED if tcp else 0)
@@ -425,5 +436,4 @@ def follow(start: PacketState, first: PacketState, reply: PacketState) -> Packet
         ctmark=first.ctmark if first.tracked else reply.ctmark,
         binding=(first.host, first.dport) if first.original is not None else None,
         added=reply.added,
-        synproxy=first.synproxy,
     )

@@ -19,7 +19,7 @@ from sslint.netfilter.model import (
     Table,
 )
 from sslint.netfilter.notes import Note, Notes, Stage
-from sslint.netfilter.packet import ARP, ICMPV6, PacketState
+from sslint.netfilter.packet import ANSWERED, ARP, ICMPV6, PacketState
 from sslint.netfilter.survey import Survey
 from sslint.values import dataclass, field
 
@@ -154,9 +154,13 @@ class Hooks:
             if len(apart) > 1:
                 runs = [self.run(hook, part, log) for part in apart.values()]
                 return _merged((s, m) for run in runs for s, m in run.items())
+        answered: Flow = {}  # by SYNPROXY, before the rest of the hook
         steps = self.steps(first.family, hook, device)
         flow = _merged((state._replace(hook=hook), mask) for state, mask in few(flow).items())
         for step in steps:
+            if self.survey.synproxy:
+                for state in [s for s in flow if s.synproxy == ANSWERED]:
+                    add(answered, state, flow.pop(state))
             if not flow:
                 break
             if step.kind == "conntrack":
@@ -166,6 +170,7 @@ class Hooks:
             else:
                 (member,) = step.members
                 flow = self._base(member, flow, log)
+        flow.update(answered)
         return flow
 
     def steps(self, family: int, hook: Hook, device: str | None) -> list[_Step]:

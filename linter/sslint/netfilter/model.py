@@ -485,6 +485,7 @@ class HostNetwork:
 
     `public` names the default route's interface if it is known. `addresses` are this host's own
     (configuration, --host-ip), whatever the interface. `ipv6` False: the kernel has it disabled.
+    `tcp_loose`: net.netfilter.nf_conntrack_tcp_loose, None where no file sets it.
     """
 
     interfaces: tuple[Interface, ...] = ()
@@ -492,6 +493,7 @@ class HostNetwork:
     addresses4: tuple[int, ...] = ()
     addresses6: tuple[int, ...] = ()
     ipv6: bool | None = None
+    tcp_loose: bool | None = None
 
     def own(self, family: int) -> tuple[int, ...]:
         """Return the addresses of a family that are known to be this host's, each once."""

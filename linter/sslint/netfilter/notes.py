@@ -8,7 +8,7 @@ from sslint.netfilter.model import Chain, Rule, Table
 from sslint.netfilter.packet import PacketState
 from sslint.values import dataclass
 
-Stage = Literal["", "new", "answer", "established", "neighbour-discovery"]
+Stage = Literal["", "new", "synproxy", "answer", "established", "neighbour-discovery"]
 """Which packet of a connection it is about."""
 
 MAX_CREDITED = 64  # rules of one chain that are told apart in an explanation

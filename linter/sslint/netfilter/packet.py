@@ -30,6 +30,10 @@ FIRST: Final = 0  # the first connection: rates at their start, sets with the co
 RATED: Final = 1  # a rate may be used up
 BANNED: Final = 2  # rules or daemons may have added to sets
 
+# What SYNPROXY makes of a packet
+COOKIE: Final = 1  # the ACK of its handshake with a client
+ANSWERED: Final = 2  # it took the packet, whose way ends there
+
 
 class PacketState(NamedTuple):
     """All of a packet that rules read, but for the far end's address, which is free.
@@ -64,7 +68,7 @@ class PacketState(NamedTuple):
     hop_limit: int | None = None
     added: frozenset[tuple[int | str, str]] = frozenset()  # (id of a set, keys), (recent list, "")
     tproxy: int = 0
-    synproxy: bool = False
+    synproxy: int = 0
     history: int = FIRST
 
     @property

@@ -58,6 +58,7 @@ class Survey:
     nat_ports: set[int] = field(default_factory=set)
     conntrack: set[int] = field(default_factory=set)  # families it is active for
     links: dict[int, list[tuple[Interval, str]]] = field(default_factory=lambda: {4: [], 6: []})
+    synproxy: bool = False
     rated: bool = False
     dynamic: bool = False
     broken: dict[str, None] = field(default_factory=dict)  # why nothing can be said
@@ -151,6 +152,7 @@ def _items(found: Survey, own: _Mentions, ruleset: Ruleset, table: Table, rule: 
                 if key.name.startswith("ct."):
                     found.conntrack.update(_families(table))
         elif isinstance(item, Synproxy):
+            found.synproxy = True
             found.conntrack.update(_families(table))
         elif isinstance(item, Tproxy):
             own.tproxy = True

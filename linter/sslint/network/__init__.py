@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sslint.netfilter.model import HostNetwork
+from sslint.network import sysctl
 from sslint.network.interfaces import Address, Links, host_network, parse_address, read_links
 from sslint.network.packages import Packages
 from sslint.network.units import Command, Units, UnitState
@@ -38,7 +39,10 @@ class HostFacts:
             own: tuple[Address, ...] = tuple(address for address in parsed if address)
             self.ipv6_disabled_by = _ipv6_disabled(self.tree)
             self._network = host_network(
-                self.links, own, None if self.ipv6_disabled_by is None else False
+                self.links,
+                own,
+                ipv6=None if self.ipv6_disabled_by is None else False,
+                tcp_loose=sysctl.tcp_loose(self.tree),
             )
         return self._network
 
@@ -84,37 +88,7 @@ def read_network(tree: Tree, *, addresses: Sequence[str] = ()) -> HostFacts:
 
 def _ipv6_disabled(tree: Tree) -> Location | None:
     """Return the line that disables IPv6 for the whole host, if one certainly does."""
-    return _sysctl(tree) or _kernel_command_line(tree)
-
-
-_SYSCTL = re.compile(r"\s*-?\s*net[./]ipv6[./]conf[./]([^=\s]+)[./]disable_ipv6\s*=\s*(\d+)")
-
-
-def _sysctl(tree: Tree) -> Location | None:
-    """sysctl.d(5): files by name, /etc over /usr/lib, the last assignment wins."""
-    paths: dict[str, str] = {}
-    for directory in ("/usr/lib/sysctl.d", "/usr/local/lib/sysctl.d", "/etc/sysctl.d"):
-        for name in tree.names(directory):
-            if name.endswith(".conf"):
-                paths[name] = f"{directory}/{name}"
-    ordered = [paths[name] for name in sorted(paths)]
-    # systemd-sysctl reads /etc/sysctl.conf only through a link such as 99-sysctl.conf.
-    if not Units(tree).systemd:
-        ordered.append("/etc/sysctl.conf")
-    disabled: Location | None = None
-    for path in ordered:
-        file = tree.try_read(path, decisive=False)
-        if file is None or "disable_ipv6" not in file.text:
-            continue
-        for number, line in enumerate(file.text.split("\n"), 1):
-            found = _SYSCTL.match(line)
-            if found is None:
-                continue
-            if found.group(2) == "0" and found.group(1) != "lo":
-                disabled = None  # at least one interface has it again
-            elif found.group(1) == "all":
-                disabled = file.at(number)
-    return disabled
+    return sysctl.ipv6_disabled(tree) or _kernel_command_line(tree)
 
 
 def _kernel_command_line(tree: Tree) -> Location | None:

@@ -65,7 +65,9 @@ def read_links(tree: Tree) -> Links:
     return links
 
 
-def host_network(links: Links, own: tuple[Address, ...], ipv6: bool | None) -> HostNetwork:
+def host_network(
+    links: Links, own: tuple[Address, ...], *, ipv6: bool | None, tcp_loose: bool | None
+) -> HostNetwork:
     """Join what the files say with the addresses that were given."""
     interfaces = tuple(
         Interface(
@@ -83,6 +85,7 @@ def host_network(links: Links, own: tuple[Address, ...], ipv6: bool | None) -> H
         tuple(dict.fromkeys(a for f, a, _ in known if f == 4)),
         tuple(dict.fromkeys(a for f, a, _ in known if f == 6)),
         ipv6,
+        tcp_loose,
     )
 
 

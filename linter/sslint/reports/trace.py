@@ -22,6 +22,7 @@ MAX_LINE = 1 << 16  # characters of a line of --packets
 HERE = {4: "198.51.100.1", 6: "2001:db8::1"}
 _STAGES = {
     "new": "the first packet",
+    "synproxy": "the handshakes of SYNPROXY",
     "answer": "the answer",
     "established": "the packets that follow",
     "neighbour-discovery": "neighbour discovery",

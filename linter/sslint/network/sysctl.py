@@ -1,0 +1,68 @@
+"""Kernel parameters as the files set them at boot (sysctl.d(5))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sslint.network.units import Units
+from sslint.source import Location
+from sslint.tree import Tree
+
+_ASSIGNMENT = re.compile(r"\s*-?\s*([^\s=#;]+)\s*=\s*(\S+)")
+_LOOSE = "net/netfilter/nf_conntrack_tcp_loose"
+
+
+def ipv6_disabled(tree: Tree) -> Location | None:
+    """Return the line that disables IPv6 for the whole host, if one certainly does."""
+    disabled: Location | None = None
+    for name, value, location in _assignments(tree, "disable_ipv6"):
+        parts = name.split("/")
+        if parts[:3] != ["net", "ipv6", "conf"] or parts[-1] != "disable_ipv6":
+            continue
+        if value == "0" and parts[3] != "lo":
+            disabled = None  # at least one interface has it again
+        elif value.isdigit() and parts[3] == "all":
+            disabled = location
+    return disabled
+
+
+def tcp_loose(tree: Tree) -> bool | None:
+    """Tell whether conntrack takes an ACK for a new connection; None where no file says it."""
+    loose = None
+    for name, value, _ in _assignments(tree, "tcp_loose"):
+        if name == _LOOSE:
+            loose = value != "0"
+    return loose
+
+
+def _assignments(tree: Tree, word: str) -> Iterator[tuple[str, str, Location]]:
+    """Yield what is set in the order in which it is: files by name, /etc over /usr/lib.
+
+    Names have slashes, `net/ipv4/ip_forward`. Only files that hold the word are looked at.
+    """
+    paths: dict[str, str] = {}
+    for directory in ("/usr/lib/sysctl.d", "/usr/local/lib/sysctl.d", "/etc/sysctl.d"):
+        for name in tree.names(directory):
+            if name.endswith(".conf"):
+                paths[name] = f"{directory}/{name}"
+    ordered = [paths[name] for name in sorted(paths)]
+    # systemd-sysctl reads /etc/sysctl.conf only through a link such as 99-sysctl.conf.
+    if not Units(tree).systemd:
+        ordered.append("/etc/sysctl.conf")
+    for path in ordered:
+        file = tree.try_read(path, decisive=False)
+        if file is None or word not in file.text:
+            continue
+        for number, line in enumerate(file.text.split("\n"), 1):
+            found = _ASSIGNMENT.match(line)
+            if found is not None:
+                yield _slashed(found[1]), found[2], file.at(number)
+
+
+def _slashed(name: str) -> str:
+    """Return a name with slashes; the first separator decides which of the two it is."""
+    first = re.search(r"[./]", name)
+    if first is None or first[0] == "/":
+        return name
+    return name.translate(str.maketrans("./", "/."))
