@@ -49,12 +49,39 @@ def test_damaged_files_never_crash(host: str, tmp_path: Path, capsys) -> None:
         files = [path for path in root.rglob("*") if path.is_file()]
         for path in chance.sample(files, min(len(files), 2)):
             path.write_bytes(damage(path.read_bytes(), chance))
-        start = time.monotonic()
-        code = main(["check", str(root)])
-        out = capsys.readouterr().out
-        assert code in (0, 1, 3), f"SSLINT_SEED={SEED} {host} {number}"
-        assert all(c.isprintable() or c == "\n" for c in out), f"SSLINT_SEED={SEED} {host}"
-        assert time.monotonic() - start < 20, f"SSLINT_SEED={SEED} {host} {number}"
+        for command in (["check"], ["endpoints"], ["trace", "443"]):
+            start = time.monotonic()
+            code = main([command[0], str(root), *command[1:]])
+            said = capsys.readouterr()
+            again = f"SSLINT_SEED={SEED} {host} {number}: {command[0]}"
+            assert code in (0, 1, 3), again
+            assert is_plain(said.out + said.err), again
+            assert time.monotonic() - start < 20, again
+
+
+def test_control_characters_are_never_printed(tmp_path: Path, capsys) -> None:
+    nginx, red = tmp_path / "etc/nginx", "\x1b[31m"
+    (nginx / "conf.d").mkdir(parents=True)
+    (nginx / "nginx.conf").write_text("events {}\nhttp { include conf.d/*.conf; }\n")
+    (nginx / f"conf.d/{red}.conf").write_text(f'server {{ listen 443; server_name "{red}"; }}\n')
+    (tmp_path / "etc/nftables.conf").write_text(
+        "table inet f { chain i {\ntype filter hook input priority 0; policy drop;\n"
+        f'tcp dport 443 counter drop comment "{red}"\n}}\n}}\n'
+    )
+    for command in ("check", "endpoints", "trace 443", "trace 443 --from 203.0.113.9"):
+        name, *more = command.split()
+        for style in ("text", "json"):
+            assert main([name, str(tmp_path), *more, "--format", style]) in (0, 1)
+            said = capsys.readouterr()
+            assert said.out
+            assert is_plain(said.out + said.err), command
+    (tmp_path / ".sslint.yaml").write_text('hosts: {"\\e[31m": {nginx: "\\e[31m", "\\e[32m": 1}}\n')
+    assert main(["check", str(tmp_path)]) == 2
+    assert is_plain(capsys.readouterr().err)
+
+
+def is_plain(text: str) -> bool:
+    return all(c.isprintable() or c == "\n" for c in text)
 
 
 def test_nothing_outside_is_read(tmp_path: Path, capsys) -> None:

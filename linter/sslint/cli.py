@@ -38,9 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         return int(options.run(options))
     except SslintError as error:
-        print(f"sslint: {error}", file=sys.stderr)
-        if error.tip:
-            print(f"  {error.tip}", file=sys.stderr)
+        _complain(str(error), error.tip)
         return error.exit_code
     except BrokenPipeError:
         # The reader went away (`sslint check | head`): nothing to say, and nobody to say it to.
@@ -51,12 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # a bug: say what to report, whatever it is
         if os.environ.get("SSLINT_DEBUG"):
             raise
-        print(
-            f"sslint: internal error: {type(error).__name__}: {error}\n"
-            "  This is a bug in sslint. Run again with SSLINT_DEBUG=1 and report what it prints.",
-            file=sys.stderr,
+        _complain(
+            f"internal error: {type(error).__name__}: {error}",
+            "This is a bug in sslint. Run again with SSLINT_DEBUG=1 and report what it prints.",
         )
         return BUG
+
+
+def _complain(problem: str, tip: str | None) -> None:
+    """Say what is wrong; it may quote a file."""
+    from sslint.reports.data import clean
+
+    said = f"sslint: {problem}" + (f"\n  {tip}" if tip else "")
+    for line in said.split("\n"):
+        print(clean(line), file=sys.stderr)
 
 
 # -- arguments ----------------------------------------------------------------------------------

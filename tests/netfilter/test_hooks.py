@@ -9,6 +9,7 @@ import pytest
 
 from sslint.netfilter.model import (
     Chain,
+    CtStatus,
     Intervals,
     Key,
     Match,
@@ -205,6 +206,8 @@ def test_synproxy_opens_what_it_answers_and_lets_in_again() -> None:
     found = proxied(ESTABLISHED, ANSWER)
     assert (found.verdict, found.stage) == ("closed", "synproxy")  # its own SYN by the loopback
     assert proxied(LOOPBACK, ANSWER).stage == "established"
+    confirmed = (bits("ct.status", CtStatus.CONFIRMED), ACCEPT)  # as it left
+    assert proxied(ESTABLISHED, confirmed, ANSWER).verdict == "open"
 
 
 def test_synproxy_needs_a_conntrack_that_is_not_loose() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sslint.netfilter.chains import Flow, add
 from sslint.netfilter.hooks import Hooks, Log
-from sslint.netfilter.model import CtState, Hook, TcpFlag
+from sslint.netfilter.model import CtState, CtStatus, Hook, TcpFlag
 from sslint.netfilter.notes import Note
 from sslint.netfilter.packet import ANSWERED, COOKIE, PacketState
 
@@ -97,11 +97,13 @@ def _acknowledged(
 
 def _sent(hooks: Hooks, syn: PacketState, mask: int, log: Log) -> Flow:
     """Send the SYN to the server. NAT asks its rules where it leaves, and never again."""
-    flow = hooks.leave({syn: mask}, log)
-    for state, passed in flow.items():
+    flow: Flow = {}
+    for state, passed in hooks.leave({syn: mask}, log).items():
         if state.original is not None:
             _note(log, passed, "unknown", _TRANSLATED)
             log.drop |= passed
+        status = None if state.status is None else state.status | CtStatus.CONFIRMED
+        add(flow, state._replace(status=status), passed)
     for hook in _INWARD:
         bound: Flow = {}
         for state, passed in flow.items():

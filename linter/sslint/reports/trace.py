@@ -72,7 +72,7 @@ def port(
         for line in _port_text(f"{transport}/{number} over IPv{family}", trace)
     ]
     listening = [
-        f"{s.endpoint.server} listens on {s.endpoint.address} ({s.endpoint.location})"
+        clean(f"{s.endpoint.server} listens on {s.endpoint.address} ({s.endpoint.location})")
         for s in host.sockets
         if (s.endpoint.transport, s.endpoint.port) == (transport, number)
     ]
