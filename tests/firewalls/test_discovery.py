@@ -51,6 +51,50 @@ def test_the_places_of_the_distributions(path: str, text: str, kind: str) -> Non
     assert not ruleset.missing
 
 
+INIT = "IPTABLES='iptables'\n$IPTABLES-restore $OPT /etc/default/$IPTABLES\n"
+OPEN = NFT.replace("drop", "accept")
+
+
+@pytest.mark.parametrize(
+    ("files", "managed"),
+    [
+        ({"/etc/init.d/iptables": INIT, "/etc/rc2.d/S01iptables": INIT}, True),
+        ({"/etc/init.d/iptables": INIT, "/etc/rc2.d/K01iptables": INIT}, False),
+        (
+            {
+                "/etc/init.d/fw": INIT,
+                "/etc/runlevels/default/fw": INIT,
+                "/etc/runlevels/boot/nftables": "",
+            },
+            True,
+        ),
+        ({"/etc/init.d/fw": INIT, "/etc/rc3.d/S99fw": INIT, OTHER: ""}, True),
+        (
+            {
+                "/etc/init.d/fw": INIT,
+                "/etc/rc3.d/S99fw": INIT,
+                "/lib/systemd/system/fw.service": "[Service]\n",
+            },
+            False,
+        ),
+        ({"/etc/init.d/ssh": "sshd\n", "/etc/rc2.d/S01ssh": "sshd\n"}, False),
+        (
+            {
+                "/etc/init.d/iptables": INIT,
+                "/etc/rc2.d/S01iptables": INIT,
+                "/etc/sysconfig/iptables": RULES,
+            },
+            False,
+        ),
+    ],
+)
+def test_an_init_script_that_loads_rules(files: dict[str, str], managed: bool) -> None:
+    _, ruleset = load({**files, "/etc/nftables.conf": OPEN})
+    name = next(path for path in files if path.startswith("/etc/init.d"))
+    expected = [f"managed by a script: {name}"] if managed else []
+    assert [missing.reason for missing in ruleset.missing] == expected
+
+
 def test_a_unit_that_is_not_enabled_loads_nothing() -> None:
     files = {OTHER: "", "/etc/nftables.conf": NFT, "/etc/iptables/rules.v4": RULES}
     tree, ruleset = load(files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sslint.network import HostFacts
 from sslint.network.interfaces import interfaces_files
@@ -60,9 +60,18 @@ def load_of(command: str, location: Location) -> Load | None:
     return None
 
 
-def boot_commands(tree: Tree, network: HostFacts) -> Iterator[Load | Script]:
-    """Yield what units, interfaces(5), its hooks and rc.local load or change at boot."""
+def boot_commands(
+    tree: Tree, network: HostFacts, known: Collection[str] = ()
+) -> Iterator[Load | Script]:
+    """Yield what units, init scripts, interfaces(5), its hooks and rc.local load or change at boot.
+
+    `known` are the services of which it is known what they load.
+    """
     yield from _units(tree, network)
+    for name in network.units.init_scripts():
+        path = f"/etc/init.d/{name}"
+        if name not in known and name not in _OWN_PLACES and tree.status(path) is Status.FILE:
+            yield from script(tree, path)
     if network.unit_state("networking") not in ("disabled", "masked"):
         yield from _interfaces(tree)
     for path in ("/etc/rc.local", "/etc/rc.d/rc.local"):
@@ -138,7 +147,8 @@ def _is_script(tree: Tree, path: str) -> bool:
     return file is not None and "\0" not in file.text[:512]
 
 
-_KNOWN = ("nftables", "iptables", "ip6tables", "ipset", "ufw", "firewalld", "netfilter-persistent")
+_OWN_PLACES = ("nftables", "ipset", "ufw", "firewalld", "netfilter-persistent")
+_KNOWN = (*_OWN_PLACES, "iptables", "ip6tables")
 
 
 def _units(tree: Tree, network: HostFacts) -> Iterator[Load | Script]:

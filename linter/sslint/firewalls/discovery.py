@@ -122,7 +122,8 @@ def candidates(tree: Tree, network: HostFacts) -> Found:
     found = Found()
     _find_nftables(tree, network, found)
     _find_iptables(tree, network, found)
-    for command in commands.boot_commands(tree, network):
+    known = {candidate.unit for candidate in found.candidates if not candidate.inactive}
+    for command in commands.boot_commands(tree, network, known):
         _add_command(tree, command, found)
     _find_ufw(tree, network, found)
     _find_firewalld(tree, network, found)

@@ -22,6 +22,7 @@ UNIT_PATH = (
 )
 # Targets that are not part of a boot.
 NOT_AT_BOOT = ("rescue.", "emergency.", "shutdown.", "reboot.", "poweroff.", "halt.", "kexec.")
+_LEVELS = ("sysinit", "boot", "default")  # OpenRC's runlevels of a boot
 ASLEEP = ("sleep.", "suspend.", "hibernate.", "hybrid-sleep.", "suspend-then-hibernate.")
 
 
@@ -41,6 +42,7 @@ class Units:
         self.systemd = tree.status(ETC) is Status.DIRECTORY and _says_what_starts(tree)
         self._wanted: set[str] | None = None
         self._states: dict[str, UnitState] = {}
+        self._init_scripts: list[str] | None = None
 
     def state(self, name: str) -> UnitState:
         """Tell whether a unit (`nginx` or `nginx.service`) starts at boot."""
@@ -77,6 +79,23 @@ class Units:
             name += ".service"
         return [path for path in self._files(name) if path.endswith(".conf")]
 
+    def init_scripts(self) -> list[str]:
+        """Return the scripts of /etc/init.d that start at boot; a unit of the name comes first."""
+        if self._init_scripts is None:
+            names = [
+                entry[3:]
+                for level in "S2345"
+                for prefix in ("/etc", "/etc/rc.d")
+                for entry in self.tree.names(f"{prefix}/rc{level}.d")
+                if entry[0] == "S" and entry[1:3].isdigit()
+            ]
+            if not self.systemd:
+                names += [
+                    n for level in _LEVELS for n in self.tree.names(f"/etc/runlevels/{level}")
+                ]
+            self._init_scripts = [n for n in dict.fromkeys(names) if not self._own(f"{n}.service")]
+        return self._init_scripts
+
     # -- inside -----------------------------------------------------------------------------
 
     def _state(self, name: str) -> UnitState:
@@ -95,14 +114,10 @@ class Units:
         wanted = self._wants()
         if name in wanted or self._aliased(name):
             return "enabled"
-        stem = name.removesuffix(".service")
-        if self.tree.status("/etc/runlevels") is Status.DIRECTORY and not self.systemd:
-            levels = ("sysinit", "boot", "default")
-            started = any(stem in self.tree.names(f"/etc/runlevels/{level}") for level in levels)
-            return "enabled" if started else "disabled"
-        if self._system_v(stem):
+        if name.removesuffix(".service") in self.init_scripts():
             return "enabled"
-        return "disabled" if self.systemd else "unknown"
+        openrc = self.tree.status("/etc/runlevels") is Status.DIRECTORY
+        return "disabled" if self.systemd or openrc else "unknown"
 
     def _is_empty(self, path: str) -> bool:
         file = self.tree.try_read(path, decisive=False)
@@ -128,22 +143,15 @@ class Units:
                     return True
         return False
 
-    def _system_v(self, stem: str) -> bool:
-        """Tell whether an init script is started in runlevel S or 2 to 5."""
-        return any(
-            entry[0] == "S" and entry[1:3].isdigit() and entry[3:] == stem
-            for level in "S2345"
-            for prefix in ("/etc", "/etc/rc.d")
-            for entry in self.tree.names(f"{prefix}/rc{level}.d")
-        )
+    def _own(self, name: str) -> str:
+        """Return a unit's own file, or "" where none is in the tree."""
+        paths = (f"{directory}/{name}" for directory in UNIT_PATH)
+        return next((path for path in paths if self.tree.status(path) is Status.FILE), "")
 
     def _files(self, name: str) -> list[str]:
         """Return a unit's own file and its drop-ins, systemd.unit(5)."""
-        files = []
-        for directory in UNIT_PATH:
-            if self.tree.status(f"{directory}/{name}") is Status.FILE:
-                files.append(f"{directory}/{name}")
-                break
+        own = self._own(name)
+        files = [own] if own else []
         drop_ins: dict[str, str] = {}
         names = [name]
         if "@" in name:
