@@ -216,14 +216,29 @@ def _close_port(host: Host, finding: Finding) -> Fix | None:
     port = f"{values['port']}/{values['transport']}"
     openings: tuple[Opening, ...] = finding.fact.source  # type: ignore[assignment]
     owner = openings[0].table.origin
+    place = openings[0].location
     title = f"close {port}, or enable the service"
     if owner == "ufw":
-        return Fix(title, "advice", commands=(f"ufw delete allow {port}",))
+        return Fix(title, "advice", commands=_ufw_deletion(finding, place))
     if owner == "firewalld":
         return Fix(title, "advice")
-    place = openings[0].location
     where = f"{place.path}:{place.line}"
     return Fix(f"take {values['port']} out of {where}, or enable the service", "advice")
+
+
+def _ufw_deletion(finding: Finding, place: Location) -> tuple[str, ...]:
+    """Return the commands that take a rule back: ufw deletes only what was typed."""
+    from sslint.firewalls import ufw
+
+    values = finding.fact.values
+    written = ufw.written(place)
+    if written is None:
+        return ()
+    delete = f"ufw delete {written.action} {written.what}"
+    if not written.both or not values["other_served"]:
+        return (delete,)
+    other = "tcp" if values["transport"] == "udp" else "udp"
+    return (delete, f"ufw {written.action} {values['port']}/{other}")
 
 
 def _move_accept(host: Host, finding: Finding) -> Fix | None:

@@ -268,6 +268,8 @@ def mount_ruleset(text: str, index: int) -> tuple[Given, Path]:
 def announce(target: Target, files: Iterable[Path]) -> None:
     """Give a host files that say what clients are told."""
     for real in files:
-        place = f"/given/announced/{len(target.announced)}/{real.name}"
+        # mta-sts.example.org/.well-known/mta-sts.txt: the place says the domain
+        kept = "/".join(real.absolute().parts[1:][-3:])
+        place = f"/given/announced/{len(target.announced)}/{kept}"
         target.tree.mount(place, real)
         target.announced = (*target.announced, place)

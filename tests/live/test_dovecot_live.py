@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sslint.servers.dovecot import read
+from sslint.servers.dovecot import read, upgrade
 from sslint.servers.dovecot.settings import name_matches
 from sslint.servers.model import Endpoint, ServerReading
 from sslint.tree import Tree
@@ -268,3 +268,37 @@ def test_stock(labs: list[Lab], pairs: dict[str, str], more: str, with_certifica
         files["/etc/dovecot/private/.keep"] = ""
     known = {str(p): p.read_text() for p in (stock / "protocols.d").iterdir()}
     assert judge(labs[1], Generated(files), tree_of({**files, **known})) == []
+
+
+OLD = (
+    "{} = x\n",
+    "service imap-login {{\n  {} = x\n}}\n",
+    "service imap-login {{\n  inet_listener imap {{\n    {} = x\n  }}\n}}\n",
+    "namespace inbox {{\n  {} = x\n}}\n",
+    "passdb pam {{\n  {} = x\n}}\n",
+    "protocol imap {{\n  {} = x\n}}\n",
+)
+REFUSED = (
+    "service lmtp {\n  inet_listener lmtp {\n    address = 127.0.0.1\n  }\n}\n",
+    "passdb {\n  driver = pam\n}\n",
+    "userdb {\n  driver = passwd\n}\n",
+    "namespace {\n  inbox = yes\n}\n",
+    "namespace inbox {\n  mailbox {\n    auto = no\n  }\n}\n",
+    "plugin {\n  sieve = ~/.sieve\n}\n",
+    "pop3_uidl_format = %08Xu%08Xv\n",
+)
+
+
+def test_what_2_4_does_not_know_of_2_3(tmp_path: Path) -> None:
+    """doveconf refuses every such setting, wherever it stands, and so does the reader."""
+    if subprocess.check_output(["dovecot", "--version"], text=True) < "2.4":
+        pytest.skip("needs Dovecot 2.4, whose names these are not")
+    names = sorted(upgrade.INSTEAD)
+    for text in (*(form.format(name) for name in names for form in OLD), *REFUSED):
+        whole = f"dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n{text}"
+        (tmp_path / "dovecot.conf").write_text(whole)
+        asked = ["doveconf", "-n", "-c", str(tmp_path / "dovecot.conf")]
+        assert subprocess.run(asked, capture_output=True, check=False).returncode != 0, text
+        reading = read(tree_of({"/etc/dovecot/dovecot.conf": whole}))
+        assert reading is not None
+        assert not reading.starts, text

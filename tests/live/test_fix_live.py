@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sslint.checker import check
-from sslint.firewalls import iptables, nftables
+from sslint.firewalls import iptables, nftables, ufw
 from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.source import SourceFile
@@ -69,3 +69,31 @@ def test_commands_open_the_port(
             nftables.read(Tree(None, overlay={"/listing": text}), "/listing", ruleset, listing=True)
     firewall = Firewall(ruleset)
     assert [firewall.reach("tcp", port, family).verdict for family in (4, 6)] == ["open", "open"]
+
+
+TYPED = (
+    "allow https", "allow 993", "allow 25/tcp", "limit 22/tcp", "allow 'Nginx Full'",
+    "allow 60000:60010/udp", "deny 8443/tcp",
+)  # fmt: skip
+
+
+@pytest.mark.live("ufw", "unshare", "mount")
+def test_ufw_deletes_what_is_read_back_from_its_rules(tmp_path: Path) -> None:
+    """`ufw delete` knows a rule by what was typed, not by the port that it opens."""
+    kept = tmp_path / "kept"
+    script = [
+        f"cp -a /etc/ufw {tmp_path}/ufw",
+        f"mount --bind {tmp_path}/ufw /etc/ufw",
+        *(f"ufw {typed}" for typed in TYPED),
+        f"cp /etc/ufw/user.rules {kept}",
+    ]
+    subprocess.run(["unshare", "-m", "-n", "sh", "-ec", "\n".join(script)], check=True)
+    file = SourceFile("/etc/ufw/user.rules", "user.rules", kept.read_text())
+    lines = enumerate(file.text.split("\n"), 1)
+    found = [ufw.written(file.at(number)) for number, line in lines if line.startswith("-A ufw-u")]
+    commands = dict.fromkeys(f"ufw delete {w.action} {w.what}" for w in found if w is not None)
+    assert len(commands) == len(TYPED)
+    script += [*commands, f"cp /etc/ufw/user.rules {kept}"]
+    script[0] = f"rm -r {tmp_path}/ufw; {script[0]}"
+    subprocess.run(["unshare", "-m", "-n", "sh", "-ec", "\n".join(script)], check=True)
+    assert "### tuple ###" not in kept.read_text()

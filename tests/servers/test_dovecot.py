@@ -534,7 +534,9 @@ class TestSettings:
 
     def test_old_names_in_a_new_file(self) -> None:
         legacy = [s for s in modern("ssl_key = <x\n").settings if s.scope == "legacy"]
-        assert [(s.name, s.arguments) for s in legacy] == [("ssl_key", ("ssl_server_key_file",))]
+        assert [(s.name, s.arguments) for s in legacy] == [
+            ("ssl_key", ("ssl_server_key_file = /path, without the <",))
+        ]
         assert [s for s in old("ssl_key = <a.key\n").settings if s.scope == "legacy"] == []
 
 

@@ -13,6 +13,7 @@ from sslint.tree import Tree
 __all__ = ["read"]
 
 MAX_ZONES = 10_000
+MAX_FILES = 1_000  # of one name server's configuration
 _DOCUMENTS = (
     "mail/config-v1.1.xml",
     ".well-known/autoconfig/mail/config-v1.1.xml",
@@ -25,6 +26,8 @@ _NSD = ("/etc/nsd/nsd.conf", "/etc/knot/knot.conf")
 _ZONE = re.compile(r"\bzone\s+\"?([^\s\";{]+)\"?\s*(?:IN\s*)?\{", re.I)
 _FILE = re.compile(r"\bfile\s+\"([^\"]+)\"", re.I)
 _INCLUDE = re.compile(r"^\s*include\s+\"([^\"]+)\"", re.M)
+_NSD_INCLUDE = re.compile(r"^\s*(?:-\s*)?include:\s*\"?([^\s\"#]+)", re.M)
+_COMMENT = re.compile(r"/\*.*?\*/|(?://|#)[^\n]*", re.S)
 _DIRECTORY = re.compile(r"^\s*directory\s+\"([^\"]+)\"", re.M)
 
 
@@ -87,7 +90,7 @@ def _domain(path: str) -> str:
 def _zones(tree: Tree) -> Iterator[tuple[str, str]]:
     """Yield (path, origin) of the zone files that BIND, NSD or Knot load."""
     for entry in _NAMED:
-        texts = list(_named_files(tree, entry))
+        texts = [_COMMENT.sub("", file.text) for file in _included(tree, entry, _INCLUDE)]
         directories = [d for text in texts for d in _DIRECTORY.findall(text)]
         base = directories[0] if directories else "/var/cache/bind"
         for text in texts:
@@ -98,10 +101,9 @@ def _zones(tree: Tree) -> Iterator[tuple[str, str]]:
                 if name and (kind is None or kind.group(1) in ("master", "primary")):
                     yield posixpath.join(base, name.group(1)), origin
     for entry in _NSD:
-        file = tree.try_read(entry, decisive=False)
-        if file is not None:
-            base = "/etc/nsd" if "nsd" in entry else "/var/lib/knot"
-            yield from _nsd(file.text, base)
+        base = "/etc/nsd" if "nsd" in entry else "/var/lib/knot"
+        text = "\n".join(file.text for file in _included(tree, entry, _NSD_INCLUDE))
+        yield from _nsd(text, base)
 
 
 def _block(text: str, start: int) -> str:
@@ -114,10 +116,11 @@ def _block(text: str, start: int) -> str:
     return text[start : start + 65536]
 
 
-def _named_files(tree: Tree, entry: str) -> Iterator[str]:
+def _included(tree: Tree, entry: str, include: re.Pattern[str]) -> Iterator[SourceFile]:
+    """Yield a configuration file and what it includes; the names may be patterns."""
     pending: list[str] = [entry]
     seen: set[str] = set()
-    while pending and len(seen) < 100:
+    while pending and len(seen) < MAX_FILES:
         path = pending.pop()
         if path in seen:
             continue
@@ -125,9 +128,10 @@ def _named_files(tree: Tree, entry: str) -> Iterator[str]:
         file = tree.try_read(path, decisive=False)
         if file is None:
             continue
-        text = re.sub(r"/\*.*?\*/|(?://|#)[^\n]*", "", file.text, flags=re.S)
-        yield text
-        pending += [posixpath.join("/etc/bind", name) for name in _INCLUDE.findall(text)]
+        yield file
+        for name in include.findall(file.text):
+            wanted = posixpath.join(posixpath.dirname(entry), name)
+            pending += tree.glob(wanted) if re.search(r"[*?\[]", wanted) else [wanted]
 
 
 def _nsd(text: str, base: str) -> Iterator[tuple[str, str]]:

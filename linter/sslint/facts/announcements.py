@@ -237,5 +237,6 @@ def _certificate_names(
         leaves = [leaf for ref in chosen if (leaf := load(host.tree, ref).leaf) is not None]
         if leaves:
             found = [own for leaf in leaves for own in leaf.names]
+            found = found or ["no name that clients look at"]
             return found, not any(covers(leaf.names, name) for leaf in leaves)
     return [], None

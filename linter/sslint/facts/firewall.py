@@ -69,6 +69,9 @@ def _opening(host: Host, group: list[Opening]) -> Fact:
             "listener": listening(host, transport, port),
             "dormant": dormant[0].reason if dormant else None,
             "translated": _translated(host, first),
+            "both_transports": _for_both(first),
+            "other_served": listening(host, "udp" if transport == "tcp" else "tcp", port)
+            == "certain",
             "expected": (transport, port) in host.target.intent.expected_open
             or (transport, port) in host.target.intent.expose,
             "by": ", ".join(dict.fromkeys(_where(d) for d in (*shadowing, *blocking))),
@@ -84,6 +87,16 @@ def _opening(host: Host, group: list[Opening]) -> Fact:
         subjects=frozenset({(transport, port)}),
         source=tuple(group),
     )
+
+
+def _for_both(opening: Opening) -> bool:
+    """Tell whether one command opened TCP and UDP: `ufw allow https`."""
+    if opening.table.origin != "ufw":
+        return False
+    from sslint.firewalls import ufw
+
+    written = ufw.written(opening.location)
+    return written is not None and written.both
 
 
 def _translated(host: Host, opening: Opening) -> str | None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from sslint.facts.announcements import Whereabouts
     from sslint.host import Host, Socket
 
-CLIENT_NAMES = ("autoconfig.", "autodiscover.", "mta-sts.")
+STS = "mta-sts."
+CLIENT_NAMES = ("autoconfig.", "autodiscover.", STS)
 _TLSA = re.compile(r"^_(\d{1,5})\._(tcp|udp)\.(.+)$")
 _DNS_HOOK = re.compile(r"nsupdate|tlsa|dnscontrol|octodns|knotc|rndc", re.I)
 
@@ -57,7 +58,10 @@ def _record(host: Host, whereabouts: Whereabouts, record: Record) -> Fact:
         alias = record.type == "CNAME"
         target = str(record.data.target.to_text()) if alias else record.name
         points_here = whereabouts.here(target) or _points_here(whereabouts, record.name)
-        values["unserved_name"] = _unserved(host, record.name) if points_here else None
+        asked = not record.name.startswith(STS) or _sts_told(host, record.name.removeprefix(STS))
+        again = record.type == "AAAA" and bool(host.announced.find(record.name, "A"))
+        if points_here and asked and not again:
+            values["unserved_name"] = _unserved(host, record.name)
     return Fact(
         kind="record",
         name=f"{record.type} {record.name}",
@@ -261,7 +265,9 @@ def _policy(host: Host, whereabouts: Whereabouts, policy: StsPolicy) -> Fact:
     exchanges = [_target(record) for record in host.announced.find(domain, "MX")] if domain else []
     problem = None
     uncovered = [name for name in exchanges if not _sts_match(policy.mx, name)]
-    if uncovered:
+    if not _sts_told(host, domain):
+        pass  # nobody asks for the policy
+    elif uncovered:
         problem = f"the mail exchanger {uncovered[0]} is not among its mx lines"
     else:
         problem = _sts_certificate(host, whereabouts, exchanges or policy.mx)
@@ -273,6 +279,14 @@ def _policy(host: Host, whereabouts: Whereabouts, policy: StsPolicy) -> Fact:
         spans={"mode": (Span(policy.mode_location, "the mode"),)},
         source=policy,
     )
+
+
+def _sts_told(host: Host, domain: str) -> bool:
+    """Tell whether senders are told of a policy, as far as the zones say (RFC 8461, 3.1)."""
+    name = f"_mta-sts.{domain}"
+    if not domain or host.announced.zone_of(name) is None:
+        return True
+    return bool(host.announced.find(name, "TXT") or host.announced.find(name, "CNAME"))
 
 
 def _only_domain(host: Host) -> str:

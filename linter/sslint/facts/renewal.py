@@ -64,6 +64,10 @@ def _directory(host: Host, path: str) -> str:
     return posixpath.dirname(path)
 
 
+# A container's first process: what it runs may watch the certificates, and there is no systemd.
+SUPERVISORS = ("/etc/supervisor/supervisord.conf", "/etc/supervisor/conf.d", "/etc/s6-overlay")
+
+
 def _own_certificate(host: Host, lineage: Lineage) -> Any:
     reference = CertificateRef(
         f"{lineage.live}/fullchain.pem", None, lineage.location(), lineage.location()
@@ -107,7 +111,7 @@ def _lineage(
         "used": bool(using),
         "used_by": sorted(using),
         "not_reloaded": ", ".join(not_reloaded) or None,
-        "opaque_hooks": lineage.opaque(),
+        "opaque_hooks": lineage.opaque() or any(map(host.tree.exists, SUPERVISORS)),
         "hook_opens_firewall": any(h.kind == "pre" and h.opens_firewall() for h in hooks),
         "port80": reaching.values(ipv4, ipv6),
         "port80_listener": listening(host, "tcp", ACME_PORT),

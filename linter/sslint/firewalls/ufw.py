@@ -26,6 +26,7 @@ CONF = "/etc/ufw/ufw.conf"
 
 # Where user.rules lies: ufw before 0.34 kept it with its code.
 _USER_RULES = ("/etc/ufw", "/lib/ufw", "/usr/lib/ufw", "/var/lib/ufw")
+_ANYWHERE = {"0.0.0.0/0", "::/0"}
 _HOOKS = ("input", "output", "forward")
 _ASSIGNMENT = re.compile(
     r"""\s*(?:export\s+)?([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s#;]*)""",
@@ -305,20 +306,48 @@ _PRIMARY = ("before-logging", "before", "after", "after-logging", "reject", "tra
 # -- what ufw's own comments and profiles say -----------------------------------------------------
 
 
-def application(comment: str) -> str:
-    """Return the application of a `### tuple ###` comment of user.rules, or "".
+def _fields(comment: str) -> list[str]:
+    """Return the fields of a `### tuple ###` comment of user.rules; none of another line.
 
-    The fields are action, protocol, port, destination, port, source, and for rules with
-    applications theirs (destination's, source's), then the direction.
+    They are action, protocol, port, destination, port, source, and for rules with applications
+    theirs (destination's, source's), then the direction.
     """
     if not comment.startswith("### tuple ### "):
-        return ""
-    fields = comment.split()[3:]
-    fields = [field for field in fields if not field.startswith("comment=")]
+        return []
+    return [field for field in comment.split()[3:] if not field.startswith("comment=")]
+
+
+def application(comment: str) -> str:
+    """Return the application of a `### tuple ###` comment of user.rules, or ""."""
+    fields = _fields(comment)
     if len(fields) < 9:
         return ""
     name = fields[6] if fields[6] != "-" else fields[7]
     return "" if name == "-" else unquote(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was typed for a rule of user.rules: `ufw ACTION WHAT`. `both`: for TCP and UDP."""
+
+    action: str
+    what: str
+    both: bool
+
+
+def written(location: Location) -> Written | None:
+    """Return what made a rule, as the comment above says; None for any but a plain one."""
+    number = location.line - 1
+    while number > 0 and location.file.line(number).startswith("-A "):
+        number -= 1  # one command makes several rules
+    comment = location.file.line(number) if number else ""
+    fields = _fields(comment)
+    if len(fields) < 7 or fields[-1] != "in" or not {fields[3], fields[5]} <= _ANYWHERE:
+        return None
+    action, protocol, port = fields[:3]
+    what = port if protocol == "any" else f"{port}/{protocol}"
+    name = application(comment)
+    return Written(action, f"'{name}'" if name else what, protocol == "any")
 
 
 _SECTION = re.compile(r"\[([^\]]{1,200})\]\s*$")

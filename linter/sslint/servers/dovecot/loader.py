@@ -252,8 +252,10 @@ class _Loader:
         elif self.configuration.modern:
             if kind.startswith("@") and kinds:
                 return "groups must defined at top-level, not under filters"
-            if kind in names.LIST_FILTERS and not name:
+            if kind in names.NAMED_SECTIONS and not name:
                 return f"{kind} {{ }} is missing section name"
+            if kind in names.GONE_SECTIONS:
+                return f"Unknown section name: {kind}"
             if kind == "service" and kinds and parent.lists and not kinds[0].startswith("@"):
                 return f"service {{ .. }} not allowed under {parent.kind} {{ .. }}"
         return ""

@@ -16,6 +16,9 @@ LIST_FILTERS = frozenset(
         "fifo_listener",
     }
 )
+# Sections that have to have a name in 2.4, and the ones that are gone.
+NAMED_SECTIONS = LIST_FILTERS | {"passdb", "userdb", "namespace", "mailbox"}
+GONE_SECTIONS = frozenset({"plugin"})
 CHOICES = frozenset({"protocols", "listen"})
 FILES = frozenset(
     {
@@ -34,7 +37,9 @@ FILES = frozenset(
     }
 )
 INLINE = "inline:"
-TEMPLATE = re.compile(r"\{\{|\{%|<%|@[A-Z][A-Z0-9_]*@|\$\{[A-Za-z_]")
+TEMPLATE = re.compile(
+    r"\{\{|\{%|<%|@[A-Z][A-Z0-9_]*@|__[A-Z][A-Z0-9_]+__|\bPH_[A-Z0-9_]+\b|\$\{[A-Za-z_]"
+)
 UNKNOWN_VERSION = "unknown"
 VERSION = "dovecot_config_version"
 # Full names that a shorter one stands for inside the filter of that name.
@@ -122,32 +127,6 @@ SUBMISSION_23 = Service("submission", (_SUBMISSION,), True)
 # Services besides the logins that speak TLS on a listener with `ssl = yes`; so does any HTTP one.
 TLS_SERVICES = frozenset({"lmtp", "doveadm"})
 WELL_KNOWN = ("imap", "pop3", "submission", "sieve")
-
-# Names of 2.3 that 2.4 refuses, with what took their place ("" where nothing did).
-# https://doc.dovecot.org/2.4.1/installation/upgrade/2.3-to-2.4.html
-RENAMED = {
-    "ssl_cert": "ssl_server_cert_file",
-    "ssl_key": "ssl_server_key_file",
-    "ssl_alt_cert": "ssl_server_alt_cert_file",
-    "ssl_alt_key": "ssl_server_alt_key_file",
-    "ssl_ca": "ssl_server_ca_file",
-    "ssl_dh": "ssl_server_dh_file",
-    "ssl_cert_file": "ssl_server_cert_file",
-    "ssl_key_file": "ssl_server_key_file",
-    "ssl_key_password": "ssl_server_key_password",
-    "ssl_prefer_server_ciphers": "ssl_server_prefer_ciphers",
-    "ssl_verify_client_cert": "ssl_server_request_client_cert",
-    "ssl_require_crl": "ssl_server_require_crl",
-    "ssl_cert_username_field": "ssl_server_cert_username_field",
-    "ssl_protocols": "ssl_min_protocol",
-    "ssl_disable": "ssl",
-    "ssl_client_ca": "ssl_client_ca_file",
-    "ssl_client_cert": "ssl_client_cert_file",
-    "ssl_client_key": "ssl_client_key_file",
-    "disable_plaintext_auth": "auth_allow_cleartext",
-    "mail_location": "mail_driver",
-    "service_count": "restart_request_count",
-}
 
 
 def old_section(kind: str, name: str) -> tuple[str, str]:

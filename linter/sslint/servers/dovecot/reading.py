@@ -13,6 +13,7 @@ from sslint.servers.dovecot.listeners import (
 )
 from sslint.servers.dovecot.loader import OUTSIDE, load
 from sslint.servers.dovecot.settings import Configuration, Event, Lookup, Value
+from sslint.servers.dovecot.upgrade import instead
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Setting, Tls
 from sslint.source import Location
 from sslint.tree import Status, Tree
@@ -238,16 +239,10 @@ class _Reader:
                 self._setting(named.name, value, named.scope)
             if modern and value.read and named.name in names.FILES:
                 self._setting(named.name, value, "file-prefix")
-            if modern and named.name in names.RENAMED:
+            now = instead(named) if modern else None
+            if now is not None:
                 self.reading.settings.append(
-                    Setting(
-                        "dovecot",
-                        named.name,
-                        value.text,
-                        value.location,
-                        "legacy",
-                        (names.RENAMED[named.name],),
-                    )
+                    Setting("dovecot", named.name, value.text, value.location, "legacy", (now,))
                 )
 
     def _setting(self, name: str, value: Value, scope: str) -> None:

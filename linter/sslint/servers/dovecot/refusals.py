@@ -13,6 +13,7 @@ from pathlib import Path
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.listeners import ROOT, Listening, Protocols, boolean, port_valid, split
 from sslint.servers.dovecot.settings import Configuration, Lookup, Value
+from sslint.servers.dovecot.upgrade import instead
 from sslint.servers.model import BindConflict, Endpoint
 from sslint.source import Location
 from sslint.tree import Status, Tree
@@ -81,7 +82,7 @@ def _values(configuration: Configuration) -> Iterator[Refusal]:
     """Values and names that the parser refuses, wherever they stand."""
     if configuration.modern:
         for named in configuration.statements:
-            if named.name in names.RENAMED:
+            if instead(named) is not None:
                 yield named.value.location, f"{named.name}: Unknown setting"
     for name, value in configuration.assigned:
         text = value.text
@@ -91,6 +92,8 @@ def _values(configuration: Configuration) -> Iterator[Refusal]:
             yield value.location, f"ssl: Invalid value: {text}"
         elif _is_boolean(name) and boolean(value) is None:
             yield value.location, f"{name}: Invalid boolean value: {text}"
+        elif configuration.modern and name == "pop3_uidl_format":
+            yield value.location, "pop3_uidl_format setting doesn't contain any %{variables}."
         elif name == "inet_listener_port" and not port_valid(text):
             yield value.location, f"Invalid port number {text}"
         elif name in names.CHOICES and split(value, modern=configuration.modern) is None:

@@ -15,7 +15,7 @@ BLANKS = " \t\n\v\f\r"  # isspace(3) in the C locale; Unicode spaces are text to
 # Jinja, ERB and the like; `${{a} == {b} ? ...}` is Postfix's own.
 TEMPLATE = re.compile(
     r"(?<!\$)\{\{|\{%|<%|\{#|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]+__|%[A-Z][A-Z0-9_]+%"
-    r"|^[A-Z][A-Z0-9]*_[A-Z0-9_]+$"
+    r"|^[A-Z][A-Z0-9]*_[A-Z0-9_]+$|\bPH_[A-Z0-9_]+\b"
 )
 _STATEMENT = re.compile(r"\s*(?:\{%|<%)[-+=]?\s*(\w*)")
 _OPENS = ("if", "for", "unless", "block", "macro", "with")

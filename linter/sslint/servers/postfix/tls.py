@@ -147,8 +147,10 @@ def _certificates(
 ) -> tuple[tuple[CertificateRef, ...], tuple[str, ...]]:
     try:
         return certificates(scope, tree, where, prefix)
-    except (ConfigurationError, Unknown) as error:
+    except ConfigurationError as error:
         return (), (str(error),)
+    except Unknown as reason:  # there may well be one
+        return (CertificateRef(None, None, where, reason=str(reason)),), (str(reason),)
 
 
 def _settings(scope: Scope) -> Settings:
