@@ -270,16 +270,16 @@ def test_stock(labs: list[Lab], pairs: dict[str, str], more: str, with_certifica
     assert judge(labs[1], Generated(files), tree_of({**files, **known})) == []
 
 
-OLD = (
-    "{} = x\n",
-    "service imap-login {{\n  {} = x\n}}\n",
-    "service imap-login {{\n  inet_listener imap {{\n    {} = x\n  }}\n}}\n",
-    "namespace inbox {{\n  {} = x\n}}\n",
-    "passdb pam {{\n  {} = x\n}}\n",
-    "protocol imap {{\n  {} = x\n}}\n",
-)
+SECTIONS = {
+    "": "{} = x\n",
+    "service": "service imap-login {{\n  {} = x\n}}\n",
+    "inet_listener": "service imap-login {{\n  inet_listener imap {{\n    {} = x\n  }}\n}}\n",
+    "namespace": "namespace inbox {{\n  {} = x\n}}\n",
+    "passdb": "passdb pam {{\n  {} = x\n}}\n",
+    "userdb": "userdb passwd {{\n  {} = x\n}}\n",
+    "protocol": "protocol imap {{\n  {} = x\n}}\n",
+}
 REFUSED = (
-    "service lmtp {\n  inet_listener lmtp {\n    address = 127.0.0.1\n  }\n}\n",
     "passdb {\n  driver = pam\n}\n",
     "userdb {\n  driver = passwd\n}\n",
     "namespace {\n  inbox = yes\n}\n",
@@ -293,8 +293,12 @@ def test_what_2_4_does_not_know_of_2_3(tmp_path: Path) -> None:
     """doveconf refuses every such setting, wherever it stands, and so does the reader."""
     if subprocess.check_output(["dovecot", "--version"], text=True) < "2.4":
         pytest.skip("needs Dovecot 2.4, whose names these are not")
-    names = sorted(upgrade.INSTEAD)
-    for text in (*(form.format(name) for name in names for form in OLD), *REFUSED):
+    old = [
+        SECTIONS[section].format(name)
+        for name in sorted(upgrade.INSTEAD)
+        for section in upgrade.IN_SECTIONS.get(name, SECTIONS)
+    ]
+    for text in (*old, *REFUSED):
         whole = f"dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n{text}"
         (tmp_path / "dovecot.conf").write_text(whole)
         asked = ["doveconf", "-n", "-c", str(tmp_path / "dovecot.conf")]

@@ -14,6 +14,7 @@ _NOTHING = "nothing: leave it out"
 _PURGE = "mail_cache_purge_{}"
 
 INSTEAD = {
+    "address": "listen, with the same addresses",
     "args": "the driver's own settings, in the passdb or userdb that has its name",
     "auth_default_realm": "auth_default_domain",
     "auth_worker_max_count": "process_limit in service auth-worker",
@@ -72,8 +73,19 @@ INSTEAD = {
 }  # fmt: skip
 
 
+# Short names, which other sections know.
+IN_SECTIONS = {
+    "address": ("inet_listener",),
+    "args": ("passdb", "userdb"),
+    "default_fields": ("passdb", "userdb"),
+    "override_fields": ("passdb", "userdb"),
+    "location": ("namespace",),
+}
+
+
 def instead(named: Named) -> str | None:
     """Return what takes the place of a setting that 2.4 does not know; None for all others."""
-    if named.name == "address" and "inet_listener" in named.scope.split():
-        return "listen, with the same addresses"
+    sections = IN_SECTIONS.get(named.name)
+    if sections is not None and not set(sections) & set(named.scope.split()):
+        return None
     return INSTEAD.get(named.name)
