@@ -73,6 +73,15 @@ def reach(firewall: Firewall, question: Question) -> Reach:
     )
 
 
+def is_open(firewall: Firewall, question: Question) -> bool:
+    """Tell whether a port is open to the public, by whatever interface they come; not why."""
+    by_interface = {
+        iif: firewall.gate(firewall.connections.sets(question, iif).sets, question.family)[0]
+        for iif in firewall.public
+    }
+    return _joined(firewall, by_interface, question.family)[0] == "open"
+
+
 def _names(elsewhere: dict[tuple[int, int], int], family: int) -> tuple[str, ...]:
     shown = []
     for host, port in elsewhere:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from sslint.netfilter.chains import Flow, Outcome, run_rule
-from sslint.netfilter.explain import notes_of
+from sslint.netfilter.explain import is_open, notes_of
 from sslint.netfilter.model import (
     Chain,
     CtState,
@@ -56,7 +56,8 @@ def suggest_open(
     made: list[Suggestion] = []
     current = firewall
     for _ in range(MAX_RULES):
-        if current.reach(transport, port, family).verdict == "open":
+        question = current.connections.question(transport, port, family, None, False)
+        if is_open(current, question):
             return tuple(made)
         found = _next(current, transport, port, family)
         if found is None:
