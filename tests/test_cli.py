@@ -176,6 +176,26 @@ def test_firewall_from_elsewhere_replaces_the_trees(capsys, tmp_path: Path) -> N
     assert run(capsys, "trace", "--firewall", ruleset, "443")[0] == 0
 
 
+def test_a_ruleset_that_lies_there_unused_is_named(capsys, tmp_path: Path) -> None:
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "ssh.service").write_text("")
+    (tmp_path / "etc/nftables.conf").write_text("flush ruleset\n")
+    for command in ("check", "endpoints"):
+        code, _, err = run(capsys, command, tmp_path)
+        assert code == 3
+        assert "etc/nftables.conf is not in force: nftables.service is disabled" in err
+
+
+def test_a_finding_without_any_server_is_told(capsys, tmp_path: Path) -> None:
+    shutil.copytree(SOUND / "web-ufw/etc/ufw", tmp_path / "etc/ufw")
+    (tmp_path / "etc/ufw/ufw.conf").write_text("ENABLED=no\n")
+    code, out, _ = run(capsys, "check", tmp_path)
+    assert code == 0
+    assert out.count("etc/ufw/user.rules:18") == 1
+    assert "warning[firewall-inactive]" in out
+
+
 # -- trace ------------------------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ class Result:
     @property
     def empty(self) -> bool:
         """Whether nothing was found that could be checked."""
-        return all(
+        return not self.findings and all(
             not host.readings and host.ruleset.empty and not host.problems for host in self.hosts
         )
 

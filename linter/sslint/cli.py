@@ -283,9 +283,7 @@ def _check(options: argparse.Namespace) -> int:
     targets = _targets(options, config, paths)
     result = check(targets, rules, ignores=not options.no_ignores)
     if result.empty:
-        from sslint.targets import LOOKED_FOR
-
-        raise NothingToCheckError(f"{', '.join(paths)}: nothing to check; looked for {LOOKED_FOR}")
+        raise _nothing(result.hosts, paths)
     baseline = config.get("baseline", options.baseline)
     if baseline is not None:
         silence.apply_baseline(result, baseline)
@@ -320,7 +318,8 @@ def _endpoints(options: argparse.Namespace) -> int:
 
     paths = _paths(options.paths)
     hosts = [host.read(target) for target in _targets(options, _config(options, paths), paths)]
-    _nothing(hosts, paths)
+    if all(not h.readings and h.ruleset.empty and not h.problems for h in hosts):
+        raise _nothing(hosts, paths)
     if _format(options) == "json":
         from sslint.reports.data import endpoints_report
 
@@ -333,13 +332,20 @@ def _endpoints(options: argparse.Namespace) -> int:
     return INCOMPLETE if incomplete else 0
 
 
-def _nothing(hosts: Sequence[Host], paths: Sequence[str]) -> None:
-    if all(not h.readings and h.ruleset.empty and not h.problems for h in hosts):
-        from sslint.targets import LOOKED_FOR
+def _nothing(hosts: Sequence[Host], paths: Sequence[str]) -> NothingToCheckError:
+    """Return the error for hosts without anything to check; a ruleset may lie there unused."""
+    from sslint.firewalls.discovery import inactive
+    from sslint.targets import LOOKED_FOR
 
-        raise NothingToCheckError(
-            f"{', '.join(paths) or '.'}: nothing to check; looked for {LOOKED_FOR}"
-        )
+    asleep = [
+        f"{host.tree.name(candidate.path)} is not in force: {candidate.inactive}"
+        for host in hosts
+        for candidate in inactive(host.tree, host.network)
+    ]
+    return NothingToCheckError(
+        f"{', '.join(paths) or '.'}: nothing to check; looked for {LOOKED_FOR}",
+        tip="; ".join(asleep) or None,
+    )
 
 
 def _trace(options: argparse.Namespace) -> int:

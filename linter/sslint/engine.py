@@ -120,10 +120,18 @@ def run(rules: Iterable[Rule], facts: Facts) -> list[Finding]:
                         message=fill(rule.message, fact),
                         clients=fill(rule.clients, fact),
                         advice=fill(rule.advice, fact),
-                        related=tuple(s for name in rule.related for s in fact.spans.get(name, ())),
+                        related=_elsewhere(
+                            fact, (s for name in rule.related for s in fact.spans.get(name, ()))
+                        ),
                     )
                 )
     return found
+
+
+def _elsewhere(fact: Fact, spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return the places beside a fact's own, each once."""
+    own = fact.span.location if fact.span else None
+    return tuple({s.location: s for s in spans if s.location != own}.values())
 
 
 def merge_twins(findings: Sequence[Finding]) -> list[Finding]:
@@ -140,8 +148,7 @@ def merge_twins(findings: Sequence[Finding]) -> list[Finding]:
         twin = first.setdefault(key, finding)
         if twin is not finding:
             spans = (*twin.related, *((finding.span,) if finding.span else ()), *finding.related)
-            own = twin.span.location if twin.span else None
-            twin.related = tuple({s.location: s for s in spans if s.location != own}.values())
+            twin.related = _elsewhere(twin.fact, spans)
     return list(first.values())
 
 
