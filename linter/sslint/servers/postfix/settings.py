@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sslint.servers.model import Setting
 from sslint.servers.postfix.comments import CommentedService, commented_services, orphan_options
 from sslint.servers.postfix.expand import ConfigurationError, Unknown
-from sslint.servers.postfix.main_cf import Parameter
+from sslint.servers.postfix.main_cf import TEMPLATE, Parameter
 from sslint.servers.postfix.master_cf import MasterCf, Service
 from sslint.servers.postfix.parameters import Scope
 from sslint.servers.postfix.sockets import Resolver, split_host_port
@@ -29,10 +29,33 @@ _NAMES = (
 )
 
 
+_LEVEL = "set {} = {}, which wins where both are set"
+# What to do about what is obsolete: https://www.postfix.org/DEPRECATION_README.html
+_OBSOLETE = {
+    **{
+        f"{program}_{word}_tls": _LEVEL.format(f"{program}_tls_security_level", level)
+        for program in ("smtpd", "smtp", "lmtp")
+        for word, level in (("use", "may"), ("enforce", "encrypt"))
+    },
+    "tlsproxy_client_use_tls": _LEVEL.format("tlsproxy_client_security_level", "may"),
+    "tlsproxy_use_tls": _LEVEL.format("tlsproxy_tls_security_level", "may"),
+    "tlsproxy_enforce_tls": _LEVEL.format("tlsproxy_tls_security_level", "encrypt"),
+    "smtp_tls_per_site": "move it to smtp_tls_policy_maps",
+    "lmtp_tls_per_site": "move it to lmtp_tls_policy_maps",
+    "smtpd_tls_dh1024_param_file": "leave it out: Postfix has better parameters of its own",
+    "smtpd_tls_eecdh_grade": "leave it out: Postfix chooses the curves itself",
+}
+
+
 def settings(scope: Scope, master: MasterCf | None, resolver: Resolver) -> list[Setting]:
     """Return the explicit settings of one instance; values are expanded, None if not known."""
     found = [
-        _setting(parameter.name, scope.text(parameter.name), parameter.location)
+        _setting(
+            parameter.name,
+            scope.text(parameter.name),
+            parameter.location,
+            arguments=_todo(parameter.name),
+        )
         for parameter in scope.main.parameters.values()
         if _reported(parameter.name)
     ]
@@ -100,7 +123,7 @@ def _service(scope: Scope, service: Service, resolver: Resolver) -> Iterator[Set
     for parameter in service.options.all:
         if _reported(parameter.name):
             yield _option(own, parameter, service)
-    if service.type == "inet":
+    if service.type == "inet" and not TEMPLATE.search(service.name):
         try:
             resolver.port(split_host_port(service.name)[1])
         except (ConfigurationError, Unknown) as error:
@@ -115,8 +138,16 @@ def _service(scope: Scope, service: Service, resolver: Resolver) -> Iterator[Set
 
 def _option(scope: Scope, parameter: Parameter, service: Service) -> Setting:
     return _setting(
-        parameter.name, scope.text(parameter.name), parameter.location, scope=service.name
+        parameter.name,
+        scope.text(parameter.name),
+        parameter.location,
+        scope=service.name,
+        arguments=_todo(parameter.name),
     )
+
+
+def _todo(name: str) -> tuple[str, ...]:
+    return (_OBSOLETE[name],) if name in _OBSOLETE else ()
 
 
 def _orphans(master: MasterCf, resolver: Resolver) -> Iterator[Setting]:
