@@ -214,6 +214,9 @@ def test_synproxy_needs_a_conntrack_that_is_not_loose() -> None:
     sound = (ESTABLISHED, LOOPBACK, ANSWER, HTTPS)
     reset = proxied(*sound, loose=True)
     assert (reset.verdict, reset.rejected) == ("closed", True)
+    early = chain("raw", SYN, hook="prerouting", priority=-300)
+    judged = firewall(early, incoming(*sound), network=replace(network(), tcp_loose=True))
+    assert judged.suggest_open("tcp", 443, 4) is None  # a rule before it would leave it out
     unsaid = proxied(*sound, loose=None)
     assert unsaid.verdict == "unknown"
     assert "nf_conntrack_tcp_loose=0" in unsaid.reasons[0]

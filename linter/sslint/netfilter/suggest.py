@@ -18,7 +18,7 @@ from sslint.netfilter.model import (
     Verdict,
 )
 from sslint.netfilter.notes import Note
-from sslint.netfilter.packet import ICMPV6, PacketState
+from sslint.netfilter.packet import ANSWERED, ICMPV6, PacketState
 from sslint.netfilter.reach import Firewall
 from sslint.source import Location
 from sslint.values import dataclass, field, replace
@@ -116,6 +116,8 @@ def _next(
                 top = note.rule
             if note.effect not in ("drop", "reject", "policy-drop") or not note.mask & shut_out:
                 continue
+            if note.state.synproxy == ANSWERED:  # no rule mends its handshakes
+                return None
             if note.base is None or note.base.base is None or note.base.base.type == "nat":
                 return None
             return _insert(firewall, note, top, transport)
