@@ -311,3 +311,20 @@ def test_reach_is_what_clients_get(road: Road, synproxy: bool) -> None:
     print(counts)
     assert min(counts["open"], counts["closed"]) > ROUNDS / 2
     assert counts["unknown"] < ROUNDS * len(PORTS) * 4 / 10
+
+
+def test_a_router_remembers_a_host_that_talks(road: Road) -> None:
+    """Without solicitations a host is found after it has looked for the router, and not before."""
+    rules = (
+        "table inet t {\n chain i {\n  type filter hook input priority 0; policy drop;\n"
+        "  ct state established accept\n  icmpv6 type nd-neighbor-advert accept\n"
+        "  tcp dport 443 accept\n }\n}\n"
+    )
+    assert verdict(judged(rules), "tcp", 6, 443)[0] == "unknown"
+    road.load(rules)
+    assert not road.connect()["tcp", 6, 443]
+    road.load(rules)
+    said = f"import socket; socket.socket(10, 2).sendto(b'x', ('{CLIENT6}', 9))"
+    run("ip", "netns", "exec", road.names["host"], sys.executable, "-c", said)
+    time.sleep(0.5)
+    assert road.connect()["tcp", 6, 443]

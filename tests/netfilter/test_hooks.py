@@ -413,7 +413,7 @@ def test_ipv6_is_dead_without_neighbour_discovery() -> None:
     [
         ((nd(135, 136),), "open"),
         ((nd(135),), "closed"),
-        ((nd(136),), "closed"),
+        ((nd(136),), "unknown"),
         ((match("meta.l4proto", 58),), "open"),
         ((match("meta.l4proto", 58), match("ip6.hoplimit", 255)), "open"),
         ((source("fe80::/10"), match("meta.l4proto", 58)), "open"),
@@ -449,6 +449,10 @@ def test_neighbour_discovery_must_get_out() -> None:
     assert (found.verdict, found.stage) == ("closed", "neighbour-discovery")
     half = chain("out", ESTABLISHED, (nd(136), ACCEPT), hook="output", policy="drop")
     assert verdict(firewall(way_in, half), family=6) == "closed"
+    other = chain("out", ESTABLISHED, (nd(135), ACCEPT), hook="output", policy="drop")
+    remembered = reach(firewall(way_in, other), family=6)
+    assert remembered.verdict == "unknown"
+    assert "while it remembers" in remembered.reasons[0]
     out = chain("out", ESTABLISHED, (nd(135, 136), ACCEPT), hook="output", policy="drop")
     assert verdict(firewall(way_in, out), family=6) == "open"
 

@@ -324,12 +324,12 @@ class Connections:
         known = self._neighbours.get(memo)
         if known is None:
             known = Sets(full, full)
-            for packet, whom in self.neighbour_packets(family, iif, destination, history):
+            for packet, whom, vital in self.neighbour_packets(family, iif, destination, history):
                 log = Log(stage="neighbour-discovery")
                 passed = self.pass_neighbour(packet, whom, question.own, log)
                 if whom & ~(passed & ~log.drop):
                     known.open = 0
-                if not passed:
+                if not passed and vital:
                     known.possible = 0
             if family == 6 and known.open and self._only_by_link(question, iif, history):
                 self.matching.assume("the router is taken to have a link-local address (RFC 4861)")
@@ -339,7 +339,7 @@ class Connections:
     def _only_by_link(self, question: Question, iif: str, history: int) -> bool:
         """Tell whether a router with a global address alone would not be found."""
         packets = self.neighbour_packets(6, iif, question.destinations[0], history)
-        advertisement = [packet for packet, _ in packets][-1]
+        advertisement = [packet for packet, *_ in packets][-1]
         log, public = Log(), self.universes[6].public
         passed = self.pass_neighbour(advertisement, public, question.own, log)
         return bool(public & ~(passed & ~log.drop))
@@ -357,15 +357,19 @@ class Connections:
 
     def neighbour_packets(
         self, family: int, iif: str, destination: int, history: int
-    ) -> Iterator[tuple[PacketState, int]]:
-        """Yield the packets without which no router finds this host, each with its far ends."""
+    ) -> Iterator[tuple[PacketState, int, bool]]:
+        """Yield the packets by which a router and this host find each other, with their far ends.
+
+        Without the vital ones nothing gets out. The others are those by which the router looks for
+        this host; it does not have to as long as it remembers who solicited it (RFC 4861, 7.2.3).
+        """
         if family == 4:  # ARP meets arp and netdev tables only
             if not any(table.family in ("arp", "netdev") for table in self.hooks.ruleset.tables):
                 return
             public = self.universes[4].full
             arp = PacketState(ARP, 0, NO_PORT, NO_PORT, destination, True, iif, "")
-            yield arp, public
-            yield arp._replace(inbound=False, iif="", oif=iif), public
+            yield arp, public, True
+            yield arp._replace(inbound=False, iif="", oif=iif), public, True
             return
         universe = self.universes[6]
         links = universe.mask(addresses.LINK_LOCAL[6])
@@ -374,11 +378,11 @@ class Connections:
             6, ICMPV6, NO_PORT, NO_PORT, destination, True, iif, "", hop_limit=255, history=history
         )
         outgoing = incoming._replace(inbound=False, iif="", oif=iif)
-        yield incoming._replace(host=SOLICITED_NODE, icmp_type=135, multicast=True), links
-        yield outgoing._replace(icmp_type=136), links
+        yield incoming._replace(host=SOLICITED_NODE, icmp_type=135, multicast=True), links, False
+        yield outgoing._replace(icmp_type=136), links, False
         # Linux solicits from the address of the packet that waits (ndisc_solicit)
-        yield outgoing._replace(icmp_type=135, multicast=True), solicited
-        yield incoming._replace(icmp_type=136), links
+        yield outgoing._replace(icmp_type=135, multicast=True), solicited, True
+        yield incoming._replace(icmp_type=136), links, True
 
 
 def answer(first: PacketState, here: bool) -> PacketState:

@@ -17,6 +17,10 @@ MAX_DECISIONS = 16
 MAX_WEIGHED = 64
 MAX_INTERFACES = 4  # whose rules are told, where they differ
 _CLOSING = frozenset(("drop", "reject", "policy-drop"))
+_REMEMBERED = (
+    "the router is not answered when it looks for this host, and finds it only while it remembers "
+    "what this host itself has sent"
+)
 _ACCEPTING = frozenset(("accept", "policy-accept"))
 
 Credit = tuple[Note, int]
@@ -282,10 +286,12 @@ def notes_of(
         packets = firewall.connections.neighbour_packets(
             question.family, iif, destination, start.history
         )
-        for packet, whom in packets:
+        for packet, whom, vital in packets:
             kept = Log(notes=Notes(), through=True, stage="neighbour-discovery")
             firewall.connections.pass_neighbour(packet, whom, question.own, kept)
             for note in kept.notes or ():
+                if note.effect in _CLOSING and not vital and neighbours.possible:
+                    note.effect, note.reason = "unknown", _REMEMBERED
                 if note.effect in _CLOSING or note.effect == "unknown":
                     note.mask = full  # it decides for everybody
                     notes.append(note)
