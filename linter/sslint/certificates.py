@@ -8,7 +8,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
@@ -260,7 +259,7 @@ def _file(tree: Tree, path: str, *, key: bool = False) -> _Pem:
     found = files.get(path)
     if found is None:
         found = files[path] = _read(tree, path)
-    if key and found.status == "absent" and tree.root != Path("/"):
+    if key and found.status == "absent" and not tree.live:
         # Keys are rarely copied or committed: only the host itself can say that one is missing.
         return _Pem("unknown", "the key is not among the files that were given")
     return found
@@ -285,11 +284,7 @@ def _read(tree: Tree, path: str) -> _Pem:
 
 def _vouched(tree: Tree, path: str) -> bool:
     """Tell whether a missing file is missing on the host: the tree holds its directory."""
-    for _ in range(40):
-        target = tree.link_target(path)
-        if target is None:
-            break
-        path = target
+    path = tree.destination(path)
     if path in tree.mounts:
         return False
     return tree.status(posixpath.dirname(path)) is Status.DIRECTORY

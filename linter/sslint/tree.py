@@ -84,6 +84,11 @@ class Tree:
         self._total = 0
         self._reported: set[tuple[str, str]] = set()
 
+    @property
+    def live(self) -> bool:
+        """Whether it is the root of the machine itself: what is not there does not exist."""
+        return self.root == Path("/")
+
     def with_overlay(self, overlay: Mapping[str, str | None]) -> Tree:
         """Return the same tree with other contents for some paths."""
         return Tree(
@@ -251,6 +256,15 @@ class Tree:
         except (OSError, ValueError):  # no link; a NUL byte in the name
             return None
         return None if target is None else posixpath.normpath(posixpath.join(parent, target))
+
+    def destination(self, path: str) -> str:
+        """Return where a path's last part leads once its links are followed, as far as they go."""
+        for _ in range(MAX_LINKS):
+            target = self.link_target(path)
+            if target is None:
+                break
+            path = target
+        return path
 
     def names(self, path: str) -> list[str]:
         """Return the names in a directory in byte order; [] if it is none."""

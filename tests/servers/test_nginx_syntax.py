@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sslint.servers import nginx
 from sslint.servers.nginx.syntax import Directive, Loader
+from sslint.tree import Tree
 from tests.support import tree_of
 
 
@@ -168,3 +171,21 @@ def test_any_bytes_are_read_without_a_crash() -> None:
         load(text + ";")
     include, _ = load("include \0;")
     assert len(include) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "decisive"),
+    [
+        ("/usr/share/nginx/modules-available/mod-stream.conf", False),  # of a package: not copied
+        ("../sites-available/gone", True),
+    ],
+)
+def test_a_link_to_what_was_not_copied(tmp_path: Path, target: str, decisive: bool) -> None:
+    etc = tmp_path / "etc/nginx"
+    (etc / "modules-enabled").mkdir(parents=True)
+    (etc / "sites-available").mkdir()
+    (etc / "nginx.conf").write_text("include modules-enabled/*.conf;\nevents {}\nhttp {}\n")
+    (etc / "modules-enabled/50.conf").symlink_to(target)
+    tree = Tree(tmp_path)
+    assert nginx.read(tree) is not None
+    assert [problem.decisive for problem in tree.problems] == [decisive]

@@ -406,10 +406,9 @@ def file_status(host: Host, path: str) -> str | None:
         return "present"
     if status is not Status.ABSENT:
         return None
-    live = tree.root is not None and str(tree.root) == "/"
     target = tree.link_target(path)
     directory = posixpath.dirname(target if target is not None else path)
-    known = live or tree.status(directory) is Status.DIRECTORY
-    if not live and directory in ("/etc/nginx", "/etc/postfix", "/etc/dovecot"):
+    known = tree.live or tree.status(directory) is Status.DIRECTORY
+    if not tree.live and directory in ("/etc/nginx", "/etc/postfix", "/etc/dovecot"):
         known = any(name.endswith(_KEPT) for name in tree.names(directory))
     return "absent" if known else None

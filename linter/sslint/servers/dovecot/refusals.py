@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.listeners import ROOT, Listening, Protocols, boolean, port_valid, split
@@ -175,7 +174,7 @@ def _certainly_absent(tree: Tree, name: str, value: Value) -> bool:
     path = value.text
     if not path or path.startswith(names.INLINE) or path in tree.mounts:
         return False
-    if "key" in name and tree.root != Path("/"):
+    if "key" in name and not tree.live:
         return False
     return (
         tree.status(path) is Status.ABSENT

@@ -174,7 +174,7 @@ class Loader:
             self.broken = True
         elif posixpath.basename(path) in HARMLESS_INCLUDES:
             self.tree.problem(where, f"{path} was not given", decisive=False)
-        elif self._given(posixpath.dirname(path)):
+        elif self._given(posixpath.dirname(self.tree.destination(path))):
             self.tree.problem(where, f"{path}: no such file, and nginx does not start without it")
             self.broken = True
         else:
@@ -194,7 +194,7 @@ class Loader:
     def _given(self, directory: str) -> bool:
         """Tell whether the tree could hold a directory's files: it is there, or would be in
         nginx's own directory. Of other packages' directories a tree may well lack the whole."""
-        if self.tree.status(directory) is Status.DIRECTORY:
+        if self.tree.live or self.tree.status(directory) is Status.DIRECTORY:
             return True
         while directory not in ("/", ""):
             directory = posixpath.dirname(directory)
