@@ -244,9 +244,24 @@ def test_ipv6_disabled_in_the_kernel(files: dict[str, str], expected: bool | Non
 
 
 @pytest.mark.parametrize(
+    ("files", "state"),
+    [  # packages bring units for systemd wherever they are installed
+        ({"/etc/runlevels/default/nginx": ""}, "enabled"),
+        ({"/etc/runlevels/default/sshd": ""}, "disabled"),
+        ({"/etc/rc2.d/S01nginx": ""}, "enabled"),
+        ({"/etc/rc2.d/K01nginx": ""}, "unknown"),
+    ],
+)
+def test_units_mean_nothing_without_systemd(files: dict[str, str], state: str) -> None:
+    unit = {"/lib/systemd/system/nginx.service": "[Service]\n"}
+    assert read_network(tree_of({**files, **unit})).unit_state("nginx") == state
+
+
+@pytest.mark.parametrize(
     ("files", "expected"),
     [
         ({"/etc/sysctl.d/a.conf": "net.netfilter.nf_conntrack_tcp_loose = 0\n"}, False),
+        ({"/etc/sysctl.d/a.conf": 'net.netfilter.nf_conntrack_tcp_loose = "0"\n'}, False),
         ({"/etc/sysctl.conf": "-net/netfilter/nf_conntrack_tcp_loose=1\n"}, True),
         (
             {

@@ -112,3 +112,20 @@ def test_rule_follows_the_schema(name: str) -> None:
 
 def test_causes_are_rules() -> None:
     assert {cause for rule in RULES.values() for cause in rule.consequence_of} <= set(RULES)
+
+
+@pytest.mark.parametrize(
+    ("typed", "commands"),
+    [
+        ("allow any 443 {} in", ("ufw delete allow 443", "ufw allow 443/tcp")),
+        ("allow udp 443 {} in", ("ufw delete allow 443/udp",)),
+        ("allow udp 80,443 {} in", ()),  # another port would be closed with it
+    ],
+)
+def test_ufw_takes_back_what_was_typed(typed: str, commands: tuple[str, ...]) -> None:
+    rule = "-A ufw-user-input -p udp --dport 443 -j ACCEPT\n"
+    tuples = f"### tuple ### {typed.format('0.0.0.0/0 any 0.0.0.0/0')}\n{rule}\n### END RULES ###"
+    edit = {"in": "etc/ufw/user.rules", "replace": "### END RULES ###", "by": tuples}
+    result = check([target("web-ufw", (edit,))], [RULES["open-port-no-listener"]])
+    [finding] = result.findings
+    assert result.fixes[id(finding)].commands == commands

@@ -246,7 +246,9 @@ def _load(tree: Tree, ref: CertificateRef) -> Certificate:
         problem=problem,
         leaf=leaf,
         sent=tuple(sent),
-        chain_status=_completed(tree, ref, leaf, _chain_status(tree, sent, leaf, problem)),
+        chain_status=_completed(
+            tree, ref, leaf, _chain_status(tree, sent, leaf, problem), several=len(sent) > 1
+        ),
         key_status=key.status,
         key_problem=key_problem,
         key_matches=matches,
@@ -522,10 +524,13 @@ def _chain_status(tree: Tree, sent: list[Link], leaf: Link | None, problem: str)
 
 
 def _completed(
-    tree: Tree, ref: CertificateRef, leaf: Link | None, alone: ChainStatus
+    tree: Tree, ref: CertificateRef, leaf: Link | None, alone: ChainStatus, *, several: bool
 ) -> ChainStatus:
-    """Return the status of a chain that the server may complete, from its own status."""
-    if leaf is None or alone not in ("leaf-only", "issued-by-root-unknown"):
+    """Return the status of a chain that the server may complete, from its own status.
+
+    OpenSSL looks for an issuer only where no certificate but the leaf was configured.
+    """
+    if leaf is None or several or alone not in ("leaf-only", "issued-by-root-unknown"):
         return alone
     files = [_file(tree, path) for path in ref.issuer_files]
     if _issuer(leaf, [link for file in files for link in file.certificates]) is not None:

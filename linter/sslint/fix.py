@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Finding, Rule
@@ -131,12 +132,12 @@ def _insertion(suggestion: Suggestion, transport: str) -> tuple[Edit | None, tup
     if owner in ("iptables", "iptables-legacy"):
         spec = _iptables_rule(suggestion, transport, table)
         program = "ip6tables" if table.family == "ip6" else "iptables"
-        command = f"{program} -I {chain.name} {suggestion.index + 1} {spec}"
+        command = f"{program} -I {quote(chain.name)} {suggestion.index + 1} {spec}"
         if table.name != "filter":
-            command = command.replace(program, f"{program} -t {table.name}", 1)
+            command = command.replace(program, f"{program} -t {quote(table.name)}", 1)
         return _edit(suggestion, f"-A {chain.name} {spec}"), (command,)
     spec = _nft_rule(suggestion, transport)
-    where = f"{table.family} {table.name} {chain.name}"
+    where = f"{table.family} {quote(table.name)} {quote(chain.name)}"
     verb = "add" if suggestion.before is None else "insert"
     index = f" index {suggestion.index}" if suggestion.before and suggestion.index else ""
     return _edit(suggestion, spec), (f"nft {verb} rule {where}{index} {spec}",)
@@ -197,7 +198,7 @@ def _firewalld(suggestion: Suggestion, transport: str) -> tuple[str, ...]:
     zone = _zone(suggestion.chain)
     service = FIREWALLD_SERVICES.get((transport, suggestion.port))
     what = f"--add-service={service}" if service else f"--add-port={suggestion.port}/{transport}"
-    where = f" --zone={zone}" if zone else ""
+    where = f" --zone={quote(zone)}" if zone else ""
     return (f"firewall-cmd --permanent{where} {what}", "firewall-cmd --reload")
 
 
@@ -232,7 +233,7 @@ def _ufw_deletion(finding: Finding, place: Location) -> tuple[str, ...]:
 
     values = finding.fact.values
     written = ufw.written(place)
-    if written is None:
+    if written is None or written.port != values["port"]:  # it would close others as well
         return ()
     delete = f"ufw delete {written.action} {written.what}"
     if not written.both or not values["other_served"]:

@@ -176,7 +176,6 @@ _OTHERS = {
     "HestiaCP": ("/usr/local/hestia", "/usr/local/vesta"),
     "ISPConfig": ("/usr/local/ispconfig",),
     "Plesk": ("/usr/local/psa", "/etc/psa"),
-    "Webmin": ("/etc/webmin",),
 }
 
 

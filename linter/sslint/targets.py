@@ -269,7 +269,7 @@ def announce(target: Target, files: Iterable[Path]) -> None:
     """Give a host files that say what clients are told."""
     for real in files:
         # mta-sts.example.org/.well-known/mta-sts.txt: the place says the domain
-        kept = "/".join(real.absolute().parts[1:][-3:])
+        kept = "/".join(Path(os.path.abspath(real)).parts[1:][-5:])
         place = f"/given/announced/{len(target.announced)}/{kept}"
         target.tree.mount(place, real)
         target.announced = (*target.announced, place)

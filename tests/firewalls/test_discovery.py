@@ -14,7 +14,8 @@ from tests.support import tree_of
 
 RULES = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 443 -j ACCEPT\nCOMMIT\n"
 NFT = "table inet f {\n chain i { type filter hook input priority 0; policy drop; }\n}\n"
-OTHER = "/etc/systemd/system/multi-user.target.wants/ssh.service"
+ETC = "/etc/systemd/system"
+OTHER = f"{ETC}/multi-user.target.wants/ssh.service"
 
 
 def load(files: dict[str, str], *given: discovery.Given) -> tuple[Tree, Ruleset]:
@@ -74,10 +75,30 @@ OPEN = NFT.replace("drop", "accept")
                 "/etc/init.d/fw": INIT,
                 "/etc/rc3.d/S99fw": INIT,
                 "/lib/systemd/system/fw.service": "[Service]\n",
+                OTHER: "",
             },
             False,
         ),
+        (  # units of packages lie there, and OpenRC starts the script
+            {
+                "/etc/init.d/fw": INIT,
+                "/etc/runlevels/default/fw": INIT,
+                "/etc/runlevels/default/nftables": "",
+                "/lib/systemd/system/fw.service": "[Service]\n",
+            },
+            True,
+        ),
+        (
+            {"/etc/init.d/fw": INIT, "/etc/rc3.d/S99fw": INIT, OTHER: "", f"{ETC}/fw.service": ""},
+            False,
+        ),
         ({"/etc/init.d/ssh": "sshd\n", "/etc/rc2.d/S01ssh": "sshd\n"}, False),
+        ({"/etc/init.d/x": "echo 'needs iptables here'\n", "/etc/rc2.d/S01x": ""}, False),
+        (
+            {"/etc/init.d/x": "if iptables -nL | grep -q y; then z; fi\n", "/etc/rc2.d/S01x": ""},
+            False,
+        ),
+        ({"/etc/init.d/iptables-persistent": INIT, "/etc/rc2.d/S01iptables-persistent": ""}, False),
         (
             {
                 "/etc/init.d/iptables": INIT,

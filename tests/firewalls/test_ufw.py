@@ -223,3 +223,38 @@ def test_profiles() -> None:
     assert str(found["Nginx QUIC"].location) == "etc/ufw/applications.d/nginx:2:1"
     assert found["DNS"].ports == {"tcp": ((53, 53),), "udp": ((53, 53),)}
     assert found["Range"].ports == {"tcp": ((6000, 6007),)}
+
+
+ANYWHERE = "0.0.0.0/0 any 0.0.0.0/0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (f"allow tcp 443 {ANYWHERE} in", ("allow", "443/tcp", False, 443)),
+        (f"allow any 443 {ANYWHERE} in comment=78", ("allow", "443", True, 443)),
+        (f"allow_log tcp 443 {ANYWHERE} in", ("allow log", "443/tcp", False, 443)),
+        (f"limit_log-all tcp 22 {ANYWHERE} in", ("limit log-all", "22/tcp", False, 22)),
+        (f"allow tcp 80,443 {ANYWHERE} Nginx%20Full - in", ("allow", "'Nginx Full'", False, None)),
+        (f"allow tcp 60:61 {ANYWHERE} in", ("allow", "60:61/tcp", False, None)),
+        ("allow tcp 443 0.0.0.0/0 any 10.0.0.0/8 in", None),
+        ("allow tcp 443 10.0.0.1 any 0.0.0.0/0 in", None),
+        ("allow tcp 993 0.0.0.0/0 53 0.0.0.0/0 in", None),
+        (f"allow tcp 443 {ANYWHERE} in_eth0", None),
+        (f"route:allow tcp 443 {ANYWHERE} in", None),
+        (f"allow$(reboot) tcp 443 {ANYWHERE} in", None),
+        (f"allow tcp 443;reboot {ANYWHERE} in", None),
+        (f"allow tcp;x 443 {ANYWHERE} in", None),
+        (
+            f"allow tcp 443 {ANYWHERE} a%27;reboot;%27 - in",
+            ("allow", "'a'\"'\"';reboot;'\"'\"''", False, 443),
+        ),
+    ],
+)
+def test_what_was_typed(fields: str, expected: tuple | None) -> None:
+    text = f"### tuple ### {fields}\n-A ufw-user-input -p tcp --dport 443 -j ACCEPT\n-A more\n"
+    file = tree_of({"/etc/ufw/user.rules": text}).read("/etc/ufw/user.rules")
+    for line in (2, 3):
+        found = ufw.written(file.at(line))
+        assert (found and (found.action, found.what, found.both, found.port)) == expected
+    assert ufw.written(file.at(1)) is None

@@ -73,7 +73,7 @@ def test_commands_open_the_port(
 
 TYPED = (
     "allow https", "allow 993", "allow 25/tcp", "limit 22/tcp", "allow 'Nginx Full'",
-    "allow 60000:60010/udp", "deny 8443/tcp",
+    "allow 60000:60010/udp", "deny 8443/tcp", "allow log 995/tcp", "limit log-all 143/tcp",
 )  # fmt: skip
 
 

@@ -238,6 +238,21 @@ def test_what_a_packet_adds_to_a_set_is_in_it_for_later_rules() -> None:
     assert (found.verdict, found.rate_limited) == ("open", True)
 
 
+def test_sets_of_one_name_belong_to_their_tables() -> None:
+    keys = (Key("ip.saddr"),)
+    adds = table(
+        incoming(ESTABLISHED, (SetUpdate(SetRef("seen"), keys), HTTPS, ACCEPT), policy="accept"),
+        sets={"seen": Set("seen", ("ipv4_addr",), [], dynamic=True)},
+    )
+    other = Set("seen", ("ipv4_addr",), [(values("192.0.2.0/24"),)])
+    drops = table(
+        incoming((Match(keys, SetRef("seen")), DROP), policy="accept", priority=10),
+        family="ip", name="other", sets={"seen": other},
+    )  # fmt: skip
+    found = reach(firewall(adds, drops))
+    assert (found.verdict, found.closed) == ("open", ("192.0.2.0/24",))
+
+
 def test_a_set_that_is_missing_or_unknown_is_not_guessed() -> None:
     lookup = Match((Key("ip.saddr"),), SetRef("absent"))
     found = reach(firewall(incoming(ESTABLISHED, (lookup, DROP), (HTTPS, ACCEPT))))

@@ -243,6 +243,22 @@ def test_synproxy_ends_the_way_of_what_it_answers() -> None:
     assert judged.verdict == "open"
 
 
+def test_each_chain_answers_its_own_sources() -> None:
+    few = incoming((source("10.0.0.0/8"), *ANSWER), policy="accept", name="few", priority=-10)
+    assert proxied(ESTABLISHED, LOOPBACK, ANSWER, also=(few,)).verdict == "open"
+
+
+def test_synproxy_beside_a_translation_is_unknown() -> None:
+    redirected = nat_chain(redirect(443, tcp(8443)))
+    tracked = firewall(
+        redirected, incoming(ESTABLISHED, LOOPBACK, (states("new"), tcp(443), Synproxy())),
+        network=replace(network(public="eth0"), tcp_loose=True),
+    )  # fmt: skip
+    found = tracked.reach_outer("tcp", 8443, 4)
+    assert found.verdict == "unknown"
+    assert "translation" in found.reasons[0]
+
+
 def test_the_answers_of_synproxy_pass_output() -> None:
     def through(*names: str) -> Reach:
         out = chain("out", (states(*names), ACCEPT), hook="output", policy="drop")
@@ -251,6 +267,14 @@ def test_the_answers_of_synproxy_pass_output() -> None:
     assert through("established", "invalid", "new").verdict == "open"
     assert through("established", "new").stage == "synproxy"  # the SYN-ACK is INVALID
     assert through("established", "invalid").stage == "synproxy"  # the SYN to the server is NEW
+
+
+def test_a_conntrack_that_is_not_loose_knows_no_later_packet() -> None:
+    early = chain("raw", SYN, hook="prerouting", priority=-300)
+    way_in = incoming((states("untracked"), *HTTPS), (states("new"), *HTTPS))
+    for loose, answer in ((None, "open"), (True, "open"), (False, "closed")):
+        known = replace(network(), tcp_loose=loose)
+        assert verdict(firewall(early, way_in, network=known)) == answer
 
 
 # -- translation ----------------------------------------------------------------------------------

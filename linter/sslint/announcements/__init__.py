@@ -25,10 +25,12 @@ _NAMED = ("/etc/bind/named.conf", "/etc/named.conf")
 _NSD = ("/etc/nsd/nsd.conf", "/etc/knot/knot.conf")
 _ZONE = re.compile(r"\bzone\s+\"?([^\s\";{]+)\"?\s*(?:IN\s*)?\{", re.I)
 _FILE = re.compile(r"\bfile\s+\"([^\"]+)\"", re.I)
-_INCLUDE = re.compile(r"^\s*include\s+\"([^\"]+)\"", re.M)
-_NSD_INCLUDE = re.compile(r"^\s*(?:-\s*)?include:\s*\"?([^\s\"#]+)", re.M)
-_COMMENT = re.compile(r"/\*.*?\*/|(?://|#)[^\n]*", re.S)
-_DIRECTORY = re.compile(r"^\s*directory\s+\"([^\"]+)\"", re.M)
+_INCLUDE = re.compile(r"^[ \t]*include\s+\"([^\"\n]+)\"", re.M)
+_NSD_INCLUDE = re.compile(r"^[ \t]*(?:-[ \t]*)?include:[ \t]*\"?([^\s\"#]+)", re.M)
+_HASH = re.compile(r"(\"[^\"\n]*\")|#[^\n]*")
+# Strings are kept: `zones/*.conf` begins no comment.
+_COMMENT = re.compile(r"(\"[^\"\n]*\")|/\*.*?(?:\*/|\Z)|(?://|#)[^\n]*", re.S)
+_DIRECTORY = re.compile(r"^[ \t]*directory\s+\"([^\"]+)\"", re.M)
 
 
 def read(tree: Tree, given: Iterable[str] = (), roots: Iterable[str] = ()) -> Announced:
@@ -90,7 +92,7 @@ def _domain(path: str) -> str:
 def _zones(tree: Tree) -> Iterator[tuple[str, str]]:
     """Yield (path, origin) of the zone files that BIND, NSD or Knot load."""
     for entry in _NAMED:
-        texts = [_COMMENT.sub("", file.text) for file in _included(tree, entry, _INCLUDE)]
+        texts = list(_included(tree, entry, _INCLUDE, _COMMENT))
         directories = [d for text in texts for d in _DIRECTORY.findall(text)]
         base = directories[0] if directories else "/var/cache/bind"
         for text in texts:
@@ -102,8 +104,7 @@ def _zones(tree: Tree) -> Iterator[tuple[str, str]]:
                     yield posixpath.join(base, name.group(1)), origin
     for entry in _NSD:
         base = "/etc/nsd" if "nsd" in entry else "/var/lib/knot"
-        text = "\n".join(file.text for file in _included(tree, entry, _NSD_INCLUDE))
-        yield from _nsd(text, base)
+        yield from _nsd("\n".join(_included(tree, entry, _NSD_INCLUDE, _HASH)), base)
 
 
 def _block(text: str, start: int) -> str:
@@ -116,22 +117,30 @@ def _block(text: str, start: int) -> str:
     return text[start : start + 65536]
 
 
-def _included(tree: Tree, entry: str, include: re.Pattern[str]) -> Iterator[SourceFile]:
-    """Yield a configuration file and what it includes; the names may be patterns."""
-    pending: list[str] = [entry]
-    seen: set[str] = set()
-    while pending and len(seen) < MAX_FILES:
-        path = pending.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        file = tree.try_read(path, decisive=False)
+def _included(
+    tree: Tree, entry: str, include: re.Pattern[str], comment: re.Pattern[str]
+) -> Iterator[str]:
+    """Yield a configuration's text, without comments, and what it includes; names may be patterns.
+
+    Of one name server at most MAX_FILES are looked at.
+    """
+    pending = [entry]
+    known = {entry}
+    while pending:
+        file = tree.try_read(pending.pop(), decisive=False)
         if file is None:
             continue
-        yield file
-        for name in include.findall(file.text):
+        text = comment.sub(r"\1", file.text)
+        yield text
+        for name in include.findall(text):
             wanted = posixpath.join(posixpath.dirname(entry), name)
-            pending += tree.glob(wanted) if re.search(r"[*?\[]", wanted) else [wanted]
+            if wanted in known or len(known) >= MAX_FILES:
+                continue
+            known.add(wanted)
+            for path in tree.glob(wanted) if re.search(r"[*?\[]", wanted) else [wanted]:
+                if path == wanted or (path not in known and len(known) < MAX_FILES):
+                    known.add(path)
+                    pending.append(path)
 
 
 def _nsd(text: str, base: str) -> Iterator[tuple[str, str]]:

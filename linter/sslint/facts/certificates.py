@@ -17,6 +17,7 @@ from sslint.tree import Status
 
 if TYPE_CHECKING:
     from sslint.host import Host
+    from sslint.servers.model import Site
 
 _CONSEQUENCE = {
     "nginx": "nginx refuses to start, with all its sites",
@@ -74,6 +75,7 @@ def certificates(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         uses = pairs.setdefault((ref.path, ref.key), {})
         return uses.setdefault((server, ref.location), Use(server, ref))
 
+    back_ends = _BackEnds(host, facts)
     for reading in host.readings:
         for socket in host.sockets:
             endpoint = socket.endpoint
@@ -86,10 +88,10 @@ def certificates(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
                     found.served = True
                     found.ports.add((endpoint.transport, endpoint.port))
         for site in reading.sites:
-            scopes = {scope_of(address) for _, address, _, _ in site.listens}
+            asked = site.tls and not site.rejects_handshake and not back_ends.have(site)
             for ref in site.certificates:
                 found = use(reading.server, ref)
-                if site.tls and scopes != {"loopback"} and not site.rejects_handshake:
+                if asked:
                     found.names.update(site.names)
     told = {
         (a.values["transport"], a.values["port"]) for a in facts["announcement"] if a.values["here"]
@@ -99,6 +101,31 @@ def certificates(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         for (path, key), uses in pairs.items()
         if path
     ]
+
+
+class _BackEnds:
+    """Which TLS blocks on loopback only this host's own proxies come to.
+
+    A proxy that passes TLS on shows a block's certificate to everyone.
+    """
+
+    def __init__(self, host: Host, facts: Mapping[str, Sequence[Fact]]) -> None:
+        self._secure = {
+            (socket.endpoint.transport, socket.endpoint.address, socket.endpoint.port)
+            for socket in host.sockets
+            if socket.endpoint.tls != "none"
+        }
+        passed = {u.values["port"] for u in facts["upstream"] if u.values["scheme"] == "tcp"}
+        self._passed = passed
+        self._any = None in passed or any(other.endpoints for other in host.others)
+
+    def have(self, site: Site) -> bool:
+        """Tell whether a site is one of them."""
+        own = [listen[:3] for listen in site.listens if listen[:3] in self._secure]
+        return bool(own) and not any(
+            self._any or scope_of(address) != "loopback" or port in self._passed
+            for _, address, port in own
+        )
 
 
 def _certificate(
@@ -386,8 +413,8 @@ def _is_public_name(name: str) -> bool:
 
 
 def _is_listed(name: str, names: Sequence[str]) -> bool:
-    """Tell whether a server name `*.x` stands for names below x that the certificate lists."""
-    return name.startswith("*.") and any(other.endswith(name[1:]) for other in names)
+    """Tell whether a server name `*.x` stands for names right below x that are in a certificate."""
+    return name.startswith("*.") and any(covers([name], other) for other in names)
 
 
 _KEPT = (".pem", ".crt", ".cer", ".key")  # as certificates and keys are called

@@ -111,7 +111,8 @@ def _lineage(
         "used": bool(using),
         "used_by": sorted(using),
         "not_reloaded": ", ".join(not_reloaded) or None,
-        "opaque_hooks": lineage.opaque() or any(map(host.tree.exists, SUPERVISORS)),
+        "opaque_hooks": lineage.opaque()
+        or (not host.network.systemd and any(map(host.tree.exists, SUPERVISORS))),
         "hook_opens_firewall": any(h.kind == "pre" and h.opens_firewall() for h in hooks),
         "port80": reaching.values(ipv4, ipv6),
         "port80_listener": listening(host, "tcp", ACME_PORT),

@@ -25,7 +25,10 @@ _IPSET = re.compile(
 # A command that changes the ruleset, in a line of a script.
 _CHANGES = re.compile(
     r"(?:^|[\s;&|(`\"'=])(?:/\S*/)?(?:ip6?tables(?:-legacy|-nft)?(?:-restore)?|nft|ipset)[\s\"']"
+    r"(?!\s*(?:-t\s+\S+\s+)?(?:-n\s+|-v\s+)*(?:-[nv]*[LS]\b|-C\b|-V\b|--list|--check|--version|list\b))"
 )
+# A line that only says something.
+_SAYS = re.compile(r"(?:echo|printf|logger|log_\w+)\b[^;&|`$]*")
 # Words by which a script that is not in the tree says what it is for.
 _NAMED = re.compile(r"(?:^|[-_.])(?:firewall|iptables|ip6tables|nftables|fw)(?:[-_.]|$)")
 _IDLE = re.compile(
@@ -105,7 +108,7 @@ def script(tree: Tree, path: str) -> list[Load | Script]:
     plain = True
     for number, line in enumerate(file.text.split("\n"), 1):
         line = line.strip()
-        if not line or line.startswith("#") or _IDLE.fullmatch(line):
+        if not line or line[0] == "#" or _IDLE.fullmatch(line) or _SAYS.fullmatch(line):
             continue
         load = load_of(line, file.at(number))
         if load is not None:
@@ -147,7 +150,10 @@ def _is_script(tree: Tree, path: str) -> bool:
     return file is not None and "\0" not in file.text[:512]
 
 
-_OWN_PLACES = ("nftables", "ipset", "ufw", "firewalld", "netfilter-persistent")
+# Services that load what lies in places of their own, whatever starts them.
+_OWN_PLACES = (
+    "nftables", "ipset", "ufw", "firewalld", "netfilter-persistent", "iptables-persistent"
+)  # fmt: skip
 _KNOWN = (*_OWN_PLACES, "iptables", "ip6tables")
 
 

@@ -33,11 +33,14 @@ _NFTABLES = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A ruleset that lies in the tree. `inactive` says why it is not in force, or is ""."""
+    """A ruleset that lies in the tree, and the services that load it.
+
+    `inactive` says why it is not in force, or is "".
+    """
 
     kind: str
     path: str
-    unit: str = ""
+    units: tuple[str, ...] = ()
     inactive: str = ""
     location: Location | None = None
 
@@ -122,7 +125,7 @@ def candidates(tree: Tree, network: HostFacts) -> Found:
     found = Found()
     _find_nftables(tree, network, found)
     _find_iptables(tree, network, found)
-    known = {candidate.unit for candidate in found.candidates if not candidate.inactive}
+    known = {unit for one in found.candidates if not one.inactive for unit in one.units}
     for command in commands.boot_commands(tree, network, known):
         _add_command(tree, command, found)
     _find_ufw(tree, network, found)
@@ -174,7 +177,7 @@ def _find_nftables(tree: Tree, network: HostFacts, found: Found) -> None:
     places = dict.fromkeys((preferred, *_NFTABLES.values()))
     present = next((path for path in places if _is_there(tree, path)), None)
     if present is not None:
-        found.add(Candidate("nft", present, "nftables", inactive))
+        found.add(Candidate("nft", present, ("nftables",), inactive))
     elif network.unit_state("nftables") == "enabled":
         found.missing.append(
             Missing(f"nftables.service loads {preferred}, which is not here", may_open=True)
@@ -207,9 +210,9 @@ def _find_iptables(tree: Tree, network: HostFacts, found: Found) -> None:
                 _add_command(tree, command, found, unit, _inactive(network, unit))
     for path, kind, units in _IPTABLES_PLACES:
         if _is_there(tree, path):
-            found.add(Candidate(kind, path, units[0], _inactive(network, *units)))
+            found.add(Candidate(kind, path, units, _inactive(network, *units)))
     for path in tree.glob("/etc/sysconfig/ipset.d/*.set"):
-        found.add(Candidate("ipset", path, "ipset", _inactive(network, "ipset")))
+        found.add(Candidate("ipset", path, ("ipset",), _inactive(network, "ipset")))
 
 
 def _add_command(
@@ -217,7 +220,8 @@ def _add_command(
 ) -> None:
     if isinstance(command, Load):
         if _is_there(tree, command.path):
-            found.add(Candidate(command.kind, command.path, unit, inactive, command.location))
+            units = (unit,) if unit else ()
+            found.add(Candidate(command.kind, command.path, units, inactive, command.location))
         elif not inactive:
             families = _FAMILIES.get(command.kind, (4, 6))
             reason = f"{command.path} is loaded at boot and is not here"
@@ -233,7 +237,7 @@ def _find_ufw(tree: Tree, network: HostFacts, found: Found) -> None:
     inactive = _inactive(network, "ufw")
     if not _ufw_enabled(tree):
         inactive = "ENABLED=no in /etc/ufw/ufw.conf"
-    found.add(Candidate("ufw", "/etc/ufw", "ufw", inactive))
+    found.add(Candidate("ufw", "/etc/ufw", ("ufw",), inactive))
 
 
 def _ufw_enabled(tree: Tree) -> bool:
@@ -248,14 +252,14 @@ def _ufw_enabled(tree: Tree) -> bool:
 def _find_firewalld(tree: Tree, network: HostFacts, found: Found) -> None:
     if not tree.exists("/etc/firewalld"):
         if network.unit_state("firewalld") == "enabled":
-            found.add(Candidate("firewalld", "/etc/firewalld", "firewalld"))
+            found.add(Candidate("firewalld", "/etc/firewalld", ("firewalld",)))
         return
     inactive = _inactive(network, "firewalld")
     if network.unit_state("firewalld") == "unknown" and not _configured(tree):
         others = any(not candidate.inactive for candidate in found.candidates)
         if others:  # the package may be there unused, beside what is used
             inactive = "nothing in /etc/firewalld is configured"
-    found.add(Candidate("firewalld", "/etc/firewalld", "firewalld", inactive))
+    found.add(Candidate("firewalld", "/etc/firewalld", ("firewalld",), inactive))
 
 
 def _configured(tree: Tree) -> bool:

@@ -7,6 +7,7 @@ through `ip[6]tables-restore -n`, and a piece that does not load is left out whi
 from __future__ import annotations
 
 import re
+import shlex
 from contextlib import suppress
 from typing import Literal
 from urllib.parse import unquote
@@ -328,15 +329,26 @@ def application(comment: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was typed for a rule of user.rules: `ufw ACTION WHAT`. `both`: for TCP and UDP."""
+    """What was typed for a rule of user.rules: `ufw ACTION WHAT`, each as one may paste it.
+
+    `both`: for TCP and UDP. `port`: the one port it is for, None if it is for several.
+    """
 
     action: str
     what: str
     both: bool
+    port: int | None
+
+
+_ACTION = re.compile(r"(allow|deny|reject|limit)(?:_(log|log-all))?")
+_PORTS = re.compile(r"[0-9]{1,5}(?:[,:][0-9]{1,5})*")
 
 
 def written(location: Location) -> Written | None:
-    """Return what made a rule, as the comment above says; None for any but a plain one."""
+    """Return what made a rule, as the comment above says; None for any but a plain one.
+
+    What is no word of ufw is not repeated: the file may be anyone's.
+    """
     number = location.line - 1
     while number > 0 and location.file.line(number).startswith("-A "):
         number -= 1  # one command makes several rules
@@ -344,10 +356,18 @@ def written(location: Location) -> Written | None:
     fields = _fields(comment)
     if len(fields) < 7 or fields[-1] != "in" or not {fields[3], fields[5]} <= _ANYWHERE:
         return None
-    action, protocol, port = fields[:3]
+    action, port = _ACTION.fullmatch(fields[0]), fields[2]
+    protocol = fields[1] if fields[1] in ("any", "tcp", "udp") else None
+    if action is None or protocol is None or fields[4] != "any" or not _PORTS.fullmatch(port):
+        return None
     what = port if protocol == "any" else f"{port}/{protocol}"
     name = application(comment)
-    return Written(action, f"'{name}'" if name else what, protocol == "any")
+    return Written(
+        " ".join(filter(None, action.groups())),
+        shlex.quote(name) if name else what,
+        both=protocol == "any" and not name,
+        port=int(port) if port.isdigit() else None,
+    )
 
 
 _SECTION = re.compile(r"\[([^\]]{1,200})\]\s*$")

@@ -170,7 +170,8 @@ class Hooks:
             else:
                 (member,) = step.members
                 flow = self._base(member, flow, log)
-        flow.update(answered)
+        for state, mask in answered.items():
+            add(flow, state, mask)
         return flow
 
     def steps(self, family: int, hook: Hook, device: str | None) -> list[_Step]:

@@ -32,7 +32,7 @@ def tcp_loose(tree: Tree) -> bool | None:
     loose = None
     for name, value, _ in _assignments(tree, "tcp_loose"):
         if name == _LOOSE:
-            loose = value != "0"
+            loose = value.strip("\"'") != "0"
     return loose
 
 

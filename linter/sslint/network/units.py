@@ -80,7 +80,10 @@ class Units:
         return [path for path in self._files(name) if path.endswith(".conf")]
 
     def init_scripts(self) -> list[str]:
-        """Return the scripts of /etc/init.d that start at boot; a unit of the name comes first."""
+        """Return the scripts of /etc/init.d that start at boot.
+
+        Under systemd a unit of the name comes first, and one that is masked is not started.
+        """
         if self._init_scripts is None:
             names = [
                 entry[3:]
@@ -89,11 +92,13 @@ class Units:
                 for entry in self.tree.names(f"{prefix}/rc{level}.d")
                 if entry[0] == "S" and entry[1:3].isdigit()
             ]
-            if not self.systemd:
+            if self.systemd:
+                names = [name for name in names if not self._replaced(f"{name}.service")]
+            else:
                 names += [
                     n for level in _LEVELS for n in self.tree.names(f"/etc/runlevels/{level}")
                 ]
-            self._init_scripts = [n for n in dict.fromkeys(names) if not self._own(f"{n}.service")]
+            self._init_scripts = list(dict.fromkeys(names))
         return self._init_scripts
 
     # -- inside -----------------------------------------------------------------------------
@@ -147,6 +152,9 @@ class Units:
         """Return a unit's own file, or "" where none is in the tree."""
         paths = (f"{directory}/{name}" for directory in UNIT_PATH)
         return next((path for path in paths if self.tree.status(path) is Status.FILE), "")
+
+    def _replaced(self, name: str) -> bool:
+        return bool(self._own(name)) or self.tree.link_target(f"{ETC}/{name}") == "/dev/null"
 
     def _files(self, name: str) -> list[str]:
         """Return a unit's own file and its drop-ins, systemd.unit(5)."""

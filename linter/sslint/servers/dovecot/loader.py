@@ -203,7 +203,7 @@ class _Loader:
     def _note(self, line: Line, value: Value) -> None:
         block = self.block
         scope = " ".join(p for b in block.path() for p in (b.kind, b.name) if p)
-        self.configuration.statements.append(Named(line.key, value, scope))
+        self.configuration.statements.append(Named(line.key, value, scope, block.kind))
 
     def _push(self, line: Line, *, ignored: bool = False) -> None:
         if len(self.sections) > MAX_DEPTH:

@@ -69,11 +69,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A statement as it stands, for those who look for names and not for effects."""
+    """A statement as it stands, for those who look for names and not for effects.
+
+    `section`: the kind of the section right around it, "" at the top.
+    """
 
     name: str
     value: Value
     scope: str
+    section: str = ""
 
 
 @dataclass(slots=True)

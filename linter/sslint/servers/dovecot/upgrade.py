@@ -1,6 +1,7 @@
 """What 2.4 does not know of 2.3's settings, and what is written instead.
 
-Each name was refused by doveconf 2.4.1 in every section ("Unknown setting"); the guide is
+doveconf 2.4.1 refuses each name ("Unknown setting") in every section that holds settings; in lists
+such as `fields { }` any name may stand. The guide is
 https://doc.dovecot.org/2.4.1/installation/upgrade/2.3-to-2.4.html.
 """
 
@@ -83,9 +84,16 @@ IN_SECTIONS = {
 }
 
 
+SECTIONS = frozenset(
+    (
+        "", "protocol", "local", "local_name", "remote", "service", "inet_listener",
+        "unix_listener", "fifo_listener", "namespace", "mailbox", "passdb", "userdb",
+    )
+)  # fmt: skip
+
+
 def instead(named: Named) -> str | None:
     """Return what takes the place of a setting that 2.4 does not know; None for all others."""
-    sections = IN_SECTIONS.get(named.name)
-    if sections is not None and not set(sections) & set(named.scope.split()):
+    if named.section not in IN_SECTIONS.get(named.name, SECTIONS):
         return None
     return INSTEAD.get(named.name)

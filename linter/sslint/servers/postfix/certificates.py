@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from sslint.servers.model import CertificateRef
+from sslint.servers.postfix.expand import ConfigurationError, Unknown
 from sslint.servers.postfix.main_cf import logical_lines, split_name_value
 from sslint.servers.postfix.master_cf import tokens
 from sslint.servers.postfix.parameters import Scope
@@ -18,6 +19,7 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # c_rehash's links, openssl-rehash
 _INDEXED = ("hash", "btree", "lmdb", "cdb", "dbm", "sdbm", "texthash")
 _PAIRS = (("cert_file", "key_file"), ("dcert_file", "dkey_file"), ("eccert_file", "eckey_file"))
 MAX_NAMES = 100_000
+UNKNOWN = "/?"
 
 Chain = tuple[str, "str | None", tuple[str, ...]]  # certificate file, key file, further files
 
@@ -32,10 +34,7 @@ def certificates(
     """
     found: list[CertificateRef] = []
     reasons: list[str] = []
-    issuers = (
-        *_paths(scope, scope.get(prefix + "CAfile")),
-        *_hashed(tree, _paths(scope, scope.get(prefix + "CApath"))),
-    )
+    issuers = tuple(_issuers(scope, tree, prefix))
     chain_files = scope.get(prefix + "chain_files")
     anonymous = scope.get(prefix + "cert_file").lower() == "none"
     if chain_files:
@@ -83,9 +82,18 @@ def _paths(scope: Scope, value: str) -> list[str]:
     return [_path(scope, part) for part in re.split(r"[, \t\r\n]+", value) if part]
 
 
-def _hashed(tree: Tree, directories: list[str]) -> Iterator[str]:
-    """Yield the files in which OpenSSL looks for an issuer, or a directory that was not given."""
-    for directory in directories:
+def _issuers(scope: Scope, tree: Tree, prefix: str) -> Iterator[str]:
+    """Yield the files in which OpenSSL looks for an issuer.
+
+    A name that no tree holds stands for what is not known.
+    """
+    try:
+        file, directories = scope.get(prefix + "CAfile"), scope.get(prefix + "CApath")
+    except (ConfigurationError, Unknown):
+        yield UNKNOWN
+        return
+    yield from _paths(scope, file)
+    for directory in (_path(scope, part) for part in directories.split(":") if part):
         if tree.status(directory) is not Status.DIRECTORY:
             yield directory
             continue
