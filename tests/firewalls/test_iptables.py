@@ -591,3 +591,16 @@ def test_verdicts_lie_within_the_proved_bounds(name: str) -> None:
                 elif verdict in ("drop", "reject"):
                     assert first_match(lower, protocol, number, port) != "ACCEPT", packet
     assert decided > 100
+
+
+@pytest.mark.parametrize("rule", ["-i ! eth1", "-s ! 10.0.0.0/8", "-p tcp -m tcp --dport ! 443"])
+def test_a_negation_of_old_is_read_in_dumps_and_not_at_boot(rule: str) -> None:
+    text = f"*filter\n:INPUT DROP [0:0]\n-A INPUT {rule} -j ACCEPT\nCOMMIT\n"
+    file = SourceFile("/etc/iptables/rules.v4", "rules.v4", text)
+    found, booted = Ruleset(), Ruleset()
+    iptables.read(file, 4, into=found)
+    iptables.read(file, 4, into=booted, strict=True)
+    assert not found.missing
+    [missing] = booted.missing
+    assert (missing.may_open, missing.location.line) == (True, 3)
+    assert "1.8.11 does not" in missing.reason

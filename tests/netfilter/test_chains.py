@@ -238,6 +238,16 @@ def test_what_a_packet_adds_to_a_set_is_in_it_for_later_rules() -> None:
     assert (found.verdict, found.rate_limited) == ("open", True)
 
 
+def test_an_entry_with_a_limit_of_its_own_is_asked_at_each_lookup() -> None:
+    keys = (Key("ip.saddr"),)
+    over = SetUpdate(SetRef("seen"), keys, "update", first=False, limited=True)
+    seen = {"seen": Set("seen", ("ipv4_addr",), [], dynamic=True)}
+    base = incoming(ESTABLISHED, (over, DROP), (HTTPS, Match(keys, SetRef("seen")), ACCEPT))
+    found = reach(firewall(table(base, sets=seen)))
+    assert found.verdict == "unknown"
+    assert "limits of its own" in found.reasons[0]
+
+
 def test_sets_of_one_name_belong_to_their_tables() -> None:
     keys = (Key("ip.saddr"),)
     adds = table(

@@ -254,9 +254,9 @@ class _Run:
         elif isinstance(item, Recent):
             answer = matching.recent(item, state)
             if item.action == "set":
-                state = state._replace(added=state.added | {(item.name, "")})
+                state = state._replace(added=state.added | {(item.name, "", False)})
             elif item.action == "remove":
-                state = state._replace(added=state.added - {(item.name, "")})
+                state = state._replace(added=state.added - {(item.name, "", False)})
             self._answered(answer, state, possible, onward)
         elif isinstance(item, (Assign, Notrack, Tproxy, SetUpdate)):
             self._rewrite(item, state, possible, onward)
@@ -417,11 +417,12 @@ class _Run:
             reason = f"the rate kept in {item.set.name}"
             self._answered((0, full, reason), state, possible, onward)
             return
-        entry = (id(matching.set_of(self.table, item.set)), " ".join(k.name for k in item.keys))
-        if item.operation == "delete":
-            state = state._replace(added=state.added - {entry})
-        else:
-            state = state._replace(added=state.added | {entry})
+        where = id(matching.set_of(self.table, item.set))
+        keys = " ".join(key.name for key in item.keys)
+        added = frozenset(entry for entry in state.added if entry[:2] != (where, keys))
+        if item.operation != "delete":
+            added |= {(where, keys, item.limited)}
+        state = state._replace(added=added)
         first = full if item.first else 0
         self._answered((first, first, ""), state, possible, onward)
 

@@ -117,8 +117,14 @@ class Matching:
         if found.unknown:
             return 0, full, found.unknown
         names = " ".join(key.name for key in keys)
-        for where, added in state.added:
+        for where, added, limited in state.added:
             if where == id(found):
+                if limited:  # a lookup asks the element's limit as well (nft_dynset.c)
+                    return (
+                        0,
+                        full,
+                        f"what a rule adds to the set {found.name} has limits of its own",
+                    )
                 if added == names:
                     return full, full, ""
                 return 0, full, f"this packet's own entry in the set {found.name} has other keys"
@@ -364,7 +370,7 @@ class Matching:
     def recent(self, item: Recent, state: PacketState) -> Answer:
         """Answer xt_recent: its list is empty but for what this packet added."""
         full = self.full(state)
-        listed = (item.name, "") in state.added
+        listed = (item.name, "", False) in state.added
         if item.action == "set":
             matched = True
         elif item.action == "remove":

@@ -66,7 +66,8 @@ class PacketState(NamedTuple):
     binding: tuple[int, int] | None = None  # where its connection is translated to
     multicast: bool = False
     hop_limit: int | None = None
-    added: frozenset[tuple[int | str, str]] = frozenset()  # (id of a set, keys), (recent list, "")
+    # (id of a set, keys, whether the entry has a limit), or (a recent list, "", False)
+    added: frozenset[tuple[int | str, str, bool]] = frozenset()
     tproxy: int = 0
     synproxy: int = 0
     history: int = FIRST

@@ -63,6 +63,7 @@ class Arguments:
     goto: bool = False
     target: Extension | None = None
     skip: bool = False  # the rule is for the other family (-4, -6)
+    old_negation: bool = False  # `-s ! ADDRESS`, as iptables before 1.4.3 wrote it
 
     @property
     def only_protocol(self) -> int | None:
@@ -300,7 +301,7 @@ class _Parser:
                 raise RulesetError("-c requires packet and byte counter")
             return
         if argument == "!" and not self.negate and self.position < len(self.words):
-            self.negate = True  # `-s ! ADDRESS`, as iptables before 1.4.3 wrote it
+            self.negate = result.old_negation = True
             argument = self.next(letter)
         self.once(letter)
         if letter == "p":
@@ -420,7 +421,7 @@ class _Parser:
         else:
             text = argument if argument is not None else self.next("--" + option.name)
             if text == "!" and option.negatable and self.position < len(self.words):
-                self.negate = True
+                self.negate = self.result.old_negation = True
                 text = self.next("--" + option.name)
             if option.kind == "two":
                 if self.position >= len(self.words) or self.words[self.position][:1] in _MARKS:

@@ -370,6 +370,8 @@ class Reader:
         if arguments.skip:
             return
         parser.check(arguments)
+        if arguments.old_negation and self.strict:
+            self._version_decides("takes `!` after its option (1.8.11 does not)", number)
         if arguments.table is not None and self.saved:
             raise RulesetError("The -t option cannot be used in iptables-restore")
         name = arguments.chain
@@ -429,6 +431,14 @@ class Reader:
             if name.removeprefix("-m ") not in FOREIGN_MATCHES:
                 reason = f"if {name} is not known to this host's iptables, it loads nothing"
                 self.missing.append(Missing(reason, (self.family,), location, may_open=True))
+
+    def _version_decides(self, what: str, number: int) -> None:
+        """Say what one iptables loads and another does not; once."""
+        reason = f"unless this host's iptables {what}, it loads nothing"
+        if all(missing.reason != reason for missing in self.missing):
+            self.missing.append(
+                Missing(reason, (self.family,), self.file.at(number), may_open=True)
+            )
 
     def rule_items(self, chain: str, arguments: Arguments) -> list[list[RuleItem]]:
         """Return the alternatives of a rule. Raise RulesetError as iptables would refuse it."""
