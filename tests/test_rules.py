@@ -129,3 +129,16 @@ def test_ufw_takes_back_what_was_typed(typed: str, commands: tuple[str, ...]) ->
     result = check([target("web-ufw", (edit,))], [RULES["open-port-no-listener"]])
     [finding] = result.findings
     assert result.fixes[id(finding)].commands == commands
+
+
+def test_a_name_that_a_shell_would_obey_is_quoted_where_it_may_be_pasted() -> None:
+    live = "etc/letsencrypt/renewal/www.example.org.conf"
+    text = (target("web-certbot").tree.root / live).read_text()
+    changes = (
+        {"remove": "etc/letsencrypt/renewal-hooks/deploy/reload"},
+        {"remove": live},
+        {"write": "etc/letsencrypt/renewal/a;reboot.conf", "text": text},
+    )
+    [finding] = check([target("web-certbot", changes)], [RULES["renewal-no-reload"]]).findings
+    assert "--cert-name 'a;reboot' --deploy-hook" in finding.advice
+    assert finding.message.startswith("a;reboot is used by")

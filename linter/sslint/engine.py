@@ -119,7 +119,7 @@ def run(rules: Iterable[Rule], facts: Facts) -> list[Finding]:
                         severity=rule.severity(fact, facts),
                         message=fill(rule.message, fact),
                         clients=fill(rule.clients, fact),
-                        advice=fill(rule.advice, fact),
+                        advice=fill(rule.advice, fact, to_paste=True),
                         related=_elsewhere(
                             fact, (s for name in rule.related for s in fact.spans.get(name, ()))
                         ),
@@ -194,12 +194,24 @@ def _place(finding: Finding) -> tuple[str, str, int, int, str]:
 
 
 _PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_.]*)\}")
+_OBEYED = re.compile(r"[;&|`$<>\\\n]")
 
 
-def fill(template: str, fact: Fact) -> str:
-    """Fill `{field}` placeholders from a fact; lists are joined, an unknown one reads `?`."""
+def fill(template: str, fact: Fact, *, to_paste: bool = False) -> str:
+    """Fill `{field}` placeholders from a fact; lists are joined, an unknown one reads `?`.
+
+    `to_paste`: it may be pasted into a shell, so what a shell would obey is quoted.
+    """
 
     def value(match: re.Match[str]) -> str:
+        text = plain(match)
+        if not to_paste or not _OBEYED.search(text):
+            return text
+        from shlex import quote
+
+        return quote(text)
+
+    def plain(match: re.Match[str]) -> str:
         name = match.group(1)
         if name in fact.spans:
             spans = fact.spans[name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sslint.servers.dovecot.settings import Named
 
-_FILE = "{} = /path, without the <"
+_FILE = "{} = /path, the path alone"
 _GUIDE = "what Dovecot's guide from 2.3 to 2.4 says"
 _NOTHING = "nothing: leave it out"
 _PURGE = "mail_cache_purge_{}"
