@@ -539,6 +539,14 @@ class TestSettings:
         ]
         assert [s for s in old("ssl_key = <a.key\n").settings if s.scope == "legacy"] == []
 
+    def test_an_address_that_2_4_refuses_says_what_is_meant(self) -> None:
+        text = (
+            "service lmtp {\n  inet_listener a {\n    address = 127.0.0.1\n    port = 24\n  }\n}\n"
+        )
+        found = modern(f"protocols = lmtp\n{text}")
+        assert not found.starts
+        assert {e.address for e in found.endpoints if e.port == 24} == {"127.0.0.1"}
+
 
 def test_hostile_text_never_raises() -> None:
     pieces = [

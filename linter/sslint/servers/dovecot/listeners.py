@@ -278,11 +278,10 @@ class _ServiceReader:
 
     def _addresses(self, event: Event) -> list[str] | None:
         """Return the addresses as they stand: the listener's own, else those of `listen`."""
-        modern = self.lookup.configuration.modern
-        if not modern:
-            own = self.lookup.value("inet_listener_address", event)
-            if own is not None and own.text != "":
-                return self._split(own)
+        own = self.lookup.value("inet_listener_address", event)
+        if own is not None and own.text != "":
+            return self._split(own)  # 2.4 refuses it; it still says what is meant
+        if not self.lookup.configuration.modern:
             event = ROOT
         found: list[str] = []
         removed: set[str] = set()
