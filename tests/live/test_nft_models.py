@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sslint.firewalls.errors import RulesetError
+from sslint.netfilter.model import Unmodelled
 from tests.firewalls.nft_models import comparable, read_json, read_text
 
 pytestmark = pytest.mark.live("nft", "unshare")
@@ -72,6 +75,15 @@ def run(path: Path, *commands: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def _decided(told: Any, found: Any) -> Any:
+    """Take the file's rule where JSON that nft would not read back leaves it unknown."""
+    if not isinstance(told, tuple) or not isinstance(told[-1], list) or found is None:
+        return told
+    base, rules = told
+    pairs = zip_longest(rules, found[-1])
+    return base, [other if Unmodelled in (rule or ()) else rule for rule, other in pairs]
+
+
 def judge(text: str, directory: Path) -> bool:
     """Compare one file with nft; tell whether it loads."""
     path = directory / "rules.nft"
@@ -87,7 +99,10 @@ def judge(text: str, directory: Path) -> bool:
     found = comparable(read_text(text))
     if accepted == "0":  # nft does not always read back what it prints
         assert comparable(read_text(listing)) == found, text
-    assert comparable(read_json(as_json)) == found, text
+    told = comparable(read_json(as_json))
+    if accepted != "0":
+        told = {name: _decided(value, found.get(name)) for name, value in told.items()}
+    assert told == found, text
     return True
 
 
@@ -131,6 +146,9 @@ LOADS = [
     "tcp dport 1 reject with tcp reset\n}\n}\n",
     "table t {\nset s {\ntype inet_service\nflags interval\n}\n}\n"
     "add element t s { 1-10, 20 }\ndelete element t s { 20 }\n",
+    # What nft prints of this, and does not take, lacks the family.
+    "table inet t {\nchain c {\ntype filter hook input priority 0;\n"
+    "ip6 saddr ::1 meta nfproto ipv4 reject\n}\n}\n",
 ]  # fmt: skip
 REFUSED = [
     "table t {\nchain c {\njump d\n}\n}\ntable t {\nchain d {\n}\n}\n",

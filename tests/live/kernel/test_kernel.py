@@ -40,7 +40,9 @@ def test_random(kind: str) -> None:
     print(summary)
     shown = "\n".join(summary.failures[:REPORTS])
     assert not summary.failures, f"{summary}\nagain: --kind {kind} --seed N --count 1\n{shown}"
-    assert summary.rulesets > 0.9 * rulesets, f"the kernel took too few: {summary}"
+    # Of mixed ones the tools refuse 4 to 6 in 100: four of 40 in one run of seven.
+    least = 0.75 if kind == "mixed" else 0.9
+    assert summary.rulesets > least * rulesets, f"the kernel took too few: {summary}"
     by_nature = sum(n for why, n in summary.reasons.items() if why.startswith(NOT_IN_FILES))
     assert summary.unknown - by_nature <= MOST_UNKNOWN * summary.packets, (
         f"{summary}\n{summary.reasons.most_common(5)}"
