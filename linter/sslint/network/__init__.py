@@ -37,12 +37,14 @@ class HostFacts:
         if self._network is None:
             parsed = (parse_address(text) for text in self._given)
             own: tuple[Address, ...] = tuple(address for address in parsed if address)
-            self.ipv6_disabled_by = _ipv6_disabled(self.tree)
+            self.ipv6_disabled_by = sysctl.ipv6_disabled(
+                self.tree, systemd=self.systemd
+            ) or _kernel_command_line(self.tree)
             self._network = host_network(
                 self.links,
                 own,
                 ipv6=None if self.ipv6_disabled_by is None else False,
-                tcp_loose=sysctl.tcp_loose(self.tree),
+                tcp_loose=sysctl.tcp_loose(self.tree, systemd=self.systemd),
             )
         return self._network
 
@@ -86,12 +88,8 @@ def read_network(tree: Tree, *, addresses: Sequence[str] = ()) -> HostFacts:
     return HostFacts(tree, addresses)
 
 
-def _ipv6_disabled(tree: Tree) -> Location | None:
-    """Return the line that disables IPv6 for the whole host, if one certainly does."""
-    return sysctl.ipv6_disabled(tree) or _kernel_command_line(tree)
-
-
 def _kernel_command_line(tree: Tree) -> Location | None:
+    """Return the line that disables IPv6 as the kernel or its module starts."""
     for path in ("/etc/default/grub", "/etc/kernel/cmdline", *tree.glob("/etc/modprobe.d/*.conf")):
         file = tree.try_read(path, decisive=False)
         if file is None:

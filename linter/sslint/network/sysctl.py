@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sslint.network.units import Units
 from sslint.source import Location
 from sslint.tree import Tree
 
@@ -13,10 +12,10 @@ _ASSIGNMENT = re.compile(r"\s*-?\s*([^\s=#;]+)\s*=\s*(\S+)")
 _LOOSE = "net/netfilter/nf_conntrack_tcp_loose"
 
 
-def ipv6_disabled(tree: Tree) -> Location | None:
+def ipv6_disabled(tree: Tree, *, systemd: bool) -> Location | None:
     """Return the line that disables IPv6 for the whole host, if one certainly does."""
     disabled: Location | None = None
-    for name, value, location in _assignments(tree, "disable_ipv6"):
+    for name, value, location in _assignments(tree, "disable_ipv6", systemd):
         parts = name.split("/")
         if parts[:3] != ["net", "ipv6", "conf"] or parts[-1] != "disable_ipv6":
             continue
@@ -27,16 +26,16 @@ def ipv6_disabled(tree: Tree) -> Location | None:
     return disabled
 
 
-def tcp_loose(tree: Tree) -> bool | None:
+def tcp_loose(tree: Tree, *, systemd: bool) -> bool | None:
     """Tell whether conntrack takes an ACK for a new connection; None where no file says it."""
     loose = None
-    for name, value, _ in _assignments(tree, "tcp_loose"):
+    for name, value, _ in _assignments(tree, "tcp_loose", systemd):
         if name == _LOOSE:
             loose = value.strip("\"'") != "0"
     return loose
 
 
-def _assignments(tree: Tree, word: str) -> Iterator[tuple[str, str, Location]]:
+def _assignments(tree: Tree, word: str, systemd: bool) -> Iterator[tuple[str, str, Location]]:
     """Yield what is set in the order in which it is: files by name, /etc over /usr/lib.
 
     Names have slashes, `net/ipv4/ip_forward`. Only files that hold the word are looked at.
@@ -48,7 +47,7 @@ def _assignments(tree: Tree, word: str) -> Iterator[tuple[str, str, Location]]:
                 paths[name] = f"{directory}/{name}"
     ordered = [paths[name] for name in sorted(paths)]
     # systemd-sysctl reads /etc/sysctl.conf only through a link such as 99-sysctl.conf.
-    if not Units(tree).systemd:
+    if not systemd:
         ordered.append("/etc/sysctl.conf")
     for path in ordered:
         file = tree.try_read(path, decisive=False)

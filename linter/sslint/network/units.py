@@ -22,8 +22,8 @@ UNIT_PATH = (
 )
 # Targets that are not part of a boot.
 NOT_AT_BOOT = ("rescue.", "emergency.", "shutdown.", "reboot.", "poweroff.", "halt.", "kexec.")
-_LEVELS = ("sysinit", "boot", "default")  # OpenRC's runlevels of a boot
 ASLEEP = ("sleep.", "suspend.", "hibernate.", "hybrid-sleep.", "suspend-then-hibernate.")
+_LEVELS = ("sysinit", "boot", "default")  # OpenRC's runlevels of a boot
 
 
 @dataclass(frozen=True, slots=True)
