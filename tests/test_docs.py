@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
+
+import pytest
 
 from sslint import engine
 from sslint.cli import main
 from sslint.reports import markdown
 
 TOP = Path(__file__).parent.parent
+README = (TOP / "README.md").read_text()
 
 
 def test_compiled_rules_are_current() -> None:
@@ -22,17 +26,30 @@ def test_rule_pages_are_current() -> None:
     assert found == wanted, "run `make docs`"
 
 
-def test_readme_shows_the_report_of_an_example(capsys) -> None:
-    readme = (TOP / "README.md").read_text()
-    main(["check", str(TOP / "examples/web-443-closed")])
-    report = capsys.readouterr().out
-    assert report.strip() in readme, "paste the report of `sslint check examples/web-443-closed`"
+SHOWN = [
+    (command.strip(), output.strip())
+    for block in re.findall(r"^```\n(\$ sslint .*?)^```$", README, re.M | re.S)
+    for command, _, output in (part.partition("\n") for part in block.split("$ sslint ")[1:])
+]
+
+
+@pytest.mark.parametrize(("command", "output"), SHOWN, ids=[command for command, _ in SHOWN])
+def test_readme_shows_what_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, output: str
+) -> None:
+    monkeypatch.chdir(TOP)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    main(shlex.split(command))
+    assert capsys.readouterr().out.strip() == output, f"README: paste what `{command}` prints"
+
+
+def test_readme_shows_a_report_a_table_and_a_trace() -> None:
+    assert {command.split()[0] for command, _ in SHOWN} == {"check", "endpoints", "trace"}
 
 
 def test_readme_names_every_command() -> None:
-    readme = (TOP / "README.md").read_text()
     for command in ("check", "endpoints", "trace", "explain", "rules"):
-        assert re.search(rf"sslint {command}\b", readme), command
+        assert re.search(rf"sslint {command}\b", README), command
 
 
 def test_changelog_has_the_version() -> None:

@@ -9,12 +9,17 @@ import pytest
 
 from sslint.cli import main
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+TOP = Path(__file__).parent.parent
+EXAMPLES = TOP / "examples"
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.iterdir() if p.is_dir()))
-def test_report(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["check", str(EXAMPLES / name)])
+def test_report(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(TOP)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    code = main(["check", f"examples/{name}"])
     report = capsys.readouterr().out + f"exit {code}\n"
     expected = EXAMPLES / name / "report.txt"
     if os.environ.get("SSLINT_UPDATE"):

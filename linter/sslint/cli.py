@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--write-baseline", metavar="FILE", help="write the findings to FILE")
     check.add_argument("--no-ignores", action="store_true", help="let no comment silence a finding")
     check.add_argument("--fail-on", choices=FAIL_ON, help="the lowest severity that exits 1")
+    check.add_argument("-v", "--verbose", action="store_true", help="show every endpoint")
     check.set_defaults(run=_check)
 
     endpoints = commands.add_parser("endpoints", help="show each listener and who reaches it")
@@ -294,11 +295,13 @@ def _check(options: argparse.Namespace) -> int:
 
         _print_json(check_report(result))
     else:
-        from sslint.reports.text import Painter, check_text
+        from sslint.reports.terminal import Painter, coloured, columns
+        from sslint.reports.text import check_text
 
         if not options.paths:
             print(f"checked {', '.join(paths)}", file=sys.stderr)
-        sys.stdout.write(check_text(result, Painter(_colour(options))))
+        paint = Painter(coloured(options.color))
+        sys.stdout.write(check_text(result, paint, width=columns(), verbose=options.verbose))
     if result.incomplete:
         return INCOMPLETE
     failing = FAIL_ON[: FAIL_ON.index(fail_on) + 1] if fail_on != "never" else ()
@@ -325,9 +328,10 @@ def _endpoints(options: argparse.Namespace) -> int:
 
         _print_json(endpoints_report(hosts))
     else:
-        from sslint.reports.text import endpoints_text
+        from sslint.reports.table import endpoints_text
+        from sslint.reports.terminal import columns
 
-        sys.stdout.write(endpoints_text(hosts))
+        sys.stdout.write(endpoints_text(hosts, columns()))
     incomplete = any(problem.decisive for one in hosts for problem in one.problems)
     return INCOMPLETE if incomplete else 0
 
@@ -450,12 +454,3 @@ def _print_json(data: Any) -> None:
     import json
 
     print(json.dumps(data, indent=2))
-
-
-def _colour(options: argparse.Namespace) -> bool:
-    """Tell whether to colour: as asked, else by NO_COLOR and FORCE_COLOR, else on a terminal."""
-    if options.color != "auto":
-        return bool(options.color == "always")
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()

@@ -134,6 +134,25 @@ class Tree:
                 return Path(real).as_posix()
         return path.lstrip("/")
 
+    def on_disk(self, path: str | None, name: str) -> str | None:
+        """Return the absolute path that opens a file, given its host path if known and its name.
+
+        None if the disk has no such file: an overlay, or something with a name of its own.
+        """
+        if path is None:
+            named = os.path.join(self.base, name) if self.base is not None else name
+            return named if os.path.isabs(named) and os.path.lexists(named) else None
+        try:
+            resolved = self.resolve(path)
+        except TreeError:
+            resolved = path
+        real, direct = self._real(resolved), self._real(path)
+        if resolved in self.overlay or real is None:
+            return None
+        # An absolute link means this tree's root, and leads elsewhere on disk.
+        same = direct is not None and os.path.realpath(direct) == os.path.realpath(real)
+        return direct if same else real
+
     def files(self) -> list[SourceFile]:
         """Return the text files that were read."""
         return list(self._files.values())

@@ -1,118 +1,151 @@
-"""The text report: each finding with the lines on both sides, then the table of endpoints."""
+"""The text report: what not everyone reaches, each finding with the lines on both sides, a tally.
+
+The worst comes last, above the prompt.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sslint.engine import SEVERITIES, Finding, Span
-from sslint.facts.told import told
 from sslint.reports.data import clean
+from sslint.reports.table import endpoints_table, notes
+from sslint.reports.terminal import Painter, Places, places
+from sslint.values import replace
 
 if TYPE_CHECKING:
     from sslint.checker import Result
     from sslint.fix import Fix
-    from sslint.host import Host, Socket
-    from sslint.netfilter.reach import Reach
+    from sslint.host import Host
 
 MAX_WIDTH = 160  # characters of a source line that are shown
-
-_COLOURS = {"error": "1;31", "warning": "1;33", "info": "1;36", "gutter": "1;34", "bold": "1"}
-
-
-class Painter:
-    """Put colour around text, or leave it."""
-
-    def __init__(self, enabled: bool) -> None:
-        self.enabled = enabled
-
-    def __call__(self, text: str, colour: str) -> str:
-        """Return the text in a colour."""
-        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.enabled else text
+MIN_WIDTH = 40
 
 
-def check_text(result: Result, paint: Painter) -> str:
-    """Return the report of `sslint check`."""
-    lines: list[str] = []
-    for host in result.hosts:
-        found = [finding for finding in result.findings if finding.host == host.name]
-        if len(result.hosts) > 1 and found:
-            lines += [paint(f"== {clean(host.name)}", "bold"), ""]
-        for finding in found:
-            lines += _finding(finding, result.fixes.get(id(finding)), paint)
-            lines.append("")
+def check_text(
+    result: Result, paint: Painter, *, width: int | None = None, verbose: bool = False
+) -> str:
+    """Return the report of `sslint check`.
+
+    Source lines and the table are cut to `width` characters; `verbose` shows every endpoint.
+    """
+    parts = [
+        endpoints_table(result.hosts, width, only_closed=not verbose),
+        notes(result.hosts),
+        *_findings(result, paint, width),
+    ]
+    lines = [line for part in parts if part for line in (*part, "")]
+    if result.findings:
+        worst = min(result.findings, key=_rank)
+        lines.append(f"more about a rule: sslint explain {worst.rule.name}")
     lines.append(_summary(result))
-    table = endpoints_table(result.hosts)
-    if table:
-        lines += ["", *table]
-    lines += _notes(result.hosts)
     return "\n".join(lines) + "\n"
+
+
+def _findings(result: Result, paint: Painter, width: int | None) -> Iterable[list[str]]:
+    """Yield the text of each finding: the host with the worst last, and its worst last."""
+    found: dict[str, list[Finding]] = {}
+    for finding in sorted(result.findings, key=_rank, reverse=True):
+        found.setdefault(finding.host, []).append(finding)
+    by_name = {host.name: host for host in result.hosts}
+    for name, findings in sorted(found.items(), key=lambda item: -_rank(item[1][-1])):
+        if len(result.hosts) > 1:
+            yield [paint(f"== {clean(name)}", "bold")]
+        shown = places(by_name[name].tree)
+        for finding in findings:
+            yield _Finding(finding, shown, paint, width).lines(result.fixes.get(id(finding)))
+
+
+def _rank(finding: Finding) -> int:
+    """Return how bad a finding is; 0 is the worst."""
+    return SEVERITIES.index(finding.severity)
 
 
 # -- one finding ----------------------------------------------------------------------------
 
 
-def _finding(finding: Finding, fix: Fix | None, paint: Painter) -> list[str]:
-    head = paint(f"{finding.severity}[{finding.rule.name}]", finding.severity)
-    lines = [f"{head}: {paint(clean(finding.message), 'bold')}"]
-    spans = [span for span in (finding.span, *finding.related) if span is not None]
-    width = max((len(str(span.location.line)) for span in spans), default=1)
-    for index, span in enumerate(spans):
-        lines += _excerpt(span, width, paint, primary=index == 0, severity=finding.severity)
-    margin = " " * width
-    if not spans:
-        lines.append(f"{margin} {paint('-->', 'gutter')} {clean(finding.fact.name)}")
-    lines.append(f"{margin} {paint('|', 'gutter')}")
-    notes = []
-    if finding.clients:
-        notes.append(("clients", finding.clients))
-    notes += _fix_notes(fix, finding)
-    also = (f"{other.fact.name}: {other.message}" for other in finding.also_affects)
-    notes += [("also affects", text) for text in dict.fromkeys(also)]
-    notes.append(("explain", f"sslint explain {finding.rule.name}"))
-    bullet = paint("=", "gutter")
-    lines += [f"{margin} {bullet} {paint(name, 'bold')}: {clean(text)}" for name, text in notes]
-    return lines
+class _Finding:
+    """One finding in words."""
+
+    def __init__(self, finding: Finding, shown: Places, paint: Painter, width: int | None) -> None:
+        self.finding = finding
+        self.shown = shown
+        self.paint = paint
+        spans = (finding.span, *finding.related)
+        self.spans = [span for span in spans if span is not None]
+        self.digits = max((len(str(span.location.line)) for span in self.spans), default=1)
+        room = MAX_WIDTH if width is None else max(MIN_WIDTH, width - self.digits - 3)
+        self.width = min(MAX_WIDTH, room)
+
+    def lines(self, fix: Fix | None) -> list[str]:
+        """Return the finding's lines."""
+        finding, paint, margin = self.finding, self.paint, " " * self.digits
+        head = paint(f"{finding.severity}[{finding.rule.name}]", finding.severity)
+        lines = [f"{head}: {paint(clean(finding.message), 'bold')}"]
+        for span in self.spans:
+            lines += self._excerpt(span, primary=span is self.spans[0])
+        if not self.spans:
+            name = finding.fact.name
+            where = self.shown(name) if finding.fact.kind == "problem" else name
+            lines.append(f"{margin} {paint('-->', 'gutter')} {clean(where)}")
+        said = self._notes(fix)
+        if said:
+            lines.append(f"{margin} {paint('|', 'gutter')}")
+        bullet = paint("=", "gutter")
+        lines += [f"{margin} {bullet} {paint(name, 'bold')}: {clean(text)}" for name, text in said]
+        return lines
+
+    def _notes(self, fix: Fix | None) -> list[tuple[str, str]]:
+        finding = self.finding
+        notes = [("clients", finding.clients)] if finding.clients else []
+        if fix is None:
+            notes += [("fix", finding.advice)] if finding.advice else []
+        else:
+            label = "fix (proved)" if fix.proved else "fix"
+            edits = (replace(edit, path=self.shown(edit.path)) for edit in fix.edits)
+            notes += [(label, str(edit)) for edit in edits]
+            if not fix.edits and fix.title:
+                notes.append((label, fix.title))
+            notes += [("now", command) for command in fix.commands]
+        also = [("also", self._consequence(other)) for other in finding.also_affects]
+        return notes + list(dict.fromkeys(also))
+
+    def _consequence(self, other: Finding) -> str:
+        if other.span is None:
+            return other.message
+        place = other.span.location
+        return f"{other.message} ({self.shown(place.path)}:{place.line})"
+
+    def _excerpt(self, span: Span, *, primary: bool) -> list[str]:
+        place, paint, width = span.location, self.paint, self.width
+        margin = " " * self.digits
+        bar = paint("|", "gutter")
+        arrow = paint("-->" if primary else ":::", "gutter")
+        where = f"{clean(self.shown(place.path))}:{place.line}:{place.column}"
+        raw = place.file.line(place.line)
+        # Cut first: a hostile line may be megabytes long.
+        raw = raw[: place.column + 2 * MAX_WIDTH]
+        before = clean(raw[: place.column - 1].expandtabs(8))
+        end = place.end if place.end is not None else place.column + len(raw[place.column - 1 :])
+        marked = clean(raw[place.column - 1 : end - 1].expandtabs(8))
+        after = clean(raw[end - 1 :].expandtabs(8))
+        if len(before) >= width:
+            before = ""
+        text = (before + marked + after)[:width]
+        carets = ("^" if primary else "-") * max(1, min(len(marked), width - len(before)))
+        number = paint(str(place.line).rjust(self.digits), "gutter")
+        colour = self.finding.severity if primary else "gutter"
+        label = paint(f"{carets} {clean(span.message)}".rstrip(), colour)
+        return [
+            f"{margin} {arrow} {where}",
+            f"{margin} {bar}",
+            f"{number} {bar} {text}".rstrip(),
+            f"{margin} {bar} {' ' * len(before)}{label}",
+        ]
 
 
-def _fix_notes(fix: Fix | None, finding: Finding) -> list[tuple[str, str]]:
-    if fix is None:
-        return [("fix", finding.advice)] if finding.advice else []
-    notes = [("fix", str(edit)) for edit in fix.edits]
-    if not fix.edits and fix.title:
-        notes.append(("fix", fix.title))
-    notes += [("now", command) for command in fix.commands]
-    return notes
-
-
-def _excerpt(span: Span, width: int, paint: Painter, *, primary: bool, severity: str) -> list[str]:
-    place = span.location
-    margin = " " * width
-    bar = paint("|", "gutter")
-    arrow = paint("-->" if primary else ":::", "gutter")
-    where = f"{clean(place.path)}:{place.line}:{place.column}"
-    raw = place.file.line(place.line)
-    # Cut first: a hostile line may be megabytes long.
-    raw = raw[: place.column + 2 * MAX_WIDTH]
-    before = clean(raw[: place.column - 1].expandtabs(8))
-    end = place.end if place.end is not None else place.column + len(raw[place.column - 1 :])
-    marked = clean(raw[place.column - 1 : end - 1].expandtabs(8))
-    after = clean(raw[end - 1 :].expandtabs(8))
-    text = (before + marked + after)[:MAX_WIDTH]
-    if len(before) >= MAX_WIDTH:
-        before, text = "", (marked + after)[:MAX_WIDTH]
-    carets = ("^" if primary else "-") * max(1, min(len(marked), MAX_WIDTH - len(before)))
-    number = paint(str(place.line).rjust(width), "gutter")
-    label = paint(f"{carets} {clean(span.message)}".rstrip(), severity if primary else "gutter")
-    return [
-        f"{margin} {arrow} {where}",
-        f"{margin} {bar}",
-        f"{number} {bar} {text}".rstrip(),
-        f"{margin} {bar} {' ' * len(before)}{label}",
-    ]
-
-
-# -- the sums ---------------------------------------------------------
+# -- the tally ------------------------------------------------------------------------------
 
 
 def _summary(result: Result) -> str:
@@ -150,99 +183,3 @@ def _count(number: int, noun: str) -> str:
         return ""
     plural = noun if number == 1 or noun == "info" else f"{noun}s"
     return f"{number} {plural}"
-
-
-# -- the table ------------------------------------------------------------------------------
-
-
-def endpoints_text(hosts: Sequence[Host]) -> str:
-    """Return the report of `sslint endpoints`."""
-    lines = endpoints_table(hosts) or ["no endpoints"]
-    lines += _notes(hosts)
-    for host in hosts:
-        for problem in host.problems:
-            where = str(problem.location) if problem.location else problem.path
-            lines.append(f"unread: {clean(where)}: {clean(problem.reason)}")
-    return "\n".join(lines) + "\n"
-
-
-def endpoints_table(hosts: Sequence[Host]) -> list[str]:
-    """Return the table of endpoints, one line a socket."""
-    several = len(hosts) > 1
-    rows = [["ENDPOINT", "TLS", "CERTIFICATE", "IPv4", "IPv6", "CLIENTS ARE TOLD"]]
-    for host in hosts:
-        prefix = f"{clean(host.name)} " if several else ""
-        by_port = told(host)
-        for socket in host.sockets:
-            words = by_port.get((socket.endpoint.transport, socket.endpoint.port), ())
-            outward = ", ".join(words) if socket.scope != "loopback" else ""
-            rows.append([*_row(socket, prefix), clean(outward)])
-    if len(rows) == 1:
-        return []
-    if not any(row[-1] for row in rows[1:]):
-        rows = [row[:-1] for row in rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def _row(socket: Socket, prefix: str) -> list[str]:
-    endpoint = socket.endpoint
-    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    tls = {"starttls": "STARTTLS", "none": "-", "unknown": "?"}.get(endpoint.tls, endpoint.tls)
-    if endpoint.tls == "starttls" and endpoint.tls_required:
-        tls += "!"
-    if endpoint.passthrough:
-        tls = "passed on"
-    certificate = next((ref.path or "?" for ref in endpoint.certificates), "-")
-    name = f"{prefix}{endpoint.server:8} {clean(address)}:{endpoint.port}/{endpoint.transport}"
-    if not endpoint.certain:
-        name += " ?"
-    return [name, tls, clean(certificate), _reach(socket.ipv4), _reach(socket.ipv6)]
-
-
-def _reach(reach: Reach | None) -> str:
-    if reach is None:
-        return "-"
-    text: str = reach.verdict
-    if reach.verdict == "limited":
-        shown = list(reach.open[:2])
-        text += " " + ",".join(shown) + (",..." if len(reach.open) > 2 else "")
-    if reach.via:
-        text += " via " + ",".join(reach.via)
-    places = [
-        f"{d.location.path.rsplit('/', 1)[-1]}:{d.location.line}"
-        for d in reach.decided_by
-        if d.location is not None and d.effect in ("drop", "reject", "policy-drop", "unknown")
-    ]
-    if reach.verdict in ("closed", "unknown") and places:
-        text += f"  {places[0]}"
-    if reach.rate_limited:
-        text += " (rate limited)"
-    return clean(text)
-
-
-def _notes(hosts: Sequence[Host]) -> list[str]:
-    """Return what the verdicts rest on: reasons for unknowns, missing layers, assumptions."""
-    lines: list[str] = []
-    for host in hosts:
-        prefix = f"{clean(host.name)}: " if len(hosts) > 1 else ""
-        reasons = dict.fromkeys(
-            reason
-            for socket in host.sockets
-            for reach in socket.reaches
-            if reach.verdict == "unknown"
-            for reason in reach.reasons
-        )
-        lines += [f"{prefix}unknown: {clean(reason)}" for reason in reasons]
-        unsure = dict.fromkeys(
-            reason
-            for socket in host.sockets
-            if not socket.endpoint.certain
-            for reason in socket.endpoint.reasons
-        )
-        lines += [f"{prefix}not certain: {clean(reason)}" for reason in unsure]
-        lines += [f"{prefix}assumed: {clean(text)}" for text in host.assumptions]
-    return ["", *lines] if lines else []

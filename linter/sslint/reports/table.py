@@ -1,0 +1,175 @@
+"""The table of listeners: TLS, certificate, who reaches each, and what the verdicts rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from sslint.facts.told import told
+from sslint.reports.data import clean
+from sslint.reports.terminal import places
+
+if TYPE_CHECKING:
+    from sslint.host import Host, Socket
+    from sslint.netfilter.reach import Reach
+
+HEADS = ["ENDPOINT", "TLS", "CERTIFICATE", "IPv4", "IPv6", "CLIENTS ARE TOLD"]
+# The columns that give way on a narrow terminal, in this order, and what each keeps of its width.
+NARROWED = {"CERTIFICATE": 10, "CLIENTS ARE TOLD": 10, "IPv4": 9, "IPv6": 9}
+_CLOSING = ("drop", "reject", "policy-drop", "unknown")
+
+
+def endpoints_text(hosts: Sequence[Host], width: int | None) -> str:
+    """Return the report of `sslint endpoints`, its lines cut to `width` characters if given."""
+    lines = endpoints_table(hosts, width) or ["no endpoints"]
+    lines += ["", *said] if (said := notes(hosts)) else []
+    for host in hosts:
+        shown = places(host.tree)
+        for problem in host.problems:
+            where = clean(shown(problem.path))
+            if problem.location is not None:
+                where += f":{problem.location.line}:{problem.location.column}"
+            lines.append(f"unread: {where}: {clean(problem.reason)}")
+    return "\n".join(lines) + "\n"
+
+
+def endpoints_table(
+    hosts: Sequence[Host], width: int | None, *, only_closed: bool = False
+) -> list[str]:
+    """Return a line a socket; `only_closed`: those meant for clients that not everyone reaches."""
+    rows = [
+        row
+        for host in hosts
+        for row in _rows(host, f"{clean(host.name)} " if len(hosts) > 1 else "", only_closed)
+    ]
+    if not rows:
+        return []
+    rows.insert(0, HEADS)
+    if not any(row[-1] for row in rows[1:]):
+        rows = [row[:-1] for row in rows]
+    return _laid_out(rows, width)
+
+
+def _rows(host: Host, prefix: str, only_closed: bool) -> Iterator[list[str]]:
+    by_port = told(host)
+    for socket in host.sockets:
+        if only_closed and (
+            socket.scope == "loopback" or all(r.verdict == "open" for r in socket.reaches)
+        ):
+            continue
+        words = by_port.get((socket.endpoint.transport, socket.endpoint.port), ())
+        outward = ", ".join(words) if socket.scope != "loopback" else ""
+        yield [*_row(host, socket, prefix), clean(outward)]
+
+
+def _laid_out(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Align the columns, narrowed until a line fits into `width` or no column can give way."""
+    heads = rows[0]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+    excess = 0 if width is None else sum(widths) + 2 * (len(widths) - 1) - width
+    for head, least in NARROWED.items():
+        if head in heads and excess > 0:
+            index = heads.index(head)
+            given = max(0, min(excess, widths[index] - least))
+            widths[index] -= given
+            excess -= given
+    return [
+        "  ".join(
+            _cut(cell, room).ljust(room) for cell, room in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _cut(cell: str, width: int) -> str:
+    """Shorten a cell: a path to its end, other text to its start."""
+    if len(cell) <= width:
+        return cell
+    return "..." + cell[3 - width :] if cell.startswith("/") else cell[: width - 3] + "..."
+
+
+def _row(host: Host, socket: Socket, prefix: str) -> list[str]:
+    endpoint = socket.endpoint
+    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    tls = {"starttls": "STARTTLS", "none": "-", "unknown": "?"}.get(endpoint.tls, endpoint.tls)
+    if endpoint.tls == "starttls" and endpoint.tls_required:
+        tls += "!"
+    if endpoint.passthrough:
+        tls = "passed on"
+    name = f"{prefix}{endpoint.server:8} {clean(address)}:{endpoint.port}/{endpoint.transport}"
+    if not endpoint.certain:
+        name += " ?"
+    return [name, tls, certificate(host, socket), _reach(socket.ipv4), _reach(socket.ipv6)]
+
+
+def certificate(host: Host, socket: Socket) -> str:
+    """Return a socket's first certificate: its first name and the days that are left.
+
+    Where the file does not say, the path as it is configured.
+    """
+    references = socket.endpoint.certificates
+    if not references:
+        return "-"
+    first = references[0]
+    shown = clean(first.path or "?")
+    if first.path is not None:
+        from sslint.certificates import load
+
+        leaf = load(host.tree, first).leaf
+        if leaf is not None:
+            name = next(iter(leaf.names), leaf.common_name)
+            left = (leaf.not_after - host.now).total_seconds() / 86400
+            shown = f"{clean(name) if name else shown}, {_days(left)}"
+    others = len({reference.path for reference in references} - {first.path})
+    return f"{shown} (and {others} more)" if others else shown
+
+
+def _days(left: float) -> str:
+    """Return the days that are left of a certificate in words."""
+    days = int(abs(left))
+    counted = f"{days} day{'' if days == 1 else 's'}"
+    if left < 0:
+        return f"expired {counted} ago" if days else "expired today"
+    return counted if days else "less than a day"
+
+
+def _reach(reach: Reach | None) -> str:
+    if reach is None:
+        return "-"
+    text: str = reach.verdict
+    if reach.verdict == "limited":
+        shown = list(reach.open[:2])
+        text += " " + ",".join(shown) + (",..." if len(reach.open) > 2 else "")
+    if reach.via:
+        text += " via " + ",".join(reach.via)
+    decisive = (d.location for d in reach.decided_by if d.effect in _CLOSING)
+    place = next((where for where in decisive if where is not None), None)
+    if reach.verdict in ("closed", "unknown") and place is not None:
+        text += f" ({place.path.rsplit('/', 1)[-1]}:{place.line})"
+    if reach.rate_limited:
+        text += " (rate limited)"
+    return clean(text)
+
+
+def notes(hosts: Sequence[Host]) -> list[str]:
+    """Return what the verdicts rest on: reasons for unknowns, missing layers, assumptions."""
+    lines: list[str] = []
+    for host in hosts:
+        prefix = f"{clean(host.name)}: " if len(hosts) > 1 else ""
+        reasons = dict.fromkeys(
+            reason
+            for socket in host.sockets
+            for reach in socket.reaches
+            if reach.verdict == "unknown"
+            for reason in reach.reasons
+        )
+        lines += [f"{prefix}unknown: {clean(reason)}" for reason in reasons]
+        unsure = dict.fromkeys(
+            reason
+            for socket in host.sockets
+            if not socket.endpoint.certain
+            for reason in socket.endpoint.reasons
+        )
+        lines += [f"{prefix}not certain: {clean(reason)}" for reason in unsure]
+        lines += [f"{prefix}assumed: {clean(text)}" for text in host.assumptions]
+    return lines

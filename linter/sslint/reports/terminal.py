@@ -1,0 +1,74 @@
+"""What the text reports take from where they are shown: colour, width, the working directory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sslint.tree import Tree
+
+_COLOURS = {"error": "1;31", "warning": "1;33", "info": "1;36", "gutter": "1;34", "bold": "1"}
+
+
+class Painter:
+    """Put colour around text, or leave it."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+    def __call__(self, text: str, colour: str) -> str:
+        """Return the text in a colour."""
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.enabled else text
+
+
+def coloured(choice: str) -> bool:
+    """Tell whether to colour: as chosen, else by NO_COLOR, FORCE_COLOR and what the terminal is."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def columns() -> int | None:
+    """Return how wide a line may be: COLUMNS, else the terminal's width; None on a pipe."""
+    text = os.environ.get("COLUMNS", "")
+    if text.isdecimal() and 0 < len(text) < 6 and int(text):
+        return int(text)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError):  # a pipe; a stream that is no file
+        return None
+
+
+Places = Callable[[str], str]
+"""From the name that a report uses for a file to a path that opens where the user stands."""
+
+
+def places(tree: Tree) -> Places:
+    """Return a function from the names of a host's files to paths that open from here.
+
+    They are relative below the working directory and absolute elsewhere. A name without a file on
+    disk (an overlay, standard input, a manager's built-in table) stays as it is.
+    """
+    from_files = {file.name: file.path for file in tree.files()}
+    try:
+        here = os.getcwd().rstrip("/") + "/"
+    except OSError:  # the directory is gone
+        here = ""
+    known: dict[str, str] = {}
+
+    def place(name: str) -> str:
+        if name not in known:
+            real = tree.on_disk(from_files.get(name), name)
+            known[name] = name if real is None else real
+            if here and real is not None and real.startswith(here):
+                known[name] = real[len(here) :]
+        return known[name]
+
+    return place
