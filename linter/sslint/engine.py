@@ -165,8 +165,11 @@ def order_causes(findings: Sequence[Finding]) -> list[Finding]:
     cause: dict[int, Finding] = {}
     for finding in findings:
         for name in sorted(finding.rule.consequence_of):
-            subjects = finding.fact.subjects
-            found = [first[name, subject] for subject in subjects if (name, subject) in first]
+            found = [
+                first[name, subject]
+                for subject in finding.fact.subjects
+                if (name, subject) in first and findings[first[name, subject]] is not finding
+            ]
             if found:
                 cause[id(finding)] = findings[min(found)]
                 break

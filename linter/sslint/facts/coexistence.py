@@ -98,7 +98,7 @@ def managers(host: Host) -> list[Fact]:
     found: dict[str, tuple[str, Location | None]] = {}
     for source in host.ruleset.sources:
         name = _NAMES.get(source.kind)
-        tables = [t for t in host.ruleset.tables if _origin(t) == name and _filters(t)]
+        tables = [t for t in host.ruleset.tables if owner(t) == name and _filters(t)]
         if name is not None and tables and name not in found:
             found[name] = (source.path, _first_rule(tables))
     if "ufw" in found and "iptables" in found and _saved_from_ufw(host):
@@ -127,7 +127,32 @@ def managers(host: Host) -> list[Fact]:
     ]
 
 
-def _origin(table: Table) -> str:
+# The units that load a manager's rules at boot.
+_UNITS = {
+    "nftables": ("nftables",),
+    "iptables": ("netfilter-persistent", "iptables", "ip6tables"),
+    "ufw": ("ufw",),
+    "firewalld": ("firewalld",),
+}
+
+
+def only_possible(host: Host) -> frozenset[str]:
+    """Return the managers of which the files do not tell whether they are in force.
+
+    One that is alone in a tree without units is taken to be; of several, any may be left over.
+    """
+    found = [fact.values["kind"] for fact in managers(host)]
+    if len(found) < 2 or host.target.firewall:
+        return frozenset()
+    return frozenset(
+        name
+        for name in found
+        if all(host.network.unit_state(unit) != "enabled" for unit in _UNITS[name])
+    )
+
+
+def owner(table: Table) -> str:
+    """Return the manager that a table is of: nftables, iptables, ufw, firewalld."""
     return {"nft": "nftables", "iptables-legacy": "iptables"}.get(table.origin, table.origin)
 
 

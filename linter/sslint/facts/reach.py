@@ -41,6 +41,7 @@ def values(ipv4: Reach | None, ipv6: Reach | None) -> dict[str, Any]:
         "outcome": REJECTED if closed and all(r.rejected for _, r in closed) else TIMES_OUT,
         "closed_over": over([name for name, _ in closed], [name for name, _ in present]),
         "open_to": sorted({net for _, reach in present for net in reach.open}),
+        "partly": any(reach.verdict == "limited" for _, reach in present),
         "rate_limited": any(reach.rate_limited for _, reach in present),
         "ipv4": family_values(ipv4),
         "ipv6": family_values(ipv6),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sslint.engine import Fact, Span
+from sslint.facts import alternatives, coexistence, stock
 from sslint.facts import reach as reaching
 from sslint.host import CONVENTIONAL_OWNERS, listeners, scope_of
 from sslint.netfilter import addresses
@@ -20,14 +21,6 @@ EXPECTED_TLS = {
     **dict.fromkeys((443, 465, 993, 995, 8443, 9443), "implicit"),
     **dict.fromkeys((25, 110, 143, 587, 4190), "starttls"),
     80: "none",
-}
-IMPLICIT_SIBLING = {143: 993, 110: 995, 587: 465}
-# Ports of one kind of service: whoever cannot use one may use another.
-KINDS = {
-    "web": (80, 443),
-    "imap": (143, 993),
-    "pop3": (110, 995),
-    "submission": (587, 465),
 }
 MAIL_ACCESS = frozenset({"imap", "pop3", "sieve", "submission"})
 TLS_WORDS = {
@@ -93,8 +86,8 @@ def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         groups.setdefault(key, []).append(socket)
     told = _Told(facts)
     found = [_service(key, sockets, told) for key, sockets in groups.items()]
+    possible = coexistence.only_possible(host)
     trusted = any(setting.name in _TRUSTED_PROXIES for r in host.readings for setting in r.settings)
-    _add_siblings(found)
     _add_servers(found, host)
     for fact in found:
         key = (fact.values["server"], fact.values["transport"], fact.values["port"])
@@ -105,10 +98,13 @@ def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
             host, groups[key][0].endpoint
         )
         _add_intent(fact, host.target.intent)
+        _add_certificate(fact, host)
+        fact.values["enforced"] = _is_enforced(groups[key], possible)
         _add_running(fact, host)
         _add_proxy_header(fact, facts["upstream"], trusted=trusted)
         if fact.values["protocol"] == "h3":
             _add_http3(fact, host)
+    alternatives.add(found)
     return found
 
 
@@ -184,8 +180,11 @@ def _is_sent_elsewhere(host: Host, endpoint: Endpoint) -> bool:
 def _is_explicit(endpoint: Endpoint) -> bool:
     """Tell whether the configuration itself names a port.
 
-    Dovecot's listeners have ports by default, and Debian's files name them with empty blocks.
+    Dovecot's listeners have ports by default, and Debian's files name them with empty blocks. The
+    one service that Postfix's own master.cf opens is `smtp`.
     """
+    if endpoint.server == "postfix":
+        return endpoint.port != 25
     return endpoint.server != "dovecot" or "port" in endpoint.location.text.split("=")[0]
 
 
@@ -361,9 +360,11 @@ def _add_intent(fact: Fact, intent: Intent) -> None:
     fact.values["internal"] = key in intent.internal or intent.expose.get(key) == ()
     fact.values["terminated_elsewhere"] = key in intent.terminated_elsewhere
     audience = intent.expose.get(key)
+    fact.values["for_some"] = False
     if key not in intent.expose and key not in intent.internal:
         return
     fact.values["audience"] = "public" if audience is None else ", ".join(audience) or "nobody"
+    fact.values["for_some"] = audience is not None
     if key in intent.internal:
         audience, fact.values["audience"] = (), "nobody"
     if audience is None:
@@ -375,6 +376,25 @@ def _add_intent(fact: Fact, intent: Intent) -> None:
         if not _within(addresses.network(text), allowed)
     ]
     fact.values["beyond_audience"] = ", ".join(beyond[:3]) or None
+
+
+def _is_enforced(sockets: Sequence[Socket], possible: frozenset[str]) -> bool:
+    """Tell whether a closed port is so by a ruleset that is in force, not one that may be."""
+    closing = {
+        coexistence.owner(decision.table)
+        for socket in sockets
+        if socket.scope != "loopback"
+        for reach in socket.reaches
+        for decision in reach.blocked_by
+    }
+    return not closing or bool(closing - possible)
+
+
+def _add_certificate(fact: Fact, host: Host) -> None:
+    """Say whose certificate is served."""
+    sockets: Sequence[Socket] = fact.source  # type: ignore[assignment]
+    references = (ref for socket in sockets for ref in socket.endpoint.certificates)
+    fact.values["operator_certificate"] = stock.chosen_by_operator(host.tree, references)
 
 
 def _add_running(fact: Fact, host: Host) -> None:
@@ -417,34 +437,6 @@ def _add_servers(found: Sequence[Fact], host: Host) -> None:
         server = fact.values["server"]
         fact.values["rejects_handshake"] = fact.values["port"] in rejecting.get(server, ())
         fact.values["header_module"] = server in modules
-
-
-def _add_siblings(found: Sequence[Fact]) -> None:
-    """Say of each service which other ports serve the same clients."""
-    by_port: dict[int, list[Fact]] = {}
-    by_server: dict[str, int] = {}
-    for fact in found:
-        if (
-            fact.values["transport"] == "tcp"
-            and fact.values["tls"] in ("implicit", "starttls")
-            and fact.values["reach"]["public"] == "open"
-        ):
-            by_port.setdefault(fact.values["port"], []).append(fact)
-            server = fact.values["server"]
-            by_server[server] = by_server.get(server, 0) + 1
-    for fact in found:
-        port, server = fact.values["port"], fact.values["server"]
-        kind = next((ports for ports in KINDS.values() if port in ports), KINDS["web"])
-        if kind is KINDS["web"]:
-            own = any(other is fact for other in by_port.get(port, ()))
-            alternative = by_server.get(server, 0) > own
-        else:
-            others = (other for p in kind for other in by_port.get(p, ()))
-            alternative = any(other is not fact for other in others)
-        twins = by_port.get(IMPLICIT_SIBLING.get(port, -1), ())
-        fact.values["alternative_open"] = alternative
-        fact.values["implicit_sibling_open"] = bool(twins)
-        fact.values["sibling_announced"] = any(other.values["announced"] for other in twins)
 
 
 def add_targets(facts: Mapping[str, Sequence[Fact]]) -> None:
