@@ -11,6 +11,7 @@ import pytest
 from sslint import engine
 from sslint.cli import main
 from sslint.reports import markdown
+from sslint.reports.rules import explain, table
 
 TOP = Path(__file__).parent.parent
 README = (TOP / "README.md").read_text()
@@ -54,3 +55,27 @@ def test_readme_names_every_command() -> None:
 
 def test_changelog_has_the_version() -> None:
     assert "## [Unreleased]" in (TOP / "CHANGELOG.md").read_text()
+
+
+RULES = engine.bundled()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_the_manual_shows_no_placeholder(rule: engine.Rule) -> None:
+    named = {
+        field
+        for template in (rule.message, rule.clients, rule.advice)
+        for field in engine.placeholders(template)
+    }
+    shown = "\n".join([explain(rule), markdown.page(rule), table([rule])])
+    for field in named:
+        assert f"{{{field}" not in shown
+        capitals = field.rsplit(".", 1)[-1].upper()
+        assert not re.search(rf"\b{re.escape(capitals)}\b", shown), capitals
+    told = {f for text in (rule.clients, rule.advice) for f in engine.placeholders(text)}
+    assert told <= set(rule.words), "say in `words` what they mean"
+
+
+def test_the_list_shows_the_range_of_severities() -> None:
+    lines = {line.split()[0]: line for line in table(RULES).splitlines() if line}
+    assert " error, warning, info " in lines["tls-port-closed"]

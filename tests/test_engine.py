@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from sslint import engine
-from sslint.engine import Fact, compile_rule, fill, order_causes, run
+from sslint.engine import Fact, Span, compile_rule, fill, order_causes, run
 from sslint.errors import UsageError
+from sslint.source import SourceFile
 
 
 def service(port: int = 443, **values: Any) -> Fact:
@@ -138,4 +139,53 @@ def test_without_its_cause_a_consequence_speaks() -> None:
 def test_select_names_what_it_does_not_know() -> None:
     with pytest.raises(UsageError, match="did you mean 'tls-port-closed'"):
         engine.select(engine.bundled(), ["tls-port-close"])
-    assert {r.family for r in engine.select(engine.bundled(), ["tls"])} == {"tls"}
+    wanted, deselected = engine.select(engine.bundled(), ["tls"])
+    assert {r.family for r in wanted} == {"tls"}
+    assert not deselected
+
+
+def test_select_returns_the_ignored_rules_apart() -> None:
+    wanted, deselected = engine.select(engine.bundled(), ["tls", "renewal"], ["renewal"])
+    assert {r.family for r in wanted} == {"tls"}
+    assert {r.family for r in deselected} == {"renewal"}
+
+
+def test_a_silenced_cause_hides_its_consequences_and_a_silenced_consequence_only_itself() -> None:
+    root = rule(name="root-cause", severity="warning")
+    middle = rule(name="middle", consequence_of=["root-cause"])
+    leaf = rule(name="leaf", severity="info", consequence_of=["middle"])
+    found = run([leaf, middle, root], {"service": [service()]})
+    found[1].silenced = True
+    [only] = order_causes(found)
+    assert (only.rule.name, only.severity) == ("root-cause", "warning")
+    assert [f.rule.name for f in only.also_affects] == ["leaf"]
+    found = run([leaf, middle, root], {"service": [service()]})
+    found[2].silenced = True
+    assert order_causes(found) == []
+
+
+def test_words_say_what_a_code_means() -> None:
+    words = {"tls": {"none": "in clear", "implicit": "over TLS"}, "port": "8443"}
+    assert fill("{port} {tls}", service(tls="none"), words) == "443 in clear"
+    assert fill("{port}", Fact("service", "x", {}), words) == "8443"
+    assert engine.described("{port} {tls}", words) == "8443 in clear, or over TLS"
+
+
+def test_a_long_list_is_counted() -> None:
+    names = [f"{letter}.example" for letter in "abcdefgh"]
+    assert fill("{names|or}", service(names=names[:3])) == "a.example, b.example or c.example"
+    assert fill("{names|or}", service(names=names[:1])) == "a.example"
+    assert fill("{names|and}", service(names=names)).endswith("e.example and 3 more")
+
+
+def test_a_finding_stands_where_its_rule_says() -> None:
+    file = SourceFile("/a", "a", "one\ntwo\n")
+    here, there = Span(file.at(1), "first"), Span(file.at(2), "second")
+    fact = Fact("service", "x", {"port": 1}, here, {"sockets": (there,), "deciding": ()})
+    assert run([rule(at="sockets")], {"service": [fact]})[0].span is there
+    assert run([rule(at="deciding")], {"service": [fact]})[0].span is here
+
+
+def test_severities_are_listed_worst_first() -> None:
+    cases = [{"when": {"port": 1}, "is": "error"}, {"when": {"port": 2}, "is": "warning"}, "info"]
+    assert rule(severity=cases).possible == ("error", "warning", "info")

@@ -40,5 +40,6 @@ def check(
     Raise SslintError if there is nothing to check or a rule is not known.
     """
     found = targets.find([str(path)], root=None if root is None else str(root))
-    result = run(found, engine.select(engine.bundled(), select, ignore))
+    rules, deselected = engine.select(engine.bundled(), select, ignore)
+    result = run(found, rules, deselected=deselected)
     return Report(tuple(result.findings), result.incomplete, result)

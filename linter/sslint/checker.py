@@ -39,24 +39,44 @@ class Result:
         )
 
 
-def check(targets: Sequence[Target], rules: Sequence[Rule], *, ignores: bool = True) -> Result:
-    """Check each target under the rules. Without `ignores`, comments silence nothing."""
-    from sslint import silence
+def check(
+    targets: Sequence[Target],
+    rules: Sequence[Rule],
+    *,
+    deselected: Sequence[Rule] = (),
+    ignores: bool = True,
+) -> Result:
+    """Check each target under the rules. Without `ignores`, comments silence nothing.
 
+    Findings of `deselected` rules are not reported, nor is what only follows from them.
+    """
     result = Result([hosts.read(target) for target in targets])
+    silent = {id(rule) for rule in deselected}
     for host in result.hosts:
-        kept = found = findings(host, rules)
+        found = findings(host, [*rules, *deselected])
         if ignores:
-            kept, unused = silence.apply_ignores(found, host.tree.files())
-            result.ignored += len(found) - len(kept)
-            kept += _run(host, rules, {"ignore": unused})
-        ordered = engine.order_causes(engine.merge_twins(kept))
+            found += _ignored(host, found, [*rules, *deselected], result)
+        for finding in found:
+            finding.silenced |= id(finding.rule) in silent
+        ordered = engine.order_causes(engine.merge_twins(found))
         result.findings += ordered
         if ordered:
             from sslint import fix
 
             result.fixes.update(fix.propose(host, ordered, rules))
     return result
+
+
+def _ignored(
+    host: Host, found: Sequence[Finding], rules: Sequence[Rule], result: Result
+) -> list[Finding]:
+    """Silence what comments ignore, and return the findings about comments without use."""
+    from sslint import silence
+
+    judged = {name for rule in rules for name in (rule.name, rule.family)}
+    unused = silence.mark_ignored(found, host.tree.files(), judged)
+    result.ignored += sum(finding.silenced for finding in found)
+    return _run(host, rules, {"ignore": unused})
 
 
 def findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:

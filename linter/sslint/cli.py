@@ -276,13 +276,13 @@ def _check(options: argparse.Namespace) -> int:
     fail_on = config.get("fail_on", options.fail_on, "error")
     if fail_on not in FAIL_ON:
         raise UsageError(f"SSLINT_FAIL_ON: {fail_on!r} is none of {', '.join(FAIL_ON)}")
-    rules = engine.select(
+    rules, deselected = engine.select(
         [*engine.bundled(), *_own_rules(config)],
         config.many("select", options.select),
         config.many("ignore", options.ignore),
     )
     targets = _targets(options, config, paths)
-    result = check(targets, rules, ignores=not options.no_ignores)
+    result = check(targets, rules, deselected=deselected, ignores=not options.no_ignores)
     if result.empty:
         raise _nothing(result.hosts, paths)
     baseline = config.get("baseline", options.baseline)
@@ -418,7 +418,7 @@ def _explain(options: argparse.Namespace) -> int:
     from sslint import engine
     from sslint.reports.rules import explain, rule_data
 
-    rule = engine.select(engine.bundled(), [options.rule])
+    rule, _ = engine.select(engine.bundled(), [options.rule])
     if len(rule) != 1 or rule[0].name != options.rule:
         raise UsageError(f"{options.rule!r} is a family; name one of its rules")
     if _format(options) == "json":

@@ -7,9 +7,10 @@ neither true nor false, and a rule fires only on what is certainly true.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from sslint.errors import UsageError
@@ -43,7 +44,7 @@ class Fact:
     name: str
     values: dict[str, Any]
     span: Span | None = None
-    spans: dict[str, tuple[Span, ...]] = field(default_factory=dict)
+    spans: MutableMapping[str, tuple[Span, ...]] = field(default_factory=dict)
     subjects: frozenset[Subject] = frozenset()
     source: object = None
 
@@ -62,13 +63,10 @@ class Finding:
     clients: str
     advice: str
     related: tuple[Span, ...]
+    span: Span | None = None
     host: str = ""
+    silenced: bool = False  # an ignore, or a rule that was not asked for: it hides what follows
     also_affects: list[Finding] = field(default_factory=list)
-
-    @property
-    def span(self) -> Span | None:
-        """The place of the finding."""
-        return self.fact.span
 
 
 _Matcher = Callable[[Fact, Facts, Fact | None], Truth]
@@ -77,7 +75,12 @@ _FieldTest = Callable[[Any, Fact, Fact | None], Truth]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule, compiled. `each` is the kind of fact it looks at."""
+    """One rule, compiled. `each` is the kind of fact it looks at.
+
+    `at` names the spans of which the first is where a finding stands; "" means the fact's own.
+    `words` say in English what the codes of a field mean, or what a field is where its value is
+    not known.
+    """
 
     name: str
     family: str
@@ -92,6 +95,8 @@ class Rule:
     fix: str
     advice: str
     related: tuple[str, ...]
+    at: str
+    words: Mapping[str, str | Mapping[str, str]]
     consequence_of: frozenset[str]
     document: Mapping[str, Any]
 
@@ -102,36 +107,47 @@ class Rule:
                 return severity
         return self.default_severity
 
+    @property
+    def possible(self) -> tuple[Severity, ...]:
+        """The severities that its findings may have, worst first."""
+        may = {self.default_severity, *(severity for _, severity in self.severities)}
+        return tuple(severity for severity in SEVERITIES if severity in may)
+
 
 # -- running ------------------------------------------------------------------------------------
 
 
 def run(rules: Iterable[Rule], facts: Facts) -> list[Finding]:
     """Return the findings of all rules over all facts, without ordering causes."""
-    found = []
-    for rule in rules:
-        for fact in facts.get(rule.each, ()):
-            if rule.test(fact, facts, None) is True:
-                found.append(
-                    Finding(
-                        rule=rule,
-                        fact=fact,
-                        severity=rule.severity(fact, facts),
-                        message=fill(rule.message, fact),
-                        clients=fill(rule.clients, fact),
-                        advice=fill(rule.advice, fact, to_paste=True),
-                        related=_elsewhere(
-                            fact, (s for name in rule.related for s in fact.spans.get(name, ()))
-                        ),
-                    )
-                )
-    return found
+    return [
+        _finding(rule, fact, facts)
+        for rule in rules
+        for fact in facts.get(rule.each, ())
+        if rule.test(fact, facts, None) is True
+    ]
 
 
-def _elsewhere(fact: Fact, spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Return the places beside a fact's own, each once."""
-    own = fact.span.location if fact.span else None
-    return tuple({s.location: s for s in spans if s.location != own}.values())
+def _finding(rule: Rule, fact: Fact, facts: Facts) -> Finding:
+    named = [span for name in (rule.at, *rule.related) for span in fact.spans.get(name, ())]
+    own = fact.span
+    if rule.at:
+        own = next(iter(fact.spans.get(rule.at, ())), own)
+    return Finding(
+        rule=rule,
+        fact=fact,
+        severity=rule.severity(fact, facts),
+        message=fill(rule.message, fact, rule.words),
+        clients=fill(rule.clients, fact, rule.words),
+        advice=fill(rule.advice, fact, rule.words, to_paste=True),
+        related=_elsewhere(own, named),
+        span=own,
+    )
+
+
+def _elsewhere(own: Span | None, spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return the places beside a finding's own, each once."""
+    place = own.location if own else None
+    return tuple({s.location: s for s in spans if s.location != place}.values())
 
 
 def merge_twins(findings: Sequence[Finding]) -> list[Finding]:
@@ -148,7 +164,7 @@ def merge_twins(findings: Sequence[Finding]) -> list[Finding]:
         twin = first.setdefault(key, finding)
         if twin is not finding:
             spans = (*twin.related, *((finding.span,) if finding.span else ()), *finding.related)
-            twin.related = _elsewhere(twin.fact, spans)
+            twin.related = _elsewhere(twin.span, spans)
     return list(first.values())
 
 
@@ -156,7 +172,8 @@ def order_causes(findings: Sequence[Finding]) -> list[Finding]:
     """Fold what follows from another finding into that finding, and sort the rest.
 
     A finding follows from another whose rule it names in `consequence_of` and with which it shares
-    a subject; a chain is folded into its root.
+    a subject; a chain is folded into its root. What is silenced is left out, with all that follows
+    from it.
     """
     first: dict[tuple[str, Subject], int] = {}
     for number, finding in enumerate(findings):
@@ -179,6 +196,8 @@ def order_causes(findings: Sequence[Finding]) -> list[Finding]:
         while (above := cause.get(id(root))) is not None and id(above) not in seen:
             seen.add(id(above))
             root = above
+        if finding.silenced or root.silenced:
+            continue
         if root is finding:
             roots.append(finding)
         else:
@@ -196,35 +215,67 @@ def _place(finding: Finding) -> tuple[str, str, int, int, str]:
     return (finding.host, where.path, where.line, where.column, name)
 
 
-_PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_.]*)\}")
+_PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_.]*)(?:\|(and|or))?\}")
 _OBEYED = re.compile(r"[;&|`$<>\\\n]")
+MAX_NAMED = 5  # names of a list that a sentence tells before it only counts them
+
+Words = Mapping[str, str | Mapping[str, str]]
 
 
-def fill(template: str, fact: Fact, *, to_paste: bool = False) -> str:
-    """Fill `{field}` placeholders from a fact; lists are joined, an unknown one reads `?`.
+def fill(
+    template: str, fact: Fact, words: Words = MappingProxyType({}), *, to_paste: bool = False
+) -> str:
+    """Fill `{field}` placeholders from a fact.
 
+    A list is joined by commas, as `{field|or}` with "or" before its last item. `words` are the
+    rule's: what a code means, and what is written for a value that is not known (else `?`).
     `to_paste`: it may be pasted into a shell, so what a shell would obey is quoted.
     """
 
     def value(match: re.Match[str]) -> str:
-        text = plain(match)
+        text = _filled(match[1], match[2], fact, words)
         if not to_paste or not _OBEYED.search(text):
             return text
         from shlex import quote
 
         return quote(text)
 
-    def plain(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name in fact.spans:
-            spans = fact.spans[name]
-            return ", ".join(f"{s.location.path}:{s.location.line}" for s in spans) or "?"
-        found = fact.name if name == "entity" else lookup(fact, name)
-        if isinstance(found, (list, tuple)):
-            return ", ".join(str(item) for item in found)
-        return "?" if found is None else str(found)
-
     return _PLACEHOLDER.sub(value, template)
+
+
+def _filled(name: str, conjunction: str | None, fact: Fact, words: Words) -> str:
+    if name in fact.spans:
+        spans = fact.spans[name]
+        return ", ".join(f"{s.location.path}:{s.location.line}" for s in spans) or "?"
+    found = fact.name if name == "entity" else lookup(fact, name)
+    meaning = words.get(name, {})
+    if isinstance(found, (list, tuple)):
+        return enumerated(found, conjunction) if conjunction else ", ".join(map(str, found))
+    if found is None:
+        return meaning if isinstance(meaning, str) else "?"
+    return str(found) if isinstance(meaning, str) else meaning.get(str(found), str(found))
+
+
+def enumerated(items: Sequence[object], conjunction: str = "and") -> str:
+    """Return a list as a sentence has it: "a, b and c"; of a long one only the first names."""
+    texts = [str(item) for item in items]
+    if len(texts) > MAX_NAMED + 1:
+        texts = [*texts[:MAX_NAMED], f"{len(texts) - MAX_NAMED} more"]
+        conjunction = "and"
+    head, last = ", ".join(texts[:-1]), texts[-1:]
+    return f" {conjunction} ".join([*([head] if head else []), *last])
+
+
+def described(template: str, words: Words) -> str:
+    """Return a template for the manual: its fields as what they mean, not as one host has them."""
+
+    def meaning(match: re.Match[str]) -> str:
+        found = words.get(match[1])
+        if found is None:  # a user's own rule
+            return "the " + match[1].rsplit(".", 1)[-1].replace("_", " ")
+        return found if isinstance(found, str) else ", or ".join(dict.fromkeys(found.values()))
+
+    return _PLACEHOLDER.sub(meaning, template)
 
 
 def lookup(fact: Fact, path: str) -> Any:
@@ -496,6 +547,8 @@ _KEYS = frozenset(
         "message",
         "clients",
         "related",
+        "at",
+        "words",
         "fix",
         "advice",
         "why",
@@ -535,9 +588,14 @@ def _check(document: Mapping[str, Any]) -> None:
     if default not in SEVERITIES or any(case.get("is") not in SEVERITIES for case in cases):
         raise _MalformedError(f"a severity is one of {', '.join(SEVERITIES)}")
     for key in ("message", "clients", "advice"):
-        for placeholder in _PLACEHOLDER.findall(document.get(key, "")):
+        for placeholder in placeholders(document.get(key, "")):
             if placeholder not in ("entity", *document.get("related", ())):
                 check_field(each, placeholder)
+
+
+def placeholders(template: str) -> list[str]:
+    """Return the fields that a template names."""
+    return [match[1] for match in _PLACEHOLDER.finditer(template)]
 
 
 def _severities(document: Mapping[str, Any]) -> tuple[list[Any], Any]:
@@ -565,6 +623,8 @@ def _build(document: Mapping[str, Any], family: str, match: Callable[[Any, str],
         fix=document.get("fix", ""),
         advice=document.get("advice", ""),
         related=tuple(document.get("related", ())),
+        at=document.get("at", ""),
+        words=document.get("words", {}),
         consequence_of=frozenset(document.get("consequence_of", ())),
         document=document,
     )
@@ -657,8 +717,9 @@ def load(path: Path) -> list[Rule]:
 
 def select(
     rules: Sequence[Rule], chosen: Sequence[str] = (), ignored: Sequence[str] = ()
-) -> list[Rule]:
-    """Return the rules named (by rule or family) in `chosen` (all if empty) and not in `ignored`.
+) -> tuple[list[Rule], list[Rule]]:
+    """Return the rules named (by rule or family) in `chosen`, all if empty, in two lists: those
+    that are not in `ignored`, and those that are.
 
     Raise UsageError for a name that is neither.
     """
@@ -666,10 +727,10 @@ def select(
     for name in (*chosen, *ignored):
         if name not in known:
             raise UsageError(f"no rule or family is named {name!r}{_hint(name, known)}")
-    return [
-        rule
-        for rule in rules
-        if (not chosen or rule.name in chosen or rule.family in chosen)
-        and rule.name not in ignored
-        and rule.family not in ignored
-    ]
+    wanted: list[Rule] = []
+    deselected: list[Rule] = []
+    for rule in rules:
+        names = {rule.name, rule.family}
+        if not chosen or names.intersection(chosen):
+            (deselected if names.intersection(ignored) else wanted).append(rule)
+    return wanted, deselected

@@ -3,74 +3,86 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sslint.engine import Fact, Finding, Span
+from sslint.engine import Fact, Finding, Span, bundled
 from sslint.errors import UsageError
 from sslint.source import Location, SourceFile
+from sslint.values import dataclass
 
 if TYPE_CHECKING:
     from sslint.checker import Result
 
-_IGNORE = re.compile(r"#\s*sslint:\s*ignore\[([^\]\n]*)\]")
+_IGNORE = re.compile(r"#\s*(sslint:\s*ignore\b(?:\[([^\]\n]*)\])?)")
 
 
-def apply_ignores(
-    findings: Sequence[Finding], files: Iterable[SourceFile]
-) -> tuple[list[Finding], list[Fact]]:
-    """Return the findings that no comment ignores, and a fact for each comment without use.
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment that ignores rules or families; without a name it ignores nothing."""
+
+    place: Location
+    text: str
+    names: tuple[str, ...]
+
+
+def mark_ignored(
+    findings: Sequence[Finding], files: Iterable[SourceFile], judged: Container[str]
+) -> list[Fact]:
+    """Mark as silenced what a comment ignores, and return a fact for each name without use.
 
     A comment stands on the finding's line or on the line above. A comment after a value is part
     of the value in Postfix's files, so there only the line above is looked at (postconf(5)).
+    `judged` are the names that had a chance: of other rules it is not known whether they fire.
     """
     comments = {
-        (place.file, place.line): (place, names)
+        (comment.place.file, comment.place.line): comment
         for file in files
-        for place, names in _comments(file)
+        for comment in _comments(file)
     }
-    kept = []
     used: set[tuple[SourceFile, int, str]] = set()
     for finding in findings:
         place = finding.span.location if finding.span is not None else None
-        lines = () if place is None else _lines(place)
-        ignored = False
-        for line in lines:
+        for line in () if place is None else _lines(place):
             assert place is not None
-            _, names = comments.get((place.file, line), (place, ()))
-            if finding.rule.name in names:
-                used.add((place.file, line, finding.rule.name))
-                ignored = True
-        if not ignored:
-            kept.append(finding)
-    unused = [
-        _unused(place, name)
-        for place, names in comments.values()
-        for name in names
-        if (place.file, place.line, name) not in used
+            comment = comments.get((place.file, line))
+            for name in {finding.rule.name, finding.rule.family}.intersection(
+                comment.names if comment is not None else ()
+            ):
+                used.add((place.file, line, name))
+                finding.silenced = True
+    return [
+        _unused(comment, name)
+        for comment in comments.values()
+        for name in comment.names or ("",)
+        if (comment.place.file, comment.place.line, name) not in used
+        and (name in judged or not _is_known(name))
     ]
-    return kept, unused
+
+
+def _is_known(name: str) -> bool:
+    return any(name in (rule.name, rule.family) for rule in bundled())
 
 
 def _lines(place: Location) -> tuple[int, ...]:
     return (place.line - 1,) if place.path.endswith(".cf") else (place.line - 1, place.line)
 
 
-def _comments(file: SourceFile) -> Iterator[tuple[Location, tuple[str, ...]]]:
+def _comments(file: SourceFile) -> Iterator[Comment]:
     if "sslint:" not in file.text:
         return
     for match in _IGNORE.finditer(file.text):
-        names = tuple(name.strip() for name in match.group(1).split(",") if name.strip())
-        yield file.span(match.start(), match.end()), names
+        names = tuple(name.strip() for name in (match[2] or "").split(",") if name.strip())
+        yield Comment(file.span(match.start(), match.end()), match[1], names)
 
 
-def _unused(place: Location, name: str) -> Fact:
+def _unused(comment: Comment, name: str) -> Fact:
     return Fact(
         kind="ignore",
-        name=f"ignore {name}",
-        values={"name": name},
-        span=Span(place, "ignores nothing"),
+        name=f"ignore {name}".rstrip(),
+        values={"name": name, "comment": comment.text},
+        span=Span(comment.place, "ignores nothing"),
     )
 
 
@@ -88,7 +100,7 @@ def apply_baseline(result: Result, path: str) -> None:
     except OSError as error:
         raise UsageError(f"baseline: {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(f"baseline: {path}: is no baseline of sslint") from None
+        raise UsageError(f"baseline: {path}: is not an sslint baseline file") from None
     kept = [finding for finding in result.findings if fingerprint(finding) not in known]
     result.baselined = len(result.findings) - len(kept)
     result.findings = kept

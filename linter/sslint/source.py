@@ -91,9 +91,11 @@ class Problem:
     """Something that could not be read or understood, and is therefore missing from the answer.
 
     `decisive`: it decides a socket or a ruleset in force, so the answer is incomplete (exit 3).
+    `subject` is the file that could not be read, where `location` names it: it stands in `reason`.
     """
 
     path: str
     reason: str
     location: Location | None = None
     decisive: bool = True
+    subject: str = ""

@@ -108,13 +108,18 @@ class Tree:
     # -- what could not be read -------------------------------------------------------------
 
     def problem(
-        self, where: Location | SourceFile | str, reason: str, *, decisive: bool = True
+        self,
+        where: Location | SourceFile | str,
+        reason: str,
+        *,
+        decisive: bool = True,
+        subject: str = "",
     ) -> None:
         """Record something that could not be read or understood; the same one only once."""
         if EXCLUDED in reason:  # acknowledged: whoever excluded it knows
             return
         if isinstance(where, Location):
-            problem = Problem(where.path, reason, where, decisive)
+            problem = Problem(where.path, reason, where, decisive, subject)
             key = (str(where), reason)
         else:
             path = where.name if isinstance(where, SourceFile) else self.name(where)

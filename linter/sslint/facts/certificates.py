@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from sslint.host import Host
     from sslint.servers.model import Site
 
-_CONSEQUENCE = {
-    "nginx": "nginx refuses to start, with all its sites",
-    "dovecot": "Dovecot refuses to start",
-    "postfix": "STARTTLS is answered with 454, and TLS handshakes fail",
-}
 SKEW = timedelta(hours=1)  # a clock may be off by this much
 # Names that no public certificate can have.
 INTERNAL_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test", ".invalid")
@@ -166,6 +161,7 @@ def _certificate(
             else None,
             "status": status,
             "key_status": key_status,
+            "server": servers[0],
             "servers": servers,
             "used": any(use.served for use in uses),
             "ports": [port for _, port in ports],
@@ -182,7 +178,6 @@ def _certificate(
             "renewed_words": f"{twin} instead" if twin else f"no {_lineage_of(path)}",
             "mail_exchanger_only": {port for _, port in ports} <= {25},
             "names": names,
-            "refuses_to_start": _CONSEQUENCE.get(servers[0]),
             "content": Later(lambda: _content(host, uses, wanted)),
         },
         span=Span(location, "named here"),

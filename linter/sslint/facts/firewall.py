@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from sslint.engine import Fact, Span
+from sslint.engine import Fact, Span, enumerated
 from sslint.facts import coexistence
 from sslint.facts.services import listening
 from sslint.host import CONVENTIONAL_OWNERS
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sslint.netfilter.openings import Opening
     from sslint.netfilter.reach import Decision, Firewall, Reach
     from sslint.servers.model import Endpoint
-    from sslint.source import Location
+    from sslint.source import Location, Problem
 
 UNNAMED_PORTS = (47001, 61999, 20011, 29)  # ask these what becomes of ports that no rule names
 MOST = 0.99  # of the public sources: more is "everyone", but for those banned by name
@@ -190,18 +191,34 @@ def _default(firewall: Firewall | NoFirewall, ports: Sequence[int], family: Lite
 
 
 def problems(host: Host) -> list[Fact]:
-    """Return a fact for each thing that could not be read or understood."""
-    return [
-        Fact(
-            kind="problem",
-            name=problem.path,
-            values={"path": problem.path, "reason": problem.reason, "decisive": problem.decisive},
-            span=Span(problem.location, "the rest of the host is still checked")
-            if problem.location is not None
-            else None,
-        )
-        for problem in host.problems
-    ]
+    """Return a fact for each thing that could not be read or understood.
+
+    Files of one directory that fail for the same reason are one.
+    """
+    groups: dict[tuple[object, ...], list[Problem]] = {}
+    for problem in host.problems:
+        about = problem.subject or ("" if problem.location else problem.path)
+        bare = problem.reason.replace(about, "") if about else problem.reason
+        key = (problem.location, posixpath.dirname(about), bare, problem.decisive)
+        groups.setdefault(key, []).append(problem)
+    return [_problem(group) for group in groups.values()]
+
+
+def _problem(group: Sequence[Problem]) -> Fact:
+    first = group[0]
+    reason = first.reason
+    if first.subject:
+        reason = reason.replace(first.subject, enumerated([p.subject for p in group]))
+    elif first.location is None:
+        reason = f"{enumerated([p.path for p in group])}: {reason}"
+    return Fact(
+        kind="problem",
+        name=first.path,
+        values={"path": first.path, "reason": reason, "decisive": first.decisive},
+        span=Span(first.location, "the rest of the host is still checked")
+        if first.location is not None
+        else None,
+    )
 
 
 def conflicts(host: Host) -> list[Fact]:

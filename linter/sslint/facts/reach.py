@@ -10,9 +10,6 @@ from sslint.engine import Span
 if TYPE_CHECKING:
     from sslint.netfilter.reach import Reach
 
-TIMES_OUT = "the connection times out"
-REJECTED = "the connection is rejected at once"
-
 
 def family_values(reach: Reach | None) -> dict[str, Any] | None:
     """Return the facts of one family, None where the socket cannot take it."""
@@ -38,7 +35,7 @@ def values(ipv4: Reach | None, ipv6: Reach | None) -> dict[str, Any]:
     closed = [(name, reach) for name, reach in present if reach.verdict == "closed"]
     return {
         "public": combined([reach.verdict for _, reach in present]),
-        "outcome": REJECTED if closed and all(r.rejected for _, r in closed) else TIMES_OUT,
+        "outcome": "rejected" if closed and all(r.rejected for _, r in closed) else "times-out",
         "closed_over": over([name for name, _ in closed], [name for name, _ in present]),
         "open_to": sorted({net for _, reach in present for net in reach.open}),
         "partly": any(reach.verdict == "limited" for _, reach in present),

@@ -18,13 +18,12 @@ WIDTH = 100
 def page(rule: Rule) -> str:
     """Return the page of one rule."""
     document = rule.document
-    severities = dict.fromkeys([rule.default_severity, *(s for _, s in rule.severities)])
     lines = [
         f"# {rule.name}",
         "",
         f"{rule.summary}.",
         "",
-        f"Family {rule.family}, severity {' or '.join(severities)}, "
+        f"Family {rule.family}, severity {' or '.join(rule.possible)}, "
         f"since {document.get('since', 'unreleased')}.",
         "",
         "## Why",
@@ -35,9 +34,9 @@ def page(rule: Rule) -> str:
         if document.get(key):
             lines += ["", f"## {title}", "", "```", *document[key].rstrip("\n").split("\n"), "```"]
     if rule.clients:
-        lines += ["", "## What a client sees", "", *_wrapped(rule.clients)]
+        lines += ["", "## What a client sees", "", *_wrapped(rule, rule.clients)]
     if rule.advice:
-        lines += ["", "## How to mend", "", *_wrapped(rule.advice)]
+        lines += ["", "## How to mend", "", *_wrapped(rule, rule.advice)]
     if document.get("guards"):
         lines += [
             "",
@@ -54,10 +53,9 @@ def page(rule: Rule) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _wrapped(template: str) -> list[str]:
-    from sslint.reports.rules import plain
-
-    return textwrap.wrap(plain(template), WIDTH, break_long_words=False, break_on_hyphens=False)
+def _wrapped(rule: Rule, template: str) -> list[str]:
+    text = engine.described(template, rule.words)
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def index(rules: Sequence[Rule]) -> str:
@@ -66,7 +64,7 @@ def index(rules: Sequence[Rule]) -> str:
     for family in dict.fromkeys(rule.family for rule in rules):
         lines += ["", f"## {family}", "", "| rule | severity | what it finds |", "|---|---|---|"]
         lines += [
-            f"| [{rule.name}]({rule.name}.md) | {rule.default_severity} | {rule.summary} |"
+            f"| [{rule.name}]({rule.name}.md) | {', '.join(rule.possible)} | {rule.summary} |"
             for rule in rules
             if rule.family == family
         ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from sslint.engine import Rule
+from sslint.engine import Rule, described
 
 WIDTH = 96
 
@@ -19,7 +18,7 @@ def rule_data(rule: Rule) -> dict[str, Any]:
         "name": rule.name,
         "family": rule.family,
         "severity": rule.default_severity,
-        "severities": sorted({s for _, s in rule.severities} | {rule.default_severity}),
+        "severities": list(rule.possible),
         "summary": rule.summary,
         "why": rule.why,
         "bad": document.get("bad"),
@@ -33,9 +32,11 @@ def table(rules: Sequence[Rule]) -> str:
     """Return a line a rule."""
     width = max(len(rule.name) for rule in rules)
     families = max(len(rule.family) for rule in rules)
+    ranges = {rule.name: ", ".join(rule.possible) for rule in rules}
+    widest = max(map(len, ranges.values()))
     lines = [
         f"{rule.name.ljust(width)}  {rule.family.ljust(families)}  "
-        f"{rule.default_severity.ljust(7)}  {rule.summary}"
+        f"{ranges[rule.name].ljust(widest)}  {rule.summary}"
         for rule in rules
     ]
     return "\n".join([*lines, "", f"{len(rules)} rules; sslint explain RULE says more"]) + "\n"
@@ -44,9 +45,8 @@ def table(rules: Sequence[Rule]) -> str:
 def explain(rule: Rule) -> str:
     """Return why a rule exists, how it looks when it fails, and how to mend."""
     document = rule.document
-    severities = [rule.default_severity, *(s for _, s in rule.severities)]
     lines = [
-        f"{rule.name} ({rule.family}, {' or '.join(dict.fromkeys(severities))})",
+        f"{rule.name} ({rule.family}, {' or '.join(rule.possible)})",
         "",
         rule.summary,
         "",
@@ -55,15 +55,10 @@ def explain(rule: Rule) -> str:
     for title, key in (("Bad", "bad"), ("Good", "good")):
         if document.get(key):
             lines += ["", f"{title}:", "", *("    " + x for x in document[key].splitlines())]
-    if rule.clients:
-        lines += ["", "What a client sees:", *textwrap.wrap(plain(rule.clients), WIDTH)]
-    if rule.advice:
-        lines += ["", "How to mend:", *textwrap.wrap(plain(rule.advice), WIDTH)]
+    for title, template in (("What a client sees", rule.clients), ("How to mend", rule.advice)):
+        if template:
+            text = described(template, rule.words)
+            lines += ["", f"{title}:", *textwrap.wrap(text, WIDTH)]
     if document.get("references"):
         lines += ["", "References:", *(f"  {url}" for url in document["references"])]
     return "\n".join(lines) + "\n"
-
-
-def plain(template: str) -> str:
-    """Show a template's placeholders as words."""
-    return re.sub(r"\{([a-z_.0-9]+)\}", lambda m: m.group(1).rsplit(".", 1)[-1].upper(), template)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 160  # characters of a source line that are shown
 MIN_WIDTH = 40
+MAX_RELATED = 3  # places beside a finding's own that are shown
 
 
 def check_text(
@@ -72,8 +73,8 @@ class _Finding:
         self.finding = finding
         self.shown = shown
         self.paint = paint
-        spans = (finding.span, *finding.related)
-        self.spans = [span for span in spans if span is not None]
+        own = [finding.span] if finding.span is not None else []
+        self.spans = [*own, *finding.related[:MAX_RELATED]]
         self.digits = max((len(str(span.location.line)) for span in self.spans), default=1)
         room = MAX_WIDTH if width is None else max(MIN_WIDTH, width - self.digits - 3)
         self.width = min(MAX_WIDTH, room)
@@ -85,6 +86,9 @@ class _Finding:
         lines = [f"{head}: {paint(clean(finding.message), 'bold')}"]
         for span in self.spans:
             lines += self._excerpt(span, primary=span is self.spans[0])
+        if len(finding.related) > MAX_RELATED:
+            more = f"and {len(finding.related) - MAX_RELATED} more"
+            lines.append(f"{margin} {paint(':::', 'gutter')} {more}")
         if not self.spans:
             name = finding.fact.name
             where = self.shown(name) if finding.fact.kind == "problem" else name

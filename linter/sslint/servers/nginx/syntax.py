@@ -170,7 +170,7 @@ class Loader:
         if error.status in (Status.DIRECTORY, Status.OTHER):
             self.error(where, f"{path} {error.reason}: nginx does not start")
         elif error.status is Status.UNKNOWN:
-            self.tree.problem(where, f"{path} cannot be read: {error.reason}")
+            self.tree.problem(where, f"{path} cannot be read: {error.reason}", subject=path)
             self.broken = True
         elif posixpath.basename(path) in HARMLESS_INCLUDES:
             self.tree.problem(where, f"{path} was not given", decisive=False)
