@@ -142,3 +142,84 @@ def test_a_nul_byte_in_a_name_is_no_file(root: Path) -> None:
         assert tree.names(path) == []
         assert tree.glob(f"{path}*") == []
         assert tree.mode(path) is None
+
+
+@pytest.fixture(params=["openat2", "part by part"])
+def _door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "part by part":
+        monkeypatch.setattr(trees, "_openat2", lambda: None)
+    elif trees._openat2() is None:
+        pytest.skip("the kernel or its sandbox has no openat2")
+
+
+@pytest.mark.usefixtures("_door")
+def test_a_directory_exchanged_for_a_link_is_not_followed(root: Path, outside: Path) -> None:
+    (root / "etc/a/b").mkdir(parents=True)
+    (root / "etc/a/b/secret").write_text("inside\n")
+    tree = Tree(root)
+    assert tree.status("/etc/a/b/secret") is Status.FILE
+    tree.close()
+    (root / "etc/a").rename(root / "etc/old")
+    (root / "etc/a").mkdir()
+    (root / "etc/a/b").symlink_to(outside.parent)
+    with pytest.raises(TreeError, match="changed while it was read"):
+        tree.read("/etc/a/b/secret")
+    assert tree.names("/etc/a/b") == []
+    assert tree.mode("/etc/a/b/secret") is None
+
+
+@pytest.mark.usefixtures("_door")
+def test_a_root_exchanged_for_a_link_is_not_followed(root: Path, outside: Path) -> None:
+    tree = Tree(root)
+    root.rename(root.with_name("old"))
+    root.symlink_to(outside.parent)
+    assert tree.status("/secret") is Status.UNKNOWN
+    assert tree.names("/") == []
+    assert Tree(None, mounts={"/etc": root}).names("/etc") == []
+
+
+def test_a_file_exchanged_for_a_link_is_not_followed(root: Path, outside: Path) -> None:
+    (root / "etc/a").write_text("inside\n")
+    tree = Tree(root)
+    assert tree.status("/etc/a") is Status.FILE
+    (root / "etc/a").unlink()
+    (root / "etc/a").symlink_to(outside)
+    with pytest.raises(TreeError, match="changed while it was read"):
+        tree.read("/etc/a")
+
+
+def test_doubled_slashes_collapse(root: Path, tmp_path: Path) -> None:
+    (root / "etc/a").write_text("a\n")
+    tree = Tree(root, mounts={"//etc/ssl": root / "etc"}, overlay={"//etc//b": "b\n"})
+    assert tree.read("//etc///a").text == "a\n"
+    assert tree.read("/etc/ssl/a").text == "a\n"
+    assert tree.read("/etc/b").text == "b\n"
+    (root / "etc/link").symlink_to("//etc/a")
+    assert tree.read("/etc/link").text == "a\n"
+    assert tree.destination("/etc/link") == "/etc/a"
+
+
+def test_many_directories_need_few_descriptors(root: Path) -> None:
+    for number in range(200):
+        (root / f"etc/d/{number}").mkdir(parents=True)
+        (root / f"etc/d/{number}/file").write_text(str(number))
+    tree, open_before = Tree(root), len(os.listdir("/proc/self/fd"))
+    assert len({tree.read(path).text for path in tree.glob("/etc/d/*/file")}) == 200
+    assert len(os.listdir("/proc/self/fd")) - open_before <= trees.MAX_DESCRIPTORS
+    tree.close()
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_contents_that_were_read_already(root: Path) -> None:
+    tree = Tree(root)
+    tree.give("/given/firewall/0/stdin", "-", b"table inet f\n")
+    file = tree.read("/given/firewall/0/stdin")
+    assert (file.name, file.text) == ("-", "table inet f\n")
+    assert tree.with_overlay({}).name("/given/firewall/0/stdin") == "-"
+
+
+def test_what_the_user_names_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"123456")
+    assert trees.read_named(str(tmp_path / "x")) == b"123456"
+    with pytest.raises(TreeError, match="larger"):
+        trees.read_named("/dev/zero", limit=1 << 20)

@@ -120,6 +120,7 @@ def read(target: Target) -> Host:
     ]
     host.announced = announcements.read(tree, target.announced, web_roots(host))
     host.renewal = renewal.read(tree)
+    tree.close()
     return host
 
 

@@ -2,23 +2,29 @@
 
 Paths are the host's own: absolute POSIX paths such as `/etc/nginx/nginx.conf`. An absolute
 symlink target means the tree's root, as it does on the host after a chroot. Nothing outside the
-root (or a mount) is ever opened, whatever a symlink or `..` says. The tree is hostile input:
-only regular files are opened, without blocking, and sizes, counts and depths are bounded.
+root (or a mount) is ever opened, whatever a symlink or `..` says, and also when a directory is
+exchanged for a link meanwhile. The tree is hostile input: only regular files are opened, without
+blocking, and sizes, counts and depths are bounded.
+
+No other module opens a file: what the user names goes through `read_named`, and what comes with
+sslint through `read_bundled`.
 """
 
 from __future__ import annotations
 
 import errno
-import fnmatch
 import os
 import posixpath
-import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
-from itertools import pairwise
+from functools import cache
 from pathlib import Path
+from posixpath import join
+from typing import IO
 
+from sslint import globs
 from sslint.source import Location, Problem, SourceFile
 
 MAX_FILE = 64 << 20  # bytes; 100,000 iptables rules are 10 MB
@@ -26,7 +32,8 @@ MAX_TOTAL = 512 << 20  # bytes read from one tree
 MAX_FILES = 100_000
 MAX_LINKS = 40  # the kernel's own bound, path_resolution(7)
 MAX_DIRECTORY = 100_000  # entries
-MAX_GLOB_BRACES = 1_000
+MAX_PATH = 4096  # the kernel's own bound
+MAX_DESCRIPTORS = 64  # directories held open for one tree
 EXCLUDED = "excluded by the configuration"
 
 
@@ -50,6 +57,176 @@ class TreeError(Exception):
         self.status = status
 
 
+class _Door:
+    """Open what lies below real directories that were resolved before, and follow no link.
+
+    A directory is opened beneath its top by openat2(2), or part by part where the kernel or its
+    sandbox has no such call, and kept; everything else is one name in such a directory. So what
+    is exchanged for a link after it was resolved is refused and not followed.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], int] = {}  # (top, path below it), the oldest first
+
+    def close(self) -> None:
+        """Close the directories; what is asked next opens them again."""
+        while self._kept:
+            _close(self._kept.popitem()[1])
+
+    def __del__(self) -> None:
+        self.close()
+
+    def directory(self, place: tuple[str, str]) -> int:
+        """Return a descriptor of a directory, which stays the door's."""
+        descriptor = self._kept.get(place)
+        if descriptor is None:
+            top, path = place
+            try:
+                if path:
+                    descriptor = _open_beneath(self.directory((top, "")), path)
+                else:
+                    descriptor = _open_resolved(top)
+            except NotADirectoryError:  # it was one, and is a link or a file now
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
+            if len(self._kept) >= MAX_DESCRIPTORS:
+                os.close(self._kept.pop(next(key for key in self._kept if key != (top, ""))))
+            self._kept[place] = descriptor
+        return descriptor
+
+    def at(self, place: tuple[str, str]) -> tuple[str, int]:
+        """Return a path's last name and the descriptor of the directory it is in."""
+        top, path = place
+        parent, _, name = path.rpartition("/")
+        return name or ".", self.directory((top, parent))
+
+    def lstat(self, place: tuple[str, str]) -> os.stat_result:
+        """Return what stat(2) says of a path; a link is not followed."""
+        name, parent = self.at(place)
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+
+    def readlink(self, place: tuple[str, str]) -> str:
+        """Return where a link points."""
+        name, parent = self.at(place)
+        return os.readlink(name, dir_fd=parent)
+
+    def open(self, place: tuple[str, str], flags: int = 0) -> int:
+        """Return a new descriptor for reading, without blocking."""
+        name, parent = self.at(place)
+        return os.open(name, _READ | os.O_NOFOLLOW | flags, dir_fd=parent)
+
+
+_close = os.close  # also when the interpreter goes down
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_PATH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _open_resolved(path: str) -> int:
+    """Return a descriptor of a real directory of whose path no part is a link."""
+    start = os.open("/", _PATH)
+    if not path.strip("/"):
+        return start
+    try:
+        return _open_beneath(start, path.strip("/"))
+    finally:
+        os.close(start)
+
+
+def _open_beneath(start: int, path: str) -> int:
+    """Return a descriptor of a directory below another; no part may be a link or `..`."""
+    if "/" in path and (openat2 := _openat2()) is not None:
+        return openat2(start, path)
+    current = start
+    try:
+        for part in path.split("/"):
+            following = os.open(part, _PATH, dir_fd=current)
+            if current != start:
+                os.close(current)
+            current = following
+    except OSError:
+        if current != start:
+            os.close(current)
+        raise
+    return current
+
+
+@cache
+def _openat2() -> Callable[[int, str], int] | None:
+    """Return openat2(2) with RESOLVE_BENEATH and without links, None where there is none."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    number = 437  # on every architecture
+    no_magic_links, no_symlinks, beneath = 0x02, 0x04, 0x08
+    how = (ctypes.c_uint64 * 3)(_PATH, 0, no_magic_links | no_symlinks | beneath)
+    call = ctypes.CDLL(None, use_errno=True).syscall
+
+    def openat2(start: int, path: str) -> int:
+        for _ in range(8):  # EAGAIN: something was renamed meanwhile
+            found = int(call(number, start, os.fsencode(path), how, ctypes.sizeof(how)))
+            if found >= 0 or ctypes.get_errno() != errno.EAGAIN:
+                break
+        if found < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+        return found
+
+    start = os.open("/", _PATH)
+    try:
+        os.close(openat2(start, "."))
+    except OSError:  # an old kernel, or a sandbox that refuses it
+        return None
+    finally:
+        os.close(start)
+    return openat2
+
+
+# -- what the user names, and what is sslint's own ------------------------------------------------
+
+
+def read_named(name: str, *, limit: int = MAX_FILE) -> bytes:
+    """Return the bytes of what the user names: `-`, a pipe, /dev/fd/N, or any file, as named.
+
+    Raise OSError, or TreeError if it holds more than `limit` bytes.
+    """
+    with open_named(name) as stream:
+        data: bytes = stream.read(limit + 1)
+    if len(data) > limit:
+        raise TreeError(name, f"is larger than {limit >> 20} MiB", Status.UNKNOWN)
+    return data
+
+
+def open_named(name: str) -> IO[bytes]:
+    """Open what the user names, for reading; `-` is standard input. Raise OSError."""
+    if name == "-":
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    return open(name, "rb")
+
+
+def is_stream(name: str) -> bool:
+    """Tell whether what the user names is read once and from its start: `-`, a pipe, a terminal."""
+    if name == "-":
+        return True
+    try:
+        mode = os.stat(name).st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def read_bundled(path: Path) -> str:
+    """Return a text that comes with sslint."""
+    with path.open(encoding="utf-8") as stream:
+        return stream.read()
+
+
+def write_named(path: str, text: str) -> None:
+    """Write a file that the user names; a link there is not followed. Raise OSError."""
+    follow = 0 if path.startswith("/dev/") else os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | follow
+    with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
 class Tree:
     """A host's files under `root`, with `mounts` (host path -> real path) laid over it.
 
@@ -66,11 +243,12 @@ class Tree:
         base: Path | None = None,
     ) -> None:
         self.root = root
-        self._root = None if root is None else str(root).rstrip("/")
+        self._root = None if root is None else os.path.abspath(root)
         self.base = base if base is not None else root
         self.problems: list[Problem] = []
         self.mounts: dict[str, Path] = {}
-        self.overlay = {posixpath.normpath(k): v for k, v in (overlay or {}).items()}
+        self._names: dict[str, str] = {}  # of what was given as contents
+        self.overlay = {_normal(path): text for path, text in (overlay or {}).items()}
         self._made_directories: dict[str, set[str]] = {}
         for path, text in self.overlay.items():
             if text is not None:
@@ -78,9 +256,11 @@ class Tree:
         for path, real in (mounts or {}).items():
             self.mount(path, real)
         self.excluded: tuple[Path, ...] = ()
+        self._door = _Door()
         self._files: dict[str, SourceFile] = {}
-        self._resolved: dict[str, tuple[str, Status]] = {}
+        self._resolved = {"/": ("/", Status.DIRECTORY, 0)}
         self._listed: dict[str, list[str]] = {}
+        self._subdirectories: dict[str, list[str]] = {}
         self._total = 0
         self._reported: set[tuple[str, str]] = set()
 
@@ -91,15 +271,38 @@ class Tree:
 
     def with_overlay(self, overlay: Mapping[str, str | None]) -> Tree:
         """Return the same tree with other contents for some paths."""
-        return Tree(
+        other = Tree(
             self.root, mounts=self.mounts, overlay={**self.overlay, **overlay}, base=self.base
         )
+        other._names = self._names
+        other._door = self._door
+        return other
 
     def mount(self, path: str, real: Path) -> None:
-        """Lay one more real file or directory over the tree at a host path."""
-        path = posixpath.normpath(path)
-        self.mounts[path] = real
+        """Lay one more real file or directory over the tree at a host path.
+
+        It is opened where it is now: `real` is resolved, and no part of it may be a link.
+        """
+        path = _normal(path)
+        self.mounts[path] = Path(os.path.abspath(real))
         self._make_directories(path)
+
+    def give(self, path: str, name: str, data: bytes) -> None:
+        """Lay contents over the tree that were read already; reports call them `name`."""
+        path = _normal(path)
+        self.overlay[path] = data.decode("utf-8", "surrogateescape")
+        self._names[path] = name
+        self._make_directories(path)
+
+    def subdirectories(self, path: str) -> list[str]:
+        """Return the names in a directory that are directories themselves, and no links."""
+        path = _normal(path)
+        self.names(path)
+        return sorted(self._subdirectories.get(self._resolve(path)[0], ()))
+
+    def close(self) -> None:
+        """Let go of the directories that are held open; what is read next opens them again."""
+        self._door.close()
 
     def exclude(self, paths: Iterable[str]) -> None:
         """Leave out real files and directories: to this tree they are not known."""
@@ -131,12 +334,16 @@ class Tree:
 
     def name(self, path: str) -> str:
         """Return what reports call a host path: relative to the host's root."""
-        real = self._real(posixpath.normpath(path))
-        if real is not None and self.base is not None:
+        path = _normal(path)
+        if path in self._names:
+            return self._names[path]
+        place = self._place(path)
+        if place is not None and self.base is not None:
+            real = Path(*place)
             try:
-                return Path(real).relative_to(self.base).as_posix()
+                return real.relative_to(self.base).as_posix()
             except ValueError:
-                return Path(real).as_posix()
+                return real.as_posix()
         return path.lstrip("/")
 
     def on_disk(self, path: str | None, name: str) -> str | None:
@@ -169,7 +376,7 @@ class Tree:
 
         Raise TreeError if it is absent, not regular, not permitted, too large, or leads outside.
         """
-        path = posixpath.normpath(posixpath.join("/", path))
+        path = _normal(path)
         cached = self._files.get(path)
         if cached is None:
             resolved = self.resolve(path)
@@ -191,7 +398,7 @@ class Tree:
 
     def read_bytes(self, path: str) -> bytes:
         """Return the bytes of a file. Raise TreeError as `read` does."""
-        path = posixpath.normpath(posixpath.join("/", path))
+        path = _normal(path)
         resolved, status = self._resolve(path)
         if status is not Status.FILE:
             reasons = {
@@ -205,10 +412,10 @@ class Tree:
         text = self.overlay.get(resolved)
         if text is not None:
             return text.encode("utf-8", "surrogateescape")
-        real = self._real(resolved)
-        assert real is not None
+        place = self._place(resolved)
+        assert place is not None
         try:
-            descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = self._door.open(place)
         except OSError as error:
             raise _error(path, error) from None
         with os.fdopen(descriptor, "rb") as stream:
@@ -228,31 +435,27 @@ class Tree:
 
     def mode(self, path: str) -> int | None:
         """Return a file's permission bits, or None where they are not known."""
-        try:
-            resolved = self.resolve(path)
-        except TreeError:
-            return None
-        real = self._real(resolved)
-        if real is None or resolved in self.overlay:
-            return None
-        try:
-            return stat.S_IMODE(os.lstat(real).st_mode)
-        except OSError:
-            return None
+        details = self._details(path)
+        return None if details is None else stat.S_IMODE(details.st_mode)
 
     def owner(self, path: str) -> tuple[int, int] | None:
         """Return a file's (user, group) ids where they are a host's own: in a tree that is /."""
-        if self._root != "":
-            return None
+        details = self._details(path) if self.live else None
+        return None if details is None else (details.st_uid, details.st_gid)
+
+    def _details(self, path: str) -> os.stat_result | None:
         try:
-            details = os.lstat(self._real(self.resolve(path)) or "")
+            resolved = self.resolve(path)
+            place = self._place(resolved)
+            if place is None or resolved in self.overlay:
+                return None
+            return self._door.lstat(place)
         except (OSError, TreeError):
             return None
-        return details.st_uid, details.st_gid
 
     def status(self, path: str) -> Status:
         """Return what a path is. A path below a directory that was not given is UNKNOWN."""
-        return self._resolve(posixpath.normpath(posixpath.join("/", path)))[1]
+        return self._resolve(_normal(path))[1]
 
     def exists(self, path: str) -> bool:
         """Tell whether the tree certainly has a path."""
@@ -260,7 +463,7 @@ class Tree:
 
     def resolve(self, path: str) -> str:
         """Return a path with all symlinks resolved inside the root. Raise TreeError."""
-        path = posixpath.normpath(posixpath.join("/", path))
+        path = _normal(path)
         resolved, status = self._resolve(path)
         if status is Status.UNKNOWN and resolved.startswith("!"):
             raise TreeError(path, resolved[1:], status)
@@ -270,16 +473,16 @@ class Tree:
 
     def link_target(self, path: str) -> str | None:
         """Return where a symlink points (one step, as an absolute host path), else None."""
-        path = posixpath.normpath(posixpath.join("/", path))
+        path = _normal(path)
         parent, _ = self._resolve(posixpath.dirname(path))
         if parent.startswith("!"):
             return None
-        real = self._real(posixpath.join(parent, posixpath.basename(path)))
+        place = self._place(join(parent, posixpath.basename(path)))
         try:
-            target = os.readlink(real) if real is not None else None
+            target = self._door.readlink(place) if place is not None else None
         except (OSError, ValueError):  # no link; a NUL byte in the name
             return None
-        return None if target is None else posixpath.normpath(posixpath.join(parent, target))
+        return None if target is None else _normal(join(parent, target))
 
     def destination(self, path: str) -> str:
         """Return where a path's last part leads once its links are followed, as far as they go."""
@@ -292,32 +495,42 @@ class Tree:
 
     def names(self, path: str) -> list[str]:
         """Return the names in a directory in byte order; [] if it is none."""
-        path = posixpath.normpath(posixpath.join("/", path))
+        path = _normal(path)
         cached = self._listed.get(path)
         if cached is not None:
             return cached
         resolved, status = self._resolve(path)
         names: set[str] = set()
         if status is Status.DIRECTORY:
-            real = self._real(resolved)
-            if real is not None:
-                try:
-                    with os.scandir(real) as entries:
-                        for count, entry in enumerate(entries):
-                            if count >= MAX_DIRECTORY:
-                                self.problem(path, "holds too many files")
-                                break
-                            names.add(entry.name)
-                except OSError as error:
-                    if error.errno != errno.ENOENT:
-                        self.problem(path, os.strerror(error.errno or 0), decisive=False)
+            names = self._listing(path, resolved)
             names |= self._made_directories.get(resolved, set())
-            names = {
-                n for n in names if self.overlay.get(posixpath.join(resolved, n), "") is not None
-            }
+            names = {n for n in names if self.overlay.get(join(resolved, n), "") is not None}
         listed = sorted(names, key=os.fsencode)
         self._listed[path] = listed
         return listed
+
+    def _listing(self, path: str, resolved: str) -> set[str]:
+        names: set[str] = set()
+        place = self._place(resolved)
+        if place is None:
+            return names
+        try:
+            descriptor = self._door.open(place, os.O_DIRECTORY)
+            try:
+                with os.scandir(descriptor) as entries:
+                    for count, entry in enumerate(entries):
+                        if count >= MAX_DIRECTORY:
+                            self.problem(path, "holds too many files")
+                            break
+                        names.add(entry.name)
+                        if entry.is_dir(follow_symlinks=False):
+                            self._subdirectories.setdefault(resolved, []).append(entry.name)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                self.problem(path, _error(path, error).reason, decisive=False)
+        return names
 
     def glob(self, pattern: str, *, braces: bool = False) -> list[str]:
         """Return the host paths that match a glob(3) pattern, in byte order.
@@ -326,15 +539,15 @@ class Tree:
         GLOB_BRACE, which keeps the order of the alternatives.
         """
         found: list[str] = []
-        for alternative in _expand_braces(pattern) if braces else [pattern]:
-            matches = self._glob(posixpath.normpath(posixpath.join("/", alternative)))
+        for alternative in globs.expand_braces(pattern) if braces else [pattern]:
+            matches = self._glob(_normal(alternative))
             found.extend(sorted(matches, key=os.fsencode))
         return found
 
     def walk(self, path: str, *, depth: int = 8) -> Iterator[str]:
         """Yield the regular files below a directory, symlinked directories not followed."""
         for name in self.names(path):
-            child = posixpath.join(path, name)
+            child = join(path, name)
             status = self.status(child)
             if status is Status.FILE:
                 yield child
@@ -353,36 +566,44 @@ class Tree:
             self._made_directories.setdefault(parent, set()).add(name)
             path = parent
 
-    def _real(self, path: str) -> str | None:
-        """Return the real path that a host path without symlinks stands for."""
+    def _place(self, path: str) -> tuple[str, str] | None:
+        """Return the real top, and the path below it, of a host path without symlinks."""
         if self.mounts:
             prefix = path
             while True:
                 if prefix in self.mounts:
                     rest = path[len(prefix) :].lstrip("/")
-                    return (
-                        os.path.join(self.mounts[prefix], rest)
-                        if rest
-                        else str(self.mounts[prefix])
-                    )
+                    top = str(self.mounts[prefix])
+                    return (top, rest) if rest else posixpath.split(top)
                 if prefix == "/":
                     break
                 prefix = posixpath.dirname(prefix)
-        return None if self._root is None else self._root + path
+        return None if self._root is None else (self._root, path[1:])
 
     def _resolve(self, path: str) -> tuple[str, Status]:
         """Return (resolved path, status); an unknown one carries "!reason" as its path."""
-        cached = self._resolved.get(path)
-        if cached is None:
-            cached = self._walk_links(path)
-            self._resolved[path] = cached
-        return cached
+        return self._resolve_counting(path)[:2]
 
-    def _walk_links(self, path: str) -> tuple[str, Status]:
-        pending = [part for part in reversed(path.split("/")) if part]
-        current = "/"
-        status = Status.DIRECTORY
-        links = 0
+    def _resolve_counting(self, path: str) -> tuple[str, Status, int]:
+        """Return what `_resolve` does, and how many links were followed."""
+        if len(path) > MAX_PATH:
+            return path, Status.ABSENT, 0
+        names = []
+        while path not in self._resolved:
+            path, name = posixpath.split(path)
+            names.append(name)
+        found = self._resolved[path]
+        for name in reversed(names):
+            path = join(path, name)
+            found = self._resolved[path] = self._follow(*found, [name])
+        return found
+
+    def _follow(
+        self, current: str, status: Status, links: int, pending: list[str]
+    ) -> tuple[str, Status, int]:
+        """Walk on from a resolved path by the `pending` names, the next one last."""
+        if status is Status.UNKNOWN:
+            return current, status, links
         while pending:
             part = pending.pop()
             if part == ".":
@@ -391,108 +612,66 @@ class Tree:
                 current = posixpath.dirname(current)
                 continue
             if status is not Status.DIRECTORY:
-                return current, Status.ABSENT
-            current = posixpath.join(current, part)
+                return current, Status.ABSENT, links
+            current = join(current, part)
             if "\0" in part:
-                return current, Status.ABSENT
+                return current, Status.ABSENT, links
             if current in self.overlay:
                 if self.overlay[current] is None:
-                    return current, Status.ABSENT
+                    return current, Status.ABSENT, links
                 status = Status.FILE
                 continue
-            real = self._real(current)
+            place = self._place(current)
             try:
-                if real is None:
+                if place is None:
                     raise FileNotFoundError(errno.ENOENT, "no such file")
-                if self.excluded and self._is_excluded(Path(real)):
-                    return f"!{EXCLUDED}", Status.UNKNOWN
-                details = os.lstat(real)
+                if self.excluded and self._is_excluded(Path(*place)):
+                    return f"!{EXCLUDED}", Status.UNKNOWN, links
+                mode = self._door.lstat(place).st_mode
+                target = self._door.readlink(place) if stat.S_ISLNK(mode) else None
             except OSError as error:
                 if current in self._made_directories:
                     status = Status.DIRECTORY
                     continue
                 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-                    return current, Status.ABSENT
-                return f"!{os.strerror(error.errno or 0)}", Status.UNKNOWN
-            if stat.S_ISLNK(details.st_mode):
+                    return current, Status.ABSENT, links
+                return f"!{_error(current, error).reason}", Status.UNKNOWN, links
+            if target is not None:
                 links += 1
                 if links > MAX_LINKS:
-                    return "!too many symbolic links", Status.UNKNOWN
-                try:
-                    target = os.readlink(real)
-                except OSError as error:
-                    return f"!{os.strerror(error.errno or 0)}", Status.UNKNOWN
+                    return "!too many symbolic links", Status.UNKNOWN, links
                 current = "/" if target.startswith("/") else posixpath.dirname(current)
                 pending.extend(part for part in reversed(target.split("/")) if part)
                 status = Status.DIRECTORY
-            elif stat.S_ISDIR(details.st_mode):
+            elif stat.S_ISDIR(mode):
                 status = Status.DIRECTORY
-            elif stat.S_ISREG(details.st_mode):
+            elif stat.S_ISREG(mode):
                 status = Status.FILE
             else:
                 status = Status.OTHER
-        return current, status
+        return current, status, links
 
     def _glob(self, pattern: str) -> list[str]:
-        if not _is_pattern(pattern):
+        if not globs.is_pattern(pattern):
             literal = pattern.replace("\\", "")
             return [literal] if self._lexists(literal) else []
         directory, last = posixpath.split(pattern)
-        parents = self._glob(directory) if _is_pattern(directory) else [directory]
-        found = []
-        if _is_pattern(last):
-            match = re.compile(_translate(last)).match
-            for parent in parents:
-                found += [
-                    posixpath.join(parent, name)
-                    for name in self.names(parent)
-                    if match(name) and (name[0] != "." or last[0] == ".")
-                ]
-        else:
-            found = [
-                path for parent in parents if self._lexists(path := posixpath.join(parent, last))
-            ]
+        parents = self._glob(directory) if globs.is_pattern(directory) else [directory]
+        if not globs.is_pattern(last):
+            return [path for parent in parents if self._lexists(path := join(parent, last))]
+        matches = globs.matcher(last)
+        found: list[str] = []
+        for parent in parents:
+            found += [join(parent, name) for name in self.names(parent) if matches(name)]
         return found
 
     def _lexists(self, path: str) -> bool:
         return self.exists(path) or self.link_target(path) is not None
 
 
-def _is_pattern(text: str) -> bool:
-    return any(char in text for char in "*?[")
-
-
-def _translate(pattern: str) -> str:
-    return fnmatch.translate(pattern)
-
-
-def _expand_braces(pattern: str) -> Iterable[str]:
-    """Expand `{a,b}` as glob(3) with GLOB_BRACE does, nested ones too."""
-    results = [pattern]
-    done: list[str] = []
-    while results:
-        if len(results) + len(done) > MAX_GLOB_BRACES:
-            return done
-        current = results.pop(0)
-        start = current.find("{")
-        depth, end, commas = 0, -1, []
-        for index in range(start, len(current)) if start >= 0 else ():
-            char = current[index]
-            depth += (char == "{") - (char == "}")
-            if char == "," and depth == 1:
-                commas.append(index)
-            if depth == 0:
-                end = index
-                break
-        if end < 0:
-            done.append(current)
-            continue
-        edges = [start, *commas, end]
-        alternatives = [
-            current[:start] + current[a + 1 : b] + current[end + 1 :] for a, b in pairwise(edges)
-        ]
-        results[:0] = alternatives
-    return done
+def _normal(path: str) -> str:
+    """Return an absolute path without `.`, `..` and doubled slashes."""
+    return "/" + posixpath.normpath("/" + path).lstrip("/")
 
 
 def _error(path: str, error: OSError) -> TreeError:
