@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sslint.engine import Rule
     from sslint.host import Host
     from sslint.netfilter.model import Ruleset
-    from sslint.targets import Target
+    from sslint.targets import Stream, Target
 
 FOUND, INCOMPLETE, BUG = 1, 3, 4
 FORMATS = ("text", "json")
@@ -174,6 +174,7 @@ def _targets(options: argparse.Namespace, config: Config, paths: Sequence[str]) 
     intent = parse_intent(config.values)
     running = _running() if options.live else None
     announced = _announced(config, options)
+    rulesets = [targets.ruleset(text) for text in _rulesets(config, options) if text != "none"]
     for target in found:
         target.tree.exclude(_excluded(config))
         target.addresses = (*target.addresses, *_addresses(config, options))
@@ -182,37 +183,48 @@ def _targets(options: argparse.Namespace, config: Config, paths: Sequence[str]) 
         target.running = running
         target.versions = {**config.values.get("versions", {}), **target.versions}
         targets.announce(target, announced)
-        _firewall(config, options, target)
+        _firewall(config, target, rulesets, none=_rulesets(config, options) == ["none"])
     return found
 
 
-def _firewall(config: Config, options: argparse.Namespace, target: Target) -> None:
+def _rulesets(config: Config, options: argparse.Namespace) -> list[str]:
+    return config.given("firewall", options.firewall)
+
+
+def _firewall(
+    config: Config,
+    target: Target,
+    rulesets: Sequence[tuple[str | None, Path | Stream]],
+    *,
+    none: bool,
+) -> None:
     """Give a host the rulesets of the flags or the environment, else of the configuration."""
     from sslint import config as configs
     from sslint import targets
 
-    given = config.given("firewall", options.firewall)
-    if not given and "hosts" not in config.values:
-        configs.set_firewall(config, target, config.values.get("firewall"))
-    elif given == ["none"]:
+    if none:
         target.no_firewall, target.firewall = True, ()
-    elif given:
-        mounted = [targets.mount_ruleset(text, index) for index, text in enumerate(given)]
-        for (_, place), real in mounted:
-            target.tree.mount(place, real)
+    elif rulesets:
         kept = () if "hosts" in config.values else target.firewall
-        target.firewall = (*kept, *(one for one, _ in mounted))
+        added: list[tuple[str | None, str]] = []
+        for index, (kind, source) in enumerate(rulesets):
+            name = "stdin" if isinstance(source, targets.Stream) else source.name
+            place = targets.ruleset_place(name, index)
+            targets.lay(target.tree, place, source)
+            added.append((kind, place))
+        target.firewall = (*kept, *added)
         target.no_firewall = False
+    elif "hosts" not in config.values:
+        configs.set_firewall(config, target, config.values.get("firewall"))
 
 
-def _announced(config: Config, options: argparse.Namespace) -> list[Path]:
+def _announced(config: Config, options: argparse.Namespace) -> list[Path | Stream]:
     """Return the files that say what clients are told; named hosts have the configuration's."""
-    given = config.given("announced", options.announced)
-    for text in given:
-        if not os.path.isfile(text):
-            raise UsageError(f"--announced: {text}: no such file")
+    from sslint.targets import named
+
+    given = [named(text, "--announced") for text in config.given("announced", options.announced)]
     own = () if "hosts" in config.values else config.values.get("announced", ())
-    return [*(Path(text).resolve() for text in given), *map(config.within, own)]
+    return [*given, *(config.within(text) for text in own)]
 
 
 def _running() -> Ruleset:
@@ -285,9 +297,9 @@ def _check(options: argparse.Namespace) -> int:
     result = check(targets, rules, deselected=deselected, ignores=not options.no_ignores)
     if result.empty:
         raise _nothing(result.hosts, paths)
-    baseline = config.get("baseline", options.baseline)
+    baseline = _baseline(config, options)
     if baseline is not None:
-        silence.apply_baseline(result, baseline)
+        silence.apply_baseline(result, *baseline)
     if options.write_baseline is not None:
         silence.write_baseline(result, options.write_baseline)
     if _format(options) == "json":
@@ -308,11 +320,29 @@ def _check(options: argparse.Namespace) -> int:
     return FOUND if any(finding.severity in failing for finding in result.findings) else 0
 
 
+def _baseline(config: Config, options: argparse.Namespace) -> tuple[str, bytes] | None:
+    """Return the name and the bytes of the baseline, if there is one."""
+    from sslint import tree as trees
+
+    name = options.baseline or os.environ.get("SSLINT_BASELINE") or None
+    try:
+        if name is not None:
+            return name, trees.read_named(name)
+        if "baseline" not in config.values:
+            return None
+        path = config.found(config.values["baseline"])
+        return str(path), trees.read_found(path)[0]
+    except trees.TreeError as error:
+        raise UsageError(f"baseline: {error}") from None
+    except OSError as error:
+        raise UsageError(f"baseline: {name}: {error.strerror}") from None
+
+
 def _own_rules(config: Config) -> list[Rule]:
     from sslint import engine
 
     return [
-        rule for text in config.values.get("rules", ()) for rule in engine.load(config.within(text))
+        rule for text in config.values.get("rules", ()) for rule in engine.load(config.found(text))
     ]
 
 
@@ -396,14 +426,15 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _lines(name: str) -> Any:
-    if name == "-":
-        import contextlib
+    import io
 
-        return contextlib.nullcontext(sys.stdin)
+    from sslint.tree import open_named
+
     try:
-        return Path(name).open(encoding="utf-8", errors="replace")
+        stream = open_named(name)
     except OSError as error:
         raise UsageError(f"--packets: {name}: {error.strerror}") from None
+    return io.TextIOWrapper(stream, encoding="utf-8", errors="replace")
 
 
 def _port(word: str) -> tuple[Literal["tcp", "udp"], int]:

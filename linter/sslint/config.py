@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sslint import tree as trees
 from sslint.errors import UsageError
-from sslint.targets import SERVER_FILES, Given, Target, announce, mount_ruleset
-from sslint.tree import Tree
+from sslint.targets import SERVER_FILES, Given, Target, announce, ruleset_place
+from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass, field
 
 FILE_NAME = ".sslint.yaml"
@@ -53,11 +53,21 @@ class Config:
     def within(self, text: str) -> Path:
         """Return the real path that a path of the file means. Raise UsageError if it leads out."""
         top = work_tree(self.base)
-        path = (self.base / text).resolve()
+        try:
+            path = trees.resolve(self.base / text)
+        except TreeError as error:
+            raise UsageError(f"{self.path}: {text}: {error.reason}") from None
         if path != top and top not in path.parents:
             raise UsageError(f"{self.path}: {text}: lies outside of {top}")
-        if not path.exists():
-            raise UsageError(f"{self.path}: {text}: no such file or directory")
+        if ".git" in path.relative_to(top).parts:
+            raise UsageError(f"{self.path}: {text}: lies in .git")
+        return path
+
+    def found(self, text: str) -> Path:
+        """Return what `within` does. Raise UsageError also for a link."""
+        path = self.within(text)
+        if str(path) != os.path.abspath(self.base / text):
+            raise UsageError(f"{self.path}: {text}: is a symbolic link; name a file")
         return path
 
 
@@ -79,36 +89,48 @@ def load(paths: Sequence[str], *, explicit: str | None = None, disabled: bool = 
     if disabled:
         return Config()
     if explicit is not None:
-        return _read(Path(explicit))
-    start = Path(paths[0] if paths else ".").resolve()
-    if not start.exists():
+        return _named(explicit)
+    try:
+        start = trees.resolve(paths[0] if paths else ".")
+    except TreeError:
         return Config()
     first = start if start.is_dir() else start.parent
     top = work_tree(first)
     for directory in (first, *first.parents):
         candidate = directory / FILE_NAME
-        if candidate.is_file() and candidate.stat().st_uid == start.stat().st_uid:
-            return _read(candidate)
+        try:
+            data, owner = trees.read_found(candidate, limit=MAX_SIZE)
+        except TreeError as error:
+            if error.status not in (Status.ABSENT, Status.OTHER):
+                raise UsageError(
+                    f"{candidate}: {error.reason}", tip="name it with --config if it is yours"
+                ) from None
+        else:
+            if owner == os.stat(start).st_uid:
+                return _read(candidate, data)
         if directory == top:
             break
     return Config()
 
 
-def _read(path: Path) -> Config:
+def _named(name: str) -> Config:
+    """Read the configuration that the user names."""
+    try:
+        return _read(Path(name), trees.read_named(name, limit=MAX_SIZE))
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}") from None
+    except TreeError as error:
+        raise UsageError(f"{name}: {error.reason}") from None
+
+
+def _read(path: Path, data: bytes) -> Config:
     import yaml
 
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{path}: is not a regular file")
-        if path.stat().st_size > MAX_SIZE:
-            raise UsageError(f"{path}: is larger than a configuration can be")
-        text = path.read_text(encoding="utf-8")
         # The safe loader: it makes plain data and nothing else.
-        values = yaml.safe_load(text) or {}
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
+        values = yaml.safe_load(data.decode()) or {}
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}: {str(error).splitlines()[0]}{_mark(error)}") from None
+        raise UsageError(f"{path}{_mark(error)}: is not valid YAML") from None
     values = _plain(values, path, [MAX_VALUES])
     _validate(path, values)
     return Config(path.parent.resolve() / path.name, values)
@@ -116,7 +138,7 @@ def _read(path: Path) -> Config:
 
 def _mark(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
-    return f" (line {mark.line + 1})" if mark is not None else ""
+    return f":{mark.line + 1}" if mark is not None else ""
 
 
 def _plain(value: Any, path: Path, budget: list[int]) -> Any:
@@ -171,7 +193,7 @@ def _target(config: Config, name: str, host: Mapping[str, Any]) -> Target:
     )
     set_firewall(config, target, host.get("firewall", config.values.get("firewall")))
     texts = (*config.values.get("announced", ()), *host.get("announced", ()))
-    announce(target, map(config.within, texts))
+    announce(target, (config.within(text) for text in texts))
     return target
 
 
@@ -185,7 +207,8 @@ def set_firewall(config: Config, target: Target, value: Any) -> None:
     given: list[Given] = []
     for index, text in enumerate([value] if isinstance(value, str) else value):
         kind, separator, name = text.rpartition("=")
-        (_, place), real = mount_ruleset(str(config.within(name)), index)
+        real = config.within(name)
+        place = ruleset_place(real.name, index)
         target.tree.mount(place, real)
         given.append((kind if separator else None, place))
     target.firewall = tuple(given)

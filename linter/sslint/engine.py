@@ -15,10 +15,12 @@ from typing import Any, Literal
 
 from sslint.errors import UsageError
 from sslint.source import Location
+from sslint.tree import Tree, TreeError, read_bundled, read_found
 from sslint.values import dataclass, field
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+MAX_RULE = 1 << 20  # bytes of a user's rule
 Truth = bool | None  # None: not known
 Subject = tuple[str, object]
 
@@ -654,7 +656,7 @@ def bundled() -> tuple[Rule, ...]:
     """
     import json
 
-    text = compiled_path().read_text(encoding="utf-8")
+    text = read_bundled(compiled_path())
     return tuple(
         _build(document, family, _later)
         for family, documents in json.loads(text).items()
@@ -673,7 +675,7 @@ def sources() -> dict[str, list[dict[str, Any]]]:
 
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(_directory("rules").glob("*/*.yaml")):
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(read_bundled(path))
         found.setdefault(path.parent.name, []).append(document)
     return found
 
@@ -687,7 +689,7 @@ def _directory(name: str) -> Path:
 
 def schema_text(name: str) -> str:
     """Return one of the JSON Schemas that come with sslint."""
-    return (_directory("schemas") / f"{name}.schema.json").read_text(encoding="utf-8")
+    return read_bundled(_directory("schemas") / f"{name}.schema.json")
 
 
 def load(path: Path) -> list[Rule]:
@@ -702,17 +704,39 @@ def load(path: Path) -> list[Rule]:
 
     schema = json.loads(schema_text("rule"))
     rules = []
-    for file in sorted(path.rglob("*.yaml")) if path.is_dir() else [path]:
+    for file in _rule_files(path):
         try:
-            document = yaml.safe_load(file.read_text(encoding="utf-8"))
+            document = yaml.safe_load(read_found(file, limit=MAX_RULE)[0].decode())
             jsonschema.validate(document, schema)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-            raise UsageError(f"{file}: {error}") from None
+        except TreeError as error:
+            raise UsageError(str(error)) from None
+        except (ValueError, yaml.YAMLError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark is not None else ""
+            raise UsageError(f"{file}{line}: is not valid YAML") from None
         except jsonschema.ValidationError as error:
             where = ".".join(str(part) for part in error.absolute_path)
             raise UsageError(f"{file}: {where + ': ' if where else ''}{error.message}") from None
         rules.append(compile_rule(document, "own"))
     return rules
+
+
+def _rule_files(path: Path) -> list[Path]:
+    """Return a file, or all .yaml files below a directory."""
+    if not path.is_dir():
+        return [path]
+    tree, found, pending = Tree(path), [], ["/"]
+    while pending:
+        directory = pending.pop()
+        below = set(tree.subdirectories(directory))
+        pending += [f"{directory}{name}/" for name in below]
+        found += [
+            path / directory[1:] / name
+            for name in tree.names(directory)
+            if name.endswith(".yaml") and name not in below
+        ]
+    tree.close()
+    return sorted(found)
 
 
 def select(

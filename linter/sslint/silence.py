@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslint.engine import Fact, Finding, Span, bundled
 from sslint.errors import UsageError
 from sslint.source import Location, SourceFile
+from sslint.tree import write_named
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
@@ -89,18 +89,16 @@ def _unused(comment: Comment, name: str) -> Fact:
 # -- baseline ---------------------------------------------------------------------------------
 
 
-def apply_baseline(result: Result, path: str) -> None:
-    """Take out of a result what a baseline has. Raise UsageError if it cannot be read."""
+def apply_baseline(result: Result, name: str, data: bytes) -> None:
+    """Take out of a result what a baseline has. Raise UsageError if it is none."""
     import json
 
     from sslint.reports.data import fingerprint
 
     try:
-        known = set(json.loads(Path(path).read_text(encoding="utf-8"))["findings"])
-    except OSError as error:
-        raise UsageError(f"baseline: {path}: {error.strerror}") from None
+        known = set(json.loads(data)["findings"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(f"baseline: {path}: is not an sslint baseline file") from None
+        raise UsageError(f"baseline: {name}: is not an sslint baseline file") from None
     kept = [finding for finding in result.findings if fingerprint(finding) not in known]
     result.baselined = len(result.findings) - len(kept)
     result.findings = kept
@@ -115,6 +113,6 @@ def write_baseline(result: Result, path: str) -> None:
     found = {fingerprint(f): f"{f.rule.name}: {f.fact.name}" for f in result.findings}
     text = json.dumps({"version": 1, "findings": found}, indent=2, sort_keys=True)
     try:
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_named(path, text + "\n")
     except OSError as error:
         raise UsageError(f"write-baseline: {path}: {error.strerror}") from None

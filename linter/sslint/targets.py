@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from sslint import tree as trees
 from sslint.errors import NothingToCheckError, UsageError
 from sslint.intent import Intent
 from sslint.netfilter.model import Ruleset
-from sslint.tree import Tree
+from sslint.tree import Tree, TreeError
 from sslint.values import dataclass, field
 
 Given = tuple[str | None, str]
@@ -94,11 +96,10 @@ def find(
     targets: list[Target] = []
     files: list[Path] = []
     for text in paths:
-        path = Path(text)
         if os.path.isdir(text):
-            targets += _directory(path, root, excluded)
+            targets += _directory(_confined(text), root, excluded)
         elif os.path.isfile(text):
-            files.append(path)
+            files.append(_confined(text))
         elif os.path.exists(text):
             raise UsageError(f"{text}: is neither a file nor a directory")
         else:
@@ -112,8 +113,28 @@ def find(
     return targets
 
 
-def _directory(path: Path, root: str | None, excluded: Sequence[str]) -> list[Target]:
-    real = path.resolve()
+def _confined(text: str) -> Path:
+    """Return where a PATH leads: a list of changed files may hold links that somebody put there.
+
+    A link may not leave its work tree, or outside of one the etc/ or else the directory that holds
+    it. Raise UsageError.
+    """
+    path, real = Path(os.path.abspath(text)), Path(os.path.realpath(text))
+    top = next((up for up in (path, *path.parents) if (up / ".git").exists()), None)
+    if top is None:
+        top = next((up for up in path.parents if up.name == "etc"), None)
+    if top is None and path.is_symlink():
+        top = path.parent
+    if top is not None:
+        within = Path(os.path.realpath(top))
+        if real != within and within not in real.parents:
+            raise UsageError(
+                f"{text}: is a symbolic link that leaves {top}", tip="name what it leads to"
+            )
+    return real
+
+
+def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Target]:
     if root is not None:
         base = Path(root).resolve()
         name = real.name or "etc"
@@ -145,25 +166,31 @@ def _root(root: Path, within: Path, name: str) -> Target:
 
 
 def _marked(etc: Path, marks: Sequence[str] = ETC_MARKS) -> bool:
-    return any(os.path.exists(etc / mark) for mark in marks)
+    return any(os.path.lexists(etc / mark) for mark in marks)
 
 
 def _roots(top: Path, excluded: Sequence[str]) -> Iterator[Path]:
     """Yield the directories below `top` whose etc/ has something sslint reads."""
-    visited = 0
-    left_out = {Path(path).resolve() for path in excluded}
-    for directory, names, _files in os.walk(top):
+    tree = Tree(top)
+    left_out = {Path(os.path.realpath(path)) for path in excluded}
+    pending, visited = ["/"], 0
+    while pending and visited < MAX_DIRECTORIES:
+        path = pending.pop()
+        here = top / path[1:]
         visited += 1
-        here = Path(directory)
-        depth = len(here.relative_to(top).parts)
-        if visited > MAX_DIRECTORIES or depth >= MAX_DEPTH:
-            names.clear()
+        if path.count("/") > MAX_DEPTH:
             continue
-        if "etc" in names and here / "etc" not in left_out and _marked(here / "etc"):
-            names.clear()
+        etc = posixpath.join(path, "etc")
+        if (
+            here / "etc" not in left_out
+            and (tree.exists(etc) or (here / "etc").is_dir())
+            and _marked(here / "etc")
+        ):
             yield here
             continue
-        names[:] = sorted(n for n in names if n not in SKIPPED and here / n not in left_out)
+        below = (posixpath.join(path, n) for n in tree.subdirectories(path) if n not in SKIPPED)
+        pending += reversed([child for child in below if top / child[1:] not in left_out])
+    tree.close()
 
 
 # -- single files -------------------------------------------------------------------------------
@@ -176,8 +203,7 @@ def _loose_files(files: Sequence[Path], root: str | None) -> Target:
     firewall: list[tuple[str | None, str]] = []
     announced: list[str] = []
     fragments: list[str] = []
-    for path in files:
-        real = path.resolve()
+    for real in files:
         place = _place(real)
         if place is None:
             place = f"/given/{len(mounts)}/{real.name}"
@@ -189,7 +215,7 @@ def _loose_files(files: Sequence[Path], root: str | None) -> Target:
             fragments.append(place)
         if mounts.setdefault(place, real) != real:
             raise UsageError(
-                f"{path}: {mounts[place]} is this host's {place} already",
+                f"{real}: {mounts[place]} is this host's {place} already",
                 tip="one file can have that place; check them one at a time",
             )
     if fragments and "/etc/nginx/nginx.conf" not in mounts:
@@ -210,14 +236,6 @@ def _loose_files(files: Sequence[Path], root: str | None) -> Target:
     )
 
 
-def _head(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(65536).decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
 def _place(path: Path) -> str | None:
     """Return where a host keeps a server's file of this name and content, None if it is none."""
     names = {
@@ -230,7 +248,7 @@ def _place(path: Path) -> str | None:
     }
     if path.name in names:
         return names[path.name]
-    text = _head(path)
+    text = trees.head(path)
     if re.search(r"^\s*(http|events|stream|mail)\s*\{", text, re.M) and not _NFT.search(text):
         return "/etc/nginx/nginx.conf"
     if re.search(r"^\s*server\s*\{", text, re.M) and re.search(r"^\s*listen\s", text, re.M):
@@ -250,26 +268,60 @@ def _slug(path: Path) -> str:
 
 
 def _looks_like_ruleset(path: Path) -> bool:
-    text = _head(path)
+    text = trees.head(path)
     return bool(_NFT.search(text) or _RULESET.search(text))
 
 
-def mount_ruleset(text: str, index: int) -> tuple[Given, Path]:
-    """Return (kind, place in the tree) and the real path of a `[KIND=]FILE`. Raise UsageError."""
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What came by a pipe that the user names, or by standard input."""
+
+    name: str
+    data: bytes
+
+
+def named(text: str, flag: str) -> Path | Stream:
+    """Return what the user names with a flag: where it leads, or what came by a pipe.
+
+    Raise UsageError.
+    """
+    try:
+        if trees.is_stream(text):
+            return Stream(text, trees.read_named(text))
+        return trees.resolve(text)
+    except TreeError as error:
+        raise UsageError(f"{flag}: {text}: {error.reason}") from None
+    except OSError as error:
+        raise UsageError(f"{flag}: {text}: {error.strerror}") from None
+
+
+def ruleset(text: str) -> tuple[str | None, Path | Stream]:
+    """Return the kind and the file of a `[KIND=]FILE`. Raise UsageError."""
     kind: str | None = None
-    if "=" in text and not Path(text).exists():
+    if "=" in text and not os.path.exists(text):
         kind, _, text = text.partition("=")
-    real = Path(text)
-    if not real.exists():
-        raise UsageError(f"--firewall: {text}: no such file or directory")
-    return (kind, f"/given/firewall/{index}/{real.name}"), real.resolve()
+    return kind, named(text, "--firewall")
 
 
-def announce(target: Target, files: Iterable[Path]) -> None:
+def ruleset_place(name: str, index: int) -> str:
+    """Return where a ruleset that was named lies in the tree."""
+    return f"/given/firewall/{index}/{name}"
+
+
+def lay(tree: Tree, place: str, source: Path | Stream) -> None:
+    """Lay what was named over a tree."""
+    if isinstance(source, Stream):
+        tree.give(place, source.name, source.data)
+    else:
+        tree.mount(place, source)
+
+
+def announce(target: Target, files: Iterable[Path | Stream]) -> None:
     """Give a host files that say what clients are told."""
-    for real in files:
+    for source in files:
         # mta-sts.example.org/.well-known/mta-sts.txt: the place says the domain
+        real = Path("/stdin") if isinstance(source, Stream) else source
         kept = "/".join(Path(os.path.abspath(real)).parts[1:][-5:])
         place = f"/given/announced/{len(target.announced)}/{kept}"
-        target.tree.mount(place, real)
+        lay(target.tree, place, source)
         target.announced = (*target.announced, place)

@@ -195,6 +195,63 @@ def read_named(name: str, *, limit: int = MAX_FILE) -> bytes:
     return data
 
 
+def read_found(path: Path, *, limit: int = MAX_FILE) -> tuple[bytes, int]:
+    """Return the bytes and the owner of a regular file that was found and not named.
+
+    No part of the path may be a link. Raise TreeError.
+    """
+    door = _Door()
+    try:
+        data, details = _read_regular(door, posixpath.split(path), str(path), limit)
+    except OSError as error:
+        reason = "is a symbolic link" if error.errno == errno.ELOOP else None
+        found = _error(str(path), error)
+        raise TreeError(str(path), reason or found.reason, found.status) from None
+    finally:
+        door.close()
+    return data, details.st_uid
+
+
+def _read_regular(
+    door: _Door, place: tuple[str, str], name: str, limit: int
+) -> tuple[bytes, os.stat_result]:
+    with os.fdopen(door.open(place), "rb") as stream:
+        details = os.fstat(stream.fileno())
+        if not stat.S_ISREG(details.st_mode):
+            raise TreeError(name, "is not a regular file", Status.OTHER)
+        data = b"" if details.st_size > limit else stream.read(limit + 1)
+    if max(len(data), details.st_size) > limit:
+        raise TreeError(name, f"is larger than {limit >> 20} MiB", Status.UNKNOWN)
+    return data, details
+
+
+def head(path: Path, limit: int = 65536) -> str:
+    """Return the beginning of a regular file at a resolved path, "" if it cannot be read."""
+    door = _Door()
+    try:
+        with os.fdopen(door.open(posixpath.split(path)), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                return ""
+            return stream.read(limit).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        door.close()
+
+
+def resolve(path: str | Path) -> Path:
+    """Return where a path of this machine leads, all links followed. Raise TreeError."""
+    text = str(path)
+    if "\0" in text:
+        raise TreeError(text, "no such file or directory", Status.ABSENT)
+    real = os.path.realpath(text)
+    if not os.path.lexists(real):
+        raise TreeError(text, "no such file or directory", Status.ABSENT)
+    if os.path.islink(real):  # realpath(3) gives up
+        raise TreeError(text, "too many symbolic links", Status.UNKNOWN)
+    return Path(real)
+
+
 def open_named(name: str) -> IO[bytes]:
     """Open what the user names, for reading; `-` is standard input. Raise OSError."""
     if name == "-":
@@ -414,22 +471,12 @@ class Tree:
             return text.encode("utf-8", "surrogateescape")
         place = self._place(resolved)
         assert place is not None
+        if self._total >= MAX_TOTAL or len(self._files) >= MAX_FILES:
+            raise TreeError(path, "the tree is too large to read whole", Status.UNKNOWN)
         try:
-            descriptor = self._door.open(place)
+            data, _ = _read_regular(self._door, place, path, MAX_FILE)
         except OSError as error:
             raise _error(path, error) from None
-        with os.fdopen(descriptor, "rb") as stream:
-            details = os.fstat(descriptor)
-            if not stat.S_ISREG(details.st_mode):
-                raise TreeError(path, "is not a regular file", Status.OTHER)
-            if details.st_size > MAX_FILE:
-                raise TreeError(path, f"is larger than {MAX_FILE >> 20} MiB", Status.UNKNOWN)
-            if self._total + details.st_size > MAX_TOTAL or len(self._files) >= MAX_FILES:
-                raise TreeError(path, "the tree is too large to read whole", Status.UNKNOWN)
-            try:
-                data = stream.read(MAX_FILE + 1)
-            except OSError as error:
-                raise _error(path, error) from None
         self._total += len(data)
         return data
 
@@ -654,18 +701,19 @@ class Tree:
     def _glob(self, pattern: str) -> list[str]:
         if not globs.is_pattern(pattern):
             literal = pattern.replace("\\", "")
-            return [literal] if self._lexists(literal) else []
+            return [literal] if self.lexists(literal) else []
         directory, last = posixpath.split(pattern)
         parents = self._glob(directory) if globs.is_pattern(directory) else [directory]
         if not globs.is_pattern(last):
-            return [path for parent in parents if self._lexists(path := join(parent, last))]
+            return [path for parent in parents if self.lexists(path := join(parent, last))]
         matches = globs.matcher(last)
         found: list[str] = []
         for parent in parents:
             found += [join(parent, name) for name in self.names(parent) if matches(name)]
         return found
 
-    def _lexists(self, path: str) -> bool:
+    def lexists(self, path: str) -> bool:
+        """Tell whether the tree has a path, if only a link that leads nowhere."""
         return self.exists(path) or self.link_target(path) is not None
 
 

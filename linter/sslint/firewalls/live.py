@@ -17,6 +17,7 @@ from sslint.errors import UsageError
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter.model import Missing, Ruleset, Source, Table
 from sslint.source import SourceFile
+from sslint.tree import read_named
 
 DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 TIMEOUT = 20  # seconds for one command
@@ -159,9 +160,8 @@ def _legacy(ruleset: Ruleset, family: Family) -> None:
 
 
 def _tables_loaded(family: Family) -> list[str]:
-    path = Path(f"/proc/net/{_PREFIX[family]}_tables_names")
     try:
-        return path.read_text("utf-8").split()
+        return read_named(f"/proc/net/{_PREFIX[family]}_tables_names").decode().split()
     except OSError:
         return []
 

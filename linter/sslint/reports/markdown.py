@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sslint import engine
 from sslint.engine import Rule
+from sslint.tree import write_named
 
 WIDTH = 100
 
@@ -78,7 +79,7 @@ def pages(rules: Sequence[Rule]) -> Mapping[str, str]:
 
 def main(directory: str) -> None:
     """Compile the rules, write their pages, and remove the pages of rules that are gone."""
-    engine.compiled_path().write_text(compiled(), encoding="utf-8")
+    write_named(str(engine.compiled_path()), compiled())
     engine.bundled.cache_clear()
     target = Path(directory)
     target.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def main(directory: str) -> None:
         if old.name not in wanted:
             old.unlink()
     for name, text in wanted.items():
-        (target / name).write_text(text, encoding="utf-8")
+        write_named(str(target / name), text)
 
 
 def compiled() -> str:

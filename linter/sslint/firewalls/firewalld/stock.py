@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sslint.source import SourceFile
+from sslint.tree import read_bundled
 
 DIRECTORY = "/usr/lib/firewalld"
 _WORDS = {
@@ -29,7 +30,7 @@ _WORDS = {
 @cache
 def facts() -> dict[str, Any]:
     """Return the bundled table."""
-    text = Path(__file__).with_name("stock.json").read_text("utf-8")
+    text = read_bundled(Path(__file__).with_name("stock.json"))
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

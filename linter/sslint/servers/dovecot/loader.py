@@ -467,6 +467,6 @@ def _vouched(tree: Tree, path: str) -> bool:
     if directory.count("/") < 2 and directory != posixpath.dirname(posixpath.normpath(head + "x")):
         return False
     return directory != "/" and not any(
-        posixpath.dirname(mount) == directory and real.is_file()
-        for mount, real in tree.mounts.items()
+        posixpath.dirname(mount) == directory and tree.status(mount) is Status.FILE
+        for mount in tree.mounts
     )

@@ -1,0 +1,42 @@
+"""What holds for every test: a bug is a traceback, and only tree.py opens files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+os.environ["SSLINT_DEBUG"] = "1"
+
+OPENING = ("open", "os.listdir", "os.scandir")
+_opened: list[str] = []
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if event not in OPENING:
+        return
+    frame = sys._getframe(1)
+    for _ in range(6):  # pathlib and the like stand between
+        name = frame.f_code.co_filename
+        if "importlib" in name or name.endswith(("/tree.py", "/subprocess.py")):
+            return
+        if "/linter/sslint/" in name:
+            if arguments[0] != os.devnull:
+                _opened.append(f"{name}:{frame.f_lineno}: {event} {arguments[0]!r}")
+            return
+        if frame.f_back is None:
+            return
+        frame = frame.f_back
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.fixture(autouse=True)
+def _one_door() -> Iterator[None]:
+    """Fail a test in which a module other than tree.py opens something."""
+    _opened.clear()
+    yield
+    assert not _opened
