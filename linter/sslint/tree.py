@@ -415,7 +415,9 @@ class Tree:
             resolved = self.resolve(path)
         except TreeError:
             resolved = path
-        real, direct = self._real(resolved), self._real(path)
+        place, own = self._place(resolved), self._place(_normal(path))
+        real = None if place is None else join(*place)
+        direct = None if own is None else join(*own)
         if resolved in self.overlay or real is None:
             return None
         # An absolute link means this tree's root, and leads elsewhere on disk.
