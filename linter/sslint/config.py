@@ -10,7 +10,7 @@ from typing import Any
 from sslint import tree as trees
 from sslint.errors import UsageError
 from sslint.targets import SERVER_FILES, Given, Target, announce, ruleset_place
-from sslint.tree import Status, Tree, TreeError
+from sslint.tree import Status, Tree, TreeError, work_tree
 from sslint.values import dataclass, field
 
 FILE_NAME = ".sslint.yaml"
@@ -69,15 +69,6 @@ class Config:
         if str(path) != os.path.abspath(self.base / text):
             raise UsageError(f"{self.path}: {text}: is a symbolic link; name a file")
         return path
-
-
-def work_tree(start: Path) -> Path:
-    """Return the top of the work tree that a directory lies in, else the directory itself."""
-    start = start.resolve()
-    for directory in (start, *start.parents):
-        if (directory / ".git").exists():
-            return directory
-    return start
 
 
 def load(paths: Sequence[str], *, explicit: str | None = None, disabled: bool = False) -> Config:
@@ -208,7 +199,7 @@ def set_firewall(config: Config, target: Target, value: Any) -> None:
     for index, text in enumerate([value] if isinstance(value, str) else value):
         kind, separator, name = text.rpartition("=")
         real = config.within(name)
-        place = ruleset_place(real.name, index)
+        place = ruleset_place(real.name, index, "boot")
         target.tree.mount(place, real)
         given.append((kind if separator else None, place))
     target.firewall = tuple(given)

@@ -303,9 +303,12 @@ def ruleset(text: str) -> tuple[str | None, Path | Stream]:
     return kind, named(text, "--firewall")
 
 
-def ruleset_place(name: str, index: int) -> str:
-    """Return where a ruleset that was named lies in the tree."""
-    return f"/given/firewall/{index}/{name}"
+def ruleset_place(name: str, index: int, whence: str = "firewall") -> str:
+    """Return where a ruleset that was named lies in the tree.
+
+    `whence` "boot": a host loads it when it boots; else it may have been captured.
+    """
+    return f"/given/{whence}/{index}/{name}"
 
 
 def lay(tree: Tree, place: str, source: Path | Stream) -> None:

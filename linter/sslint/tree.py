@@ -284,6 +284,15 @@ def write_named(path: str, text: str) -> None:
         stream.write(text)
 
 
+def work_tree(start: Path) -> Path:
+    """Return the top of the work tree that a directory lies in, else the directory itself."""
+    start = start.resolve()
+    for directory in (start, *start.parents):
+        if (directory / ".git").exists():
+            return directory
+    return start
+
+
 class Tree:
     """A host's files under `root`, with `mounts` (host path -> real path) laid over it.
 
@@ -307,17 +316,18 @@ class Tree:
         self._names: dict[str, str] = {}  # of what was given as contents
         self.overlay = {_normal(path): text for path, text in (overlay or {}).items()}
         self._made_directories: dict[str, set[str]] = {}
+        self._door = _Door()
+        self._files: dict[str, SourceFile] = {}
+        self._resolved: dict[str, tuple[str, Status, int]] = {}
+        self._listed: dict[str, list[str]] = {}
+        self._subdirectories: dict[str, list[str]] = {}
+        self._changed("/")
         for path, text in self.overlay.items():
             if text is not None:
                 self._make_directories(path)
         for path, real in (mounts or {}).items():
             self.mount(path, real)
         self.excluded: tuple[Path, ...] = ()
-        self._door = _Door()
-        self._files: dict[str, SourceFile] = {}
-        self._resolved = {"/": ("/", Status.DIRECTORY, 0)}
-        self._listed: dict[str, list[str]] = {}
-        self._subdirectories: dict[str, list[str]] = {}
         self._total = 0
         self._reported: set[tuple[str, str]] = set()
 
@@ -342,7 +352,19 @@ class Tree:
         """
         path = _normal(path)
         self.mounts[path] = Path(os.path.abspath(real))
-        self._make_directories(path)
+        self._changed(path)
+
+    def lay(self, place: str, path: str) -> None:
+        """Lay a file or directory of this tree over another host path. Raise TreeError."""
+        resolved = self.resolve(path)
+        for key, text in list(self.overlay.items()):
+            if key == resolved or key.startswith(f"{resolved}/"):
+                self.overlay[place + key.removeprefix(resolved)] = text
+                self._make_directories(place + key.removeprefix(resolved))
+        real = self._place(resolved)
+        if real is not None:
+            self.mounts[place] = Path(*real)
+        self._changed(place)
 
     def give(self, path: str, name: str, data: bytes) -> None:
         """Lay contents over the tree that were read already; reports call them `name`."""
@@ -607,6 +629,15 @@ class Tree:
         return any(path == real or path in real.parents for path in self.excluded)
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _changed(self, path: str) -> None:
+        """Forget what was known of a path that something is laid over."""
+        self._make_directories(path)
+        self._resolved = {"/": ("/", Status.DIRECTORY, 0)}
+        self._listed.clear()
+        self._subdirectories.clear()
+        for known in [one for one in self._files if one == path or one.startswith(f"{path}/")]:
+            del self._files[known]
 
     def _make_directories(self, path: str) -> None:
         """Let the directories above a path exist."""

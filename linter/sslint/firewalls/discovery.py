@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from sslint.firewalls import commands, managers
+from sslint.firewalls import commands, managers, naming
 from sslint.firewalls.commands import Load, Script
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter.model import Missing, Ruleset, Source
@@ -66,14 +66,13 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
     """Return the host's whole ruleset: what is given, else what is in force after a boot."""
     ruleset = Ruleset()
     if given:
-        for kind, path in given:
-            _load_given(tree, network, kind, path, ruleset)
+        _load_given(tree, network, given, ruleset)
         _resolve_sets(ruleset)
         return ruleset
     found = candidates(tree, network)
     active = [candidate for candidate in found.candidates if not candidate.inactive]
     for candidate in active:
-        _load(tree, network, candidate.kind, candidate.path, ruleset, boot=True)
+        _load(tree, network, candidate.kind, candidate.path, ruleset)
     ruleset.missing += found.missing
     ruleset.missing += managers.unread(tree, network)
     ruleset.assumptions += managers.assumptions(tree, network)
@@ -102,7 +101,7 @@ def detect(file: SourceFile) -> str | None:
     ):
         return "ipset"
     if re.search(r"^\s*(\*(filter|nat|mangle|raw|security)\b|-[AP] [A-Z]+\b|:[A-Z]+ )", text, re.M):
-        if "-A ufw-user-input" in text and not re.search(r"^:INPUT ", text, re.M):
+        if naming.is_piece_of_ufw(text):
             return "ufw"
         return _iptables_family(file, text)
     if re.search(r"^#!.*\bnft\b", text) or re.search(
@@ -234,6 +233,12 @@ def _add_command(
 def _find_ufw(tree: Tree, network: HostFacts, found: Found) -> None:
     if not tree.exists("/etc/ufw"):
         return
+    if not tree.live and tree.exists("/etc/ufw/user.rules"):
+        status = tree.status("/etc/ufw/ufw.conf")
+        if status is Status.ABSENT and not _inactive(network, "ufw"):
+            reason = "etc/ufw/ufw.conf is not here: whether ufw is enabled is not known"
+            found.missing.append(Missing(reason, may_open=True))
+            return
     inactive = _inactive(network, "ufw")
     if not _ufw_enabled(tree):
         inactive = "ENABLED=no in /etc/ufw/ufw.conf"
@@ -277,44 +282,50 @@ def _configured(tree: Tree) -> bool:
 # -- reading ----------------------------------------------------------------------------------
 
 
-def _load_given(
-    tree: Tree, network: HostFacts, kind: str | None, path: str, ruleset: Ruleset
-) -> None:
-    if kind is None:
-        kind = _detect_given(tree, path)
+def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset: Ruleset) -> None:
+    """Read what is named; two files of one manager are parts of one ruleset."""
+    settled: dict[tuple[str, str], naming.Named] = {}
+    for kind, path in given:
+        kind = kind or _detect_given(tree, path)
         if kind is None:
             tree.problem(path, "is not a ruleset of a known format")
             ruleset.missing.append(Missing(f"{tree.name(path)} is not understood", may_open=True))
-            return
-    _load(tree, network, kind, path, ruleset)
+            continue
+        named = naming.settle(tree, kind, path)
+        settled.setdefault((kind, named.path), named).missing += named.missing
+    for named in settled.values():
+        ruleset.missing += named.missing
+        _load(tree, network, named.kind, named.path, ruleset, named=named)
 
 
 def _detect_given(tree: Tree, path: str) -> str | None:
     if tree.status(path) is Status.DIRECTORY:
-        names = tree.names(path)
-        if "ufw.conf" in names or "user.rules" in names or path.endswith("/ufw"):
-            return "ufw"
-        if "firewalld.conf" in names or "zones" in names or path.endswith("/firewalld"):
-            return "firewalld"
-        return None
+        return naming.kind_of_directory(tree, path)
     try:
-        return detect(tree.read(path))
+        file = tree.read(path)
     except TreeError as error:
         tree.problem(path, error.reason)
         return None
+    return naming.kind_of_file(file) or detect(file)
 
 
 def _load(
-    tree: Tree, network: HostFacts, kind: str, path: str, ruleset: Ruleset, *, boot: bool = False
+    tree: Tree,
+    network: HostFacts,
+    kind: str,
+    path: str,
+    ruleset: Ruleset,
+    *,
+    named: naming.Named | None = None,
 ) -> None:
     """Read one ruleset; one that would not load leaves its whole layer unknown.
 
-    At `boot` the real tool reads the file, and takes nothing but its own format.
+    One that is not `named` is loaded at boot: the real tool takes nothing but its own format.
     """
     families = _FAMILIES.get(kind, (4, 6))
     part = Ruleset()
     try:
-        _read(tree, network, kind, path, part, boot)
+        _read(tree, network, kind, path, part, named)
     except RulesetError as error:
         tree.problem(error.location or path, error.reason)
         reason = (
@@ -332,7 +343,15 @@ def _load(
         ruleset.families.update(families)
 
 
-def _read(tree: Tree, network: HostFacts, kind: str, path: str, into: Ruleset, boot: bool) -> None:
+def _read(
+    tree: Tree,
+    network: HostFacts,
+    kind: str,
+    path: str,
+    into: Ruleset,
+    named: naming.Named | None,
+) -> None:
+    boot = named is None or named.boot
     if kind in ("iptables", "ip6tables"):
         from sslint.firewalls import iptables
 
@@ -340,7 +359,7 @@ def _read(tree: Tree, network: HostFacts, kind: str, path: str, into: Ruleset, b
     elif kind == "nft":
         from sslint.firewalls import nftables
 
-        nftables.read(tree, path, into=into)
+        nftables.read(tree, path, into, listing=not boot)
     elif kind == "nft-json":
         from sslint.firewalls import nft_json
 
@@ -352,7 +371,7 @@ def _read(tree: Tree, network: HostFacts, kind: str, path: str, into: Ruleset, b
     elif kind == "ufw":
         from sslint.firewalls import ufw
 
-        ufw.read(tree, into=into)
+        ufw.read(tree, into, named=named is not None)
     elif kind == "firewalld":
         from sslint.firewalls import firewalld
 

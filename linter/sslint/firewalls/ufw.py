@@ -56,21 +56,25 @@ def enabled(tree: Tree) -> bool:
     return setting is not None and setting.value in ("yes", "YES")
 
 
-def read(tree: Tree, into: Ruleset) -> bool:
+def read(tree: Tree, into: Ruleset, *, named: bool = False) -> bool:
     """Add what ufw loads at boot; return False if it is absent or not enabled.
 
-    Files that ufw-init would skip are reported as problems of the tree.
+    Files that ufw-init would skip are reported as problems of the tree. `named`: the user says
+    that this is the firewall.
     """
-    if not tree.exists(DIRECTORY) or not enabled(tree):
+    if not tree.exists(DIRECTORY) or not (named or enabled(tree)):
         return False
     into.sources.append(Source("ufw", tree.name(DIRECTORY)))
     into.families |= {4, 6}
     if tree.status(DEFAULTS) is not Status.FILE or not tree.read(DEFAULTS).text:
+        reason = "which is not here" if not tree.live else "which is not there: ufw does not start"
         into.missing.append(
-            Missing(f"{tree.name(DEFAULTS)} is not there: ufw does not start", may_open=True)
+            Missing(f"ufw's default policy is in {tree.name(DEFAULTS)}, {reason}", may_open=True)
         )
         return True
     settings = _settings(tree)
+    if named and not _switched_on(tree, settings, into):
+        return True
     _scripts(tree, into)
     if _value(settings, "MANAGE_BUILTINS") != "yes":
         into.assumptions.append("nothing but ufw adds rules to the built-in chains")
@@ -85,6 +89,21 @@ def read(tree: Tree, into: Ruleset) -> bool:
         into.tables += [loading.table for loading in init.tables.values()]
         into.missing += init.missing
     return True
+
+
+def _switched_on(tree: Tree, settings: dict[str, _Setting], into: Ruleset) -> bool:
+    """Tell whether what was named is loaded; without ufw.conf it is assumed to be."""
+    if "ENABLED" not in settings and tree.status(CONF) is Status.ABSENT:
+        settings["ENABLED"] = _Setting("yes", tree.read(DEFAULTS).at(1))
+        into.assumptions.append("ufw is enabled: ufw.conf, which says so, is not here")
+        return True
+    setting = settings.get("ENABLED")
+    if setting is not None and setting.value in ("yes", "YES"):
+        return True
+    reason = f"ufw is not enabled in {tree.name(CONF)}: it loads nothing until `ufw enable`"
+    location = setting.location if setting is not None else None
+    into.missing.append(Missing(reason, location=location, may_open=True))
+    return False
 
 
 def _scripts(tree: Tree, into: Ruleset) -> None:
@@ -257,7 +276,11 @@ class _Init:
         """Load a file of the administrator's; return False if it is missing or empty."""
         file = self.tree.try_read(path)
         if file is None or not file.text:
-            if file is not None or self.tree.status(path) is Status.ABSENT:
+            absent = file is None and self.tree.status(path) is Status.ABSENT
+            if absent and not self.tree.live:
+                reason = f"ufw loads {self.tree.name(path)}, which is not here"
+                self.missing.append(Missing(reason, (self.family,), may_open=True))
+            elif file is not None or absent:
                 self.tree.problem(path, "ufw-init misses it and goes on", decisive=False)
             else:
                 self.missing.append(

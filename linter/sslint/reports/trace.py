@@ -63,6 +63,7 @@ def port(
             "host": host.name,
             "transport": transport,
             "port": number,
+            "assumptions": [clean(text) for text in host.ruleset.assumptions],
             **{f"ipv{family}": _port_data(trace) for family, trace in traces.items()},
         }
         return json.dumps(data, indent=2) + "\n"
@@ -77,6 +78,7 @@ def port(
         if (s.endpoint.transport, s.endpoint.port) == (transport, number)
     ]
     lines += listening or [f"no server that was read listens on {transport}/{number}"]
+    lines += [f"assumed: {clean(text)}" for text in host.ruleset.assumptions]
     return "\n".join(lines) + "\n"
 
 

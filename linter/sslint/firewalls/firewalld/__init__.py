@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sslint.firewalls.firewalld.build import build
-from sslint.firewalls.firewalld.configuration import load, unknown_services
+from sslint.firewalls.firewalld.configuration import ETC, load, unknown_services
 from sslint.firewalls.firewalld.elements import InvalidFile, NotRead
 from sslint.firewalls.firewalld.objects import Configuration, Named
 from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.source import Location
-from sslint.tree import Tree
+from sslint.tree import Status, Tree
 
 __all__ = ["Configuration", "read", "read_configuration", "unknown_services"]
 
@@ -55,6 +55,7 @@ def read(
         into.tables.append(table)
         return True
     into.tables.append(table)
+    _default_zone(tree, loaded, into)
     _zone_drifting(loaded, into, version)
     _direct(tree, loaded, into)
     return True
@@ -82,6 +83,24 @@ def _bind(loaded: Configuration, zones: Mapping[str, str]) -> None:
             zone.interfaces = [other for other in zone.interfaces if other.value != interface]
         owner = loaded.zones[name]
         owner.interfaces.append(Named(interface, owner.location))
+
+
+def _default_zone(tree: Tree, loaded: Configuration, into: Ruleset) -> None:
+    """Without firewalld.conf its defaults hold, unless it is only not among these files."""
+    if tree.live or tree.status(f"{ETC}/firewalld.conf") is not Status.ABSENT:
+        return
+    default = loaded.options.default_zone
+    for zone in loaded.zones.values():
+        own = zone.location.file.path.startswith(f"{ETC}/")
+        if own and not zone.bound and zone.name != default:
+            reason = (
+                f"whether {zone.name} is the default zone is in firewalld.conf, which is not here"
+            )
+            into.missing.append(Missing(reason, (4, 6), zone.location, may_open=True))
+            return
+    into.assumptions.append(
+        f"firewalld.conf is not here; its defaults hold, and the default zone is {default}"
+    )
 
 
 def _zone_drifting(loaded: Configuration, into: Ruleset, version: str | None) -> None:

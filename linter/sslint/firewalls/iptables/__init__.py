@@ -37,6 +37,12 @@ def read(
             gc.enable()
     into.tables += [loading.table for loading in tables.values()]
     into.missing += reader.missing
+    if reader.forgiven:
+        faults = [f"{what} (line {line})" for what, line in reader.forgiven.items()]
+        into.assumptions.append(
+            f"{file.name} shows what is loaded, though iptables-restore refuses "
+            + " and ".join(faults)
+        )
     into.families.add(family)
     kind = "iptables" if family == 4 else "ip6tables"
     source = Source(kind, file.name)

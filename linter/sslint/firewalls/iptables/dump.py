@@ -83,6 +83,7 @@ class Reader:
         self.saved = False  # in a `*table ... COMMIT` block
         self.prompted = "filter"
         self.prompts = False
+        self.forgiven: dict[str, int] = {}  # what iptables-restore refuses, and the first line
         self.generated = _GENERATED.search(file.text) is not None
         self.label_of = label_of
         self.label = ""
@@ -97,6 +98,8 @@ class Reader:
         lines = self.file.text.split("\n")
         if not self.strict and "\r" in self.file.text:
             lines = [line.rstrip("\r") for line in lines]
+            first = self.file.text.index("\r")
+            self.forgive("carriage returns", self.file.text.count("\n", 0, first) + 1)
         try:
             for number, line in enumerate(lines, 1):
                 if line[:3] == "-A " and self.saved:
@@ -229,10 +232,10 @@ class Reader:
             self.outside(line, number)
 
     def _start(self, line: str, number: int) -> None:
-        words = line[1:].split()
+        words = _words(line[1:])
         name = words[0] if words else ""
         if name not in BASES:
-            raise RulesetError(f"table name '{name}' invalid")
+            raise RulesetError(f"table name '{name.rstrip()}' invalid")
         self.saved = True
         if self.noflush and name in self.tables:
             self.current = self.tables[name]
@@ -267,7 +270,7 @@ class Reader:
 
     def declare(self, line: str, number: int) -> None:
         """Read `:CHAIN POLICY [packets:bytes]`."""
-        words = line[1:].split()
+        words = _words(line[1:])
         if len(words) < 2:
             raise RulesetError("chain or policy invalid" if not words else "policy invalid")
         self._policy(words[0], words[1], number, declared=True)
@@ -329,6 +332,7 @@ class Reader:
     def outside(self, line: str, number: int) -> None:
         """Read a line outside `*table` blocks: `iptables -S` output, a prompt, or noise."""
         bare = line.strip()
+        self.forgive("a line outside its tables", number)
         if _WARNING.search(bare):
             self.comment("# " + bare, number)
             return
@@ -344,6 +348,10 @@ class Reader:
             self.prompts = True
             if not self.prompt(bare) and not _NOISE.match(bare):
                 raise RulesetError("the line stands outside a table")
+
+    def forgive(self, what: str, number: int) -> None:
+        """Note what a captured dump may hold, and iptables-restore refuses."""
+        self.forgiven.setdefault(what, number)
 
     def prompt(self, line: str) -> bool:
         """Remember the table that a typed `iptables -t TABLE -S` lists."""
@@ -372,6 +380,8 @@ class Reader:
         parser.check(arguments)
         if arguments.old_negation and self.strict:
             self._version_decides("takes `!` after its option (1.8.11 does not)", number)
+        elif arguments.old_negation:
+            self.forgive("`!` after its option", number)
         if arguments.table is not None and self.saved:
             raise RulesetError("The -t option cannot be used in iptables-restore")
         name = arguments.chain
@@ -530,6 +540,11 @@ def _decimal_port(text: str) -> tuple[int, int] | None:
         return None
     port = int(text)
     return (port, port) if port < 65536 else None
+
+
+def _words(text: str) -> list[str]:
+    """Split as iptables-restore does: a carriage return is a part of the word."""
+    return [word for word in re.split(r"[ \t]+", text) if word]
 
 
 _BYTES = {str(byte): byte for byte in range(256)}
