@@ -103,7 +103,7 @@ def test_the_worst_is_last_and_the_tally_the_last_line(capsys, tmp_path: Path) -
     assert report.index("== a\n") < report.index("== b\n")
     assert report.count("sslint explain") == 1
     assert "more about a rule: sslint explain tls-port-closed\n" in report
-    assert re.search(r"\n1 error, 4 warnings in 2 hosts .*\n\Z", report)
+    assert re.search(r"\n1 error, 4 warnings in 2 hosts .*\n6 TLS listeners: .*\n\Z", report)
 
 
 def test_a_host_with_the_worst_finding_comes_last(capsys, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_loopback_listener_is_not_missed(capsys, tmp_path: Path) -> None:
 def test_lines_of_the_table_fit_into_columns(capsys, monkeypatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     table = said(capsys, "endpoints", CLOSED).splitlines()
-    assert len(table) == 5
+    assert table[5:] == ["", "2 TLS listeners: 2 closed"]
     assert max(map(len, table)) <= columns
     whole = [row for row in table if re.match(r"nginx    (0\.0\.0\.0|\[::\]):\d+/tcp", row)]
     assert len(whole) == 4, "an endpoint is never cut"

@@ -9,6 +9,7 @@ from sslint import engine, facts
 from sslint import host as hosts
 from sslint.engine import Finding, Rule
 from sslint.host import Host
+from sslint.judged import Judged, is_incomplete, judge
 from sslint.targets import Target
 from sslint.values import dataclass, field
 
@@ -27,15 +28,25 @@ class Result:
     baselined: int = 0
 
     @property
+    def judged(self) -> list[Judged]:
+        """What of each host was judged."""
+        return [judge(host) for host in self.hosts]
+
+    @property
     def incomplete(self) -> bool:
-        """Whether a file that decides a socket or a ruleset could not be read."""
-        return any(problem.decisive for host in self.hosts for problem in host.problems)
+        """Whether a host was not judged, or a file that decides a verdict could not be read."""
+        return any(is_incomplete(host) for host in self.hosts)
 
     @property
     def empty(self) -> bool:
         """Whether nothing was found that could be checked."""
         return not self.findings and all(
-            not host.readings and host.ruleset.empty and not host.problems for host in self.hosts
+            not host.readings
+            and not host.other_sockets
+            and host.ruleset.empty
+            and not host.problems
+            and judge(host).enough
+            for host in self.hosts
         )
 
 

@@ -348,10 +348,12 @@ def _own_rules(config: Config) -> list[Rule]:
 
 def _endpoints(options: argparse.Namespace) -> int:
     from sslint import host
+    from sslint.checker import Result
+    from sslint.judged import is_incomplete
 
     paths = _paths(options.paths)
     hosts = [host.read(target) for target in _targets(options, _config(options, paths), paths)]
-    if all(not h.readings and h.ruleset.empty and not h.problems for h in hosts):
+    if Result(hosts).empty:
         raise _nothing(hosts, paths)
     if _format(options) == "json":
         from sslint.reports.data import endpoints_report
@@ -362,8 +364,7 @@ def _endpoints(options: argparse.Namespace) -> int:
         from sslint.reports.terminal import columns
 
         sys.stdout.write(endpoints_text(hosts, columns()))
-    incomplete = any(problem.decisive for one in hosts for problem in one.problems)
-    return INCOMPLETE if incomplete else 0
+    return INCOMPLETE if any(map(is_incomplete, hosts)) else 0
 
 
 def _nothing(hosts: Sequence[Host], paths: Sequence[str]) -> NothingToCheckError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -15,8 +15,8 @@ from sslint.netfilter.model import Ruleset
 from sslint.renewal import Renewal
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 from sslint.source import Problem
-from sslint.targets import Target
-from sslint.tree import Tree
+from sslint.targets import SERVER_FILES, Target
+from sslint.tree import Status, Tree
 from sslint.values import dataclass, field, replace
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Host:
     ruleset: Ruleset = field(default_factory=Ruleset)
     firewall: Firewall | NoFirewall | None = None
     sockets: list[Socket] = field(default_factory=list)
+    other_sockets: list[Socket] = field(default_factory=list)  # shown, and not judged by rules
     announced: Announced = field(default_factory=Announced)
     renewal: Renewal = field(default_factory=Renewal)
     running: Firewall | None = None  # the kernel's, beside that of the files
@@ -96,8 +97,14 @@ class Host:
     @property
     def assumptions(self) -> list[str]:
         """What the verdicts rest on beside the files, each once."""
-        reached = (text for s in self.sockets for r in s.reaches for text in r.assumptions)
-        return list(dict.fromkeys((*self.ruleset.assumptions, *reached)))
+        read = (text for reading in self.readings for text in reading.assumptions)
+        reached = (text for s in self.shown for r in s.reaches for text in r.assumptions)
+        return list(dict.fromkeys((*self.ruleset.assumptions, *read, *reached)))
+
+    @property
+    def shown(self) -> list[Socket]:
+        """Every socket that reports show: those of the servers that are read, then the others'."""
+        return [*self.sockets, *self.other_sockets]
 
     def reading(self, server: str) -> ServerReading | None:
         """Return what was read of a server."""
@@ -117,6 +124,12 @@ def read(target: Target) -> Host:
     _read_firewall(host)
     host.sockets = [
         _socket(host, endpoint) for reading in host.readings for endpoint in reading.endpoints
+    ]
+    host.other_sockets = [
+        _socket(host, endpoint)
+        for reading in host.others
+        if is_shown(host, reading)
+        for endpoint in reading.endpoints
     ]
     host.announced = announcements.read(tree, target.announced, web_roots(host))
     host.renewal = renewal.read(tree)
@@ -187,9 +200,23 @@ def _read_servers(host: Host) -> None:
         from sslint.servers import dovecot
 
         _add(host, dovecot.read(tree, version=_version(host, "dovecot")))
+    host.readings += _unread_servers(host)
     from sslint.servers import others
 
     host.others = others.read_others(tree)
+
+
+def _unread_servers(host: Host) -> Iterator[ServerReading]:
+    """Yield the servers whose directory is there, and whose main file is not or is not readable."""
+    for server, (name, directory) in SERVER_FILES.items():
+        path = f"{directory}/{name}"
+        unreadable = host.tree.status(path) is Status.UNKNOWN
+        if host.reading(server) is not None or not (unreadable or host.tree.names(directory)):
+            continue
+        if host.network.unit_state(server) in ("disabled", "masked"):
+            continue  # what another package left in its directory
+        said = f"{host.tree.name(path)} {'cannot be read' if unreadable else 'is not here'}"
+        yield ServerReading(server, complete=False, reasons=[said])
 
 
 def _nginx_entry(host: Host) -> str | None:
@@ -215,6 +242,14 @@ def _add(host: Host, reading: ServerReading | None) -> None:
     host.readings.append(reading)
 
 
+def is_shown(host: Host, reading: ServerReading) -> bool:
+    """Tell whether another program's listeners are shown: it may serve TLS, and may run."""
+    from sslint.servers.others.tls import UNITS
+
+    states = [host.network.unit_state(unit) for unit in UNITS.get(reading.server, ())]
+    return any(state in ("enabled", "unknown") for state in states)
+
+
 def _version(host: Host, package: str) -> tuple[int, ...] | None:
     """Return a server's version: as configured, else as the tree's package lists say."""
     given = host.target.versions.get(package)
@@ -229,9 +264,12 @@ def _read_firewall(host: Host) -> None:
 
     if host.target.no_firewall:
         host.ruleset.families = {4, 6}
-        host.ruleset.assumptions.append("no firewall: as configured")
+        host.ruleset.assumptions.append("this host filters nothing (firewall: none, as configured)")
     else:
         host.ruleset = discovery.load(host.tree, host.network, host.target.firewall)
+        if host.ruleset.empty and _is_unfiltered(host):
+            host.ruleset.families = {4, 6}
+            host.ruleset.assumptions.append(_unfiltered(host))
     if host.ruleset.empty and not host.target.no_firewall:
         from sslint.netfilter.nothing import NoFirewall
 
@@ -244,6 +282,29 @@ def _read_firewall(host: Host) -> None:
         from sslint.netfilter.reach import Firewall
 
         host.running = Firewall(host.target.running, host.network.network)
+
+
+def _is_unfiltered(host: Host) -> bool:
+    """Tell whether the files show that the host starts no firewall at all."""
+    from sslint.network.whole import firewall_units, is_whole_etc
+
+    if not is_whole_etc(host.tree):
+        return False
+    started = firewall_units(host.network.units)
+    inactive = {"ufw", "ufw.service"} if host.tree.exists("/etc/ufw/ufw.conf") else set()
+    return not set(started) - inactive  # ufw's unit starts, and does nothing with ENABLED=no
+
+
+def _unfiltered(host: Host) -> str:
+    """Say why nothing is filtered, with the rulesets that lie in the tree and are not in force."""
+    from sslint.firewalls import discovery
+
+    asleep = (
+        f"{host.tree.name(one.path)}: {one.inactive}"
+        for one in discovery.inactive(host.tree, host.network)
+    )
+    why = "; ".join(("the whole /etc is here and starts no firewall", *asleep))
+    return f"this host filters nothing ({why})"
 
 
 # -- sockets ------------------------------------------------------------------------------------

@@ -328,6 +328,7 @@ class Tree:
         for path, real in (mounts or {}).items():
             self.mount(path, real)
         self.excluded: tuple[Path, ...] = ()
+        self._unlisted: set[str] = set()
         self._total = 0
         self._reported: set[tuple[str, str]] = set()
 
@@ -600,8 +601,15 @@ class Tree:
                 os.close(descriptor)
         except OSError as error:
             if error.errno != errno.ENOENT:
+                self._unlisted.add(path)
                 self.problem(path, _error(path, error).reason, decisive=False)
         return names
+
+    def listable(self, path: str) -> bool:
+        """Tell whether what a directory holds is known; True for one that is not there."""
+        path = _normal(path)
+        self.names(path)
+        return path not in self._unlisted
 
     def glob(self, pattern: str, *, braces: bool = False) -> list[str]:
         """Return the host paths that match a glob(3) pattern, in byte order.

@@ -120,6 +120,38 @@ class TestProtocols:
         assert all(e.reasons for e in found.endpoints if not e.certain)
         assert at(found, 4190).certain
 
+    @pytest.mark.parametrize("read", [modern, old], ids=["2.4", "2.3"])
+    def test_debians_packages_show_in_conf_d_and_enable_their_protocols(self, read) -> None:
+        text = "!include_try /usr/share/dovecot/protocols.d/*.protocol\n"
+        files = {"/etc/dovecot/conf.d/20-imap.conf": "", "/etc/dovecot/conf.d/20-lmtp.conf": ""}
+        found = read(text, **files)
+        assert {e.port for e in found.endpoints if e.certain} == {143, 993}
+        assert {e.port for e in found.endpoints if not e.certain} >= {110, 995}  # of a part of /etc
+        assert not found.complete
+        (assumption,) = found.assumptions
+        assert assumption.startswith("imap, lmtp: enabled by Debian's packages")
+        assert "etc/dovecot/conf.d/20-imap.conf" in assumption
+
+    def test_dpkg_says_which_of_debians_protocols_there_are(self) -> None:
+        text = "!include_try /usr/share/dovecot/protocols.d/*.protocol\n"
+        stanza = "Package: {}\nStatus: {} ok {}\nVersion: 1:2.4.1+dfsg1-6\n\n"
+        status = stanza.format("dovecot-core", "install", "installed")
+        status += stanza.format("dovecot-pop3d", "deinstall", "config-files")
+        status += stanza.format("dovecot-imapd", "install", "installed")
+        left_over = {"/etc/dovecot/conf.d/20-pop3.conf": "", "/var/lib/dpkg/status": status}
+        found = modern(text, **left_over)
+        assert set(ports(found)) == {143, 993}
+        assert found.complete
+        assert "var/lib/dpkg/status" in found.assumptions[0]
+
+    def test_what_replaces_the_packaged_list_rests_on_no_assumption(self) -> None:
+        text = "!include_try /usr/share/dovecot/protocols.d/*.protocol\n"
+        packaged = {"/etc/dovecot/conf.d/20-imap.conf": ""}
+        assert modern(text + "protocols = pop3\n", **packaged).assumptions == []
+        extended = old(text + "protocols = $protocols sieve\n", **packaged)
+        assert {e.port for e in extended.endpoints if e.certain} >= {143, 993, 4190}
+        assert extended.assumptions
+
     def test_a_list_set_whole_needs_no_packaged_files(self) -> None:
         text = "!include_try /usr/share/dovecot/protocols.d/*.protocol\nprotocols = imap\n"
         assert {e.certain for e in modern(text).endpoints} == {True}

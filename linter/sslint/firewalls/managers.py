@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sslint.netfilter.model import Missing
 from sslint.network import HostFacts
 from sslint.source import Location, SourceFile
-from sslint.tree import Tree
+from sslint.tree import Status, Tree
 from sslint.values import dataclass
 
 
@@ -78,7 +78,7 @@ MANAGERS = (
 def unread(tree: Tree, network: HostFacts) -> Iterator[Missing]:
     """Yield the managers in force whose configuration is not read. They own the whole ruleset."""
     for manager in MANAGERS:
-        if tree.exists(manager.path) and _in_force(tree, network, manager):
+        if _is_there(tree, manager.path) and _in_force(tree, network, manager):
             yield Missing(
                 f"managed by {manager.name}",
                 manager.families,
@@ -105,6 +105,11 @@ def assumptions(tree: Tree, network: HostFacts) -> Iterator[str]:
 # -- inside -----------------------------------------------------------------------------------
 
 
+def _is_there(tree: Tree, path: str) -> bool:
+    """What may not be looked at is there as well: its rules are unknown, not absent."""
+    return tree.status(path) not in (Status.ABSENT, Status.OTHER)
+
+
 def _in_force(tree: Tree, network: HostFacts, manager: Manager) -> bool:
     if manager.off_if and tree.exists(manager.off_if):
         return False
@@ -115,7 +120,7 @@ def _in_force(tree: Tree, network: HostFacts, manager: Manager) -> bool:
         path, pattern, off_without = manager.switch
         file = tree.try_read(path, decisive=False)
         if file is None:
-            return not off_without
+            return not off_without or _is_there(tree, path)
         return re.search(rf"^\s*{pattern}", file.text, re.M) is not None
     return True
 

@@ -87,6 +87,12 @@ class Packages:
             return name, ".".join(version.split(".")[:2])
         return name, version
 
+    @property
+    def database(self) -> str | None:
+        """The path of dpkg's list of what is installed, if the tree has it."""
+        path = "/var/lib/dpkg/status"
+        return path if self.tree.exists(path) else None
+
     def version(self, name: str) -> str | None:
         """Return a program's upstream version (`1.26.3`; `3.10` where only that is known)."""
         if name not in self._versions:

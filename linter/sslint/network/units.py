@@ -53,6 +53,10 @@ class Units:
             state = self._states[name] = self._state(name)
         return state
 
+    def at_boot(self) -> list[str]:
+        """Return the names of the units and the init scripts that start at boot."""
+        return sorted({*self._wants(), *self.init_scripts()})
+
     def commands(self, name: str, key: str = "ExecStart") -> tuple[Command, ...] | None:
         """Return what a unit runs, drop-ins included; None where the tree does not hold it all."""
         if "." not in name:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sslint.facts.told import told
+from sslint.judged import Judged, judge
 from sslint.source import Location
 
 if TYPE_CHECKING:
@@ -165,6 +166,25 @@ def firewall_data(host: Host) -> dict[str, Any]:
     }
 
 
+def judged_data(judged: Judged) -> dict[str, Any]:
+    """Return how much of a host was judged."""
+    return {
+        "host": judged.host,
+        "enough": judged.enough,
+        "tls_listeners": judged.listeners,
+        **judged.counts,
+        "not_judged": [
+            {
+                "code": gap.why.value,
+                "reason": clean(gap.reason),
+                "tls_listeners": gap.listeners,
+                "ports": list(gap.ports),
+            }
+            for gap in judged.gaps
+        ],
+    }
+
+
 def unread_data(hosts: Iterable[Host]) -> list[dict[str, Any]]:
     """Return what could not be read or understood."""
     found = []
@@ -191,7 +211,7 @@ def endpoints_report(hosts: Sequence[Host]) -> dict[str, Any]:
             endpoint_data(host, socket, by_port)
             for host in hosts
             for by_port in [told(host)]
-            for socket in host.sockets
+            for socket in host.shown
         ],
         "servers": [
             {
@@ -200,11 +220,13 @@ def endpoints_report(hosts: Sequence[Host]) -> dict[str, Any]:
                 "starts": reading.starts,
                 "complete": reading.complete,
                 "reasons": [clean(reason) for reason in reading.reasons],
+                "assumptions": [clean(text) for text in reading.assumptions],
             }
             for host in hosts
             for reading in host.readings
         ],
         "firewall": [firewall_data(host) for host in hosts],
+        "judged": [judged_data(judge(host)) for host in hosts],
         "unread": unread_data(hosts),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sslint.facts.told import told
+from sslint.judged import judge, tally
 from sslint.reports.data import clean
 from sslint.reports.terminal import places
 
@@ -30,6 +31,7 @@ def endpoints_text(hosts: Sequence[Host], width: int | None) -> str:
             if problem.location is not None:
                 where += f":{problem.location.line}:{problem.location.column}"
             lines.append(f"unread: {where}: {clean(problem.reason)}")
+    lines += ["", clean(tally([judge(host) for host in hosts]))]
     return "\n".join(lines) + "\n"
 
 
@@ -52,7 +54,7 @@ def endpoints_table(
 
 def _rows(host: Host, prefix: str, only_closed: bool) -> Iterator[list[str]]:
     by_port = told(host)
-    for socket in host.sockets:
+    for socket in host.shown:
         if only_closed and (
             socket.scope == "loopback" or all(r.verdict == "open" for r in socket.reaches)
         ):
@@ -158,7 +160,7 @@ def notes(hosts: Sequence[Host]) -> list[str]:
         prefix = f"{clean(host.name)}: " if len(hosts) > 1 else ""
         reasons = dict.fromkeys(
             reason
-            for socket in host.sockets
+            for socket in host.shown
             for reach in socket.reaches
             if reach.verdict == "unknown"
             for reason in reach.reasons
@@ -166,7 +168,7 @@ def notes(hosts: Sequence[Host]) -> list[str]:
         lines += [f"{prefix}unknown: {clean(reason)}" for reason in reasons]
         unsure = dict.fromkeys(
             reason
-            for socket in host.sockets
+            for socket in host.shown
             if not socket.endpoint.certain
             for reason in socket.endpoint.reasons
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sslint.engine import SEVERITIES, Finding, Span
+from sslint.judged import tally
 from sslint.reports.data import clean
 from sslint.reports.table import endpoints_table, notes
 from sslint.reports.terminal import Painter, Places, places
@@ -40,7 +41,7 @@ def check_text(
     if result.findings:
         worst = min(result.findings, key=_rank)
         lines.append(f"more about a rule: sslint explain {worst.rule.name}")
-    lines.append(_summary(result))
+    lines += [_summary(result), clean(tally(result.judged))]
     return "\n".join(lines) + "\n"
 
 
@@ -159,7 +160,7 @@ def _summary(result: Result) -> str:
     ]
     found = ", ".join(text for text in counts if text) or "no findings"
     files = {r for host in result.hosts for r in _files(host)}
-    endpoints = sum(len(host.sockets) for host in result.hosts)
+    endpoints = sum(len(host.shown) for host in result.hosts)
     rulesets = sum(len(host.ruleset.sources) for host in result.hosts)
     parts = [
         _count(len(files), "file"),

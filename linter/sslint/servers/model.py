@@ -158,6 +158,7 @@ class ServerReading:
     `complete` False: listeners may exist that are not in `endpoints` (an include that was not
     given, a file that does not parse, protocols that the package decides); `reasons` says why.
     `starts` False: the server certainly refuses to start with these files, `reasons` says why.
+    `assumptions`: what was taken for granted because the files do not hold it.
     """
 
     server: str
@@ -170,6 +171,7 @@ class ServerReading:
     complete: bool = True
     starts: bool = True
     reasons: list[str] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     version: tuple[int, ...] | None = None
     conflicts: list[BindConflict] = field(default_factory=list)

@@ -104,6 +104,9 @@ class BlockParser(StatementParser):
             candidates = [posixpath.join(place, pattern) for place in (own, INCLUDE_PATH)]
         wildcard = any(char in pattern for char in "*?[")
         for candidate in candidates:
+            directory = posixpath.dirname(candidate)
+            if wildcard and not self.tree.listable(directory):
+                raise RulesetError(f"include: {directory} cannot be read", location)
             paths = self.tree.glob(candidate) if wildcard else [candidate]
             found = [path for path in paths if self._is_there(path, wildcard)]
             files = [self._read(path, location) for path in found]

@@ -139,11 +139,15 @@ class _Loader:
         packaged = "/protocols.d/" in pattern
         if packaged:
             self.configuration.packaged = line.location
+        directory = posixpath.dirname(pattern)
+        if not self.tree.listable(directory):
+            self._gap(line.location, f"{directory} cannot be read")
+            return
         paths = self.tree.glob(pattern, braces=True)
         if not paths:
             if not _vouched(self.tree, pattern) or _PACKAGED.search(pattern):
-                if packaged:
-                    _choices(self.block, "protocols").unknown = True
+                if packaged and self._assume_packages(line):
+                    return
                 self._gap(line.location, f"{line.value} {OUTSIDE}")
             elif line.kind is Kind.INCLUDE:
                 self._error(line.location, f"!include {line.value}: No matches")
@@ -159,6 +163,26 @@ class _Loader:
                 continue
             opened.add(path)
             self.files.append(path)
+
+    def _assume_packages(self, line: Line) -> bool:
+        """Enable what Debian's packages enable; tell whether that is all that can be enabled."""
+        from sslint.servers.dovecot.packaged import installed
+
+        choices = _choices(self.block, "protocols")
+        packaged = installed(self.tree)
+        choices.unknown = not packaged.whole
+        if packaged.protocols:
+            names = ", ".join(packaged.protocols)
+            self.configuration.assumed = (
+                f"{names}: enabled by Debian's packages ({line.value} was not given; "
+                f"installed by {', '.join(packaged.evidence)})"
+            )
+            if self.configuration.modern:
+                choices.items |= {name: Value("yes", line.location) for name in packaged.protocols}
+            else:  # protocols = $protocols imap
+                choices.whole = Value(" ".join(packaged.protocols), line.location)
+            choices.last = line.location
+        return packaged.whole
 
     # -- lines ------------------------------------------------------------------------------
 

@@ -88,6 +88,8 @@ class _Reader:
             self._refuses(location, reason)
         for location, reason in listening.errors:
             self._refuses(location, reason)
+        if configuration.assumed and self._rests_on_packages():
+            reading.assumptions.append(configuration.assumed)
         if protocols.unknown:
             self._incomplete(configuration.packaged or protocols.last, UNDECIDED)
         for socket in listening.sockets:
@@ -99,6 +101,16 @@ class _Reader:
         ):
             self._refuses(location, reason)
         return reading
+
+    def _rests_on_packages(self) -> bool:
+        """Tell whether no later statement replaces what the packages enable."""
+        choices = self.configuration.root.choices.get("protocols")
+        whole = choices.whole if choices is not None else None
+        return (
+            whole is None
+            or whole.location == self.configuration.packaged
+            or "$protocols" in whole.location.text
+        )
 
     # -- endpoints --------------------------------------------------------------------------
 

@@ -94,6 +94,7 @@ class Configuration:
     errors: list[tuple[Location, str]] = field(default_factory=list)
     gaps: list[tuple[Location, str]] = field(default_factory=list)
     packaged: Location | None = None  # the include of the package's protocols.d
+    assumed: str = ""  # what that include is taken to enable
     files: list[str] = field(default_factory=list)
 
 

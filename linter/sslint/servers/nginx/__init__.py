@@ -199,3 +199,7 @@ def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
             reasons.append(f"{directive.location}: {' '.join(directive.args)} was not given")
     if nginx.config.unknown:
         reading.complete = False
+    if loader.absent and not reading.endpoints:  # no site at all: more likely they were not given
+        first = loader.absent[0]
+        reading.complete = False
+        reasons.append(f"{first.location}: {first.args[0]} was not given")

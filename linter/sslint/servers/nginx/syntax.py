@@ -101,6 +101,7 @@ class Loader:
     files: list[str] = field(default_factory=list)
     fatal: list[tuple[Location, str]] = field(default_factory=list)
     broken: bool = False  # some file could not be read to its end
+    absent: list[Directive] = field(default_factory=list)  # includes of absent directories
     _loaded: dict[str, list[Directive]] = field(default_factory=dict)
     _weights: dict[str, int] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
@@ -143,6 +144,12 @@ class Loader:
                 decisive=False,
             )
             return [directive]
+        if not _GLOB.search(parent) and not self.tree.listable(parent):
+            self.tree.problem(directive.location, f"{parent} cannot be read")
+            self.broken = True
+            return [directive]
+        if not self.tree.live and self.tree.status(parent) is Status.ABSENT:
+            self.absent.append(directive)
         found: list[Directive] = []
         for path in self.tree.glob(pattern):
             found += self._include_file(directive, path)

@@ -1,0 +1,237 @@
+"""What of a host was judged: its TLS listeners by verdict, and what left the others without one.
+
+A run that judged nothing must not pass for one that found nothing: `Judged.enough` says whether a
+host's silence means anything (exit status 3 if not).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from sslint.values import dataclass
+
+if TYPE_CHECKING:
+    from sslint.host import Host, Socket
+    from sslint.netfilter.verdicts import Reach
+    from sslint.servers.model import Endpoint
+
+MAX_REASONS = 3  # of one tally
+MAX_PORTS = 4  # of one reason
+VERDICTS = ("open", "limited", "closed")
+COUNTS = (*VERDICTS, "not_opened", "unknown")
+PASTE = "name one with --firewall, or say firewall: none"
+
+
+class Why(Enum):
+    """Why something was not judged; the values are part of the JSON report."""
+
+    NO_FIREWALL = "no-firewall"  # no ruleset in the files, and nothing says that there is none
+    FIREWALL_UNREAD = "firewall-unread"  # a manager, a script, a file that would not load
+    UNDECIDED = "undecided"  # the rules leave it open
+    LISTENER_UNCERTAIN = "listener-uncertain"  # whether it is opened is not known
+    TLS_UNKNOWN = "tls-unknown"  # whether it speaks TLS is not known
+    SERVER_UNREAD = "server-unread"  # its files are there and make no listener
+    SERVER_INCOMPLETE = "server-incomplete"  # it may have TLS listeners that are not known
+    TLS_UNREAD = "tls-unread"  # a program that may serve TLS, whose TLS is not read
+
+
+# Each of these alone leaves a host unjudged; the others only if no listener has a verdict.
+_WHOLE = (Why.SERVER_UNREAD, Why.TLS_UNREAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One reason, and the TLS listeners that it leaves without a verdict ("tcp/443")."""
+
+    why: Why
+    reason: str
+    listeners: int = 0
+    ports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was judged of one host. A listener counts once for each family it takes.
+
+    `counts`: by verdict, `not_opened` where its server certainly does not start. `enough` False:
+    that nothing was found means nothing.
+    """
+
+    host: str
+    counts: dict[str, int]
+    gaps: tuple[Gap, ...]
+    enough: bool
+    refused: tuple[str, ...] = ()  # the servers that certainly do not start
+
+    @property
+    def listeners(self) -> int:
+        """The TLS listeners, with or without a verdict."""
+        return sum(self.counts.values())
+
+    @property
+    def unknown(self) -> int:
+        """The TLS listeners without a verdict."""
+        return self.counts["unknown"]
+
+
+def judge(host: Host) -> Judged:
+    """Say what of a host was judged."""
+    counts = dict.fromkeys(COUNTS, 0)
+    found: dict[tuple[Why, str], Counter[str]] = {}
+    decided = False  # some listener has a verdict that rests on a ruleset
+    for socket in host.sockets:
+        endpoint = socket.endpoint
+        if not _is_tls(endpoint):
+            continue
+        port = _port(endpoint)
+        refused = not _starts(host, endpoint)
+        for family, reach in ((4, socket.ipv4), (6, socket.ipv6)):
+            if reach is None:
+                continue
+            if refused:
+                counts["not_opened"] += 1
+                decided = True
+                continue
+            why = _why(host, socket, reach, family)
+            if why is None:
+                counts[reach.verdict] += 1
+                decided = decided or not _trivial(host, socket, family)
+            elif (endpoint.transport, endpoint.port) not in host.target.intent.terminated_elsewhere:
+                counts["unknown"] += 1
+                found.setdefault(why, Counter())[port] += 1
+    gaps = [Gap(*why, ports.total(), tuple(ports)) for why, ports in found.items()]
+    gaps += _servers(host)
+    gaps += _programs(host)
+    doubtful = counts["unknown"] or any(gap.why is Why.SERVER_INCOMPLETE for gap in gaps)
+    enough = (decided or not doubtful) and not any(gap.why in _WHOLE for gap in gaps)
+    servers = tuple(reading.server for reading in host.readings if not reading.starts)
+    return Judged(host.name, counts, tuple(gaps), enough, servers)
+
+
+def is_incomplete(host: Host) -> bool:
+    """Tell whether a host was not judged, or a file that decides a verdict could not be read."""
+    return any(problem.decisive for problem in host.problems) or not judge(host).enough
+
+
+def tally(judged: Sequence[Judged]) -> str:
+    """Return the sentence that says how much a run judged."""
+    total = {verdict: sum(one.counts[verdict] for one in judged) for verdict in COUNTS}
+    known = [f"{total[verdict]} {verdict}" for verdict in VERDICTS if total[verdict]]
+    if total["not_opened"]:
+        refused = dict.fromkeys(server for one in judged for server in one.refused)
+        said = " and ".join(refused) + (" does not start" if len(refused) == 1 else " do not start")
+        known.append(f"{total['not_opened']} not opened ({said})")
+    count = sum(total.values())
+    text = f"{count} TLS listener{'' if count == 1 else 's'}"
+    if known:
+        text += f": {', '.join(known)}"
+    reasons = list(_reasons(judged))
+    if not reasons:
+        return text
+    more = len(reasons) - MAX_REASONS
+    said = "; ".join(reasons[:MAX_REASONS]) + (f"; and {more} more" if more > 0 else "")
+    unknown = f"{total['unknown']} " if total["unknown"] and known else ""
+    return f"{text}; {unknown}not judged: {said}"
+
+
+# -- inside ---------------------------------------------------------------------------------------
+
+
+def _is_tls(endpoint: Endpoint) -> bool:
+    return endpoint.tls != "none" or endpoint.passthrough
+
+
+def _port(endpoint: Endpoint) -> str:
+    return f"{endpoint.transport}/{endpoint.port}"
+
+
+def _starts(host: Host, endpoint: Endpoint) -> bool:
+    reading = host.reading(endpoint.server)
+    return reading is None or reading.starts
+
+
+def _trivial(host: Host, socket: Socket, family: int) -> bool:
+    """Tell whether a listener is closed whatever the firewall does."""
+    return socket.scope == "loopback" or (family == 6 and host.network.network.ipv6 is False)
+
+
+def _why(host: Host, socket: Socket, reach: Reach, family: int) -> tuple[Why, str] | None:
+    """Say why a listener has no verdict over a family; None if it has one."""
+    if _trivial(host, socket, family):
+        return None
+    endpoint = socket.endpoint
+    if not endpoint.certain:
+        reason = endpoint.reasons[0] if endpoint.reasons else "its configuration does not say"
+        return Why.LISTENER_UNCERTAIN, f"whether it is opened is not known: {reason}"
+    if reach.verdict == "unknown":
+        if host.ruleset.empty:
+            return Why.NO_FIREWALL, f"no firewall in the files ({PASTE})"
+        missing = [one for one in host.ruleset.missing if family in one.families]
+        if missing:
+            return Why.FIREWALL_UNREAD, missing[0].reason
+        return Why.UNDECIDED, reach.reasons[0] if reach.reasons else "the rules do not decide it"
+    if endpoint.tls == "unknown" and not endpoint.passthrough:
+        reason = endpoint.reasons[0] if endpoint.reasons else "its configuration does not say"
+        return Why.TLS_UNKNOWN, f"whether it speaks TLS is not known: {reason}"
+    return None
+
+
+def _servers(host: Host) -> Iterator[Gap]:
+    """Yield the servers whose files are there and make no listener, or perhaps not all TLS ones."""
+    for reading in host.readings:
+        if reading.complete or not reading.starts:
+            continue
+        reason = reading.reasons[0] if reading.reasons else "its files are not complete"
+        if not reading.endpoints:
+            said = f"{reading.server} has no listener that is known: {reason}"
+            yield Gap(Why.SERVER_UNREAD, said)
+        elif not any(map(_is_tls, reading.endpoints)):
+            yield Gap(Why.SERVER_INCOMPLETE, f"{reading.server} may have more listeners: {reason}")
+
+
+def _programs(host: Host) -> Iterator[Gap]:
+    """Yield the programs that may serve TLS to others, and whose TLS is not read."""
+    from sslint.host import is_shown, scope_of
+    from sslint.servers.others.tls import UNITS, may_serve_tls
+
+    read = {
+        (socket.endpoint.transport, socket.endpoint.port)
+        for socket in host.sockets
+        if _is_tls(socket.endpoint)
+    }
+    exempt = read | host.target.intent.terminated_elsewhere
+    for reading in host.others:
+        if reading.server in UNITS and not is_shown(host, reading):
+            continue
+        ports = dict.fromkeys(
+            _port(endpoint)
+            for endpoint in reading.endpoints
+            if may_serve_tls(endpoint)
+            and scope_of(endpoint.address) != "loopback"
+            and (endpoint.transport, endpoint.port) not in exempt
+        )
+        if ports:
+            reason = f"the TLS of {reading.server} on {_shown(list(ports))} is not read"
+            yield Gap(Why.TLS_UNREAD, reason, ports=tuple(ports))
+        elif reading.server in UNITS and not reading.complete:
+            reason = reading.reasons[0] if reading.reasons else "its files are not complete"
+            yield Gap(Why.TLS_UNREAD, f"what {reading.server} listens on is not known: {reason}")
+
+
+def _shown(ports: Sequence[str]) -> str:
+    more = len(ports) - MAX_PORTS
+    return ", ".join(ports[:MAX_PORTS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _reasons(judged: Iterable[Judged]) -> Iterator[str]:
+    """Yield each reason once, with its hosts where a run has several."""
+    hosts: dict[str, list[str]] = {}
+    for one in judged:
+        for gap in one.gaps:
+            hosts.setdefault(gap.reason, []).append(one.host)
+    several = len(list(judged)) > 1
+    for reason, names in hosts.items():
+        yield f"{reason} ({_shown(list(dict.fromkeys(names)))})" if several else reason

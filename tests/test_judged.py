@@ -1,0 +1,368 @@
+"""Green means judged: what each kind of PATH ends in, as root and as another user."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from sslint.cli import main
+from sslint.engine import schema_text
+from tests.cases import EXAMPLES, SOUND, sound_hosts
+
+HERE = Path(__file__).parent
+WEB = EXAMPLES / "web-443-closed/etc"
+MAIL = SOUND / "mail-nftables/etc"
+ACCEPT = "table inet f {\n chain i {\n  type filter hook input priority 0; policy accept;\n }\n}\n"
+TLS = (
+    "events {}\nhttp {\n  server {\n    listen 443 ssl;\n    server_name shop.example.org;\n"
+    "    ssl_certificate /etc/ssl/shop.pem;\n    ssl_certificate_key /etc/ssl/shop.key;\n  }\n}\n"
+)
+PLAIN = "events {}\nhttp { server { listen 80; } }\n"
+PASTE = "no firewall in the files (name one with --firewall, or say firewall: none)"
+
+
+def write(base: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = base / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return base
+
+
+def whole(base: Path, files: dict[str, str], *started: str) -> Path:
+    """Make a host's whole /etc, as a minimal Debian has it."""
+    names = ("passwd", "group", "shadow", "hosts", "fstab", "profile", "shells", "debian_version")
+    write(base, {f"etc/{name}": "" for name in names})
+    wants = base / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    for unit in ("cron.service", *started):
+        (wants / unit).symlink_to(f"/usr/lib/systemd/system/{unit}")
+    return write(base, files)
+
+
+def copy(source: Path, place: Path) -> None:
+    shutil.copytree(source, place)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A situation: what lies there, the command, and what must come of it.
+
+    `judged`: the last line holds it. `other`: what differs for a user who may not read it all.
+    """
+
+    name: str
+    make: Callable[[Path], object]
+    arguments: tuple[str, ...]
+    status: int
+    judged: str
+    other: tuple[int, str] | None = None
+
+
+def hosts_of_a_repository(base: Path) -> None:
+    copy(WEB / "nginx", base / "deploy/nginx")
+    shutil.copy(WEB / "nftables.conf", base / "deploy/rules.nft")
+    write(
+        base,
+        {
+            ".git/HEAD": "",
+            ".sslint.yaml": "hosts:\n  shop:\n    nginx: deploy/nginx\n"
+            "    firewall: [deploy/rules.nft]\n",
+        },
+    )
+
+
+def unreadable(base: Path) -> None:
+    copy(WEB, base / "etc")
+    (base / "etc/nginx").chmod(0)
+
+
+def unreadable_sites(base: Path) -> None:
+    copy(WEB, base / "etc")
+    (base / "etc/nginx/sites-enabled").chmod(0)
+
+
+def unreadable_ruleset(base: Path) -> None:
+    copy(WEB, base / "etc")
+    (base / "etc/nftables.conf").chmod(0)
+
+
+def unreadable_csf(base: Path) -> None:
+    whole(
+        base, {"etc/nginx/nginx.conf": TLS, "etc/csf/csf.conf": ""}, "nginx.service", "csf.service"
+    )
+    (base / "etc/csf").chmod(0)
+
+
+CLOSED = "2 TLS listeners: 2 closed"
+NOT_HERE = "1 TLS listener; not judged: " + PASTE
+ROWS = (
+    Row("whole root", lambda b: copy(WEB.parent, b / "root"), ("root",), 1, CLOSED),
+    Row("etc", lambda b: copy(WEB, b / "etc"), ("etc",), 1, CLOSED),
+    Row(
+        "lone folder",
+        lambda b: copy(WEB / "nginx", b / "nginx"),
+        ("nginx",),
+        3,
+        "2 TLS listeners; not judged: " + PASTE,
+    ),
+    Row("lone file", lambda b: write(b, {"nginx.conf": TLS}), ("nginx.conf",), 3, NOT_HERE),
+    Row(
+        "a file whose includes are elsewhere",
+        lambda b: shutil.copy(WEB / "nginx/nginx.conf", b / "nginx.conf"),
+        ("nginx.conf",),
+        3,
+        "0 TLS listeners; not judged: nginx has no listener that is known",
+    ),
+    Row(
+        "two files",
+        lambda b: write(b, {"nginx.conf": TLS, "rules.nft": ACCEPT}),
+        ("nginx.conf", "rules.nft"),
+        0,
+        "1 TLS listener: 1 open",
+    ),
+    Row("repository with hosts", hosts_of_a_repository, (".",), 1, CLOSED),
+    Row(
+        "a host of the configuration without its nginx.conf",
+        lambda b: write(
+            b,
+            {
+                ".git/HEAD": "",
+                "conf/snippets/tls.conf": "ssl_protocols TLSv1.3;\n",
+                ".sslint.yaml": "hosts: {x: {nginx: conf, firewall: none}}\n",
+            },
+        ),
+        (".",),
+        3,
+        "0 TLS listeners; not judged: nginx has no listener that is known",
+    ),
+    Row(
+        "partial copy: no main.cf",
+        lambda b: write(b, {"etc/postfix/aliases": "", "etc/nftables.conf": ACCEPT}),
+        ("etc",),
+        3,
+        "0 TLS listeners; not judged: postfix has no listener that is known",
+    ),
+    Row(
+        "partial copy: no sites",
+        lambda b: write(
+            b,
+            {
+                "etc/nginx/nginx.conf": (WEB / "nginx/nginx.conf").read_text(),
+                "etc/nftables.conf": ACCEPT,
+            },
+        ),
+        ("etc",),
+        3,
+        "0 TLS listeners; not judged: nginx has no listener that is known",
+    ),
+    Row(
+        "unreadable nginx",
+        unreadable,
+        ("etc",),
+        1,
+        CLOSED,
+        (3, "etc/nginx/nginx.conf cannot be read"),
+    ),
+    Row("unreadable sites", unreadable_sites, ("etc",), 1, CLOSED, (3, "nginx has no listener")),
+    Row(
+        "unreadable ruleset",
+        unreadable_ruleset,
+        ("etc",),
+        1,
+        CLOSED,
+        (3, "etc/nftables.conf would not load"),
+    ),
+    Row(
+        "no firewall in a repository",
+        lambda b: write(b, {".git/HEAD": "", "host/etc/nginx/nginx.conf": TLS}),
+        (".",),
+        3,
+        NOT_HERE,
+    ),
+    Row(
+        "the line to paste",
+        lambda b: write(
+            b,
+            {".git/HEAD": "", ".sslint.yaml": "firewall: none\n", "host/etc/nginx/nginx.conf": TLS},
+        ),
+        (".",),
+        0,
+        "1 TLS listener: 1 open",
+    ),
+    Row(
+        "a port whose TLS ends elsewhere",
+        lambda b: write(
+            b,
+            {
+                ".git/HEAD": "",
+                ".sslint.yaml": "terminated_elsewhere: [443]\n",
+                "host/etc/nginx/nginx.conf": TLS,
+            },
+        ),
+        (".",),
+        0,
+        "0 TLS listeners",
+    ),
+    Row(
+        "whole etc without a firewall",
+        lambda b: whole(b, {"etc/nginx/nginx.conf": TLS}, "nginx.service"),
+        ("etc",),
+        0,
+        "1 TLS listener: 1 open",
+    ),
+    Row(
+        "whole etc, ufw inactive",
+        lambda b: whole(
+            b,
+            {
+                "etc/nginx/nginx.conf": TLS,
+                "etc/ufw/ufw.conf": "ENABLED=no\n",
+                "etc/nftables.conf": "flush ruleset\n",
+            },
+            "nginx.service",
+            "ufw.service",
+        ),
+        ("etc",),
+        0,
+        "1 TLS listener: 1 open",
+    ),
+    Row(
+        "whole etc, a firewall's unit without its ruleset",
+        lambda b: whole(
+            b, {"etc/nginx/nginx.conf": TLS}, "nginx.service", "netfilter-persistent.service"
+        ),
+        ("etc",),
+        3,
+        NOT_HERE,
+    ),
+    Row(
+        "part of etc, ufw inactive",
+        lambda b: write(b, {"etc/nginx/nginx.conf": TLS, "etc/ufw/ufw.conf": "ENABLED=no\n"}),
+        ("etc",),
+        3,
+        NOT_HERE,
+    ),
+    Row(
+        "CSF",
+        lambda b: write(b, {"etc/nginx/nginx.conf": TLS, "etc/csf/csf.conf": 'TCP_IN = "443"\n'}),
+        ("etc",),
+        3,
+        "1 TLS listener; not judged: managed by CSF",
+    ),
+    Row(
+        "whole etc, CSF",
+        lambda b: whole(
+            b,
+            {"etc/nginx/nginx.conf": TLS, "etc/csf/csf.conf": 'TCP_IN = "443"\n'},
+            "nginx.service",
+            "csf.service",
+            "lfd.service",
+        ),
+        ("etc",),
+        3,
+        "1 TLS listener; not judged: managed by CSF",
+    ),
+    Row(
+        "CSF that only root may read",
+        unreadable_csf,
+        ("etc",),
+        3,
+        "1 TLS listener; not judged: managed by CSF",
+    ),
+    Row(
+        "no firewall, and nothing fails",
+        lambda b: write(b, {"etc/nginx/nginx.conf": TLS}),
+        ("etc", "--fail-on", "never"),
+        3,
+        NOT_HERE,
+    ),
+)
+
+
+# Without these root reads no more than the modes of the files let anyone.
+UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+USERS = ("root", "other") if os.geteuid() == 0 else ("other",)
+
+
+def check(place: Path, *arguments: str, user: str = "root", style: str = "text") -> tuple[int, str]:
+    """Run `sslint check` and return its status and what it prints."""
+    command = [sys.executable, "-m", "sslint", "check", *arguments, "--format", style]
+    if user != "root" and os.geteuid() == 0:
+        if shutil.which(UNPRIVILEGED[0]) is None:
+            pytest.skip("no setpriv")
+        command[:0] = UNPRIVILEGED
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SSLINT_")}
+    done = subprocess.run(
+        command, cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "internal error" not in done.stderr, done.stderr
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_what_a_run_ends_in(row: Row, user: str, tmp_path: Path) -> None:
+    row.make(tmp_path)
+    status, judged = row.status, row.judged
+    if user != "root" and row.other is not None:
+        status, judged = row.other
+    found, text = check(tmp_path, *row.arguments, user=user)
+    last = text.rstrip("\n").rpartition("\n")[2]
+    assert (found, last) == (status, last), text
+    assert judged in last
+
+
+def test_no_row_is_green_without_a_verdict() -> None:
+    for row in ROWS:
+        if row.status == 0:
+            assert "open" in row.judged or "closed" in row.judged or row.judged == "0 TLS listeners"
+
+
+# -- the report -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", sound_hosts())
+def test_every_sound_host_is_judged(host: str, capsys) -> None:
+    (judged,) = report(capsys, SOUND / host)["judged"]
+    assert judged["enough"]
+    assert judged["tls_listeners"] > 0
+    assert judged["unknown"] == 0
+    assert judged["not_judged"] == []
+
+
+def test_each_reason_has_its_code_and_its_ports(capsys, tmp_path: Path) -> None:
+    write(tmp_path, {"etc/nginx/nginx.conf": TLS.replace("443 ssl", "8443 ssl")})
+    (judged,) = report(capsys, tmp_path)["judged"]
+    assert not judged["enough"]
+    assert judged["unknown"] == judged["tls_listeners"] == 1
+    assert judged["not_judged"] == [
+        {"code": "no-firewall", "reason": PASTE, "tls_listeners": 1, "ports": ["tcp/8443"]}
+    ]
+
+
+def test_each_host_of_a_run_must_be_judged(capsys, tmp_path: Path) -> None:
+    copy(EXAMPLES / "sound", tmp_path / "a")
+    write(tmp_path, {"b/etc/nginx/nginx.conf": TLS})
+    assert main(["check", str(tmp_path), "--fail-on", "never"]) == 3
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"11 TLS listeners: 10 open; 1 not judged: {PASTE} (b)"
+    assert main(["endpoints", str(tmp_path)]) == 3
+    assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+def report(capsys, path: Path) -> dict:
+    main(["check", str(path), "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    jsonschema.validate(found, json.loads(schema_text("report")))
+    return found
