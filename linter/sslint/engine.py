@@ -479,6 +479,7 @@ COLLECTIONS = {
     "lineages": "lineage",
     "announcements": "announcement",
     "openings": "opening",
+    "port_pairs": "port_pair",
     "settings": "setting",
     "dormant": "dormant",
     "sites": "site",

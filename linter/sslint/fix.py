@@ -72,7 +72,8 @@ def propose(host: Host, findings: Sequence[Finding], rules: Sequence[Rule]) -> d
         make = _MAKERS.get(finding.rule.fix)
         fix = make(host, finding) if make is not None else None
         if fix is not None:
-            fixes[id(finding)] = fix
+            # Where a rule knows another remedy, its advice names both.
+            fixes[id(finding)] = replace(fix, title=finding.advice) if finding.advice else fix
     editable = [f for f in findings if id(f) in fixes and fixes[id(f)].edits]
     for finding in _proved(host, editable, fixes, rules):
         fixes[id(finding)] = replace(fixes[id(finding)], proved=True)

@@ -20,6 +20,7 @@ def build(host: Host) -> dict[str, list[Fact]]:
         certificates,
         coexistence,
         firewall,
+        port_pairs,
         records,
         renewal,
         services,
@@ -39,6 +40,7 @@ def build(host: Host) -> dict[str, list[Fact]]:
     facts["policy"] = records.policies(host, whereabouts)
     facts["endpoint"] = services.endpoints(host)
     facts["service"] = services.services(host, facts)
+    facts["port_pair"] = port_pairs.port_pairs(host, facts)
     facts["dormant"] = services.dormant(host, facts)
     facts["site"] = server_blocks.sites(host)
     facts["setting"] = server_blocks.settings(host)

@@ -40,8 +40,8 @@ def add(found: list[Fact]) -> None:
         own = [other for other in others if other.values["server"] == fact.values["server"]]
         kind = kind_of(fact)
         same = own if kind == "web" else [other for other in others if kind_of(other) == kind]
-        # A package opens more than anyone asks for: one way to the server is what was meant.
-        fact.values["alternative_open"] = bool(same or (own and not fact.values["explicit"]))
+        fact.values["alternative_open"] = bool(same)
+        fact.values["server_open"] = bool(own)
         fact.values["names_elsewhere"] = _names_elsewhere(fact, own) if kind == "web" else None
         sibling = IMPLICIT_SIBLING.get(fact.values["port"])
         twins = [other for other in others if other.values["port"] == sibling]

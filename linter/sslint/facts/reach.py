@@ -88,6 +88,10 @@ def blocking_spans(reaches: Iterable[Reach | None], what: str) -> tuple[Span, ..
                 continue
             key = (decision.location.path, decision.location.line)
             spans.setdefault(key, Span(decision.location, message))
+        for decision in reach.translated_by if not reach.reached_as else ():
+            if decision.location is not None:
+                key = (decision.location.path, decision.location.line)
+                spans.setdefault(key, Span(decision.location, f"sends the clients of {what} on"))
     return tuple(spans.values())
 
 

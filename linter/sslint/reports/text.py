@@ -109,9 +109,9 @@ class _Finding:
         else:
             label = "fix (proved)" if fix.proved else "fix"
             edits = (replace(edit, path=self.shown(edit.path)) for edit in fix.edits)
+            if fix.title and (finding.advice or not fix.edits):
+                notes.append((label if not fix.edits else "fix", fix.title))
             notes += [(label, str(edit)) for edit in edits]
-            if not fix.edits and fix.title:
-                notes.append((label, fix.title))
             notes += [("now", command) for command in fix.commands]
         also = [("also", self._consequence(other)) for other in finding.also_affects]
         return notes + list(dict.fromkeys(also))
