@@ -277,6 +277,30 @@ def test_conntrack_that_picks_connections_up(files: dict[str, str], expected: bo
     assert read_network(tree_of(files)).network.tcp_loose is expected
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, False),
+        ({"/etc/sysctl.d/a.conf": "net.ipv4.conf.all.route_localnet = 1\n"}, True),
+        ({"/etc/sysctl.d/a.conf": "net.ipv4.conf.default.route_localnet=1\n"}, True),
+        ({"/etc/sysctl.d/a.conf": "net.ipv4.conf.eth0.route_localnet=1\n"}, True),
+        ({"/etc/sysctl.d/a.conf": "net.ipv4.conf.*.route_localnet=1\n"}, True),
+        ({"/etc/sysctl.d/a.conf": "net.ipv4.conf.eth1.route_localnet=1\n"}, False),
+        (
+            {
+                "/etc/sysctl.d/a.conf": "net.ipv4.conf.default.route_localnet=1\n",
+                "/etc/sysctl.d/b.conf": "net.ipv4.conf.eth0.route_localnet=0\n",
+            },
+            False,
+        ),
+        ({"/etc/ufw/sysctl.conf": "net/ipv4/conf/all/route_localnet=1\n"}, None),
+        ({"/etc/rc.local": "sysctl -w net.ipv4.conf.eth0.route_localnet=1\n"}, None),
+    ],
+)
+def test_who_may_send_to_the_loopback(files: dict[str, str], expected: bool | None) -> None:
+    assert read_network(tree_of(files)).network.localnet("eth0") is expected
+
+
 def test_versions_from_the_package_database_and_the_release() -> None:
     status = (
         "Package: nginx\nStatus: install ok installed\nVersion: 1.26.3-3+deb13u1\n\n"

@@ -413,10 +413,36 @@ def test_a_translation_to_this_hosts_own_address_stays_here() -> None:
     assert 443 in reach(judged, 8443).reached_as
 
 
+@pytest.mark.parametrize(
+    ("localnet", "verdict"),
+    [((), "closed"), ((("all", True),), "open"), ((("eth0", True),), "open"),
+     ((("eth1", True),), "closed"), ((("", True),), "unknown")],
+)  # fmt: skip
+def test_dnat_to_the_loopback_is_a_martian(
+    localnet: tuple[tuple[str, bool], ...], verdict: str
+) -> None:
+    moved = nat_chain((tcp(443), Nat("dnat", values("127.0.0.1"), (8443, 8443))))
+    known = replace(network(public="eth0"), route_localnet=localnet)
+    judged = firewall(moved, incoming((tcp(8443, 443), ACCEPT)), network=known)
+    found = judged.reach_outer("tcp", 443, 4)
+    assert found.verdict == verdict
+    if verdict == "closed":
+        assert "route_localnet=1" in found.blocked_by[0].reason
+
+
+def test_redirect_is_to_no_loopback() -> None:
+    moved = nat_chain((tcp(443), Nat("redirect", None, (8443, 8443))))
+    judged = firewall(moved, incoming((tcp(8443), ACCEPT)), network=network(public="eth0"))
+    assert judged.reach_outer("tcp", 443, 4).verdict == "open"
+
+
 def test_tproxy_keeps_the_destination_port() -> None:
     pre = chain("pre", (tcp(443), Tproxy(8443), ACCEPT), hook="prerouting", priority=-150)
     judged = firewall(pre, incoming(HTTPS))
-    assert reach(judged, 8443).open == ("0.0.0.0/0",)
+    found = reach(judged, 8443)
+    assert found.reached_as == (443, 8443)
+    assert found.verdict == "unknown"  # the kernel asks for a transparent socket
+    assert "transparent socket" in found.reasons[0]
 
 
 # -- neighbours -----------------------------------------------------------------------------------

@@ -423,7 +423,7 @@ def resolve(ruleset: Ruleset) -> None:
         for chain in table.chains.values():
             for index, rule in enumerate(chain.rules):
                 for item in rule.items:
-                    if isinstance(item, (Match, SetUpdate)) and item.keys[0].name == "ipset":
+                    if isinstance(item, Match | SetUpdate) and _names_ipset(item):
                         break
                 else:
                     continue
@@ -431,8 +431,12 @@ def resolve(ruleset: Ruleset) -> None:
                 chain.rules[index] = replace(rule, items=tuple(items))
 
 
+def _names_ipset(item: Match | SetUpdate) -> bool:
+    return any(key.name == "ipset" for key in item.keys)
+
+
 def _resolved(item: RuleItem, table: Table, ruleset: Ruleset) -> list[RuleItem]:
-    if not isinstance(item, Match | SetUpdate) or item.keys[0].name != "ipset":
+    if not isinstance(item, Match | SetUpdate) or not _names_ipset(item):
         return [item]
     reference = item.values if isinstance(item, Match) else item.set
     assert isinstance(reference, SetRef)

@@ -17,7 +17,7 @@ from sslint.firewalls.nftables import fields as f
 from sslint.firewalls.nftables import hooks, xtables
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.kernel import Kernel, SetState, TableState
-from sslint.firewalls.nftables.rules import RuleBuilder, operand, quota_stops
+from sslint.firewalls.nftables.rules import RuleBuilder, capacity_of, operand, quota_stops
 from sslint.firewalls.nftables.syntax import (
     Binary,
     Concat,
@@ -135,6 +135,8 @@ class _Reader:
                 state.add(self._literal(body.get("elem")), self._place)
             elif kind in _OBJECTS or kind.startswith("ct "):
                 over: bool | None = kind in ("limit", "quota") and body.get("inv") is True
+                if _capacity(kind, body) is not None:
+                    over = None
                 if kind == "quota":
                     used = _int(body.get("used", 0))
                     over = quota_stops(bool(over), _int(body.get("bytes")), used)
@@ -280,7 +282,9 @@ class _Reader:
             builder.add(Unmodelled("fwd hands the packet to another interface"))
         elif kind == "xt":
             self._xtables(builder, body)
-        elif kind not in ("log", "last", "dup", "flow", "reset"):
+        elif kind == "reset":
+            builder.tcp_only()
+        elif kind not in ("log", "last", "dup", "flow"):
             builder.items.append(Unmodelled(_short({kind: body})))
 
     def _xtables(self, builder: RuleBuilder, body: Any) -> None:
@@ -327,15 +331,21 @@ class _Reader:
             builder.add(Unknown(f"a {kind} from a map"))
         else:
             connections = _int(body.get("val", 0)) if kind == "ct count" else 0
-            self._limit(builder, _stops(kind, body), _limit_text(kind, body), connections)
+            over = body.get("inv") is True if kind == "limit" else _stops(kind, body)
+            self._limit(builder, over, _limit_text(kind, body), connections, _capacity(kind, body))
 
     def _limit(
-        self, builder: RuleBuilder, over: bool | None, text: str, connections: int = 0
+        self,
+        builder: RuleBuilder,
+        over: bool | None,
+        text: str,
+        connections: int = 0,
+        capacity: int | None = None,
     ) -> None:
         if over is None:
             builder.add(Unknown(f"{text} depends on the packet's size"))
         else:
-            builder.limit(over, text, connections)
+            builder.limit(over, text, connections, capacity)
 
     def _set_update(self, builder: RuleBuilder, kind: str, body: dict[str, Any]) -> None:
         operation: Literal["add", "update", "delete"] = body["op"]
@@ -346,9 +356,12 @@ class _Reader:
             key = key["elem"]["val"]
         statements = body.get("stmt")
         limited = any(name not in ("counter", "last") for part in statements or [] for name in part)
-        over = self._over(statements)
+        sized = any(_capacity(k, b) for part in statements or [] for k, b in part.items())
+        over = self._over(statements) and not sized
         name = str(body[kind]).removeprefix("@")
         builder.set_update(operation, name, self._expression(key), over=over, limited=limited)
+        if sized:
+            builder.add(Unknown(f"a rate in the set {name} depends on the packet's size"))
 
     def _over(self, statements: Any) -> bool:
         return any(
@@ -456,11 +469,26 @@ def _stops(kind: str, body: dict[str, Any]) -> bool | None:
     """Tell whether a limit, quota or connection count does not pass the first packet."""
     over = body.get("inv") is True
     if kind != "quota":
+        if _capacity(kind, body) is not None:
+            return None
         return over and kind in ("limit", "ct count")
-    factors = {"bytes": 1, "kbytes": 1 << 10, "mbytes": 1 << 20}
-    allowed = _int(body.get("val", 0)) * factors.get(str(body.get("val_unit")), 1)
-    used = _int(body.get("used", 0)) * factors.get(str(body.get("used_unit")), 1)
+    allowed = _int(body.get("val", 0)) * _FACTORS.get(str(body.get("val_unit")), 1)
+    used = _int(body.get("used", 0)) * _FACTORS.get(str(body.get("used_unit")), 1)
     return quota_stops(over, allowed, used)
+
+
+_FACTORS = {"bytes": 1, "kbytes": 1 << 10, "mbytes": 1 << 20}
+
+
+def _capacity(kind: str, body: Any) -> int | None:
+    """Return the bytes of the longest packet that a limit passes; None: it counts packets."""
+    if kind != "limit" or not isinstance(body, dict):
+        return None
+    unit = str(body.get("rate_unit", "packets"))
+    if unit not in _FACTORS:
+        return None
+    burst = _int(body.get("burst", 0)) * _FACTORS.get(str(body.get("burst_unit", "bytes")), 1)
+    return capacity_of(_int(body.get("rate")) * _FACTORS[unit], burst)
 
 
 def _limit_text(kind: str, body: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ certainly happens follows in the end: an address with no other outcome has that 
 
 from __future__ import annotations
 
-from sslint.netfilter import nat
+from sslint.netfilter import nat, writes
 from sslint.netfilter.batches import Batch, Batches, Crediting, Place
 from sslint.netfilter.matching import Answer, Matching
 from sslint.netfilter.model import (
@@ -41,6 +41,8 @@ from sslint.netfilter.packet import (
     MISSING,
     RATED,
     TCP,
+    TEMPLATE,
+    Entry,
     PacketState,
 )
 from sslint.netfilter.survey import MAX_DEPTH, is_ban_chain
@@ -74,8 +76,9 @@ def few(flow: Flow) -> Flow:
     if len(flow) <= MAX_STATES:
         return flow
     merged: Flow = {}
+    written = tuple((name, None) for name in sorted({n for s in flow for n, _ in s.written}))
     for state, mask in flow.items():
-        add(merged, state._replace(mark=None, ctmark=None), mask)
+        add(merged, state._replace(mark=None, ctmark=None, written=written), mask)
     return merged
 
 
@@ -161,6 +164,9 @@ class Evaluator:
         self, batch: Batch, place: Place, flow: Flow, out: Outcome, notes: Notes | None
     ) -> None:
         for state, mask in list(flow.items()):
+            if state.mangled:  # its far address may not be the one that batches are made by
+                self._run_each(batch, place, flow, state, out, notes)
+                continue
             sure, maybe = self.batches.hits(batch, place.table, state)
             hit = mask & maybe
             if not hit:
@@ -179,6 +185,28 @@ class Evaluator:
                 flow[state] = rest
             else:
                 del flow[state]
+
+    def _run_each(
+        self,
+        batch: Batch,
+        place: Place,
+        flow: Flow,
+        state: PacketState,
+        out: Outcome,
+        notes: Notes | None,
+    ) -> None:
+        """Run a batch's rules one after the other for one state."""
+        mask = flow.pop(state)
+        for plain in batch.rules:
+            left: Flow = {}
+            rule = plain.rule
+            _Run(self, place.table, place.chain, rule, out, left, notes, place.depth).run(
+                state, mask
+            )
+            mask = left.get(state, 0)
+            if not mask:
+                return
+        add(flow, state, mask)
 
 
 class _Run:
@@ -244,20 +272,11 @@ class _Run:
         elif isinstance(item, Unknown):
             self._answered((0, full, item.reason), state, possible, onward)
         elif isinstance(item, Limit):
-            first = full if item.first else 0
-            if state.history == RATED and not item.generous:
-                self._answered((0, full, item.text or "a rate"), state, possible, onward)
-            else:
-                self._answered((first, first, ""), state, possible, onward)
+            self._answered(matching.limit(item, state), state, possible, onward)
         elif isinstance(item, VerdictMap):
             self._map(item, state, possible)
         elif isinstance(item, Recent):
-            answer = matching.recent(item, state)
-            if item.action == "set":
-                state = state._replace(added=state.added | {(item.name, "", False)})
-            elif item.action == "remove":
-                state = state._replace(added=state.added - {(item.name, "", False)})
-            self._answered(answer, state, possible, onward)
+            self._recent(item, state, possible, onward)
         elif isinstance(item, (Assign, Notrack, Tproxy, SetUpdate)):
             self._rewrite(item, state, possible, onward)
         elif isinstance(item, Nat):
@@ -265,11 +284,28 @@ class _Run:
         elif isinstance(item, Synproxy):
             self._synproxy(state, possible, onward)
         elif isinstance(item, Unmodelled):
-            self._undecided(item.reason, state, possible)
-            add(onward, state, possible)
+            after = writes.forget_all(state)
+            self._undecided(item.reason, after, possible)
+            add(onward, after, possible)
         else:
-            self._undecided(f"{type(item).__name__} is not modelled", state, possible)
-            add(onward, state, possible)
+            raise TypeError(f"{type(item).__name__} is not modelled")
+
+    def _recent(self, item: Recent, state: PacketState, possible: int, onward: Flow) -> None:
+        """Ask a list of xt_recent; what matches is stamped again, or taken off."""
+        answer = self.evaluator.matching.recent(item, state)
+        held = frozenset(entry for entry in state.added if entry.where == item.name)
+        times = max((entry.times for entry in held), default=0)
+        after = state
+        if item.action == "set" or (item.action == "update" and held and answer[0]):
+            stamped = Entry(item.name, times=times + 1)
+            after = state._replace(added=(state.added - held) | {stamped})
+        elif item.action == "remove":
+            after = state._replace(added=state.added - held)
+        sure, maybe, reason = answer
+        add(onward, after, possible & maybe)
+        add(self.following, after, possible & ~sure)
+        if sure != maybe:
+            self._note("unknown", possible & maybe & ~sure, state, reason)
 
     def _undecided(self, reason: str, state: PacketState, possible: int) -> None:
         self._note("unknown", possible, state, reason)
@@ -384,15 +420,21 @@ class _Run:
         onward: Flow,
     ) -> None:
         if isinstance(item, Assign):
-            if nat.breaks(item, state, self.evaluator.matching.network):
+            network = self.evaluator.matching.network
+            absent = writes.breaks(item, state, network)
+            if absent is not False:
                 add(self.following, state, possible)
+            if absent:
                 return
-            after = nat.assign(item, state, self.evaluator.matching.network)
+            after = writes.assign(item, state, network)
             if after != state:
                 self._note("set", possible, after)
+            if absent is None:
+                self._note("unknown", possible, state, f"{item.unknown} may not be there")
             add(onward, after, possible)
         elif isinstance(item, Notrack):
-            if not state.tracked and state.ct == CtState.INVALID:
+            told = any(name == TEMPLATE for name, _ in state.written)
+            if not state.tracked and state.ct == CtState.INVALID and not told:
                 state = state._replace(notrack=True, ct=CtState.UNTRACKED)
                 self._note("notrack", possible, state)
             add(onward, state, possible)
@@ -400,11 +442,21 @@ class _Run:
             if state.proto != TCP and state.proto != 17:
                 add(self.following, state, possible)
                 return
-            port = item.port or state.dport
-            self._note("tproxy", possible, state)
-            add(onward, state._replace(tproxy=port), possible)
+            self._tproxy(item, state, possible, onward)
         else:
             self._update(item, state, possible, onward)
+
+    def _tproxy(self, item: Tproxy, state: PacketState, possible: int, onward: Flow) -> None:
+        port = item.port or state.dport
+        self._note("tproxy", possible, state)
+        reason = item.unknown or f"whether a transparent socket listens on port {port} is not known"
+        self._note("unknown", possible, state, reason)
+        if item.drops:
+            self.out.drop |= possible
+        else:
+            add(self.following, state, possible)
+        after = state._replace(tproxy=port, mangled=state.mangled or bool(item.unknown))
+        add(onward, after, possible)
 
     def _update(self, item: SetUpdate, state: PacketState, possible: int, onward: Flow) -> None:
         matching = self.evaluator.matching
@@ -417,11 +469,12 @@ class _Run:
             reason = f"the rate kept in {item.set.name}"
             self._answered((0, full, reason), state, possible, onward)
             return
-        where = id(matching.set_of(self.table, item.set))
-        keys = " ".join(key.name for key in item.keys)
-        added = frozenset(entry for entry in state.added if entry[:2] != (where, keys))
+        own = Entry(
+            id(matching.set_of(self.table, item.set)), item.keys, tuple(values), item.limited
+        )
+        added = frozenset(entry for entry in state.added if entry[:3] != own[:3])
         if item.operation != "delete":
-            added |= {(where, keys, item.limited)}
+            added |= {own}
         state = state._replace(added=added)
         first = full if item.first else 0
         self._answered((first, first, ""), state, possible, onward)

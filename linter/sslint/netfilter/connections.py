@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from sslint.netfilter import addresses, interfaces, synproxy
 from sslint.netfilter.chains import Flow
-from sslint.netfilter.hooks import CONFIRMED, Hooks, Log
+from sslint.netfilter.hooks import CONFIRMED, Hooks, Log, doubt
 from sslint.netfilter.model import CtState, CtStatus, TcpFlag
 from sslint.netfilter.packet import (
     ANY_PORT,
@@ -27,6 +27,7 @@ from sslint.netfilter.packet import (
 )
 from sslint.values import dataclass, field
 
+_MANGLED = "a rule rewrites the packet itself; whether the answer reaches the client is not known"
 WILDCARDS = ("", "*", "0.0.0.0", "::")  # noqa: S104
 MAX_SOURCE_PORT_CLASSES = 32
 MAX_DESTINATIONS = 8
@@ -168,7 +169,7 @@ class Connections:
     def _at(state: PacketState, port: int, start: PacketState, question: Question) -> bool:
         """Tell whether a packet has come to the listener that is asked about."""
         here = state.host < 0 or state.host == start.host or state.host in question.own
-        return here and port == question.port
+        return state.mangled or (here and port == question.port)
 
     def _converse(
         self,
@@ -182,6 +183,9 @@ class Connections:
         *,
         proxied: bool = False,
     ) -> None:
+        if first.mangled:
+            self._doubt(mask, first, attempt, log)
+            return
         if first.synproxy:
             delivered = synproxy.handshake(
                 self.hooks, start, first, answer(first, True), mask, own, log, here
@@ -197,6 +201,9 @@ class Connections:
             left = self.hooks.pass_back({reply: mask}, log)
         following: Flow = {}
         for state, passed in left.items():
+            if state.mangled:
+                self._doubt(passed, state, attempt, log)
+                continue
             if proxied and not state.tracked:
                 synproxy.miss(log, passed)
                 continue
@@ -206,10 +213,19 @@ class Connections:
         for state, passed in following.items():
             arrival = self.hooks.arrive({state: passed}, own, log)
             for end, reached in (arrival.local if here else arrival.forward).items():
-                if (end.tproxy or end.dport) == (first.tproxy or first.dport):
+                if end.mangled:
+                    self._doubt(reached, end, attempt, log)
+                elif (end.tproxy or end.dport) == (first.tproxy or first.dport):
                     attempt.possible |= reached
                 else:
                     log.drop |= reached
+
+    @staticmethod
+    def _doubt(mask: int, state: PacketState, attempt: Attempt, log: Log) -> None:
+        """Leave open what becomes of a connection of which a rule has rewritten a packet."""
+        attempt.possible |= mask
+        log.drop |= mask
+        doubt(log, mask, state, _MANGLED)
 
     def sets(self, question: Question, iif: str, history: int = FIRST) -> Found:
         """Return who reaches the port by an interface."""
@@ -351,8 +367,10 @@ class Connections:
         else:
             flow = self.hooks.leave({packet: whom}, log)
         passed = 0
-        for mask in flow.values():
+        for state, mask in flow.items():
             passed |= mask
+            if state.mangled:
+                log.drop |= mask
         return passed
 
     def neighbour_packets(
@@ -413,8 +431,14 @@ def answer(first: PacketState, here: bool) -> PacketState:
         original=first.original,
         binding=first.original if tracked else None,
         added=first.added,
+        written=of_connection(first) if tracked else (),
         history=first.history,
     )
+
+
+def of_connection(state: PacketState) -> tuple[tuple[str, int | None], ...]:
+    """Return what rules wrote to a packet's connection, which its other packets read too."""
+    return tuple(pair for pair in state.written if pair[0].startswith("ct."))
 
 
 def follow(start: PacketState, first: PacketState, reply: PacketState, loose: bool) -> PacketState:
@@ -440,4 +464,5 @@ def follow(start: PacketState, first: PacketState, reply: PacketState, loose: bo
         ctmark=first.ctmark if first.tracked else reply.ctmark,
         binding=(first.host, first.dport) if first.original is not None else None,
         added=reply.added,
+        written=of_connection(reply),
     )

@@ -47,6 +47,10 @@ def reach(firewall: Firewall, question: Question) -> Reach:
     if verdict == "closed":
         verdict, via, sets = _inner(firewall, question, by_interface)
     story = _Story(firewall, question, by_interface, reached)
+    for outer in sorted(reached):  # the doubt may be about another port that leads here
+        if verdict != "unknown" or story.reasons:
+            break
+        story = _Story(firewall, question, by_interface, {outer: reached[outer]})
     named = _names(elsewhere, family)
     reasons += story.reasons
     if named and not reached:

@@ -24,6 +24,10 @@ from sslint.netfilter.survey import Survey
 from sslint.values import dataclass, field
 
 Member = tuple[Table, Chain]
+_MARTIAN = (
+    "the kernel drops connections that a rule sends to 127.0.0.0/8, because no sysctl file sets "
+    "route_localnet=1"
+)
 _ND_TYPES = range(133, 138)  # RFC 4861: never tracked, nf_conntrack_proto_icmpv6.c
 # include/uapi/linux/netfilter/nf_conntrack_common.h
 _SRC_NAT_DONE, _DST_NAT_DONE = 128, 256
@@ -93,6 +97,12 @@ class Hooks:
         here: Flow = {}
         there: Flow = {}
         for state, mask in flow.items():
+            martian = self._is_martian(state)
+            if martian is not False:
+                _note(log, mask, state, "drop" if martian else "unknown", _MARTIAN)
+                log.drop |= mask
+                if martian and not log.through:
+                    continue
             where = nat.local(state, own, self.matching)
             if where is not False:
                 add(here, state, mask)
@@ -107,6 +117,14 @@ class Hooks:
             there = self.run("postrouting", there, log)
             arrival.forward = self.run("egress", there, log)
         return arrival
+
+    def _is_martian(self, state: PacketState) -> bool | None:
+        """Tell whether routing drops a packet to 127.0.0.0/8 (ip_route_input_slow)."""
+        loopback = state.family == 4 and addresses.contains(addresses.LOOPBACK[4], state.host)
+        if not loopback or state.iif == "lo":
+            return False
+        routed = self.matching.network.localnet(state.iif)
+        return None if routed is None else not routed
 
     def leave(self, flow: Flow, log: Log) -> Flow:
         """Take packets of this host's own out of it."""
@@ -281,6 +299,25 @@ _NAT_PRIORITY: dict[Hook, int] = {
     "input": PRIORITIES["srcnat"],
     "postrouting": PRIORITIES["srcnat"],
 }
+
+
+def doubt(log: Log, mask: int, state: PacketState, reason: str) -> None:
+    """Note that nothing is known of what became of a packet."""
+    _note(log, mask, state, "unknown", reason)
+
+
+def _note(log: Log, mask: int, state: PacketState, effect: str, reason: str) -> None:
+    """Say at the last rule that rewrote a packet what became of it."""
+    for note in reversed(log.notes or ()):
+        if note.effect in ("nat", "set") and note.mask & mask:
+            assert log.notes is not None
+            log.notes.append(
+                Note(
+                    effect, note.mask & mask, note.table, note.chain, note.rule, state,
+                    reason, note.depth, stage=log.stage, base=note.base,
+                )
+            )  # fmt: skip
+            return
 
 
 def _merged(pairs: Iterable[tuple[PacketState, int]]) -> Flow:

@@ -13,6 +13,7 @@ from sslint.netfilter.model import (
     Interval,
     Intervals,
     Key,
+    Limit,
     Match,
     Names,
     Recent,
@@ -32,6 +33,7 @@ from sslint.netfilter.packet import (
     LOCAL,
     MISSING,
     RATED,
+    Entry,
     PacketState,
     Range,
     Value,
@@ -40,6 +42,7 @@ from sslint.netfilter.packet import (
 )
 
 _DONT_FRAGMENT = 0x4000
+_LAST_INDEX = (1 << 31) - 1  # of an interface
 
 Answer = tuple[int, int, str]
 """(far addresses that certainly match, that possibly match, why the two differ)."""
@@ -116,18 +119,15 @@ class Matching:
         full = self.full(state)
         if found.unknown:
             return 0, full, found.unknown
-        names = " ".join(key.name for key in keys)
-        for where, added, limited in state.added:
-            if where == id(found):
-                if limited:  # a lookup asks the element's limit as well (nft_dynset.c)
-                    return (
-                        0,
-                        full,
-                        f"what a rule adds to the set {found.name} has limits of its own",
-                    )
-                if added == names:
-                    return full, full, ""
+        for entry in state.added:
+            same = entry.where == id(found) and _same(entry, keys, values)
+            if same is False:
+                continue
+            if entry.limited:  # a lookup asks the element's limit as well (nft_dynset.c)
+                return 0, full, f"what a rule adds to the set {found.name} has limits of its own"
+            if same is None:
                 return 0, full, f"this packet's own entry in the set {found.name} has other keys"
+            return full, full, ""
         merged = self._merge(found) if len(values) == 1 and not found.holes else None
         if found.default is True:
             answer = (full, full, "")
@@ -370,16 +370,46 @@ class Matching:
     def recent(self, item: Recent, state: PacketState) -> Answer:
         """Answer xt_recent: its list is empty but for what this packet added."""
         full = self.full(state)
-        listed = (item.name, "", False) in state.added
+        times = max((entry.times for entry in state.added if entry.where == item.name), default=0)
+        listed = times > 0
         if item.action == "set":
             matched = True
         elif item.action == "remove":
             matched = listed
         else:
-            matched = listed and item.hitcount <= 1
+            matched = listed and item.hitcount <= times
             if (state.history == RATED and item.hitcount > 1) or state.history == BANNED:
                 return 0, full, f"the recent list {item.name} is filled at run time"
         return (full, full, "") if matched != item.negate else (0, 0, "")
+
+    # -- counters -----------------------------------------------------------------------------
+
+    def limit(self, item: Limit, state: PacketState) -> Answer:
+        """Answer a counter at its start; one of bytes never passes a packet beyond its capacity."""
+        full = self.full(state)
+        if state.history == RATED and not item.generous:
+            return 0, full, item.text or "a rate"
+        first = item.first
+        if item.capacity is not None:
+            length = read("meta.length", "", state, self.network)
+            if not isinstance(length, Range) or length.low <= item.capacity < length.high:
+                return 0, full, f"{item.text} depends on the packet's size"
+            first ^= length.low > item.capacity
+        return (full, full, "") if first else (0, 0, "")
+
+
+def _same(entry: Entry, keys: Sequence[Key], values: Sequence[Value]) -> bool | None:
+    """Tell whether a lookup is for what this packet put in the set; None: it may be."""
+    if len(entry.keys) != len(keys):
+        return None
+    certain = True
+    for own, key, before, now in zip(entry.keys, keys, entry.values, values, strict=True):
+        if isinstance(before, int) and isinstance(now, int):
+            if apply(own, before) != apply(key, now):
+                return False
+        elif own != key or before != now or isinstance(now, Why):
+            certain &= isinstance(before, str) and before == now and own.mask == key.mask
+    return True if certain else None
 
 
 def apply(key: Key, value: int) -> int:
@@ -399,9 +429,11 @@ def _named(name: str, patterns: Sequence[str]) -> bool:
 
 def _index(name: str, items: Sequence[Interval]) -> bool | str:
     """Compare an interface with indices: an absent one is 0, lo is 1."""
-    if not name:
-        return addresses.contains(items, 0)
-    if items and items[-1][1] <= 1:
+    if not name or name == "lo":
+        return addresses.contains(items, int(name == "lo"))
+    if any(low <= 2 and high >= _LAST_INDEX for low, high in items):
+        return True
+    if not items or items[-1][1] <= 1:
         return False
     return "interface indices are not in the files"
 

@@ -34,6 +34,7 @@ Interval = tuple[int, int]
 #   fib.daddr.type fib.saddr.type     (values: FibType; arg "iif"/"oif" where the lookup names it)
 #   fib.saddr.oif     (the reverse path filter; value: an interface name, missing = no route back)
 #   exthdr.NAME    (value 1 = exists; a plain packet has none)
+#   constant     (0: under a mask of 0 and an xor it is a number in a concatenation)
 #   ipset     (arg: the directions, "src,dst"; ipset.resolve replaces it once all sets are read)
 #   Anything else: a key the evaluator answers with "unknown", e.g. "osf.name", "numgen.random".
 
@@ -176,11 +177,13 @@ class Limit:
 
     `first` is the outcome for the first packet of a first connection. The verdict of a port that
     depends on it carries `rate_limited`. `connections`: how many at once it counts to, if it does.
+    `capacity`: the bytes of the longest packet that it lets pass at all, if it counts bytes.
     """
 
     first: bool
     text: str = ""
     connections: int = 0
+    capacity: int | None = None
 
     @property
     def generous(self) -> bool:
@@ -240,7 +243,8 @@ class Assign:
     """Write a key (meta.mark, ct.mark, meta.priority, ct.zone ...).
 
     new = (source & and_mask) ^ xor, where source is the key itself or `source`; `source` None
-    with and_mask 0 is a constant. `unknown` means a value the files do not decide.
+    with and_mask 0 is a constant. `unknown` means a value the files do not decide. A packet that
+    lacks one of `needs` leaves the rule.
     """
 
     key: Key
@@ -248,6 +252,7 @@ class Assign:
     xor: int = 0
     source: Key | None = None
     unknown: str = ""
+    needs: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,10 +287,15 @@ class Nat:
 
 @dataclass(frozen=True, slots=True)
 class Tproxy:
-    """Deliver to a local socket on `port` (None = the same); the packet keeps its destination."""
+    """Deliver to a local socket on `port` (None = the same); the packet keeps its destination.
+
+    Without a transparent socket there the packet leaves the rule, or is dropped if it `drops`.
+    """
 
     port: int | None = None
     address: int | None = None
+    drops: bool = False
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +319,8 @@ class SetUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Unmodelled:
-    """A statement or target whose effect is not modelled: it may accept, drop or go on."""
+    """A statement or target whose effect is not modelled: it may accept, drop or go on, and may
+    have written anything."""
 
     reason: str
 
@@ -486,6 +497,7 @@ class HostNetwork:
     `public` names the default route's interface if it is known. `addresses` are this host's own
     (configuration, --host-ip), whatever the interface. `ipv6` False: the kernel has it disabled.
     `tcp_loose`: net.netfilter.nf_conntrack_tcp_loose, None where no file sets it.
+    `route_localnet`: what files set it to, by name in net.ipv4.conf; "" if a script may.
     """
 
     interfaces: tuple[Interface, ...] = ()
@@ -494,6 +506,15 @@ class HostNetwork:
     addresses6: tuple[int, ...] = ()
     ipv6: bool | None = None
     tcp_loose: bool | None = None
+    route_localnet: tuple[tuple[str, bool], ...] = ()
+
+    def localnet(self, interface: str | None) -> bool | None:
+        """Tell whether packets to 127.0.0.0/8 come in by an interface (ip-sysctl.rst)."""
+        known = dict(self.route_localnet)
+        own = known.get(interface or "all", known.get("default", False))
+        if known.get("all") or own:
+            return True
+        return None if "" in known else False
 
     def own(self, family: int) -> tuple[int, ...]:
         """Return the addresses of a family that are known to be this host's, each once."""

@@ -1,4 +1,4 @@
-"""Statements that rewrite a packet: translation of its destination, marks, fields."""
+"""Translation of a packet's destination."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from sslint.netfilter import addresses
 from sslint.netfilter.matching import Matching
 from sslint.netfilter.model import (
-    Assign,
     CtStatus,
     HostNetwork,
     Intervals,
@@ -18,7 +17,7 @@ from sslint.netfilter.model import (
     UnknownValues,
     Values,
 )
-from sslint.netfilter.packet import KNOWN_HOST, MISSING, NO_PORT, THIS_HOST, PacketState, read
+from sslint.netfilter.packet import KNOWN_HOST, MISSING, NO_PORT, THIS_HOST, PacketState, Why, read
 
 MAX_TARGETS = 16  # addresses of one dnat that are followed apart
 
@@ -29,7 +28,8 @@ def translations(
     """Yield (far addresses, those of them certainly translated, the new state, why not known)."""
     if item.family not in (0, state.family):
         return
-    if item.kind in ("snat", "masquerade"):
+    # NETMAP is of either kind, by its hook; anything else loads at its own hooks alone.
+    if item.kind in ("snat", "masquerade") or state.hook in ("input", "postrouting"):
         yield possible, possible, state._replace(translated=True), ""
         return
     if item.unknown:
@@ -151,58 +151,13 @@ def _redirected(
     return after
 
 
-def breaks(item: Assign, state: PacketState, network: HostNetwork) -> bool:
-    """Tell whether what is to be copied is not there, which ends the rule (NFT_BREAK)."""
-    key = item.source or (item.key if item.and_mask else None)
-    return key is not None and read(key.name, key.arg, state, network) is MISSING
-
-
-def assign(item: Assign, state: PacketState, network: HostNetwork) -> PacketState:
-    """Return the state after writing a key; keys that no rule can read back are left alone."""
-    name = item.key.name
-    if name not in _WRITTEN:
-        return state
-    value = None if item.unknown else _value(item, state, network)
-    if name == "meta.mark":
-        return state._replace(mark=value)
-    if name == "ct.mark":
-        return state._replace(ctmark=value) if state.tracked else state
-    if value is None:
-        return state
-    if name.endswith("dport"):
-        return state._replace(dport=value)
-    if name.endswith("sport"):
-        return state._replace(sport=value)
-    if (name.rpartition(".")[2] == "daddr") == state.inbound and name.startswith(
-        "ip." if state.family == 4 else "ip6."
-    ):
-        return state._replace(host=value)
-    return state
-
-
-_WRITTEN = frozenset(
-    ("meta.mark", "ct.mark", "tcp.dport", "udp.dport", "th.dport", "tcp.sport", "udp.sport",
-     "th.sport", "ip.daddr", "ip6.daddr", "ip.saddr", "ip6.saddr")
-)  # fmt: skip
-
-
-def _value(item: Assign, state: PacketState, network: HostNetwork) -> int | None:
-    if not item.and_mask:
-        return item.xor
-    key = item.source or item.key
-    value = read(key.name, key.arg, state, network)
-    if not isinstance(value, int):
-        return None
-    if key.mask is not None:
-        value &= key.mask
-    value ^= key.xor
-    value = value >> key.shift if key.shift >= 0 else value << -key.shift
-    return (value & item.and_mask) ^ item.xor
-
-
 def local(state: PacketState, own: tuple[int, ...], matching: Matching) -> bool | None:
     """Tell whether a packet's destination is this host; None if it may or may not be."""
     host, family = state.host, state.family
+    if state.written:
+        name = "ip.daddr" if family == 4 else "ip6.daddr"
+        if isinstance(read(name, "", state, matching.network), Why):
+            return None
     if host < 0 or host in own:
         return True
     if addresses.contains(addresses.MULTICAST[family], host):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from sslint.netfilter import addresses
-from sslint.netfilter.model import CtState, CtStatus, FibType, Hook, HostNetwork, PktType
+from sslint.netfilter.model import CtState, CtStatus, FibType, Hook, HostNetwork, Key, PktType
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMPV6}
@@ -23,6 +23,11 @@ SOLICITED_NODE: Final = -2  # this host's solicited-node multicast addresses
 THIS_LINK: Final = -3  # this host's link-local address
 KNOWN_HOST: Final = -4  # one of the addresses that this host is known to have
 
+# Names in `written` that stand for more than one key
+HEADERS: Final = "headers"  # what the packet itself holds
+ANYTHING: Final = "anything"
+TEMPLATE: Final = "ct template"  # conntrack was told of the packet before it looked at it
+
 ARP: Final = 0  # the "family" of an ARP frame
 
 # What counters and sets that rules fill hold
@@ -33,6 +38,47 @@ BANNED: Final = 2  # rules or daemons may have added to sets
 # What SYNPROXY makes of a packet
 COOKIE: Final = 1  # the ACK of its handshake with a client
 ANSWERED: Final = 2  # it took the packet, whose way ends there
+
+
+class Why(NamedTuple):
+    """Why a value is not known."""
+
+    reason: str
+
+
+class Range(NamedTuple):
+    """A number somewhere in a range."""
+
+    low: int
+    high: int
+
+
+class Symbol(NamedTuple):
+    """A value that is no number: MISSING is NFT_BREAK, the others stand for an address."""
+
+    name: Literal["missing", "far", "here", "type of far", "route to far"]
+
+
+MISSING = Symbol("missing")
+FREE = Symbol("far")
+LOCAL = Symbol("here")
+FREE_TYPE = Symbol("type of far")
+FREE_ROUTE = Symbol("route to far")
+
+Value = int | str | Range | Why | Symbol
+
+
+class Entry(NamedTuple):
+    """What this packet put in a set (by id) or a list of xt_recent (by name), and how often.
+
+    `limited`: the entry has a limit of its own.
+    """
+
+    where: int | str
+    keys: tuple[Key, ...] = ()
+    values: tuple[Value, ...] = ()
+    limited: bool = False
+    times: int = 1
 
 
 class PacketState(NamedTuple):
@@ -66,8 +112,9 @@ class PacketState(NamedTuple):
     binding: tuple[int, int] | None = None  # where its connection is translated to
     multicast: bool = False
     hop_limit: int | None = None
-    # (id of a set, keys, whether the entry has a limit), or (a recent list, "", False)
-    added: frozenset[tuple[int | str, str, bool]] = frozenset()
+    added: frozenset[Entry] = frozenset()
+    written: tuple[tuple[str, int | None], ...] = ()  # what keys read, once written; None: unknown
+    mangled: bool = False  # a field by which its connection is known was rewritten, not by NAT
     tproxy: int = 0
     synproxy: int = 0
     history: int = FIRST
@@ -83,37 +130,14 @@ class PacketState(NamedTuple):
         return self.sport if self.inbound else self.dport
 
 
-class Why(NamedTuple):
-    """Why a value is not known."""
-
-    reason: str
-
-
-class Range(NamedTuple):
-    """A number somewhere in a range."""
-
-    low: int
-    high: int
-
-
-class Symbol(NamedTuple):
-    """A value that is no number: MISSING is NFT_BREAK, the others stand for an address."""
-
-    name: Literal["missing", "far", "here", "type of far", "route to far"]
-
-
-MISSING = Symbol("missing")
-FREE = Symbol("far")
-LOCAL = Symbol("here")
-FREE_TYPE = Symbol("type of far")
-FREE_ROUTE = Symbol("route to far")
-
-Value = int | str | Range | Why | Symbol
-
 # IPv6 extension headers of nft(8); a plain packet has none, so that their fields break.
-_EXTENSIONS = frozenset(
-    ("hbh", "frag", "dst", "mh", "srh", "rt0", "rt2", "rt4", "ah", "esp", "comp", "auth", "vlan")
-)
+_EXTENSIONS = frozenset(("hbh", "frag", "dst", "mh", "srh", "rt0", "rt2", "rt4", "auth", "vlan"))
+# Headers that a packet has if it is of their protocol. AH is an extension header in IPv6, which
+# the kernel looks behind: no packet is of its protocol there.
+_PROTOCOL = {
+    "igmp": 2, "gre": 47, "gretap": 47, "esp": 50, "ah": 51, "comp": 108, "vxlan": UDP,
+    "geneve": UDP,
+}  # fmt: skip
 _ROUTING_HEADER = frozenset(("type", "nexthdr", "hdrlength", "seg-left"))
 _DEPENDS = {
     "time": "the time of day", "hour": "the time of day", "day": "the day of the week",
@@ -145,6 +169,10 @@ def free_keys(family: int, inbound: bool) -> frozenset[str]:
 def read(name: str, argument: str, state: PacketState, network: HostNetwork) -> Value:
     """Return what a key reads from a packet."""
     group, _, field = name.partition(".")
+    if state.written:
+        found = _written(name, group, field, state)
+        if found is not None:
+            return found
     if group == "meta":
         return _meta(field, state)
     if group in ("ip", "ip6"):
@@ -162,13 +190,38 @@ def read(name: str, argument: str, state: PacketState, network: HostNetwork) -> 
     return _other(group, name, field, state)
 
 
+_STAYS = frozenset(("iif", "oif", "iifname", "oifname", "nfproto", "sdif", "sdifname"))
+
+
+def _written(name: str, group: str, field: str, state: PacketState) -> Value | None:
+    """Return what a statement has made of a key, None if none has touched it."""
+    if group in PORTED and field in ("sport", "dport") and state.proto == PORTED[group]:
+        name = f"th.{field}"
+    for key, value in state.written:
+        if key == name:
+            if value is None:
+                return Why(f"a rule has rewritten {name.replace('.', ' ')}")
+            return value
+        if key == ANYTHING and not (group == "meta" and field in _STAYS) and group != "constant":
+            return Why("an earlier rule may have rewritten anything")
+        if key == HEADERS and (group not in ("meta", "ct", "constant") or name == "meta.l4proto"):
+            return Why("an earlier rule has rewritten the packet's headers")
+        if key == TEMPLATE and group == "ct" and not state.tracked and not state.notrack:
+            return Why("an earlier rule has told conntrack of the packet")
+        if group == "fib" and key.endswith(field.partition(".")[0]) and key.startswith("ip"):
+            return Why(f"a rule has rewritten {key.replace('.', ' ')}")
+    return None
+
+
 def _other(group: str, name: str, field: str, state: PacketState) -> Value:
     if group == "exthdr":  # nft puts `meta nfproto ipv6` before it
         return MISSING if "." in field or state.family != 6 else 0
     if group in _EXTENSIONS or (group == "rt" and field in _ROUTING_HEADER):
         return MISSING
-    if group == "igmp":
+    if group in _PROTOCOL and state.proto != _PROTOCOL[group]:
         return MISSING
+    if group == "constant":
+        return 0
     if group == "arp":
         return Why("ARP fields are not modelled") if state.family == ARP else MISSING
     if name == "ether.type":
@@ -188,7 +241,9 @@ def _meta(field: str, state: PacketState) -> Value:
         return {4: 2, 6: 10, ARP: 3}[state.family]
     if field == "protocol":
         return _ETHERTYPES[state.family]
-    if field in ("iifname", "iif", "sdifname"):
+    if field in ("sdifname", "sdif"):  # the interface below a VRF
+        return ""
+    if field in ("iifname", "iif"):
         return state.iif if state.iif is not None else Why("the ingress interface is not known")
     if field in ("oifname", "oif"):
         return state.oif if state.oif is not None else Why("the egress interface is not known")
@@ -196,8 +251,8 @@ def _meta(field: str, state: PacketState) -> Value:
         return state.mark if state.mark is not None else Why("the packet mark is not known")
     if field == "pkttype":
         return PktType.MULTICAST if state.multicast and state.inbound else PktType.HOST
-    if field == "length":  # a first packet carries little or no data
-        return Range(40, 140) if state.proto == TCP else Why("the length of a packet is not known")
+    if field == "length":
+        return _length(state)
     if field in ("iiftype", "iifgroup", "iifkind") and state.iif == "":
         return MISSING
     if field in ("oiftype", "oifgroup", "oifkind") and state.oif == "":
@@ -205,6 +260,12 @@ def _meta(field: str, state: PacketState) -> Value:
     if field in _DEPENDS:
         return Why(f"meta {field}: it depends on {_DEPENDS[field]}")
     return Why(f"meta {field} is not modelled")
+
+
+def _length(state: PacketState) -> Range:
+    """Return the bytes of a packet from its IP header on: a SYN carries little or no data."""
+    header = 20 if state.family == 4 else 40
+    return Range(header + 20, 140) if state.proto == TCP else Range(header, 65535 + header)
 
 
 def _near(host: int) -> Value:
@@ -233,7 +294,8 @@ def _ip(field: str, state: PacketState) -> Value:
     if field == "frag-off":  # conntrack defragments before; a client may set DF
         return Why("the DF flag depends on the client")
     if field == "length":
-        return _meta("length", state)
+        low, high = _length(state)
+        return Range(low, high) if state.family == 4 else Range(low - 40, high - 40)
     if field.startswith("option."):  # a plain packet has none
         return MISSING if field.count(".") > 1 else 0
     return Why(f"ip {field} depends on the client")
@@ -328,21 +390,36 @@ def _fib(field: str, argument: str, state: PacketState, network: HostNetwork) ->
     if field == "saddr.oif":
         if not state.inbound or state.iif is None:
             return Why("reverse path lookups are modelled for incoming packets only")
+        if "mark" in argument and state.mark != 0:
+            return Why("whether a route depends on the packet mark is not in the files")
         return FREE_ROUTE
     address, _, result = field.partition(".")
     if result != "type" or address not in ("saddr", "daddr"):
         return Why(f"fib {field.replace('.', ' ')} is not modelled")
+    by_interface = "iif" in argument or "oif" in argument
     if (address == "saddr") == state.inbound:
-        return Why("fib with an interface is not modelled here") if argument else FREE_TYPE
+        return Why("fib with an interface is not modelled here") if by_interface else FREE_TYPE
     if state.host == SOLICITED_NODE or addresses.contains(
         addresses.MULTICAST[state.family], state.host
     ):
         return int(FibType.MULTICAST)
     if state.hook in ("forward", "postrouting") and state.iif:
         return int(FibType.UNICAST)
-    if argument:
+    if by_interface:
         return _local_to(state, network)
-    return int(FibType.LOCAL)
+    if state.host < 0 or not (state.original or state.mangled):
+        return int(FibType.LOCAL)
+    return _type_of(state.host, state.family, network)
+
+
+def _type_of(host: int, family: int, network: HostNetwork) -> Value:
+    """Return the route type of an address that a rule has sent a packet to."""
+    own = network.own(family)
+    if host in own or addresses.contains(addresses.LOOPBACK[family], host):
+        return int(FibType.LOCAL)
+    if own and any(interface.addresses(family) for interface in network.interfaces):
+        return int(FibType.UNICAST)
+    return Why(f"whether {addresses.show(family, host)} is this host is not in the files")
 
 
 def _local_to(state: PacketState, network: HostNetwork) -> Value:

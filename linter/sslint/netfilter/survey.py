@@ -74,7 +74,7 @@ class _Mentions:
     source_ports: set[int] = field(default_factory=set)
     destination_ports: set[int] = field(default_factory=set)
     named_ports: set[int] = field(default_factory=set)
-    tproxy: bool = False
+    redirects: bool = False  # it may send a packet to another port
 
 
 def survey(ruleset: Ruleset) -> Survey:
@@ -147,15 +147,16 @@ def _items(found: Survey, own: _Mentions, ruleset: Ruleset, table: Table, rule: 
                 for key, values in fields(ruleset, table, item.keys, elements):
                     _field(found, own, table, key, values)
         elif isinstance(item, Assign):
-            for key in (item.key, item.source or item.key):
-                found.port_sums |= key is item.source and _is_port(key)
+            for key in (item.key, item.source or item.key, *item.needs):
+                found.port_sums |= key is not item.key and _is_port(key)
                 if key.name.startswith("ct."):
                     found.conntrack.update(_families(table))
+            own.redirects |= _is_port(item.key) or item.key.name.startswith("payload.")
         elif isinstance(item, Synproxy):
             found.synproxy = True
             found.conntrack.update(_families(table))
         elif isinstance(item, Tproxy):
-            own.tproxy = True
+            own.redirects = True
         elif isinstance(item, Limit):
             found.rated |= not item.generous
             if item.text.startswith(_COUNTS) or "connections" in item.text:
@@ -320,5 +321,5 @@ def _ports(found: Survey, own: _Mentions, base: Base) -> None:
     """Add the ports that a chain names to those of the hook that reaches it."""
     found.source_ports.setdefault(base.hook, set()).update(own.source_ports)
     found.destination_ports.setdefault(base.hook, set()).update(own.destination_ports)
-    if own.tproxy or base.type == "nat":
+    if own.redirects or base.type == "nat":
         found.nat_ports |= own.named_ports

@@ -12,6 +12,7 @@ from sslint.network.packages import Packages
 from sslint.network.units import Command, Units, UnitState
 from sslint.source import Location
 from sslint.tree import Tree
+from sslint.values import replace
 
 __all__ = ["Command", "HostFacts", "UnitState", "read_network"]
 
@@ -40,12 +41,14 @@ class HostFacts:
             self.ipv6_disabled_by = sysctl.ipv6_disabled(
                 self.tree, systemd=self.systemd
             ) or _kernel_command_line(self.tree)
-            self._network = host_network(
+            known = host_network(
                 self.links,
                 own,
                 ipv6=None if self.ipv6_disabled_by is None else False,
                 tcp_loose=sysctl.tcp_loose(self.tree, systemd=self.systemd),
             )
+            localnet = sysctl.route_localnet(self.tree, systemd=self.systemd)
+            self._network = replace(known, route_localnet=tuple(localnet.items()))
         return self._network
 
     @property

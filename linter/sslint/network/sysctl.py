@@ -9,6 +9,9 @@ from sslint.source import Location
 from sslint.tree import Tree
 
 _ASSIGNMENT = re.compile(r"\s*-?\s*([^\s=#;]+)\s*=\s*(\S+)")
+_LOCALNET = "route_localnet"
+# Where a command may set a parameter once the interface is up; ufw's file is for IPT_SYSCTL.
+_SCRIPTS = ("/etc/network/interfaces", "/etc/rc.local", "/etc/ufw/sysctl.conf")
 _LOOSE = "net/netfilter/nf_conntrack_tcp_loose"
 
 
@@ -33,6 +36,21 @@ def tcp_loose(tree: Tree, *, systemd: bool) -> bool | None:
         if name == _LOOSE:
             loose = value.strip("\"'") != "0"
     return loose
+
+
+def route_localnet(tree: Tree, *, systemd: bool) -> dict[str, bool]:
+    """Return route_localnet by name in net.ipv4.conf; "" is there if a script may set it."""
+    found: dict[str, bool] = {}
+    for name, value, _ in _assignments(tree, _LOCALNET, systemd):
+        parts = name.split("/")
+        if parts[:3] == ["net", "ipv4", "conf"] and parts[4:] == [_LOCALNET]:
+            interface = "all" if "*" in parts[3] else parts[3]
+            found[interface] = value.strip("\"'") != "0"
+    scripts = (*_SCRIPTS, *tree.glob("/etc/network/interfaces.d/*"))
+    texts = (tree.try_read(path, decisive=False) for path in scripts)
+    if any(file is not None and _LOCALNET in file.text for file in texts):
+        found[""] = True
+    return found
 
 
 def _assignments(tree: Tree, word: str, systemd: bool) -> Iterator[tuple[str, str, Location]]:

@@ -13,7 +13,7 @@ from sslint.netfilter.reach import Firewall, Reach
 from sslint.source import SourceFile
 from tests.live.kernel.generators import Case
 from tests.live.kernel.lab import INTERFACES, Lab, Refused
-from tests.live.kernel.packets import Packet
+from tests.live.kernel.packets import PROTOCOLS, WITH_PORTS, Packet
 from tests.support import tree_of
 
 _NFT_ERROR = re.compile(r"/dev/stdin:(\d+):")
@@ -125,9 +125,9 @@ def _file(kind: str, texts: dict[str, str]) -> SourceFile:
 
 def judge(judged: Firewall, packet: Packet) -> trace.PacketVerdict:
     """Return our verdict on a packet."""
-    sport, dport = (packet.sport, packet.dport) if packet.proto in ("tcp", "udp") else (None, None)
+    sport, dport = (packet.sport, packet.dport) if packet.proto in WITH_PORTS else (None, None)
     return judged.judge(
-        trace.Packet(packet.proto, packet.src, packet.dst, sport, dport, packet.iif)
+        trace.Packet(PROTOCOLS[packet.proto], packet.src, packet.dst, sport, dport, packet.iif)
     )
 
 

@@ -48,12 +48,12 @@ table inet sslint_lab {
   set tagged { typeof @th,32,32; flags dynamic; size 65535; }
   set datagrams { typeof @th,64,32; flags dynamic; size 65535; }
   chain input { type filter hook input priority 2147483647; policy accept
-    meta l4proto { tcp, icmp, icmpv6 } add @tagged { @th,32,32 }
-    meta l4proto udp add @datagrams { @th,64,32 }
+    meta l4proto != { udp, udplite } add @tagged { @th,32,32 }
+    meta l4proto { udp, udplite } add @datagrams { @th,64,32 }
   }
   chain forward { type filter hook forward priority 2147483647; policy accept
-    meta l4proto { tcp, icmp, icmpv6 } add @tagged { @th,32,32 }
-    meta l4proto udp add @datagrams { @th,64,32 }
+    meta l4proto != { udp, udplite } add @tagged { @th,32,32 }
+    meta l4proto { udp, udplite } add @datagrams { @th,64,32 }
   }
 }
 """

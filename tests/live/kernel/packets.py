@@ -7,7 +7,11 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from typing import Any
 
-PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58}
+PROTOCOLS = {
+    "tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58,
+    "gre": 47, "esp": 50, "ah": 51, "ipcomp": 108, "sctp": 132, "udplite": 136,
+}  # fmt: skip
+WITH_PORTS = frozenset(("tcp", "udp", "sctp", "udplite"))
 SYN_OPTIONS = bytes.fromhex("020405b4 0402 080a 00000001 00000000 01 030307")
 HOP_LIMIT = 64
 
@@ -19,7 +23,7 @@ class Packet:
     The fields are those of `sslint trace --packets`.
     """
 
-    proto: str  # tcp, udp, icmp, icmpv6
+    proto: str  # a name of PROTOCOLS
     src: str
     dst: str
     iif: str = "eth0"
@@ -51,7 +55,8 @@ def checksum(data: bytes) -> int:
 def frame(packet: Packet, tag: int, source_mac: bytes, destination_mac: bytes) -> bytes:
     """Return the Ethernet frame. `tag` (32 bits) survives every translation.
 
-    It is the TCP sequence number, the echo's identifier and sequence, or the datagram's payload.
+    It is the TCP sequence number, the echo's identifier and sequence, the datagram's payload, or
+    what stands 32 bits into any other header: ESP's sequence, AH's and GRE's index, SCTP's tag.
     """
     src, dst = ip_address(packet.src).packed, ip_address(packet.dst).packed
     proto = PROTOCOLS[packet.proto]
@@ -59,8 +64,9 @@ def frame(packet: Packet, tag: int, source_mac: bytes, destination_mac: bytes) -
     covered = body
     if packet.proto != "icmp":
         covered = src + dst + struct.pack("!II", len(body), proto) + body
-    position = {"tcp": 16, "udp": 6}.get(packet.proto, 2)
-    body = body[:position] + struct.pack("!H", checksum(covered)) + body[position + 2 :]
+    position = {"tcp": 16, "udp": 6, "icmp": 2, "icmpv6": 2, "udplite": 6}.get(packet.proto)
+    if position is not None:
+        body = body[:position] + struct.pack("!H", checksum(covered)) + body[position + 2 :]
     if packet.family == 4:
         ethertype = 0x0800
         length = 20 + len(body)
@@ -79,7 +85,17 @@ def _transport(packet: Packet, tag: int) -> bytes:
         length = (20 + len(SYN_OPTIONS)) // 4 << 4
         rest = struct.pack("!IIBBHHH", tag, 0, length, 2, 64240, 0, 0)
         return ports + rest + SYN_OPTIONS
-    if packet.proto == "udp":
+    if packet.proto in ("udp", "udplite"):
         return ports + struct.pack("!HHI", 12, 0, tag)
+    if packet.proto == "sctp":  # an INIT chunk; conntrack looks at no checksum
+        return ports + struct.pack("!IIBBHIIHHI", tag, 0, 1, 0, 20, 1, 65536, 1, 1, 1)
+    if packet.proto == "gre":
+        return struct.pack("!HHI", 0x2000, 0x0800, tag)
+    if packet.proto == "esp":
+        return struct.pack("!II8x", 0x1001, tag)
+    if packet.proto == "ah":
+        return struct.pack("!BBHII12x", 59, 4, 0, tag, 1)
+    if packet.proto == "ipcomp":
+        return struct.pack("!BBHI", 59, 0, 2, tag)
     kind = 8 if packet.proto == "icmp" else 128
     return struct.pack("!BBHI", kind, 0, 0, tag)

@@ -260,6 +260,8 @@ def _set(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     counters = [name for name in extension.given if name.startswith(("packets-", "bytes-"))]
     if counters:
         return [item, Unknown(f"--{counters[0]} compares an element's counters")]
+    if "return-nomatch" in extension.given:  # then only a `nomatch` element matches
+        return [Unknown(f"--return-nomatch looks for the holes of the set {given.value}")]
     return [item]
 
 
@@ -277,8 +279,9 @@ def _mac(extension: Extension, arguments: Arguments) -> list[RuleItem]:
 
 
 def _rpfilter(extension: Extension, arguments: Arguments) -> list[RuleItem]:
-    loose = "loose" in extension.given
-    key = Key("fib.saddr.oif", arg="" if loose else "iif")
+    flags = ["mark"] if "validmark" in extension.given else []
+    flags += [] if "loose" in extension.given else ["iif"]
+    key = Key("fib.saddr.oif", arg=" ".join(flags))
     return [Match((key,), Intervals(((0, 0),)), "invert" not in extension.given)]
 
 
@@ -417,6 +420,8 @@ def _comment(extension: Extension, arguments: Arguments) -> list[RuleItem]:
 
 
 def _spi(extension: Extension, arguments: Arguments) -> list[RuleItem]:
+    if extension.name == "ah" and arguments.family == 6:
+        return [Constant(False, "a packet with an authentication header")]
     if not extension.given:
         return []
     return [Unknown(f"-m {extension.name} compares a security parameter index")]

@@ -127,7 +127,7 @@ def _classify(target: Extension, arguments: Arguments) -> list[RuleItem]:
     text = str(target.given["set-class"][0].value)
     if re.fullmatch(r"[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}", text) is None:
         raise RulesetError(f'Bad class value "{text}"')
-    return []
+    return [Assign(Key("meta.priority"), unknown="CLASSIFY sets the class")]
 
 
 def _verdict(kind: Literal["accept", "drop", "return"]) -> Builder:
@@ -381,7 +381,7 @@ def _tproxy(target: Extension, arguments: Arguments) -> list[RuleItem]:
             items.append(Assign(Key("meta.mark"), mask ^ values.ALL32, value))
     address = target.first("on-ip")
     number = _strict_address(str(address.value), arguments.family) if address else None
-    return [*items, Tproxy(port or None, number or None)]
+    return [*items, Tproxy(port or None, number or None, drops=True)]
 
 
 def _synproxy(target: Extension, arguments: Arguments) -> list[RuleItem]:

@@ -22,6 +22,7 @@ MAX_INCLUDE_DEPTH = 16  # nft's own
 MAX_INCLUDES = 10_000
 MAX_INNER_CHAINS = 16
 
+_CT_OBJECTS = ("helper", "timeout", "expectation")
 _CONFIG_OBJECTS = ("counter", "quota", "limit", "secmark", "synproxy", "tunnel")
 
 
@@ -198,7 +199,7 @@ class BlockParser(StatementParser):
             self.flowtable_block()
         elif lexeme == "ct":
             kind = f"ct {self.word()}"
-            if kind not in ("ct helper", "ct timeout", "ct expectation"):
+            if kind.removeprefix("ct ") not in _CT_OBJECTS:
                 self.position -= 1
                 self.unexpected()
             name = self.identifier()
@@ -477,7 +478,7 @@ class BlockParser(StatementParser):
         else:
             self.position -= 1
             while self.tokens[self.position] in STATEFUL:
-                if self.stateful():
+                if self.stateful() is not False:
                     state.unknown = "every element has a limit of its own"
             if self.tokens[self.position] == lexeme:
                 self.unexpected()
@@ -496,6 +497,10 @@ class BlockParser(StatementParser):
             self.position += 1
             state.kind = lexeme
             state.data = [t.STRING]
+        elif by_example and lexeme == "ct" and self.tokens[self.position + 1] in _CT_OBJECTS:
+            state.kind = f"ct {self.tokens[self.position + 1]}"
+            state.data = [t.STRING]
+            self.position += 2
         else:
             state.data = self._types(by_example)
 
@@ -574,7 +579,8 @@ class BlockParser(StatementParser):
     def object_config(self, kind: str) -> bool | None:
         """Read what an object is made of; tell whether it stops the first packet."""
         if kind == "limit":
-            return self.rate()
+            over, capacity = self.rate()
+            return over if capacity is None else None
         if kind == "quota":
             return self.quota_spec()
         if kind == "counter":

@@ -255,7 +255,7 @@ class ExpressionParser(Cursor):
                 self.position += 1
                 self.string()
             elif lexeme in ("counter", "limit", "quota", "ct", "last"):
-                item.limited |= self.stateful()
+                item.limited |= self.stateful() is not False
             else:
                 return
 
@@ -298,7 +298,7 @@ class ExpressionParser(Cursor):
         self.position += 1
         return value
 
-    def stateful(self) -> bool:
+    def stateful(self) -> bool | None:
         """Read a stateful statement; overridden where statements are known."""
         raise NotImplementedError
 

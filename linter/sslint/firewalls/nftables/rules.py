@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from sslint.firewalls.nftables import datatypes as t
@@ -51,6 +52,7 @@ from sslint.netfilter.model import (
     VerdictMap,
 )
 
+_HOST_ORDER = frozenset(("meta.mark", "ct.mark"))
 _COMPARED: dict[tuple[Field, str, str], RuleItem] = {}
 _MAX_COMPARED = 20_000
 _PROTOCOLS_TOLD = ("proto", ".protocol", ".nexthdr", ".type")
@@ -72,8 +74,11 @@ _TOLD_BY_SETS = {
 _LAYER3 = {0x800: 4, 0x86DD: 6, f.ARP: f.ARP}
 
 
-def operand(expression: Expression) -> Operand | None:
-    """Return the keys of what stands left of a comparison, or None if it is not modelled."""
+def operand(expression: Expression, width: int = 0) -> Operand | None:
+    """Return the keys of what stands left of a comparison, or None if it is not modelled.
+
+    `width`: the bits of what a statement writes, where a field is widened to them.
+    """
     if type(expression) is Field:
         return (expression.key,), [expression.dtype]
     if isinstance(expression, Concat):
@@ -87,20 +92,37 @@ def operand(expression: Expression) -> Operand | None:
             dtypes += found[1]
         return tuple(keys), dtypes
     if isinstance(expression, Binary):
-        return _masked(expression)
+        return _masked(expression, width)
     return None
 
 
-def _masked(expression: Binary) -> Operand | None:
+def keys_in(expression: Expression) -> Iterator[tuple[Key, DataType]]:
+    """Yield all that an expression looks at."""
+    if type(expression) is Field:
+        yield expression.key, expression.dtype
+    elif isinstance(expression, Concat):
+        for part in expression.items:
+            yield from keys_in(part)
+    elif isinstance(expression, Binary):
+        yield from keys_in(expression.left)
+        yield from keys_in(expression.right)
+    elif isinstance(expression, Mapping):
+        yield from keys_in(expression.key)
+
+
+def _masked(expression: Binary, width: int) -> Operand | None:
     """`((value & mask) ^ xor) >> shift` is closed under the operations with constants."""
-    inner = operand(expression.left)
+    inner = operand(expression.left, width)
     if inner is None or len(inner[0]) != 1:
         return None
     key, dtype = inner[0][0], inner[1][0]
     operator = expression.operator
     shifting = operator in ("<<", ">>")
+    if shifting and key.name not in _HOST_ORDER:
+        return None  # the kernel shifts a register, whatever the order of the field's bytes
+    wide = t.INTEGER if shifting else t.integer(width) if width > dtype.bits else dtype
     try:
-        number = constant(expression.right, t.INTEGER if shifting else dtype)
+        number = constant(expression.right, wide)
     except Refused:
         if operand(expression.right) is not None:
             return None
@@ -246,6 +268,9 @@ class RuleBuilder:
             return
         found = operand(left)
         if found is None:
+            if isinstance(right, SetName):
+                self.sets.append((right.name, None, False))
+            self.present(left)
             self.add(Unknown("a comparison with a computed value"))
             return
         keys, dtypes = found
@@ -256,6 +281,8 @@ class RuleBuilder:
             self.items.append(Match(keys, SetRef(right.name), operator == "!="))
             return
         if operand(right) is not None:
+            self.present(left)
+            self.present(right)
             self.items.append(Unknown("a comparison of two fields"))
             return
         if isinstance(right, SetLiteral):
@@ -274,6 +301,12 @@ class RuleBuilder:
             self._flags(keys[0], dtypes[0], operator, right, mask)
             return
         self._compare(left, keys[0], dtypes[0], operator, right)
+
+    def present(self, expression: Expression) -> None:
+        """Add that a packet has all that an expression looks at; without it the rule ends."""
+        for key, dtype in keys_in(expression):
+            anything = Names(("*",)) if dtype.base == "string" else Intervals(((0, dtype.top),))
+            self.items.append(Match((Key(key.name, arg=key.arg),), anything))
 
     def _compare_one(self, left: Field, operator: str, right: str) -> None:
         """Compare with one constant; rules repeat themselves, so what was built is kept."""
@@ -404,6 +437,7 @@ class RuleBuilder:
         self.look_at(key)
         found = operand(key)
         if found is None:
+            self.present(key)
             self.add(Unmodelled("a verdict map keyed by a computed value"))
             return
         keys, dtypes = found
@@ -474,7 +508,7 @@ class RuleBuilder:
             self.object_reference("ct helper", value)
         elif name == "meta.secmark" and not isinstance(value, Field):
             self.object_reference("secmark", value)
-        elif name not in ("ct.event", "meta.secmark", "ct.secmark", "ct.label"):
+        elif name not in ("ct.event", "meta.secmark", "ct.secmark"):
             self.assign(target, value)
 
     def assign(self, target: Field, value: Expression) -> None:
@@ -483,7 +517,11 @@ class RuleBuilder:
             raise Refused("this cannot be set")
         key = target.key
         self.look_at(target)
-        if target.layer4 and key.name.startswith(("tcp.", "udp.", "icmp", "sctp.", "dccp.")):
+        if key.name == "meta.pkttype":
+            self.needs.append((None, frozenset(("ingress", "prerouting"))))
+        if key.name.startswith("tcp.option."):  # nft adds nothing; the kernel looks for the header
+            self.tcp_only()
+        if target.layer4:
             number = target.layer4
             self.add(Match((Key("meta.l4proto"),), Intervals(((number, number),))))
         elif target.layer3 in _NFPROTO and _FAMILY.get(self.family, 0) != target.layer3:
@@ -492,22 +530,24 @@ class RuleBuilder:
             self._assign_map(key, target.dtype, value)
             return
         self.look_at(value)
-        found = operand(value) if not isinstance(value, str) else None
-        if found is not None:
-            self.add(_computed(key, target.dtype, found))
+        needs = tuple(Key(found.name, arg=found.arg) for found, _ in keys_in(value))
+        if needs:
+            found = operand(value, target.dtype.bits)
+            if found is None:
+                self.add(Assign(key, unknown="a computed value", needs=needs))
+            else:
+                self.add(_computed(key, target.dtype, found, needs))
             return
-        try:
-            number_or_name = constant(value, target.dtype)
-        except Refused:
-            if isinstance(value, (Binary, Concat)):
-                self.add(Assign(key, unknown="a computed value"))
-                return
-            raise
+        number_or_name = constant(value, target.dtype)
         if isinstance(number_or_name, int):
             self.add(Assign(key, xor=number_or_name))
         else:
             text = getattr(number_or_name, "reason", number_or_name)
             self.add(Assign(key, unknown=str(text)))
+
+    def tcp_only(self) -> None:
+        """Add what a write to TCP's options does not say: that packets without TCP leave."""
+        self.add(Match((Key("meta.l4proto"),), Intervals(((6, 6),))))
 
     def _assign_map(self, key: Key, dtype: DataType, value: Mapping) -> None:
         entries = self.lookup(value, dtype)
@@ -530,6 +570,7 @@ class RuleBuilder:
         self.look_at(value.key)
         found = operand(value.key)
         if found is None:
+            self.present(value.key)
             self.add(Unknown("a lookup by a computed value"))
             return None
         keys, dtypes = found
@@ -568,9 +609,11 @@ class RuleBuilder:
             self.objects.append((kind, name))
         return True
 
-    def limit(self, over: bool, text: str, connections: int = 0) -> None:
+    def limit(
+        self, over: bool, text: str, connections: int = 0, capacity: int | None = None
+    ) -> None:
         """Add a rate, a quota or a number of connections at its start."""
-        self.add(Limit(not over, text, connections))
+        self.add(Limit(not over, text, connections, capacity))
 
     def set_update(
         self,
@@ -584,14 +627,55 @@ class RuleBuilder:
     ) -> None:
         """Add `add @name { KEY ... }`. `declare`: a meter brings its set along."""
         self.look_at(key)
-        found = operand(key)
-        keys = found[0] if found else ()
+        found = _element_keys(key)
+        if found is None:
+            self.present(key)
+        keys = found[0] if found else (Key("computed"),)
         if not declare:
             self.sets.append((name, found[1] if found else None, False))
         self.add(SetUpdate(SetRef(name), keys, operation, not over, limited))
 
 
 _FIRST_PACKET = 140  # bytes; no SYN is longer
+_LONGEST_PACKET = 65575  # bytes, of IPv6 without a jumbogram
+
+
+def capacity_of(rate: int, burst: int) -> int | None:
+    """Return the bytes of the longest packet that a rate of bytes ever passes; None: of any.
+
+    Both are in one unit of time (nft_limit_init, nft_limit_eval in net/netfilter/nft_limit.c).
+    """
+    return rate + burst if rate + burst < _LONGEST_PACKET else None
+
+
+def _element_keys(expression: Expression) -> Operand | None:
+    """Return the keys of what a rule adds to a set, where constants may stand among fields."""
+    if not isinstance(expression, Concat):
+        return operand(expression)
+    keys: list[Key] = []
+    dtypes: list[DataType] = []
+    for part in expression.items:
+        found = operand(part)
+        if found is None and isinstance(part, str):
+            number = next((n for n in _constants(part)), None)
+            if number is not None:
+                found = (Key("constant", 0, number),), [t.INTEGER]
+        if found is None:
+            return None
+        keys += found[0]
+        dtypes += found[1]
+    return tuple(keys), dtypes
+
+
+def _constants(text: str) -> Iterator[int]:
+    """Yield what a constant of a kind that its text alone tells is."""
+    for dtype in (t.SERVICE, t.IPV4, t.IPV6, t.INTEGER):
+        try:
+            found = dtype.parse(text)
+        except Refused:
+            continue
+        if isinstance(found, int):
+            yield found
 
 
 def quota_stops(over: bool, allowed: int, used: int) -> bool | None:
@@ -638,6 +722,10 @@ def _flag_value(expression: Expression, dtype: DataType) -> int | UnknownValues:
 
 
 def _order(operator: str, right: Expression, dtype: DataType) -> Values:
+    if dtype is t.IFINDEX and type(right) is str:
+        if t.number(right) is None:
+            return UnknownValues(f"the index of the interface {right}")
+        dtype = t.INTEGER
     if dtype.base == "string":
         raise Refused(f"{operator} is no comparison for {dtype.name}")
     found = interval(right, dtype)
@@ -655,20 +743,17 @@ def _order(operator: str, right: Expression, dtype: DataType) -> Values:
     return Intervals(((low, high),) if low <= high else ())
 
 
-def _computed(key: Key, dtype: DataType, found: Operand) -> Assign:
+def _computed(key: Key, dtype: DataType, found: Operand, needs: tuple[Key, ...]) -> Assign:
     """`meta mark set ct mark & 0xff`: a mask and an xor of another key."""
-    if len(found[0]) != 1:
-        return Assign(key, unknown="a concatenation")
     source = found[0][0]
-    if source.shift:
-        return Assign(key, unknown="a shifted value")
+    known = ("meta.mark", "ct.mark", "meta.priority", "ct.zone")
+    if len(found[0]) != 1 or source.shift or source.name not in known:
+        shown = " . ".join(part.name.replace(".", " ") for part in found[0])
+        return Assign(key, unknown=f"the value of {shown}", needs=needs)
     name = Key(source.name, arg=source.arg)
     mask = dtype.top if source.mask is None else source.mask
-    known = ("meta.mark", "ct.mark", "meta.priority", "ct.zone")
-    if source.name not in known:
-        return Assign(key, unknown=f"the value of {source.name}")
     if not mask:
-        return Assign(key, xor=source.xor)
+        return Assign(key, xor=source.xor, needs=needs)
     return Assign(key, mask, source.xor, None if name == key else name)
 
 

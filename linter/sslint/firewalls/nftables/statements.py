@@ -12,7 +12,7 @@ from sslint.firewalls.nftables import xtables
 from sslint.firewalls.nftables.datatypes import Refused
 from sslint.firewalls.nftables.expressions import VERDICTS, ExpressionParser
 from sslint.firewalls.nftables.fields import Field
-from sslint.firewalls.nftables.rules import RuleBuilder, quota_stops
+from sslint.firewalls.nftables.rules import RuleBuilder, capacity_of, quota_stops
 from sslint.firewalls.nftables.syntax import Expression, Item, SetName
 from sslint.firewalls.nftables.translations import Family, Kind, tproxy, translate
 from sslint.netfilter.model import Notrack, Synproxy, Unknown, Unmodelled, Verdict
@@ -21,7 +21,6 @@ _COMPARISONS = frozenset(("==", "!=", "<", ">", "<=", ">=", "!"))
 _ENDS = frozenset(("\n", ";", "}", ""))
 _NAT_FLAGS = frozenset(("random", "fully-random", "persistent"))
 _RATE_UNITS = frozenset(("second", "minute", "hour", "day", "week"))
-_DATA_UNITS = frozenset(("bytes", "kbytes", "mbytes"))
 _DATA_FACTORS = {"bytes": 1, "kbytes": 1 << 10, "mbytes": 1 << 20}
 _LEVELS = frozenset(["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"])
 _LOG_OPTIONS = frozenset(("prefix", "group", "snaplen", "queue-threshold", "level", "flags"))
@@ -188,14 +187,19 @@ class StatementParser(ExpressionParser):
 
     # -- stateful ---------------------------------------------------------------------------------
 
-    def stateful(self) -> bool:
-        """Read a counter, limit, quota, connection count or last; tell whether it is `over`."""
+    def stateful(self) -> bool | None:
+        """Read a counter, limit, quota, connection count or last; tell whether it is `over`.
+
+        None: it depends on the packet's size.
+        """
         scratch = RuleBuilder(self.family)
         lexeme = self.tokens[self.position]
         reader = STATEFUL.get(lexeme)
         if reader is None:
             self.unexpected()
         reader(self, scratch)
+        if any(isinstance(item, Unknown) or getattr(item, "capacity", 0) for item in scratch.items):
+            return None
         return any(not getattr(item, "first", True) for item in scratch.items)
 
     def _counter(self, builder: RuleBuilder) -> None:
@@ -218,44 +222,49 @@ class StatementParser(ExpressionParser):
         if self.take("name"):
             self._named(builder, "limit", start)
             return
-        over = self.rate()
-        builder.limit(over, self._text(start))
+        over, capacity = self.rate()
+        builder.limit(over, self._text(start), capacity=capacity)
 
-    def rate(self) -> bool:
-        """Read `rate [over] N/unit [burst N packets]`; tell whether it is `over`."""
+    def rate(self) -> tuple[bool, int | None]:
+        """Read `rate [over] N/unit [burst N packets]`.
+
+        Return whether it is `over`, and the bytes of the longest packet that it ever passes.
+        """
         self.expect("rate")
         over = self.take("over")
         if not over:
             self.take("until")
-        if self.number() == 0:
+        rate = self.number()
+        if rate == 0:
             self.fail("limit rate must be > 0", self.position - 1)
-        bursts: tuple[str, ...] = ("packets",)
-        if self.tokens[self.position] != "/":
-            bursts = tuple(_DATA_UNITS)
-            unit = self.word()
-            if "/" in unit:  # mbytes/second is one word for the scanner
-                unit, _, period = unit.partition("/")
-                if unit not in _DATA_UNITS or period not in _RATE_UNITS:
-                    self.position -= 1
-                    self.unexpected()
-                self._burst(bursts)
-                return over
-            if unit not in _DATA_UNITS:
-                self.position -= 1
-                self.unexpected()
-        self.expect("/")
-        if self.tokens[self.position] not in _RATE_UNITS:
+        if self.take("/"):
+            self._rate_unit(self.word())
+            self._burst({"packets": 1})
+            return over, None
+        unit, slash, period = self.word().partition("/")  # mbytes/second is one word
+        if unit not in _DATA_FACTORS:
+            self.position -= 1
             self.unexpected()
-        self.position += 1
-        self._burst(bursts)
-        return over
+        if not slash:
+            self.expect("/")
+            period = self.word()
+        self._rate_unit(period)
+        return over, capacity_of(rate * _DATA_FACTORS[unit], self._burst(_DATA_FACTORS))
 
-    def _burst(self, units: tuple[str, ...]) -> None:
-        if self.take("burst"):
-            self.number()
-            if self.tokens[self.position] not in units:
-                self.unexpected()
-            self.position += 1
+    def _rate_unit(self, unit: str) -> None:
+        if unit not in _RATE_UNITS:
+            self.position -= 1
+            self.unexpected()
+
+    def _burst(self, units: dict[str, int]) -> int:
+        if not self.take("burst"):
+            return 0
+        number = self.number()
+        unit = self.word()
+        if unit not in units:
+            self.position -= 1
+            self.unexpected()
+        return number * units[unit]
 
     def _quota(self, builder: RuleBuilder) -> None:
         start = self.position
@@ -428,6 +437,7 @@ class StatementParser(ExpressionParser):
         if not isinstance(field, Field):
             self.unexpected()
         builder.look_at(field)
+        builder.tcp_only()
 
     def _xt(self, builder: RuleBuilder) -> None:
         if not self.listing:
@@ -537,7 +547,7 @@ class StatementParser(ExpressionParser):
         declare: bool,
     ) -> None:
         key = self.keys()
-        over = limited = timed = False
+        over = limited = timed = sized = False
         while self.tokens[self.position] not in (":", "}"):
             lexeme = self.tokens[self.position]
             if lexeme in ("timeout", "expires"):
@@ -549,7 +559,8 @@ class StatementParser(ExpressionParser):
                 self.string()
             else:
                 limited |= lexeme not in ("counter", "last")
-                over |= self.stateful()
+                stops = self.stateful()
+                over, sized = over or bool(stops), sized or stops is None
         if self.take(":"):
             self.value()
             while self.tokens[self.position] in ("timeout", "expires"):
@@ -559,7 +570,10 @@ class StatementParser(ExpressionParser):
         if declare:
             self.declare_meter(builder, name, key)
             operation = "update" if timed else "add"
+        over &= not sized
         builder.set_update(operation, name, key, over=over, limited=limited, declare=declare)
+        if sized:
+            builder.add(Unknown(f"a rate in the set {name} depends on the packet's size"))
 
     def _meter(self, builder: RuleBuilder) -> None:
         self.position += 1

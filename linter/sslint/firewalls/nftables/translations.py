@@ -229,9 +229,17 @@ def tproxy(
     if family and builder.family == "inet" and not builder.layer3:
         builder.look_at_family(family)
     builder.needs.append((None, frozenset(("prerouting",))))
+    if isinstance(address, Mapping) or isinstance(port, Mapping):
+        for part, dtype in ((address, _address_type(family)), (port, t.SERVICE)):
+            if isinstance(part, Mapping):
+                builder.lookup(part, dtype)
+        builder.add(Tproxy(unknown="a map says where tproxy delivers"))
+        return
     addresses, ports = _target(address, port, _address_type(family))
-    known_port = ports[0] if isinstance(ports, tuple) else None
+    if isinstance(ports, UnknownValues):
+        builder.add(Tproxy(unknown=ports.reason))
+        return
     known_address = None
     if isinstance(addresses, Intervals) and addresses.items[0][0] == addresses.items[0][1]:
         known_address = addresses.items[0][0]
-    builder.add(Tproxy(known_port, known_address))
+    builder.add(Tproxy(ports[0] if ports else None, known_address))

@@ -4,38 +4,22 @@ from __future__ import annotations
 
 from sslint.netfilter.model import Assign, Key, Nat, RuleItem, Unknown, Unmodelled, Verdict
 
-# Targets that go on with the next rule and change nothing a rule asks, iptables-extensions(8).
+# Targets that go on with the next rule and write nothing that a rule could ask for and have an
+# answer to, iptables-extensions(8): the bits of ECN and TCP's options are the client's own affair.
 _WITHOUT_EFFECT = frozenset(
-    [
-        "AUDIT",
-        "CHECKSUM",
-        "CLASSIFY",
-        "CONNSECMARK",
-        "DSCP",
-        "ECN",
-        "HL",
-        "IDLETIMER",
-        "LED",
-        "LOG",
-        "NFLOG",
-        "RATEEST",
-        "SECMARK",
-        "TCPMSS",
-        "TCPOPTSTRIP",
-        "TEE",
-        "TOS",
-        "TRACE",
-        "TTL",
-        "ULOG",
-    ]
-)
+    ("AUDIT", "CHECKSUM", "CONNSECMARK", "ECN", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST",
+     "SECMARK", "TCPMSS", "TCPOPTSTRIP", "TEE", "TRACE", "ULOG")
+)  # fmt: skip
 _UNKNOWN_NAT: dict[str, Nat] = {
     "DNAT": Nat("dnat", unknown="xtables target DNAT without its arguments"),
     "REDIRECT": Nat("redirect", unknown="xtables target REDIRECT without its arguments"),
     "SNAT": Nat("snat", unknown="xtables target SNAT without its arguments"),
     "MASQUERADE": Nat("masquerade"),
 }
-_MARKS = {"MARK": "meta.mark", "HMARK": "meta.mark", "CONNMARK": "ct.mark"}
+_WRITES = {
+    "CLASSIFY": "meta.priority", "CONNMARK": "ct.mark", "DSCP": "ip.dscp", "HL": "ip6.hoplimit",
+    "HMARK": "meta.mark", "MARK": "meta.mark", "TOS": "ip.dscp", "TTL": "ip.ttl",
+}  # fmt: skip
 
 
 def item(kind: str, name: str) -> RuleItem | None:
@@ -51,6 +35,6 @@ def item(kind: str, name: str) -> RuleItem | None:
         return Verdict("reject", reject_with="unknown")
     if name in _UNKNOWN_NAT:
         return _UNKNOWN_NAT[name]
-    if name in _MARKS:
-        return Assign(Key(_MARKS[name]), unknown=f"xtables target {name} without its arguments")
+    if name in _WRITES:
+        return Assign(Key(_WRITES[name]), unknown=f"xtables target {name} without its arguments")
     return Unmodelled(f"xtables {kind} {name} without its arguments")
