@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sslint import ports
 from sslint.cli import main
+from tests.cases import SOUND
 
 RULES = """\
 table inet early {
@@ -40,47 +42,62 @@ table ip nat {
 }
 """
 LIMITED = """\
-tcp/8443 over IPv4: limited to 10.1.0.0/16
+tcp/8443 over IPv4: limited to 10.1.0.0/16: ip saddr 10.1.0.0/16 tcp dport 8443 accept, rules.nft:18
+tcp/8443 over IPv6: closed, refused: tcp dport 8443 reject, rules.nft:9
+2 rules or policies keep it closed; -v shows them
+no server that was read listens on tcp/8443
+"""
+STEPS = """\
+over IPv4:
   the first packet
-    prerouting -100  ip nat prerouting
-      rules.nft:24  type nat hook prerouting priority dstnat;  => policy-accept 0.0.0.0/0
-    input -10  inet early input
-      rules.nft:4  ip saddr 192.0.2.0/24 drop  => drop 192.0.2.0/24
-      rules.nft:5  tcp dport 8443 jump admin  => jump all but 192.0.2.0/24 (admin)
-    input -10  inet early admin
-        rules.nft:8  ip saddr 10.0.0.0/8 accept  => accept 10.0.0.0/8
-        rules.nft:9  tcp dport 8443 reject  => reject all but 10.0.0.0/8, 192.0.2.0/24
-    input +0  inet filter input
-      rules.nft:18  ip saddr 10.1.0.0/16 tcp dport 8443 accept  => accept 10.1.0.0/16
-      rules.nft:14  type filter hook input priority filter; policy drop;  => policy-drop all but 10.1.0.0/16
+    hook prerouting (priority -100), table ip nat, chain prerouting
+      rules.nft:24  no rule matched: policy accept
+    hook input (priority -10), table inet early, chain input
+      rules.nft:4  ip saddr 192.0.2.0/24 drop: drops 192.0.2.0/24
+      rules.nft:5  tcp dport 8443 jump admin: continues in chain admin for all but 192.0.2.0/24
+    hook input (priority -10), table inet early, chain admin
+        rules.nft:8  ip saddr 10.0.0.0/8 accept: accepts 10.0.0.0/8
+        rules.nft:9  tcp dport 8443 reject: rejects all but 10.0.0.0/8, 192.0.2.0/24
+    hook input (priority 0), table inet filter, chain input
+      rules.nft:18  ip saddr 10.1.0.0/16 tcp dport 8443 accept: accepts 10.1.0.0/16
+      rules.nft:14  no rule matched: policy drop for all but 10.1.0.0/16
   the packets that follow
-    input -10  inet early input
-      rules.nft:4  ip saddr 192.0.2.0/24 drop  => drop 192.0.2.0/24
-      rules.nft:5  tcp dport 8443 jump admin  => jump all but 192.0.2.0/24 (admin)
-    input -10  inet early admin
-        rules.nft:8  ip saddr 10.0.0.0/8 accept  => accept 10.0.0.0/8
-        rules.nft:9  tcp dport 8443 reject  => reject all but 10.0.0.0/8, 192.0.2.0/24
-    input +0  inet filter input
-      rules.nft:15  ct state established,related accept  => accept 0.0.0.0/0
-  to open it, all of these must let it pass:
-    rules.nft:4  ip saddr 192.0.2.0/24 drop  [inet early input, new]
-    rules.nft:9  tcp dport 8443 reject  [inet early admin, new]
-    rules.nft:14  type filter hook input priority filter; policy drop;  [inet filter input, new]
-    rules.nft:4  ip saddr 192.0.2.0/24 drop  [inet early input, established]
-    rules.nft:9  tcp dport 8443 reject  [inet early admin, established]
+    hook input (priority -10), table inet early, chain input
+      rules.nft:4  ip saddr 192.0.2.0/24 drop: drops 192.0.2.0/24
+      rules.nft:5  tcp dport 8443 jump admin: continues in chain admin for all but 192.0.2.0/24
+    hook input (priority -10), table inet early, chain admin
+        rules.nft:8  ip saddr 10.0.0.0/8 accept: accepts 10.0.0.0/8
+        rules.nft:9  tcp dport 8443 reject: rejects all but 10.0.0.0/8, 192.0.2.0/24
+    hook input (priority 0), table inet filter, chain input
+      rules.nft:15  ct state established,related accept: accepts
+  each of these keeps it closed:
+    rules.nft:4  ip saddr 192.0.2.0/24 drop  [the first packet, hook input (priority -10), table inet early, chain input]
+    rules.nft:9  tcp dport 8443 reject  [the first packet, hook input (priority -10), table inet early, chain admin]
+    rules.nft:14  type filter hook input priority filter; policy drop;  [the first packet, hook input (priority 0), table inet filter, chain input]
+    rules.nft:4  ip saddr 192.0.2.0/24 drop  [the packets that follow, hook input (priority -10), table inet early, chain input]
+    rules.nft:9  tcp dport 8443 reject  [the packets that follow, hook input (priority -10), table inet early, chain admin]
 """  # noqa: E501
-PACKET = """\
-tcp/8443 from 10.1.2.3: accept
+FROM_ONE = """\
+tcp/8443 from 10.1.2.3 over IPv4: open: ip saddr 10.1.0.0/16 tcp dport 8443 accept, rules.nft:18
+no server that was read listens on tcp/8443
+
+over IPv4:
   the first packet
-    prerouting -100  ip nat prerouting
-      rules.nft:24  type nat hook prerouting priority dstnat;  => policy-accept
-    input -10  inet early input
-      rules.nft:5  tcp dport 8443 jump admin  => jump (admin)
-    input -10  inet early admin
-        rules.nft:8  ip saddr 10.0.0.0/8 accept  => accept
-    input +0  inet filter input
-      rules.nft:18  ip saddr 10.1.0.0/16 tcp dport 8443 accept  => accept
-  decided by rules.nft:18  ip saddr 10.1.0.0/16 tcp dport 8443 accept  [inet filter input, new]
+    hook prerouting (priority -100), table ip nat, chain prerouting
+      rules.nft:24  no rule matched: policy accept
+    hook input (priority -10), table inet early, chain input
+      rules.nft:5  tcp dport 8443 jump admin: continues in chain admin
+    hook input (priority -10), table inet early, chain admin
+        rules.nft:8  ip saddr 10.0.0.0/8 accept: accepts
+    hook input (priority 0), table inet filter, chain input
+      rules.nft:18  ip saddr 10.1.0.0/16 tcp dport 8443 accept: accepts
+  the packets that follow
+    hook input (priority -10), table inet early, chain input
+      rules.nft:5  tcp dport 8443 jump admin: continues in chain admin
+    hook input (priority -10), table inet early, chain admin
+        rules.nft:8  ip saddr 10.0.0.0/8 accept: accepts
+    hook input (priority 0), table inet filter, chain input
+      rules.nft:15  ct state established,related accept: accepts
 """
 
 
@@ -90,36 +107,219 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def traced(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["trace", "--firewall", "rules.nft", *arguments]) == 0
+def traced(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:
+    assert main(["trace", "--firewall", "rules.nft", *arguments]) == status
     return capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("rules")
-def test_a_limited_port_is_followed_to_all_that_closes_it(capsys) -> None:
-    assert traced(capsys, "8443").partition("\n\n")[0] + "\n" == LIMITED
+def test_the_first_lines_answer(capsys) -> None:
+    assert traced(capsys, "8443") == LIMITED
 
 
 @pytest.mark.usefixtures("rules")
-def test_a_packet_is_followed_to_what_decides(capsys) -> None:
-    assert traced(capsys, "8443", "--from", "10.1.2.3", "--iif", "eth0") == PACKET
+def test_a_limited_port_is_followed_to_all_that_closes_it(capsys) -> None:
+    report = traced(capsys, "8443", "-v")
+    assert report.startswith(LIMITED + "\n" + STEPS + "\nover IPv6:\n")
+
+
+@pytest.mark.usefixtures("rules")
+def test_one_source_is_followed_to_what_decides(capsys) -> None:
+    assert traced(capsys, "8443", "--from", "10.1.2.3", "--iif", "eth0", "-v") == FROM_ONE
 
 
 @pytest.mark.parametrize(
     ("port", "said"),
     [
-        ("443", "tcp/443 over IPv4: open\n"),
-        ("8443", "tcp/8443 over IPv6: closed, refused\n"),
-        ("993", "tcp/993 over IPv6: unknown\n  because a program in user space decides\n"),
-        ("4443", "rules.nft:25  tcp dport 4443 redirect to :443  => nat 0.0.0.0/0\n"),
-        ("9443", "tcp/9443 over IPv4: open, forwarded to 10.9.9.9:443\n"),
-        ("9443", "  assumed: packets to other hosts are forwarded (ip_forward=1)\n"),
+        (
+            "443",
+            "tcp/443 over IPv4 and IPv6: open: tcp dport { 80, 443 } accept, rules.nft:17\n",
+        ),
+        (
+            "993",
+            "tcp/993 over IPv4 and IPv6: unknown: a program in user space decides, rules.nft:19\n",
+        ),
+        ("4443", "tcp/4443 over IPv4: open: tcp dport { 80, 443 } accept, rules.nft:17\n"),
+        (
+            "9443",
+            "tcp/9443 over IPv4: open, forwarded to 10.9.9.9:443: "
+            "tcp dport 9443 dnat to 10.9.9.9:443, rules.nft:26\n",
+        ),
+        ("9443", "assumed: packets to other hosts are forwarded (ip_forward=1)\n"),
+        (
+            "443/udp",
+            "udp/443 over IPv4 and IPv6: closed: "
+            "no rule accepts udp/443; policy drop, rules.nft:14\n",
+        ),
         ("443/udp", "no server that was read listens on udp/443\n"),
     ],
 )
 @pytest.mark.usefixtures("rules")
 def test_a_port_in_words(capsys, port: str, said: str) -> None:
     assert said in traced(capsys, port)
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("web-ufw", "closed: no rule accepts tcp/993; policy drop, etc/default/ufw:2\n"),
+        (
+            "web-firewalld",
+            "closed, refused: zone public lists no service or port that covers tcp/993; "
+            "its target rejects, etc/firewalld/zones/public.xml:2\n",
+        ),
+        (
+            "web-nftables",
+            "closed: no rule accepts tcp/993; policy drop, etc/nftables.conf:11\n",
+        ),
+    ],
+)
+def test_each_firewall_answers_in_its_words(capsys, monkeypatch, host: str, said: str) -> None:
+    monkeypatch.chdir(SOUND / host)
+    assert main(["trace", ".", "imaps"]) == 0
+    report = capsys.readouterr().out
+    assert report.startswith(f"tcp/993 over IPv4 and IPv6: {said}")
+
+
+# -- what may be asked ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "port"),
+    [
+        ("443", ("tcp", 443)),
+        ("443/udp", ("udp", 443)),
+        ("https", ("tcp", 443)),
+        ("https/udp", ("udp", 443)),
+        ("imaps", ("tcp", 993)),
+        ("submissions", ("tcp", 465)),
+        ("managesieve/tcp", ("tcp", 4190)),
+    ],
+)
+def test_a_port_may_be_a_service(monkeypatch, word: str, port: tuple[str, int]) -> None:
+    monkeypatch.setattr("socket.getservbyname", None)  # no /etc/services is asked for these
+    assert ports.parse(word) == port
+
+
+def test_other_services_are_the_machines(monkeypatch) -> None:
+    monkeypatch.setattr("socket.getservbyname", lambda name, transport: {"xmpp-client": 5222}[name])
+    assert ports.parse("xmpp-client") == ("tcp", 5222)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        "0",
+        "65536",
+        "443/",
+        "443/sctp",
+        "-1",
+        "no-such-service",
+        "https/",
+        "\0",
+        "1" * 5000,
+        "²",
+    ],
+)
+def test_what_is_no_port_is_wrong_usage(capsys, word: str) -> None:
+    assert main(["trace", "examples/sound", f" {word}"[word != "" :]]) == 2
+    assert "is not a port such as 443, 443/udp or https" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--from", "10.0.0.0/8"), "from 10.0.0.0/8 over IPv4: limited to 10.1.0.0/16: "),
+        (("--from", "10.1.0.0/17"), "from 10.1.0.0/17 over IPv4: open: "),
+        (("--from", "192.0.2.0/23"), "from 192.0.2.0/23 over IPv4: closed: "),
+        (("--from", "2001:db8::/32"), "from 2001:db8::/32 over IPv6: closed, refused: "),
+        (("--from", "public"), "from public over IPv4 and IPv6: closed, refused: "),
+        (("--from", "127.0.0.1"), "closed: no packet from outside has such a source"),
+        (("--family", "ipv6"), "tcp/8443 over IPv6: closed"),
+        (("--to", "198.51.100.9"), "tcp/8443 over IPv4: limited"),
+    ],
+)
+@pytest.mark.usefixtures("rules")
+def test_only_some_clients_are_asked_about(capsys, arguments: tuple[str, ...], said: str) -> None:
+    assert said in traced(capsys, "8443", *arguments).partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--from", "10.0.0.0/33"),
+        ("--from", "office"),
+        ("--from", "10.0.0.1", "--to", "::1"),
+        ("--from", "10.0.0.1", "--family", "ipv6"),
+        ("--to", "here"),
+    ],
+)
+@pytest.mark.usefixtures("rules")
+def test_what_nobody_can_be_asked_about(capsys, arguments: tuple[str, ...]) -> None:
+    traced(capsys, "8443", *arguments, status=2)
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_network_of_the_configuration_has_a_name(capsys) -> None:
+    Path(".sslint.yaml").write_text("networks: {office: [10.1.0.0/16, 192.0.2.0/24]}\n")
+    said = traced(capsys, "8443", "--from", "office")
+    assert said.startswith("tcp/8443 from office over IPv4: limited to 10.1.0.0/16: ")
+
+
+# -- expectations ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("port", "expected", "status"),
+    [
+        ("443", "open", 0),
+        ("443", "closed", 1),
+        ("25", "closed", 0),
+        ("25", "open", 1),
+        ("8443", "limited", 1),  # closed over IPv6
+        ("993", "open", 3),
+        ("993", "closed", 3),
+    ],
+)
+@pytest.mark.usefixtures("rules")
+def test_the_status_says_whether_it_is_as_expected(
+    capsys, port: str, expected: str, status: int
+) -> None:
+    report = traced(capsys, port, "--expect", expected, status=status)
+    assert (f"expected: {expected}\n" in report) is (status != 0)
+    found = json.loads(
+        traced(capsys, port, "--expect", expected, "--format", "json", status=status)
+    )
+    assert found["expected"] == expected
+    assert found["met"] is {0: True, 1: False, 3: None}[status]
+
+
+@pytest.mark.usefixtures("rules")
+def test_an_expectation_of_one_family_or_some_clients(capsys) -> None:
+    traced(capsys, "8443", "--expect", "limited", "--family", "ipv4")
+    traced(capsys, "8443", "--expect", "open", "--from", "10.1.0.0/16")
+    traced(capsys, "8443", "--expect", "closed", "--from", "10.2.0.0/16")
+    traced(capsys, "8443", "--expect", "closed", "--from", "10.1.2.3", status=1)
+
+
+def test_what_cannot_be_read_is_not_as_expected(capsys, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nftables.conf").write_text("table inet x {\n")
+    assert main(["trace", str(tmp_path), "443", "--expect", "closed"]) == 3
+
+
+# -- JSON -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_single_source_as_json_keeps_the_verdict_on_its_packet(capsys) -> None:
+    found = json.loads(traced(capsys, "8443", "--from", "192.0.2.1", "--format", "json"))
+    assert found["verdict"] == "drop"
+    assert found["by"]["line"] == 4
+    assert [step["effect"] for step in found["steps"]] == ["policy-accept", "drop"]
+    assert found["from"] == "192.0.2.1"
+    assert found["ipv4"]["verdict"] == "closed"
 
 
 @pytest.mark.usefixtures("rules")

@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sslint import __version__
 from sslint.config import FAIL_ON, Config
 from sslint.errors import NothingToCheckError, SslintError, UsageError
 
 if TYPE_CHECKING:
+    from sslint.ask import Ask
     from sslint.engine import Rule
     from sslint.host import Host
     from sslint.netfilter.model import Ruleset
@@ -98,11 +99,21 @@ def _parser() -> argparse.ArgumentParser:
     _printing(endpoints)
     endpoints.set_defaults(run=_endpoints)
 
-    trace = commands.add_parser("trace", help="show which rule decides, step by step")
+    trace = commands.add_parser("trace", help="say who reaches a port, and which rule decides")
     trace.add_argument("words", nargs="*", metavar="[PATH] PORT[/udp]")
-    trace.add_argument("--from", dest="source", metavar="ADDR", help="trace one packet from here")
-    trace.add_argument("--to", dest="destination", metavar="ADDR")
-    trace.add_argument("--iif", metavar="IFACE", help="the interface it comes in by")
+    trace.add_argument(
+        "--from",
+        dest="source",
+        metavar="ADDR|CIDR",
+        help="only these clients; `public` is the whole Internet",
+    )
+    trace.add_argument("--to", dest="destination", metavar="ADDR", help="an address of this host")
+    trace.add_argument("--iif", metavar="IFACE", help="the interface they come in by")
+    trace.add_argument("--family", choices=("ipv4", "ipv6"), help="default: both")
+    trace.add_argument(
+        "--expect", choices=("open", "closed", "limited"), help="exit 1 if it is otherwise"
+    )
+    trace.add_argument("-v", "--verbose", action="store_true", help="show each rule on the way")
     trace.add_argument("--packets", metavar="FILE", help="judge the packets of a JSON-lines file")
     _reading(trace)
     _printing(trace)
@@ -384,46 +395,69 @@ def _nothing(hosts: Sequence[Host], paths: Sequence[str]) -> NothingToCheckError
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from sslint import host
-    from sslint.reports import trace
+    from sslint import ask, host, ports
 
     words = list(options.words)
-    port = words.pop() if words and words[-1].split("/")[0].isdigit() else None
-    if port is None and options.packets is None:
-        raise UsageError("trace needs a PORT, or --packets FILE")
+    question: Ask | None = None
+    if options.packets is None:
+        if not words:
+            raise UsageError("trace needs a PORT, or --packets FILE")
+        transport, number = ports.parse(words.pop())
     if len(words) > 1:
         raise UsageError(f"trace takes one PATH, not {len(words)}")
     if not words and not options.firewall:
         words = _paths([])
-    targets = _targets(options, _config(options, words), words)
+    config = _config(options, words)
+    if options.packets is None:
+        question = ask.ask(
+            transport,
+            number,
+            source=options.source,
+            family=options.family,
+            destination=options.destination,
+            iif=options.iif,
+            named=ask.networks(config.values.get("networks", {})),
+        )
+    targets = _targets(options, config, words)
     if len(targets) > 1:
         names = ", ".join(target.name for target in targets)
         raise UsageError(f"trace looks at one host, and {words[0]} holds several: {names}")
     one = host.read(targets[0])
-    as_json = _format(options) == "json"
-    if options.packets is not None:
-        with _lines(options.packets) as lines:
-            for line in trace.packets(one, lines, as_json=as_json):
-                print(line)
-    elif options.source is not None:
-        transport, number = _port(port or "")
-        sys.stdout.write(
-            trace.packet(
-                one,
-                transport,
-                number,
-                options.source,
-                options.destination,
-                options.iif,
-                as_json=as_json,
-            )
-        )
+    if question is None:
+        _judge_packets(options, one)
+        met: bool | None = True
     else:
-        transport, number = _port(port or "")
-        sys.stdout.write(
-            trace.port(one, transport, number, options.destination, options.iif, as_json=as_json)
-        )
-    return INCOMPLETE if any(problem.decisive for problem in one.problems) else 0
+        met = _answer(options, one, question)
+    if met is None or any(problem.decisive for problem in one.problems):
+        return INCOMPLETE
+    return 0 if met else FOUND
+
+
+def _answer(options: argparse.Namespace, one: Host, question: Ask) -> bool | None:
+    """Print who reaches a port, and tell whether it is as expected; None where it is not known."""
+    from sslint import ask
+    from sslint.reports import trace
+
+    answers = ask.answers(one, question)
+    expected = options.expect
+    if _format(options) == "json":
+        found = trace.data(one, question, answers, expected=expected)
+        if question.is_one_source:
+            found |= trace.packet_data(one, question)
+        _print_json(found)
+    else:
+        said = trace.text(one, question, answers, verbose=options.verbose, expected=expected)
+        sys.stdout.write(said)
+    return True if expected is None else ask.is_met(answers, expected)
+
+
+def _judge_packets(options: argparse.Namespace, one: Host) -> None:
+    from sslint.reports import packets
+
+    as_json = _format(options) == "json"
+    with _lines(options.packets) as lines:
+        for line in packets.packets(one, lines, as_json=as_json):
+            print(line)
 
 
 def _lines(name: str) -> Any:
@@ -436,14 +470,6 @@ def _lines(name: str) -> Any:
     except OSError as error:
         raise UsageError(f"--packets: {name}: {error.strerror}") from None
     return io.TextIOWrapper(stream, encoding="utf-8", errors="replace")
-
-
-def _port(word: str) -> tuple[Literal["tcp", "udp"], int]:
-    digits, _, transport = word.partition("/")
-    number = int(digits) if digits.isdecimal() and len(digits) <= 5 else 0
-    if transport not in ("", "tcp", "udp") or not 1 <= number <= 65535:
-        raise UsageError(f"{word!r} is not a port such as 443 or 443/udp")
-    return ("udp" if transport == "udp" else "tcp"), number
 
 
 def _explain(options: argparse.Namespace) -> int:

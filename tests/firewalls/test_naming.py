@@ -334,5 +334,5 @@ def test_the_configuration_names_a_directory(
     write(here / ".sslint.yaml", "firewall: deploy/ufw\n")
     assert cli.main(["trace", "deploy/nginx", "993"]) == 0
     out = capsys.readouterr().out
-    assert "tcp/993 over IPv4: closed" in out
+    assert "tcp/993 over IPv4 and IPv6: closed" in out
     assert "default/ufw:" in out

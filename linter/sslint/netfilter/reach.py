@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sslint.netfilter import addresses, interfaces
@@ -10,7 +11,7 @@ from sslint.netfilter.chains import Evaluator
 from sslint.netfilter.connections import WILDCARDS, Connections, Sets
 from sslint.netfilter.hooks import Hooks
 from sslint.netfilter.matching import Matching
-from sslint.netfilter.model import HostNetwork, Ruleset
+from sslint.netfilter.model import HostNetwork, Interval, Ruleset
 from sslint.netfilter.packet import PacketState
 from sslint.netfilter.survey import survey
 from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict
@@ -26,17 +27,27 @@ MAX_BANNED = 0.01  # the share of the public that may be banned by name from an 
 
 
 class Firewall:
-    """One host's firewall, ready to be asked; it must not change afterwards."""
+    """One host's firewall, ready to be asked; it must not change afterwards.
 
-    def __init__(self, ruleset: Ruleset, network: HostNetwork | None = None) -> None:
+    `apart`: networks by family whose sources are told apart from others.
+    """
+
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        network: HostNetwork | None = None,
+        apart: Mapping[int, Sequence[Interval]] | None = None,
+    ) -> None:
         self.ruleset = ruleset
         self.network = network or HostNetwork()
+        self.apart = apart or {}
         self.survey = survey(ruleset)
         self.universes: dict[int, Universe] = {}
         for family in (4, 6):
             endpoints = list(self.survey.endpoints[family])
             endpoints += [(address, address) for address in self.network.own(family)]
             endpoints += interfaces.links(self.network, family)
+            endpoints += self.apart.get(family, ())
             self.universes[family] = Universe(family, endpoints)
         self.matching = Matching(ruleset, self.network, self.universes)
         self.evaluator = Evaluator(self.matching)

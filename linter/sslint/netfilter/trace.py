@@ -65,11 +65,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PortTrace:
-    """The answer for an outer port, and the steps on one interface that lead to it."""
+    """The answer for an outer port, and the steps on one interface that lead to it.
+
+    `asked`: the sources that it is about, None for all.
+    """
 
     reach: Reach
     steps: tuple[Step, ...]
     iif: str
+    asked: Sources | None = None
 
 
 def _protocol(proto: str | int) -> int:
@@ -225,7 +229,8 @@ def trace_port(
 
 def _on_interface(firewall: Firewall, iif: str) -> Firewall:
     """Return the same firewall, asked about one interface."""
-    chosen = Firewall(firewall.ruleset, firewall.network)
+    chosen = Firewall(firewall.ruleset, firewall.network, firewall.apart)
+    chosen.matching.exact = firewall.matching.exact
     chosen.public, chosen.others = (iif,), ()
     return chosen
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sslint.engine import Finding
     from sslint.fix import Fix
     from sslint.host import Host, Socket
-    from sslint.netfilter.reach import Reach
+    from sslint.netfilter.reach import Decision, Reach
     from sslint.servers.model import CertificateRef
 
 DOCS = "https://sslint.dev/rules/"
@@ -113,6 +113,17 @@ def reach_data(reach: Reach | None) -> dict[str, Any] | None:
             if d.location is not None
         ],
         "reasons": [clean(reason) for reason in reach.reasons],
+    }
+
+
+def decision_data(decision: Decision | None) -> dict[str, Any] | None:
+    """Return the rule or policy that decides, None where it is written nowhere."""
+    if decision is None or decision.location is None:
+        return None
+    return {
+        "path": clean(decision.location.path),
+        "line": decision.location.line,
+        "text": clean(decision.text),
     }
 
 

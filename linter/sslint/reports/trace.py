@@ -1,23 +1,25 @@
-"""The trace of a port or a packet: what decides, step by step."""
+"""The trace of a port: the answer in its first line, and step by step what leads to it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from sslint import ask
+from sslint.ask import Ask, Family
 from sslint.errors import UsageError
-from sslint.netfilter.reach import Firewall
-from sslint.netfilter.trace import Packet, PacketVerdict, PortTrace, Step
-from sslint.reports.data import clean, reach_data
+from sslint.reports.data import clean, decision_data, reach_data
+from sslint.reports.terminal import Places, places
 
 if TYPE_CHECKING:
     from sslint.host import Host
-    from sslint.netfilter.reach import Decision
+    from sslint.netfilter.addresses import Sources
+    from sslint.netfilter.trace import PortTrace, Step
+    from sslint.netfilter.verdicts import Decision, Reach
+    from sslint.source import Location
 
-Transport = Literal["tcp", "udp"]
+Answers = Mapping[Family, "PortTrace"]
 MAX_SOURCES = 4  # networks that one line names
-MAX_LINE = 1 << 16  # characters of a line of --packets
 # Where a packet goes when nobody says: documentation addresses, taken to be this host.
 HERE = {4: "198.51.100.1", 6: "2001:db8::1"}
 _STAGES = {
@@ -27,135 +29,225 @@ _STAGES = {
     "established": "the packets that follow",
     "neighbour-discovery": "neighbour discovery",
 }
+_DOES = {
+    "accept": "accepts",
+    "drop": "drops",
+    "reject": "rejects",
+    "policy-accept": "policy accept",
+    "policy-drop": "policy drop",
+    "return": "returns to the calling chain",
+    "nat": "translates",
+    "unknown": "not known",
+    "set": "sets a mark",
+    "notrack": "exempts from connection tracking",
+    "tproxy": "redirects to a local socket",
+}
 
 
-def _firewall(host: Host) -> Firewall:
-    """Return the host's firewall; one without any rules where none was found."""
-    if isinstance(host.firewall, Firewall):
-        return host.firewall
-    return Firewall(host.ruleset, host.network.network)
-
-
-# -- a port ---------------------------------------------------------------------------------------
-
-
-def port(
+def text(
     host: Host,
-    transport: Transport,
-    number: int,
-    destination: str | None,
-    iif: str | None,
+    question: Ask,
+    answers: Answers,
     *,
-    as_json: bool,
+    verbose: bool = False,
+    expected: str | None = None,
 ) -> str:
-    """Return what decides for the clients of a port, over both families or the destination's."""
-    firewall = _firewall(host)
-    families: tuple[Literal[4, 6], ...] = (4, 6)
-    if destination is not None:
-        families = (_family(destination),)
-    traces = {
-        family: firewall.trace_port(transport, number, family, destination, iif)
-        for family in families
-    }
-    if as_json:
-        data = {
-            "version": 1,
-            "host": host.name,
-            "transport": transport,
-            "port": number,
-            "assumptions": [clean(text) for text in host.ruleset.assumptions],
-            **{f"ipv{family}": _port_data(trace) for family, trace in traces.items()},
-        }
-        return json.dumps(data, indent=2) + "\n"
+    """Return what `sslint trace` prints of a port."""
+    shown = places(host.tree)
+    said: dict[str, list[str]] = {}
+    for family, trace in answers.items():
+        said.setdefault(_answer(question, trace, shown), []).append(f"IPv{family}")
+    source = f" from {clean(question.source)}" if question.source else ""
+    port = f"{question.transport}/{question.port}"
     lines = [
-        line
-        for family, trace in traces.items()
-        for line in _port_text(f"{transport}/{number} over IPv{family}", trace)
+        f"{port}{source} over {' and '.join(names)}: {answer}" for answer, names in said.items()
     ]
-    listening = [
-        clean(f"{s.endpoint.server} listens on {s.endpoint.address} ({s.endpoint.location})")
-        for s in host.sockets
-        if (s.endpoint.transport, s.endpoint.port) == (transport, number)
-    ]
-    lines += listening or [f"no server that was read listens on {transport}/{number}"]
-    lines += [f"assumed: {clean(text)}" for text in host.ruleset.assumptions]
+    lines += _remarks(host, answers)
+    lines += _listeners(host, question, shown)
+    if verbose:
+        for family, trace in answers.items():
+            steps = _steps(trace, shown)
+            lines += ["", f"over IPv{family}:", *steps] if steps else []
+    if expected is not None and not ask.is_met(answers, expected):
+        lines.append(f"expected: {expected}")
     return "\n".join(lines) + "\n"
 
 
-def _port_text(title: str, trace: PortTrace) -> list[str]:
-    reach = trace.reach
-    lines = [f"{title}: {_verdict(trace)}"]
-    lines += [f"  because {clean(reason)}" for reason in reach.reasons]
-    lines += _steps(trace.steps)
-    if reach.verdict in ("closed", "limited") and reach.blocked_by:
-        lines.append("  to open it, all of these must let it pass:")
-        lines += [f"    {_decision(d)}" for d in reach.blocked_by]
-    if reach.rate_limited:
-        lines.append("  a rate limit applies: this is the answer for the first connection")
-    if reach.may_be_banned:
-        lines.append("  sources may be banned at run time")
-    lines += [f"  assumed: {clean(text)}" for text in reach.assumptions]
-    return [*lines, ""]
+def _answer(question: Ask, trace: PortTrace, shown: Places) -> str:
+    """Return the verdict and why in one line."""
+    verdict = _verdict(trace)
+    why, place = ask.because(trace, f"{question.transport}/{question.port}")
+    if not why:
+        return verdict
+    return f"{verdict}: {clean(why)}" + (f", {_place(place, shown)}" if place is not None else "")
+
+
+def _place(place: Location, shown: Places) -> str:
+    return f"{clean(shown(place.path))}:{place.line}"
 
 
 def _verdict(trace: PortTrace) -> str:
     reach = trace.reach
-    text: str = reach.verdict
+    words: str = reach.verdict
     if reach.verdict == "limited":
-        text += f" to {reach.opened.brief(MAX_SOURCES)}" if reach.opened is not None else ""
-    elif reach.verdict == "closed":
-        text += ", " + ("refused" if reach.rejected else "dropped")
+        words += f" to {reach.opened.brief(MAX_SOURCES)}" if reach.opened is not None else ""
+    elif reach.verdict == "closed" and reach.rejected:
+        words += ", refused"
     if reach.via:
-        text += f" via {', '.join(reach.via)}"
+        words += f" via {', '.join(reach.via)}"
     if reach.forwarded_to:
-        text += f", forwarded to {', '.join(reach.forwarded_to)}"
-    return text
+        words += f", forwarded to {', '.join(reach.forwarded_to)}"
+    return clean(words)
 
 
-def _steps(steps: Iterable[Step]) -> list[str]:
+def _remarks(host: Host, answers: Answers) -> list[str]:
+    """Return what else the answers rest on."""
+    remarks: dict[str, None] = {}
+    for trace in answers.values():
+        reach = trace.reach
+        closing = {(d.location, d.text) for d in reach.blocked_by if _closes(reach, d)}
+        if len(closing) > 1:
+            remarks[f"{len(closing)} rules or policies keep it closed; -v shows them"] = None
+        if reach.rate_limited:
+            remarks["a rate limit applies: this is the answer for the first connection"] = None
+        if reach.may_be_banned:
+            remarks["sources may be banned at run time"] = None
+        remarks |= dict.fromkeys(f"assumed: {clean(assumed)}" for assumed in reach.assumptions)
+    remarks |= dict.fromkeys(f"assumed: {clean(text)}" for text in host.ruleset.assumptions)
+    return list(remarks)
+
+
+def _closes(reach: Reach, decision: Decision) -> bool:
+    """Tell whether a rule alone would keep a closed port closed to everyone."""
+    if reach.verdict != "closed" or reach.shut is None:
+        return False
+    never = decision.decides_for.universe.never
+    return not reach.shut.mask & ~never & ~decision.decides_for.mask
+
+
+def _listeners(host: Host, question: Ask, shown: Places) -> list[str]:
+    found = []
+    for socket in host.shown:
+        endpoint = socket.endpoint
+        if (endpoint.transport, endpoint.port) == (question.transport, question.port):
+            address = clean(endpoint.address)
+            where = _place(endpoint.location, shown)
+            found.append(f"{endpoint.server} listens on {address} ({where})")
+    return found or [f"no server that was read listens on {question.transport}/{question.port}"]
+
+
+# -- the steps ------------------------------------------------------------------------------
+
+
+def _steps(trace: PortTrace, shown: Places) -> list[str]:
+    """Return what each rule did, by the chain in which it stands."""
     lines: list[str] = []
     stage = where = ""
-    for step in steps:
+    for step in trace.steps:
         if step.stage != stage:
             stage, where = step.stage, ""
             lines.append(f"  {_STAGES.get(stage, stage)}")
-        place = f"{step.hook} {step.priority:+d}"
-        chain = f"{step.table.family} {step.table.name} {step.chain.name}"
-        if (here := f"{place} {chain}") != where:
+        if (here := _chain(step)) != where:
             where = here
-            lines.append(f"    {place}  {clean(chain)}")
-        line = "      " + "  " * step.depth
-        if step.location is not None:
-            line += f"{clean(step.location.path)}:{step.location.line}  "
-        line += f"{clean(step.text)}  => {step.effect}"
-        if step.more:
-            line += f" (and {step.more} rules like it)"
-        if step.sources is not None:
-            line += f" {step.sources.brief(MAX_SOURCES)}"
-        if step.reason:
-            line += f" ({clean(step.reason)})"
-        lines.append(line)
+            lines.append(f"    {clean(here)}")
+        place = "" if step.location is None else f"{_place(step.location, shown)}  "
+        lines.append(f"      {'  ' * step.depth}{place}{_did(step, trace.asked)}")
+    blocked = trace.reach.blocked_by
+    if trace.reach.verdict in ("closed", "limited") and blocked:
+        lines.append("  each of these keeps it closed:")
+        lines += [f"    {_decision(decision, shown)}" for decision in blocked]
     return lines
 
 
-def _decision(decision: Decision) -> str:
-    where = f"{decision.family} {decision.table.name} {decision.chain.name}"
+def _chain(step: Step | Decision) -> str:
+    return (
+        f"hook {step.hook} (priority {step.priority}), "
+        f"table {step.table.family} {step.table.name}, chain {step.chain.name}"
+    )
+
+
+def _did(step: Step, asked: Sources | None) -> str:
+    """Return a rule and what it did to whom."""
+    policy = step.effect.startswith("policy-")
+    does = _DOES.get(step.effect, step.effect)
+    if step.effect in ("jump", "goto"):
+        does = f"continues in chain {step.reason}"
+    line = f"{'no rule matched' if policy else step.text}: {does}"
+    if step.sources is not None and not _all(step, asked):
+        line += f"{' for' if policy or not does.endswith('s') else ''} "
+        line += step.sources.brief(MAX_SOURCES)
+    if step.more:
+        line += f" (and {step.more} rules like it)"
+    if step.reason and step.effect not in ("jump", "goto"):
+        line += f" ({step.reason})"
+    return clean(line)
+
+
+def _all(step: Step, asked: Sources | None) -> bool:
+    """Tell whether a rule did it to everyone that is asked about."""
+    if step.sources is None:
+        return True
+    universe = step.sources.universe
+    everyone = universe.full if asked is None else asked.mask
+    return not everyone & ~universe.never & ~step.sources.mask
+
+
+def _decision(decision: Decision, shown: Places) -> str:
+    where = f"{_STAGES.get(decision.stage, '')}, {_chain(decision)}"
     if decision.location is None:
-        return f"{where}: {clean(decision.text)}"
+        return clean(f"{decision.text} [{where}]")
     more = f" (and {decision.more} more)" if decision.more else ""
-    place = f"{clean(decision.location.path)}:{decision.location.line}"
-    return f"{place}  {clean(decision.text)}{more}  [{clean(where)}, {decision.stage}]"
+    place = _place(decision.location, shown)
+    return f"{place}  {clean(decision.text)}{more}  [{clean(where)}]"
+
+
+# -- data -----------------------------------------------------------------------------------
+
+
+def data(
+    host: Host, question: Ask, answers: Answers, *, expected: str | None = None
+) -> dict[str, Any]:
+    """Return the answers as data; for a single source, the verdict on its first packet too."""
+    found: dict[str, Any] = {
+        "version": 1,
+        "host": host.name,
+        "transport": question.transport,
+        "port": question.port,
+        "assumptions": [clean(text) for text in host.ruleset.assumptions],
+        **({"from": question.source} if question.source else {}),
+        **{f"ipv{family}": _port_data(trace) for family, trace in answers.items()},
+    }
+    if expected is not None:
+        found |= {"expected": expected, "met": ask.is_met(answers, expected)}
+    return found
+
+
+def packet_data(host: Host, question: Ask) -> dict[str, Any]:
+    """Return what becomes of the first packet of a question's one source, step by step."""
+    from sslint.netfilter.trace import Packet
+    from sslint.reports.packets import verdict_data
+
+    firewall = ask.firewall(host)
+    [family] = question.families
+    target = question.destination or HERE[family]
+    sent = Packet(question.transport, question.source, target, 40000, question.port, question.iif)
+    try:
+        verdict = firewall.judge(sent)
+        steps = firewall.trace_packet(sent)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return {**verdict_data(None, verdict), "steps": [_step_data(step) for step in steps]}
 
 
 def _port_data(trace: PortTrace) -> dict[str, Any]:
-    data = reach_data(trace.reach) or {}
-    data["blocked_by"] = [
-        {**(_by(d) or {}), "stage": d.stage, "chain": clean(d.chain.name)}
+    found = reach_data(trace.reach) or {}
+    found["blocked_by"] = [
+        {**(decision_data(d) or {}), "stage": d.stage, "chain": clean(d.chain.name)}
         for d in trace.reach.blocked_by
     ]
-    data["forwarded_to"] = list(trace.reach.forwarded_to)
-    data["steps"] = [_step_data(step) for step in trace.steps]
-    return data
+    found["forwarded_to"] = list(trace.reach.forwarded_to)
+    found["steps"] = [_step_data(step) for step in trace.steps]
+    return found
 
 
 def _step_data(step: Step) -> dict[str, Any]:
@@ -173,110 +265,3 @@ def _step_data(step: Step) -> dict[str, Any]:
         "sources": list(step.sources.cidrs) if step.sources is not None else [],
         "reason": clean(step.reason) or None,
     }
-
-
-# -- packets --------------------------------------------------------------------------------------
-
-
-def packet(
-    host: Host,
-    transport: Transport,
-    number: int,
-    source: str,
-    destination: str | None,
-    iif: str | None,
-    *,
-    as_json: bool,
-) -> str:
-    """Return what each rule does to one packet."""
-    firewall = _firewall(host)
-    family = _family(source)
-    wanted = Packet(transport, source, destination or HERE[family], 40000, number, iif)
-    try:
-        verdict = firewall.judge(wanted)
-        steps = firewall.trace_packet(wanted)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if as_json:
-        data = {"version": 1, "host": host.name, **_verdict_data(None, verdict)}
-        data["steps"] = [_step_data(step) for step in steps]
-        return json.dumps(data, indent=2) + "\n"
-    lines = [f"{transport}/{number} from {source}: {verdict.verdict}"]
-    if verdict.reason:
-        lines.append(f"  because {clean(verdict.reason)}")
-    lines += _steps(steps)
-    if verdict.by is not None:
-        lines.append(f"  decided by {_decision(verdict.by)}")
-    return "\n".join(lines) + "\n"
-
-
-def packets(host: Host, lines: Iterable[str], *, as_json: bool) -> Iterator[str]:
-    """Yield one verdict for each line of JSON. Raise UsageError for what is no packet."""
-    firewall = _firewall(host)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            if len(line) > MAX_LINE:
-                raise ValueError("the line is too long")
-            data = json.loads(line)
-            if not isinstance(data, dict):
-                raise ValueError("not an object")
-            verdict = firewall.judge(
-                Packet(
-                    data["proto"],
-                    data["src"],
-                    data["dst"],
-                    _number(data.get("sport")),
-                    _number(data.get("dport")),
-                    data.get("iif"),
-                )
-            )
-        except KeyError as error:
-            raise UsageError(f"--packets, line {number}: {error} is missing") from None
-        except (ValueError, TypeError, RecursionError) as error:
-            raise UsageError(f"--packets, line {number}: {error}") from None
-        found = _verdict_data(data.get("id"), verdict)
-        if as_json:
-            yield json.dumps(found)
-        else:
-            by = f"  {found['by']['path']}:{found['by']['line']}" if found["by"] else ""
-            reason = f"  {found['reason']}" if found["reason"] else ""
-            name = number if found["id"] is None else found["id"]
-            yield f"{name}: {found['verdict']}{by}{reason}"
-
-
-def _number(value: object) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 65535:
-        raise ValueError(f"{value!r} is not a port")
-    return value
-
-
-def _verdict_data(identity: object, verdict: PacketVerdict) -> dict[str, Any]:
-    return {
-        "id": identity,
-        "verdict": verdict.verdict,
-        "by": _by(verdict.by),
-        "reason": None if verdict.reason is None else clean(verdict.reason),
-    }
-
-
-def _by(decision: Decision | None) -> dict[str, Any] | None:
-    if decision is None or decision.location is None:
-        return None
-    return {
-        "path": clean(decision.location.path),
-        "line": decision.location.line,
-        "text": clean(decision.text),
-    }
-
-
-def _family(text: str) -> Literal[4, 6]:
-    import ipaddress
-
-    try:
-        return 4 if ipaddress.ip_address(text).version == 4 else 6
-    except ValueError:
-        raise UsageError(f"{text!r} is not an address") from None
