@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from sslint import certificates
-from sslint.certificates import Certificate, covers, key_in, lifetime_limit, load
+from sslint.certificates import Certificate, covers, key_in, lifetime_limit, load, missing
 from sslint.servers.model import CertificateRef
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
@@ -296,7 +296,9 @@ def test_many_unfinished_blocks_are_read_in_linear_time() -> None:
 
 
 def test_absence_is_certain_only_where_the_tree_holds_the_directory(tmp_path: Path) -> None:
-    (tmp_path / "etc/ssl").mkdir(parents=True)
+    for name in ("ssl/other.pem", "tls/dhparam.pem", "keys/other.key"):
+        (tmp_path / "etc" / name).parent.mkdir(parents=True)
+        (tmp_path / "etc" / name).touch()
     (tmp_path / "etc/live").mkdir()
     (tmp_path / "etc/live/c.pem").symlink_to("../archive/c1.pem")
     tree = Tree(tmp_path)
@@ -305,11 +307,13 @@ def test_absence_is_certain_only_where_the_tree_holds_the_directory(tmp_path: Pa
         return load(tree, CertificateRef(path, path, WHERE)).status
 
     assert status("/etc/ssl/missing.pem") == "absent"
+    assert status("/etc/tls/missing.pem") == "unknown"  # certificates are not committed there
     assert status("/etc/letsencrypt/live/x/fullchain.pem") == "unknown"
     assert status("/run/secrets/c.pem") == "unknown"
     assert status("/etc/live/c.pem") == "unknown"
     copied = load(tree, CertificateRef("/etc/ssl/missing.pem", "/etc/ssl/missing.key", WHERE))
     assert copied.key_status == "unknown"
+    assert missing(tree, "/etc/keys/missing.key", key=True) is None
     unnamed = load(tree, CertificateRef(None, None, WHERE, reason="a variable"))
     assert (unnamed.status, unnamed.problem) == ("unknown", "a variable")
 

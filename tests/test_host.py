@@ -13,6 +13,7 @@ def test_what_is_only_not_known_is_no_reason_not_to_start() -> None:
         "!include conf.d/*.conf\n",
         "/etc/dovecot/conf.d/10-ssl.conf": "ssl = required\nssl_dh = </etc/dovecot/dh.pem\n"
         "ssl_cert = </etc/dovecot/cert.pem\nssl_key = </etc/dovecot/key.pem\n",
+        "/etc/dovecot/other.pem": "",
     }
     found = host.read(Target("host", tree_of(files)))
     (reading,) = found.readings

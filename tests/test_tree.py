@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,35 @@ def test_what_the_user_names_is_bounded(tmp_path: Path) -> None:
     assert trees.read_named(str(tmp_path / "x")) == b"123456"
     with pytest.raises(TreeError, match="larger"):
         trees.read_named("/dev/zero", limit=1 << 20)
+
+
+def test_absent_means_missing_on_the_host_and_not_only_here(tmp_path: Path) -> None:
+    (tmp_path / "etc/nginx").mkdir(parents=True)
+    (tmp_path / "etc/nginx/a.pem").touch()
+    (tmp_path / "etc/nginx/link").symlink_to("../ssl/a.pem")
+    tree = Tree(tmp_path)
+    assert tree.absent("/etc/nginx/a.pem") is False
+    assert tree.absent("/etc/nginx/b.pem") is True
+    assert tree.absent("/etc/nginx/link") is None  # its target's directory was not given
+    assert tree.absent("/etc/nginx/conf.d/x") is None
+    assert tree.absent("/etc/nginx/conf.d/x", within="/etc/nginx") is True
+    assert tree.absent("/etc/nginx/b.pem", kin=re.compile(r"\.key$")) is None
+    assert tree.absent("/var/www/html") is None
+
+
+def test_a_directory_of_which_one_file_was_given_says_nothing_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "nginx.conf").touch()
+    tree = Tree(None, mounts={"/etc/nginx/nginx.conf": tmp_path / "nginx.conf"})
+    assert tree.absent("/etc/nginx/mime.types") is None
+    assert tree.absent("/etc/nginx/conf.d/x", within="/etc/nginx") is None
+    assert not tree.holds("/etc")
+    beside = Tree(None)
+    beside.mount("/etc/nginx", tmp_path, partial=True)
+    assert beside.absent("/etc/nginx/mime.types") is None
+    assert beside.absent("/etc/nginx/conf.d/x") is True
+    assert Tree(None, mounts={"/etc/nginx": tmp_path}).absent("/etc/nginx/mime.types") is True
+
+
+def test_on_the_machine_itself_what_is_not_there_is_absent() -> None:
+    assert Tree(Path("/")).absent("/etc/no-such-directory/file") is True

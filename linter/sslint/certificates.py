@@ -5,7 +5,7 @@ A private key is only ever turned into its public half, to be compared; nothing 
 
 from __future__ import annotations
 
-import posixpath
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -261,8 +261,7 @@ def _file(tree: Tree, path: str, *, key: bool = False) -> _Pem:
     found = files.get(path)
     if found is None:
         found = files[path] = _read(tree, path)
-    if key and found.status == "absent" and not tree.live:
-        # Keys are rarely copied or committed: only the host itself can say that one is missing.
+    if key and found.status == "absent" and missing(tree, path, key=True) is None:
         return _Pem("unknown", "the key is not among the files that were given")
     return found
 
@@ -272,7 +271,7 @@ def _read(tree: Tree, path: str) -> _Pem:
         data = tree.read_bytes(path)
     except TreeError as error:
         if error.status is Status.ABSENT:
-            if _vouched(tree, path):
+            if missing(tree, path):
                 return _Pem("absent", error.reason)
             return _Pem("unknown", "the file is outside what was given")
         if error.status in (Status.DIRECTORY, Status.OTHER):
@@ -284,12 +283,18 @@ def _read(tree: Tree, path: str) -> _Pem:
     return _parse(data)
 
 
-def _vouched(tree: Tree, path: str) -> bool:
-    """Tell whether a missing file is missing on the host: the tree holds its directory."""
-    path = tree.destination(path)
-    if path in tree.mounts:
-        return False
-    return tree.status(posixpath.dirname(path)) is Status.DIRECTORY
+# What certificates are called; a directory that has parameters of DH alone has none.
+_NAME = re.compile(r"^(?!.*(?:dh|key|csr)).+\.(?:pem|crt|cer|cert)$", re.I)
+
+
+def missing(tree: Tree, path: str, *, key: bool = False) -> bool | None:
+    """Tell whether a certificate or a key is missing on the host; None where it cannot be said.
+
+    Certificates are rarely committed, keys never should be, and a copy that was not made by root
+    lacks both: of keys only the host itself can say it.
+    """
+    absent = tree.absent(path, kin=_NAME)
+    return None if absent and key and not tree.live else absent
 
 
 def _blocks(data: bytes) -> Iterator[tuple[bytes, bytes | None]]:

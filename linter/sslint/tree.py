@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -316,6 +317,7 @@ class Tree:
         self._names: dict[str, str] = {}  # of what was given as contents
         self.overlay = {_normal(path): text for path, text in (overlay or {}).items()}
         self._made_directories: dict[str, set[str]] = {}
+        self._partial: set[str] = set()  # directories of which the tree holds single entries
         self._door = _Door()
         self._files: dict[str, SourceFile] = {}
         self._resolved: dict[str, tuple[str, Status, int]] = {}
@@ -344,16 +346,20 @@ class Tree:
         )
         other._names = self._names
         other._door = self._door
+        other._partial |= self._partial
         return other
 
-    def mount(self, path: str, real: Path) -> None:
+    def mount(self, path: str, real: Path, *, partial: bool = False) -> None:
         """Lay one more real file or directory over the tree at a host path.
 
-        It is opened where it is now: `real` is resolved, and no part of it may be a link.
+        It is opened where it is now: `real` is resolved, and no part of it may be a link. A
+        `partial` directory may lack what the host's has: it lies beside what was named.
         """
         path = _normal(path)
         self.mounts[path] = Path(os.path.abspath(real))
         self._changed(path)
+        if partial:
+            self._partial.add(path)
 
     def lay(self, place: str, path: str) -> None:
         """Lay a file or directory of this tree over another host path. Raise TreeError."""
@@ -372,7 +378,7 @@ class Tree:
         path = _normal(path)
         self.overlay[path] = data.decode("utf-8", "surrogateescape")
         self._names[path] = name
-        self._make_directories(path)
+        self._partial.update(self._make_directories(path))
 
     def subdirectories(self, path: str) -> list[str]:
         """Return the names in a directory that are directories themselves, and no links."""
@@ -533,6 +539,52 @@ class Tree:
         """Tell whether the tree certainly has a path."""
         return self.status(path) in (Status.FILE, Status.DIRECTORY, Status.OTHER)
 
+    def holds(self, directory: str, *, within: str = "") -> bool:
+        """Tell whether what is missing from a directory is missing on the host.
+
+        That is so on the machine itself, and where the tree has the directory: of others a copy
+        or a repository may well lack the whole. Below `within`, a package's own directory, it is
+        enough that the tree has that one: git keeps no empty directories.
+        """
+        if self.live:
+            return True
+        resolved, status = self._resolve(_normal(directory))
+        while status is Status.ABSENT and f"{directory}/".startswith(f"{within}/") and within:
+            if directory == within:
+                return False
+            directory = posixpath.dirname(directory)
+            resolved, status = self._resolve(directory)
+        if status is not Status.DIRECTORY:
+            return False
+        if resolved not in self._partial:
+            return True
+        place = self._place(resolved)
+        if place is None or resolved in self.mounts:
+            return False
+        try:
+            return stat.S_ISDIR(self._door.lstat(place).st_mode)
+        except OSError:
+            return False
+
+    def absent(
+        self, path: str, *, within: str = "", kin: re.Pattern[str] | None = None
+    ) -> bool | None:
+        """Tell whether a path is missing on the host; None where only this tree may lack it.
+
+        `kin`: what is rarely copied or committed is missing only where another file with such a
+        name lies beside it. `within` is as in `holds`.
+        """
+        path = _normal(path)
+        status = self.status(path)
+        if status is not Status.ABSENT:
+            return None if status is Status.UNKNOWN else False
+        directory = posixpath.dirname(self.destination(path))
+        if path in self.mounts or not self.holds(directory, within=within):
+            return None
+        if kin is None or self.live or any(kin.search(name) for name in self.names(directory)):
+            return True
+        return None
+
     def resolve(self, path: str) -> str:
         """Return a path with all symlinks resolved inside the root. Raise TreeError."""
         path = _normal(path)
@@ -640,19 +692,22 @@ class Tree:
 
     def _changed(self, path: str) -> None:
         """Forget what was known of a path that something is laid over."""
-        self._make_directories(path)
+        self._partial.update(self._make_directories(path))
         self._resolved = {"/": ("/", Status.DIRECTORY, 0)}
         self._listed.clear()
         self._subdirectories.clear()
         for known in [one for one in self._files if one == path or one.startswith(f"{path}/")]:
             del self._files[known]
 
-    def _make_directories(self, path: str) -> None:
-        """Let the directories above a path exist."""
+    def _make_directories(self, path: str) -> list[str]:
+        """Let the directories above a path exist, and return them."""
+        made = []
         while path != "/":
             parent, name = posixpath.split(path)
             self._made_directories.setdefault(parent, set()).add(name)
+            made.append(parent)
             path = parent
+        return made
 
     def _place(self, path: str) -> tuple[str, str] | None:
         """Return the real top, and the path below it, of a host path without symlinks."""

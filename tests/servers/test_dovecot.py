@@ -475,8 +475,14 @@ class TestIncludes:
         assert set(ports(found)) == {143}
 
     def test_no_match_is_fatal_unless_tried(self) -> None:
-        assert not modern("!include conf.d/*.conf\n").starts
-        assert modern("!include_try conf.d/*.conf\n").starts
+        other = {"/etc/dovecot/conf.d/README": ""}
+        assert not modern("!include conf.d/*.conf\n", **other).starts
+        assert modern("!include_try conf.d/*.conf\n", **other).starts
+
+    def test_a_directory_that_was_not_given_is_not_known(self) -> None:
+        found = modern("!include conf.d/*.conf\n")
+        assert found.starts
+        assert not found.complete
 
     def test_a_continued_line_goes_on_in_the_next_file(self) -> None:
         text = "!include a.conf\n::1\nprotocols = imap\n"

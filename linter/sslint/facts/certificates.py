@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sslint import snakeoil
-from sslint.certificates import Certificate, Link, covers, key_in, lifetime_limit, load
+from sslint.certificates import Certificate, Link, covers, key_in, lifetime_limit, load, missing
 from sslint.engine import Fact, Span
 from sslint.host import scope_of
 from sslint.renewal import DIRECTORY
@@ -133,14 +133,14 @@ def _certificate(
 ) -> Fact:
     ref = uses[0].ref
     status = file_status(host, path)
-    key_status = file_status(host, key) if key and key != path else status
-    missing = [
+    key_status = file_status(host, key, key=True) if key and key != path else status
+    lost = [
         f"{what} {name}"
         for what, name, found in (("certificate", path, status), ("key", key, key_status))
         if found == "absent" and name
     ]
     if key == path:
-        missing = missing[:1]
+        lost = lost[:1]
     servers = list(dict.fromkeys(use.server for use in uses))
     location = ref.location
     if status != "absent" and key_status == "absent" and ref.key_location is not None:
@@ -156,9 +156,7 @@ def _certificate(
         values={
             "path": path,
             "key": key,
-            "missing": " and ".join(missing) + (" do" if len(missing) > 1 else " does")
-            if missing
-            else None,
+            "missing": " and ".join(lost) + (" do" if len(lost) > 1 else " does") if lost else None,
             "status": status,
             "key_status": key_status,
             "server": servers[0],
@@ -412,25 +410,9 @@ def _is_listed(name: str, names: Sequence[str]) -> bool:
     return name.startswith("*.") and any(covers([name], other) for other in names)
 
 
-_KEPT = (".pem", ".crt", ".cer", ".key")  # as certificates and keys are called
-
-
-def file_status(host: Host, path: str) -> str | None:
-    """Return present, absent, or None where the tree cannot tell.
-
-    A file is absent only if its directory is in the tree: keys and certificates are rarely
-    committed, and a path in a directory that was not given says nothing. Nor does a server's own
-    directory in which no certificate lies.
-    """
-    tree = host.tree
-    status = tree.status(path)
-    if status is Status.FILE:
-        return "present"
-    if status is not Status.ABSENT:
+def file_status(host: Host, path: str, *, key: bool = False) -> str | None:
+    """Return present, absent, or None where the tree cannot tell."""
+    absent = missing(host.tree, path, key=key)
+    if absent is None:
         return None
-    target = tree.link_target(path)
-    directory = posixpath.dirname(target if target is not None else path)
-    known = tree.live or tree.status(directory) is Status.DIRECTORY
-    if not tree.live and directory in ("/etc/nginx", "/etc/postfix", "/etc/dovecot"):
-        known = any(name.endswith(_KEPT) for name in tree.names(directory))
-    return "absent" if known else None
+    return "absent" if absent else "present" if host.tree.status(path) is Status.FILE else None

@@ -239,13 +239,18 @@ def conflicts(host: Host) -> list[Fact]:
         endpoint
         for reading in (*host.readings, *host.others)
         for endpoint in reading.endpoints
-        if endpoint.certain and not _may_publish_it(endpoint)
+        if endpoint.certain
     ]
+    containers = any(endpoint.protocol == "container" for endpoint in endpoints)
     taken: dict[tuple[str, int, str], Endpoint] = {}
     for endpoint in endpoints:
         for address in _overlapping(endpoint.address):
             other = taken.get((endpoint.transport, endpoint.port, address))
-            if other is not None and other.server != endpoint.server:
+            if (
+                other is not None
+                and other.server != endpoint.server
+                and not (containers and _in_container(host, other, endpoint))
+            ):
                 found.append(
                     _conflict(
                         host,
@@ -260,12 +265,15 @@ def conflicts(host: Host) -> list[Fact]:
     return found
 
 
-def _may_publish_it(endpoint: Endpoint) -> bool:
-    """Tell whether the container that publishes a port may be what runs the other server.
+def _in_container(host: Host, *endpoints: Endpoint) -> bool:
+    """Tell whether one of the servers may run in a container that a compose file describes.
 
-    A compose file at the top is a repository's, and the etc/ beside it goes into the image.
+    Its configuration lies in the same repository; what runs on the host itself has a unit.
     """
-    return endpoint.server == "docker" and endpoint.location.file.path.count("/") == 1
+    return any(
+        endpoint.protocol != "container" and host.network.unit_state(endpoint.server) != "enabled"
+        for endpoint in endpoints
+    )
 
 
 def _overlapping(address: str) -> tuple[str, ...]:

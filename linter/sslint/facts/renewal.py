@@ -11,18 +11,20 @@ from sslint.certificates import Link, load
 from sslint.engine import Fact, Span
 from sslint.facts import reach as reaching
 from sslint.facts.services import listening
-from sslint.host import listeners, web_roots
+from sslint.host import listeners
 from sslint.renewal import DIRECTORY, Hook, Lineage
 from sslint.servers.model import CertificateRef
-from sslint.tree import Status
 
 if TYPE_CHECKING:
     from sslint.facts.announcements import Whereabouts
     from sslint.host import Host
+    from sslint.servers.model import ServerReading
+    from sslint.servers.nginx.routing import Answer
 
 # What a server does with a certificate that was renewed on disk, if nobody tells it.
 KEEPS_OLD = ("nginx", "dovecot", "haproxy")
 ACME_PORT = 80
+CHALLENGE = "/.well-known/acme-challenge/token"
 
 
 def lineages(host: Host, whereabouts: Whereabouts) -> list[Fact]:
@@ -234,60 +236,68 @@ def _tag(record: Any) -> str:
 
 
 def challenges(host: Host) -> list[Fact]:
-    """Return a fact for each name that is proved by a file under a web root."""
-    reading = host.reading("nginx")
-    if reading is None or not host.renewal.lineages:
-        return []
-    from sslint.servers.nginx import routing
+    """Return a fact for each web root of a lineage and each way in which nginx answers for it.
 
-    found = []
-    roots = web_roots(host)
+    Whether the directory exists does not matter: certbot makes it, with those above it
+    (certbot/_internal/plugins/webroot.py, _create_challenge_dirs).
+    """
+    reading = host.reading("nginx")
+    if reading is None:
+        return []
+    groups: dict[tuple[object, ...], tuple[Lineage, Answer, list[str]]] = {}
     for lineage in host.renewal.lineages:
         if lineage.authenticator != "webroot":
             continue
-        location = lineage.location("authenticator")
         leaf = None if lineage.webroots else _own_certificate(host, lineage).leaf
         for name in lineage.webroots or (leaf.names if leaf is not None else ()):
             webroot = lineage.webroot(name)
             if webroot is None:
                 continue
-            uri = "/.well-known/acme-challenge/token"
-            answer = routing.answer(reading, ACME_PORT, name.removeprefix("*."), uri)
-            if answer.kind == "redirect" and (answer.url or "").startswith("https://"):
-                # The authority follows redirects to 443 (and nowhere but 80 and 443).
-                answer = routing.answer(reading, 443, name.removeprefix("*."), uri)
-            served = answer.path.removesuffix(uri) if answer.path else None
-            expected = posixpath.normpath(webroot)
-            place = lineage.location(name)
-            found.append(
-                Fact(
-                    kind="challenge",
-                    name=f"challenge {name}",
-                    values={
-                        "name": name,
-                        "lineage": lineage.name,
-                        "webroot": webroot,
-                        "answer": None if answer.kind == "unknown" else answer.kind,
-                        "served_from": served,
-                        "same_root": None if served is None else _same(host, served, expected),
-                        "directory_missing": _missing(host, expected, roots),
-                        "flaw": "which does not exist"
-                        if served is None or _same(host, served, expected)
-                        else f"and served from {served}",
-                        "other_owner": any(
-                            e.server != "nginx" for e in listeners(host, "tcp", ACME_PORT)
-                        ),
-                    },
-                    span=Span(place if place.line > 1 else location, "challenges go here"),
-                    spans={
-                        "answered_at": (Span(answer.location, "answers the challenge"),)
-                        if answer.location is not None
-                        else ()
-                    },
-                    subjects=frozenset({("lineage", lineage.name)}),
-                )
-            )
-    return found
+            answer = _answer(reading, name)
+            served = answer.path.removesuffix(CHALLENGE) if answer.path else None
+            key = (lineage.name, webroot, answer.kind, served)
+            groups.setdefault(key, (lineage, answer, []))[2].append(name)
+    return [_challenge(host, *group) for group in groups.values()]
+
+
+def _answer(reading: ServerReading, name: str) -> Answer:
+    """Return how nginx answers a challenge, redirects followed as the authority does."""
+    from sslint.servers.nginx import routing
+
+    answer = routing.answer(reading, ACME_PORT, name.removeprefix("*."), CHALLENGE)
+    if answer.kind == "redirect" and (answer.url or "").startswith("https://"):
+        # The authority follows redirects to 443 (and nowhere but 80 and 443).
+        answer = routing.answer(reading, 443, name.removeprefix("*."), CHALLENGE)
+    return answer
+
+
+def _challenge(host: Host, lineage: Lineage, answer: Answer, names: Sequence[str]) -> Fact:
+    webroot = lineage.webroot(names[0]) or ""
+    served = answer.path.removesuffix(CHALLENGE) if answer.path else None
+    place = lineage.location(names[0])
+    if place.line == 1:
+        place = lineage.location("authenticator")
+    return Fact(
+        kind="challenge",
+        name=f"challenge {names[0]}",
+        values={
+            "name": names[0],
+            "names": list(names),
+            "lineage": lineage.name,
+            "webroot": webroot,
+            "answer": None if answer.kind == "unknown" else answer.kind,
+            "served_from": served,
+            "same_root": None if served is None else _same(host, served, webroot),
+            "other_owner": any(e.server != "nginx" for e in listeners(host, "tcp", ACME_PORT)),
+        },
+        span=Span(place, "challenges go here"),
+        spans={
+            "answered_at": (Span(answer.location, "answers the challenge"),)
+            if answer.location is not None
+            else ()
+        },
+        subjects=frozenset({("lineage", lineage.name)}),
+    )
 
 
 def _same(host: Host, one: str, other: str) -> bool:
@@ -296,21 +306,6 @@ def _same(host: Host, one: str, other: str) -> bool:
         return posixpath.normpath(target if target is not None else path)
 
     return real(one) == real(other)
-
-
-def _missing(host: Host, path: str, roots: Sequence[str]) -> bool | None:
-    """Tell whether a directory is missing.
-
-    None where the tree does not hold its parent, or lacks another directory that nginx serves: a
-    checkout rarely has the sites' files, and git no empty directories.
-    """
-    if host.tree.status(path) is Status.DIRECTORY:
-        return False
-    if any(host.tree.status(root) is not Status.DIRECTORY for root in roots if root != path):
-        return None
-    if host.tree.status(posixpath.dirname(path)) is Status.DIRECTORY:
-        return True
-    return None
 
 
 def hooks(host: Host) -> list[Fact]:

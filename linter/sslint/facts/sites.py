@@ -63,11 +63,11 @@ def _site(
     owners: dict[tuple[str, str, str, int], Site],
 ) -> Fact:
     certificate = next(iter(site.certificates), None)
-    name = site.names[0] if site.names else ""
+    name = next((name for name in site.names if "$" not in name), "")
     taken: dict[str, Site] = {}
     for transport, address, port, _default in site.listens:
         for own in site.names:
-            if own in ("", "_") or own.startswith("~"):
+            if own in ("", "_") or own.startswith("~") or "$" in own:
                 continue
             owner = owners.setdefault((own, transport, address, port), site)
             if owner is not site:

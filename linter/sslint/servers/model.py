@@ -86,14 +86,14 @@ class Site:
     """An nginx server block (http, stream or mail): names, sockets, certificates.
 
     `listens` are (transport, address, port, default_server). `tls` says whether any of its
-    sockets is TLS or QUIC once all blocks are merged.
+    sockets is TLS or QUIC once all blocks are merged; None where not all of them are known.
     """
 
     server: str
     kind: Literal["http", "stream", "mail"]
     names: tuple[str, ...]
     listens: tuple[tuple[Transport, str, int, bool], ...]
-    tls: bool
+    tls: bool | None
     certificates: tuple[CertificateRef, ...]
     location: Location
     own_certificate: bool = False  # set in the block itself, not inherited

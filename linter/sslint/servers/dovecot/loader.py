@@ -477,20 +477,9 @@ def _prefixed(block: Block, key: str) -> tuple[Block, str]:
     return block, key
 
 
-def _vouched(tree: Tree, path: str) -> bool:
-    """Tell whether what is missing from the tree is missing on the host.
-
-    A tree that is only etc/ says nothing of /usr/share, nor one file of its neighbours.
-    """
-    head = path
+def _vouched(tree: Tree, pattern: str) -> bool:
+    """Tell whether what is missing from the tree is missing on the host."""
+    head = pattern
     for char in "*?[{":
         head = head.split(char, 1)[0]
-    directory = posixpath.dirname(posixpath.normpath(head + "x"))
-    while directory != "/" and tree.status(directory) is not Status.DIRECTORY:
-        directory = posixpath.dirname(directory)
-    if directory.count("/") < 2 and directory != posixpath.dirname(posixpath.normpath(head + "x")):
-        return False
-    return directory != "/" and not any(
-        posixpath.dirname(mount) == directory and tree.status(mount) is Status.FILE
-        for mount in tree.mounts
-    )
+    return tree.holds(posixpath.dirname(posixpath.normpath(head + "x")))

@@ -6,16 +6,16 @@ login-settings.c; each was seen with 2.4.1.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Iterator
 
+from sslint.certificates import missing
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.listeners import ROOT, Listening, Protocols, boolean, port_valid, split
 from sslint.servers.dovecot.settings import Configuration, Lookup, Value
 from sslint.servers.dovecot.upgrade import instead
 from sslint.servers.model import BindConflict, Endpoint
 from sslint.source import Location
-from sslint.tree import Status, Tree
+from sslint.tree import Tree
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 Refusal = tuple[Location, str]
@@ -167,16 +167,8 @@ def _files(tree: Tree, configuration: Configuration) -> Iterator[Refusal]:
 
 
 def _certainly_absent(tree: Tree, name: str, value: Value) -> bool:
-    """Tell whether a file is missing on the host, and not only from the copy that was given.
-
-    Keys are rarely copied, so only the host itself can say that one is missing.
-    """
+    """Tell whether a file is missing on the host, and not only from the copy that was given."""
     path = value.text
-    if not path or path.startswith(names.INLINE) or path in tree.mounts:
+    if not path or path.startswith(names.INLINE):
         return False
-    if "key" in name and not tree.live:
-        return False
-    return (
-        tree.status(path) is Status.ABSENT
-        and tree.status(posixpath.dirname(path)) is Status.DIRECTORY
-    )
+    return missing(tree, path, key="key" in name) is True

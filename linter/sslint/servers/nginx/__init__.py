@@ -7,7 +7,7 @@ import posixpath
 from sslint.servers.model import ServerReading, Site
 from sslint.servers.nginx import certificates as tls
 from sslint.servers.nginx import mail as mail_blocks
-from sslint.servers.nginx.blocks import KINDS, Configuration, collect
+from sslint.servers.nginx.blocks import KINDS, Configuration, Server, collect
 from sslint.servers.nginx.endpoints import endpoint_of, passed_on
 from sslint.servers.nginx.listen import Listen, parse_listen
 from sslint.servers.nginx.parsed import Nginx, certificates_for
@@ -37,6 +37,7 @@ ENTRIES = (
 )
 MAX_REASONS = 50
 _SINCE = {"http2": (1, 25, 1), "http3": (1, 25, 0), "ssl_reject_handshake": (1, 19, 4)}
+TEMPLATE = "a template decides what stands here"
 _REMOVED = frozenset(("http3_push", "http3_max_concurrent_pushes", "quic_mtu"))
 
 
@@ -62,7 +63,13 @@ def read(
         reading.reasons.append(f"{path}: {error.reason}")
         return reading
     reading.files = loader.files
-    nginx = Nginx(Configuration(statements, directory), SocketTable(), {}, version)
+    nginx = Nginx(
+        Configuration(statements, directory),
+        SocketTable(),
+        {},
+        version,
+        templates=loader.templates,
+    )
     for where, reason in loader.fatal:
         nginx.refuse(where, reason)
     nginx.config = collect(statements, directory, _hostname(tree), nginx.refuse)
@@ -158,7 +165,7 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
                 server.kind,
                 server.names,
                 tuple((s.transport, s.address, s.port, first) for s, first in opened),
-                server.number in tls_sites,
+                server.number in tls_sites or (None if _may_listen(server) else False),
                 mine.certificates,
                 server.directive.location,
                 mine.own,
@@ -176,7 +183,28 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
         for setting in reading.settings:
             if setting.name in _REMOVED or setting.name.startswith("spdy_"):
                 nginx.refuse(setting.location, f'unknown directive "{setting.name}"')
-    reading.conflicts = nginx.table.conflicts()
+    reading.conflicts = [
+        conflict
+        for conflict in nginx.table.conflicts()
+        if conflict.second_location.file not in nginx.templates
+    ]
+    _decided_by_template(nginx, reading)
+
+
+def _may_listen(server: Server) -> bool:
+    """Tell whether a block may have sockets that are not known."""
+    return server.unknown is not None or any(listen.unknown for listen in server.listens)
+
+
+def _decided_by_template(nginx: Nginx, reading: ServerReading) -> None:
+    """Take the sockets of a template for possible alone where it has statements of its own."""
+    unsure = {d.file for d in nginx.config.unknown if not d.args and d.file in nginx.templates}
+    reading.endpoints = [
+        replace(endpoint, certain=False, reasons=(*endpoint.reasons, TEMPLATE))
+        if endpoint.location.file in unsure
+        else endpoint
+        for endpoint in reading.endpoints
+    ]
 
 
 def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
@@ -196,7 +224,8 @@ def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
         reasons.append("a file that nginx reads could not be read to its end")
     for directive in nginx.config.unknown[:MAX_REASONS]:
         if directive.args != (REST,):  # the error that cut it is told
-            reasons.append(f"{directive.location}: {' '.join(directive.args)} was not given")
+            what = f"{' '.join(directive.args)} was not given" if directive.args else TEMPLATE
+            reasons.append(f"{directive.location}: {what}")
     if nginx.config.unknown:
         reading.complete = False
     if loader.absent and not reading.endpoints:  # no site at all: more likely they were not given

@@ -12,6 +12,7 @@ from typing import Literal
 
 from sslint.servers.model import Transport
 from sslint.servers.nginx.syntax import Directive
+from sslint.servers.nginx.templates import FILLED_IN
 from sslint.values import dataclass, field
 
 Kind = Literal["http", "stream", "mail"]
@@ -83,6 +84,11 @@ def parse_listen(directive: Directive, kind: Kind, version: Version, resolve: Re
     if not directive.args:
         listen.error = 'invalid number of arguments in "listen" directive'
         return listen
+    if any(FILLED_IN in word for word in directive.args):
+        listen.unknown = "a template fills in where it listens, or how"
+        if FILLED_IN in directive.args[0] or not {"ssl", "quic"}.intersection(directive.args):
+            return listen
+        listen.unknown = None
     _parameters(listen, kind, version)
     if listen.error is None:
         _address(listen, directive.args[0], 80 if kind == "http" else 0, version, resolve)
@@ -100,6 +106,8 @@ def _parameters(listen: Listen, kind: Kind, version: Version) -> None:
                 return
             flags.add("default_server" if parameter == "default" else parameter)
             listen.explicit |= parameter in _SETTERS
+            continue
+        if FILLED_IN in parameter:
             continue
         name, equals, value = parameter.partition("=")
         if kind == "http" and parameter == "spdy" and (version is None or version < (1, 25, 0)):

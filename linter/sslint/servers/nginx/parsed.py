@@ -7,7 +7,7 @@ from sslint.servers.nginx import certificates as tls
 from sslint.servers.nginx.blocks import KINDS, Configuration
 from sslint.servers.nginx.listen import ANY_IPV4, ANY_IPV6, Version
 from sslint.servers.nginx.sockets import Socket, SocketTable
-from sslint.source import Location
+from sslint.source import Location, SourceFile
 from sslint.values import dataclass, field
 
 
@@ -20,10 +20,12 @@ class Nginx:
     credentials: dict[int, tls.Credentials]
     version: Version
     refused: list[tuple[Location, str]] = field(default_factory=list)
+    templates: set[SourceFile] = field(default_factory=set)
 
     def refuse(self, where: Location, reason: str) -> None:
-        """Record that nginx does not start, and why."""
-        self.refused.append((where, reason))
+        """Record that nginx does not start, and why; what a template makes is not known."""
+        if where.file not in self.templates:
+            self.refused.append((where, reason))
 
     def socket(self, transport: Transport, address: str, port: int) -> Socket | None:
         """Return the socket that takes connections to an address: its own, else the wildcard."""

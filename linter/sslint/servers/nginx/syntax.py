@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 
+from sslint.servers.nginx.templates import FILLED_IN, masked
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass, field
@@ -102,6 +103,7 @@ class Loader:
     fatal: list[tuple[Location, str]] = field(default_factory=list)
     broken: bool = False  # some file could not be read to its end
     absent: list[Directive] = field(default_factory=list)  # includes of absent directories
+    templates: set[SourceFile] = field(default_factory=set)
     _loaded: dict[str, list[Directive]] = field(default_factory=dict)
     _weights: dict[str, int] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
@@ -114,8 +116,11 @@ class Loader:
             file = self.tree.read(path)
             self.files.append(path)
             self._open.append(path)
+            text, is_template = masked(file.text)
+            if is_template:
+                self.templates.add(file)
             try:
-                known = _Parser(file, self).parse()
+                known = _Parser(file, text, self).parse()
             finally:
                 self._open.pop()
             self._loaded[path] = known
@@ -125,19 +130,26 @@ class Loader:
     def error(self, where: Location, reason: str) -> None:
         """Record what nginx refuses to read."""
         self.broken = True
+        if where.file in self.templates:
+            self.tree.problem(where, f"in a template: {reason}", decisive=False)
+            return
         self.tree.problem(where, reason)
         self.fatal.append((where, reason))
 
     def include(self, directive: Directive) -> list[Directive]:
         """Return what an include statement stands for; itself where that is not known."""
         pattern = posixpath.join(self.directory, directive.args[0])
+        if FILLED_IN in pattern:
+            return [directive]
         if "\0" in pattern:
             self.error(directive.location, "a NUL byte in a file name")
             return [directive]
         if not _GLOB.search(pattern):
             return self._include_file(directive, pattern)
         parent = posixpath.dirname(pattern)
-        if not _GLOB.search(parent) and (not self._given(parent) or self._links_lost(parent)):
+        if not _GLOB.search(parent) and (
+            not self.tree.holds(parent, within=self.directory) or self._links_lost(parent)
+        ):
             self.tree.problem(
                 directive.location,
                 f"{parent} was not given: what it holds is not known",
@@ -181,7 +193,7 @@ class Loader:
             self.broken = True
         elif posixpath.basename(path) in HARMLESS_INCLUDES:
             self.tree.problem(where, f"{path} was not given", decisive=False)
-        elif self._given(posixpath.dirname(self.tree.destination(path))):
+        elif self.tree.absent(path):
             self.tree.problem(where, f"{path}: no such file, and nginx does not start without it")
             self.broken = True
         else:
@@ -197,17 +209,6 @@ class Loader:
             and self.tree.status(directory) is Status.ABSENT
             and self.tree.status(available) is Status.DIRECTORY
         )
-
-    def _given(self, directory: str) -> bool:
-        """Tell whether the tree could hold a directory's files: it is there, or would be in
-        nginx's own directory. Of other packages' directories a tree may well lack the whole."""
-        if self.tree.live or self.tree.status(directory) is Status.DIRECTORY:
-            return True
-        while directory not in ("/", ""):
-            directory = posixpath.dirname(directory)
-            if directory != "/" and self.tree.status(directory) is Status.DIRECTORY:
-                return f"{directory}/".startswith(f"{self.directory}/")
-        return False
 
 
 def unknown_includes(statements: list[Directive]) -> list[Directive]:
@@ -244,9 +245,9 @@ def _weight(statements: list[Directive]) -> int:
 class _Parser:
     """Parses one file; an error ends it there and keeps what was read."""
 
-    def __init__(self, file: SourceFile, loader: Loader) -> None:
+    def __init__(self, file: SourceFile, text: str, loader: Loader) -> None:
         self.file = file
-        self.text = file.text
+        self.text = text
         self.loader = loader
 
     def fail(self, position: int, reason: str) -> None:

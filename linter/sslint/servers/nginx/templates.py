@@ -1,0 +1,52 @@
+"""Templates of nginx's configuration: what is filled in later is not known, and no mistake.
+
+What a template fills in becomes a variable to nginx's readers, which know that a variable's value
+is not known. All offsets stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Jinja, Go, Mustache, ERB, envsubst, and the marks that scripts replace. nginx's own `${host}` is
+# in lower case, and Lua's tables have braces within their braces.
+_TEMPLATE = re.compile(
+    r"\{%[^\n]{0,1000}?%\}|\{#[^\n]{0,1000}?#\}|<%.{0,1000}?%>|(?<!\$)\{\{[^{}\n]{0,1000}\}\}"
+    r"|\$\{[A-Z][A-Z0-9_]*(?:[:-][^{}\n]{0,200})?\}|%%?[A-Z][A-Z0-9_]{2,}%%?"
+    r"|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]+__",
+    re.DOTALL,
+)
+_MARKS = ("{{", "{%", "{#", "<%", "${", "%", "@", "__")
+FILLED_IN = "$_"  # how a word begins, or goes on, that a template fills in
+_STATEMENT = "include;"  # an include of nothing: what it stands for is not known
+
+
+def masked(text: str) -> tuple[str, bool]:
+    """Return a text whose template parts are variables, and whether it has any.
+
+    A part that stands alone on its line may be any number of statements, or decide about those
+    that follow.
+    """
+    if not any(mark in text for mark in _MARKS):
+        return text, False
+    seen = False
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal seen
+        before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if "#" in before:
+            return match[0]
+        seen = True
+        end = text.find("\n", match.end())
+        after = text[match.end() : end if end >= 0 else len(text)]
+        return _hidden(match[0], alone=not before.strip() and not after.strip())
+
+    return _TEMPLATE.sub(replace, text), seen
+
+
+def _hidden(part: str, *, alone: bool) -> str:
+    if alone or "\n" in part:
+        blank = re.sub(r"[^\n]", " ", part)
+        room = len(blank.split("\n", 1)[0])
+        return _STATEMENT + blank[len(_STATEMENT) :] if room >= len(_STATEMENT) else blank
+    return "$" + "_" * (len(part) - 1)
