@@ -53,5 +53,5 @@ def build(host: Host) -> dict[str, list[Fact]]:
     facts["host"] = firewall.hosts(host)
     coexistence.add_profiles(host, facts)
     facts["problem"] = firewall.problems(host)
-    services.add_targets(facts)
+    services.add_targets(host, facts)
     return facts

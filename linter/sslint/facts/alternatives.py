@@ -68,28 +68,60 @@ def _names_elsewhere(fact: Fact, others: Iterable[Fact]) -> bool:
     )
 
 
-# The port that a finding about all of a server's ports stands on: what clients try first.
+# Which port a finding about all of a server's ports stands on: what clients try first.
 _PREFERRED = (443, 993, 465, 995, 8443, 587, 143, 110, 25)
 
 
 def _group_closed(found: list[Fact]) -> None:
-    """Give the ports of a server that are all closed a common subject, and put the first in front.
+    """Give the ports of a server that are all closed, or all on loopback, a common subject.
 
     It is one cause. A port that a rule names to open it is closed for a reason of its own.
     """
-    groups: dict[str, list[Fact]] = {}
+    closed: dict[str, list[Fact]] = {}
+    inside: dict[str, list[Fact]] = {}
     for fact in found:
+        server = fact.values["server"]
         if _is_meant_for_all(fact):
-            groups.setdefault(fact.values["server"], []).append(fact)
-    for server, facts in groups.items():
-        closed = [fact for fact in facts if not fact.values["attempted"]]
-        if len(closed) < 2 or any(f.values["reach"]["public"] != "closed" for f in facts):
-            continue
-        for fact in closed:
-            fact.subjects |= {("closed ports", server)}
-        first = min(closed, key=_order)
-        found.remove(first)
-        found.insert(0, first)
+            closed.setdefault(server, []).append(fact)
+        if fact.values["scope"] == "loopback" and _is_asked_for(fact):
+            inside.setdefault(server, []).append(fact)
+    for server, facts in closed.items():
+        if all(_is_closed(fact) for fact in facts):
+            _join(found, [f for f in facts if not _is_attempted(f)], "closed ports", server)
+    for server, facts in inside.items():
+        _join(found, facts, "ports on loopback", server)
+
+
+def _join(found: list[Fact], group: list[Fact], subject: str, server: str) -> None:
+    """Give facts a common subject, and put the one that speaks for them in front."""
+    if len(group) < 2:
+        return
+    for fact in group:
+        fact.subjects |= {(subject, server)}
+    first = min(group, key=_order)
+    found.remove(first)
+    found.insert(0, first)
+
+
+def _is_closed(fact: Fact) -> bool:
+    reach = fact.values["reach"]
+    ipv4 = reach["ipv4"] is not None and reach["ipv4"]["public"] == "closed"
+    return reach["public"] == "closed" or (ipv4 and not reach["partly"])
+
+
+def _is_attempted(fact: Fact) -> bool:
+    """Tell whether a rule names a port to open it over a family over which it is closed."""
+    reach = fact.values["reach"]
+    return any(
+        reach[family] is not None
+        and reach[family]["public"] == "closed"
+        and fact.values[f"attempted_{family}"]
+        for family in ("ipv4", "ipv6")
+    )
+
+
+def _is_asked_for(fact: Fact) -> bool:
+    return bool(fact.values["attempted"] or fact.values["announced"])
 
 
 def _is_meant_for_all(fact: Fact) -> bool:

@@ -32,10 +32,11 @@ def openings(host: Host) -> list[Fact]:
         place = opening.location
         key = (opening.transport, opening.port, place.path, place.line)
         groups.setdefault(key, []).append(opening)
-    return [_opening(host, group) for group in groups.values()]
+    possible = coexistence.only_possible(host)
+    return [_opening(host, group, possible) for group in groups.values()]
 
 
-def _opening(host: Host, group: list[Opening]) -> Fact:
+def _opening(host: Host, group: list[Opening], possible: frozenset[str]) -> Fact:
     first = group[0]
     transport, port = first.transport, first.port
     owner = CONVENTIONAL_OWNERS.get((transport, port))
@@ -65,6 +66,8 @@ def _opening(host: Host, group: list[Opening]) -> Fact:
             "needed": needed,
             "shadowed": bool(shadowing) and not any(o.effective for o in group),
             "blocked_elsewhere": bool(blocking) and not shadowing,
+            "enforced": not blocking
+            or any(coexistence.owner(d.table) not in possible for d in blocking),
             "owner": owner,
             "owner_read": None if reading is None else reading.complete,
             "listener": listening(host, transport, port),

@@ -180,12 +180,14 @@ def _is_sent_elsewhere(host: Host, endpoint: Endpoint) -> bool:
 def _is_explicit(endpoint: Endpoint) -> bool:
     """Tell whether the configuration itself names a port.
 
-    Dovecot's listeners have ports by default, and Debian's files name them with empty blocks. The
-    one service that Postfix's own master.cf opens is `smtp`.
+    Dovecot's listeners have ports by default, and Debian's files name them with empty blocks; it
+    has ManageSieve only for whoever asks for it. Postfix's own master.cf opens `smtp` alone.
     """
     if endpoint.server == "postfix":
         return endpoint.port != 25
-    return endpoint.server != "dovecot" or "port" in endpoint.location.text.split("=")[0]
+    name = endpoint.location.text.split("=")[0]
+    asked = endpoint.protocol == "sieve" and name.strip() == "protocols"
+    return endpoint.server != "dovecot" or "port" in name or asked
 
 
 def _tls_by_family(sockets: Sequence[Socket]) -> dict[str, str]:
@@ -439,20 +441,29 @@ def _add_servers(found: Sequence[Fact], host: Host) -> None:
         fact.values["header_module"] = server in modules
 
 
-def add_targets(facts: Mapping[str, Sequence[Fact]]) -> None:
-    """Say of each redirect how the port that it sends clients to is served."""
-    tcp = {f.values["port"]: f for f in facts["service"] if f.values["transport"] == "tcp"}
+def add_targets(host: Host, facts: Mapping[str, Sequence[Fact]]) -> None:
+    """Say of redirects and announcements how the port that they send clients to is served."""
+    by_port = {(f.values["transport"], f.values["port"]): f for f in facts["service"]}
     secure = any(
         fact.values["tls"] in ("implicit", "mixed") and fact.values["protocol"] == "https"
         for fact in facts["service"]
     )
+    opened = {f.values["port"] for f in facts["opening"] if f.values["transport"] == "tcp"}
     for redirect in facts["redirect"]:
-        target = tcp.get(redirect.values["port"])
+        port = redirect.values["port"]
+        redirect.values["attempted"] = port in opened
+        elsewhere = host.target.intent.terminated_elsewhere
+        redirect.values["terminated_elsewhere"] = ("tcp", port) in elsewhere
         redirect.values["any_tls"] = secure
+        target = by_port.get(("tcp", port))
         if target is not None:
             redirect.values["target_tls"] = target.values["tls"]
             redirect.values["target_reach"] = target.values["reach"]["public"]
+            redirect.values["enforced"] = target.values["enforced"]
             redirect.spans["decided_by"] = target.spans["decided_by"]
+    for told in facts["announcement"]:
+        target = by_port.get((told.values["transport"], told.values["port"]))
+        told.values["enforced"] = target is None or target.values["enforced"]
 
 
 # -- dormant listeners --------------------------------------------------------------------------
