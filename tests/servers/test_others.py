@@ -32,14 +32,57 @@ def test_nothing() -> None:
         ),
         ("ipv6@:80", [("tcp", "::", 80, "none")]),
         ("quic4@:443 ssl crt x", [("udp", "0.0.0.0", 443, "implicit")]),
+        ("':${P}' ssl crt x", [("tcp", "0.0.0.0", 8443, "implicit")]),
         ("*:8000-8002", [("tcp", "0.0.0.0", p, "none") for p in (8000, 8001, 8002)]),
         ("/run/haproxy.sock", []),
         ("abns@x", []),
     ],
 )
 def test_haproxy(bind: str, expected: list[Socket]) -> None:
-    text = f"global\n  daemon\ndefaults\n  mode http # c\nfrontend x\n  bind {bind}\nbackend y\n"
+    text = "global\n  setenv P 8443\ndefaults\n  mode http # c\n"
+    text += f"frontend x\n  bind {bind}\nbackend y\n"
     assert sockets({"/etc/haproxy/haproxy.cfg": text}, "haproxy") == expected
+
+
+@pytest.mark.parametrize(
+    ("bind", "ipv6only"),
+    [("[::]:443", False), (":::443", False), ("ipv6@:443", False), ("[::]:443 v6only", True)],
+)
+def test_haproxy_takes_ipv4_on_an_ipv6_wildcard(bind: str, ipv6only: bool) -> None:
+    files = {"/etc/haproxy/haproxy.cfg": f"frontend x\n bind {bind}\n"}
+    (reading,) = read_others(tree_of(files))
+    assert [(e.address, e.ipv6only) for e in reading.endpoints] == [("::", ipv6only)]
+
+
+def test_what_haproxy_binds_by_a_variable_is_unknown_and_not_nothing() -> None:
+    files = {"/etc/haproxy/haproxy.cfg": "frontend x\n bind :${PORT} ssl crt y\n"}
+    (reading,) = read_others(tree_of(files))
+    assert not reading.complete
+    assert reading.reasons == ["etc/haproxy/haproxy.cfg:2: bind :${PORT} is not known"]
+
+
+def test_haproxy_opens_what_is_enabled() -> None:
+    text = (
+        "frontend x\n disabled\n bind :1\n.if 0\nfrontend y\n bind :2\n.endif\n"
+        "backend z\n bind :3\n"
+    )
+    (reading,) = read_others(tree_of({"/etc/haproxy/haproxy.cfg": text}))
+    assert [(e.port, e.certain) for e in reading.endpoints] == [(2, False), (3, True)]
+
+
+def test_debians_haproxy_reads_no_conf_d() -> None:
+    files = {
+        "/etc/haproxy/haproxy.cfg": "frontend x\n bind :1\n",
+        "/etc/haproxy/conf.d/y.cfg": "frontend y\n bind :2\n",
+    }
+    found = read_others(tree_of(files))[0].endpoints
+    assert [(e.port, e.certain) for e in found] == [(1, True), (2, False)]
+    assert [s[2] for s in sockets({**files, "/etc/debian_version": "13.1\n"}, "haproxy")] == [1]
+    extra = {
+        "/etc/debian_version": "13\n",
+        "/etc/default/haproxy": 'EXTRAOPTS="-f /etc/haproxy/conf.d"\n',
+    }
+    assert [s[2] for s in sockets({**files, **extra}, "haproxy")] == [1, 2]
 
 
 def test_haproxy_in_tcp_mode_may_pass_tls_on() -> None:
@@ -64,20 +107,73 @@ def test_apache() -> None:
         ("tcp", "::", 80, "none"),
         ("tcp", "::", 443, "implicit"),
         ("tcp", "127.0.0.1", 8080, "none"),
-        ("tcp", "::1", 82, "implicit"),
+        ("tcp", "::1", 82, "unknown"),
     ]
     found = read_others(tree_of(files))[0].endpoints
     assert [e.certain for e in found] == [True, True, False, True]
     assert [e.ipv6only for e in found] == [False] * 4
 
 
+LOADED = "LoadModule ssl_module /x.so\n"
+ON = "SSLEngine on\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "tls"),
+    [
+        ("Listen 443\n<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n", "none"),  # no module
+        (LOADED + "Listen 443\n<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n", "implicit"),
+        (LOADED + "Listen 80\n", "none"),
+        # The first virtual host decides for all, and its address may be another.
+        (
+            LOADED + "Listen 443\n<VirtualHost *:443>\n</VirtualHost>\n"
+            "<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n",
+            "unknown",
+        ),
+        (
+            LOADED + "Listen 443\n<VirtualHost 192.0.2.10:443>\nSSLEngine on\n</VirtualHost>\n",
+            "unknown",
+        ),
+        (
+            LOADED + "Listen 443\n<VirtualHost *:443>\nSSLCertificateFile /x\n</VirtualHost>\n",
+            "unknown",
+        ),
+        (LOADED + "Listen 8080\nSSLEngine on\n", "unknown"),
+        (LOADED + "Listen 8443\n<VirtualHost *>\nSSLEngine on\n</VirtualHost>\n", "implicit"),
+        (LOADED + "Define P 8443\nListen ${P}\n", "none"),
+    ],
+)
+def test_apache_says_tls_where_it_is_certain(text: str, tls: str) -> None:
+    found = sockets({"/etc/apache2/apache2.conf": text}, "apache")
+    assert [s[3] for s in found] == [tls]
+
+
+def test_what_apache_listens_on_by_a_variable_is_unknown_and_not_nothing() -> None:
+    (reading,) = read_others(tree_of({"/etc/apache2/apache2.conf": "Listen ${PORT}\n"}))
+    assert not reading.complete
+    assert reading.reasons == ["etc/apache2/apache2.conf:1: Listen ${PORT} is not known"]
+
+
+def test_apache_includes_a_directory_with_all_below_it() -> None:
+    files = {
+        "/etc/apache2/apache2.conf": "Include more\n",
+        "/etc/apache2/more/a/b.dpkg-old": "Listen 1\n",
+        "/etc/apache2/more/.c": "Listen 2\n",
+    }
+    assert {s[2] for s in sockets(files, "apache")} == {1, 2}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (":8443 {\n tls /x.pem /x.key\n}\n", {("tcp", 8443), ("udp", 8443), ("tcp", 80)}),
+        ("{\n auto_https off\n}\na.b:8443 {\n}\n", {("tcp", 8443), ("udp", 8443)}),
+        ("a.b:8443 {\n}\n", {("tcp", 8443), ("udp", 8443), ("tcp", 80)}),
+        ("{\n auto_https disable_redirects\n}\na.b {\n}\n", {("tcp", 443), ("udp", 443)}),
         ("example.org {\n respond x\n}\n", {("tcp", 443), ("udp", 443), ("tcp", 80)}),
         ("example.org\nrespond x\n", {("tcp", 443), ("udp", 443), ("tcp", 80)}),
         ("http://example.org, :8080 {\n}\n", {("tcp", 80), ("tcp", 8080)}),
-        ("https://a.b:8443 {\n}\n", {("tcp", 8443), ("udp", 8443)}),
+        ("https://a.b:8443 {\n}\n", {("tcp", 8443), ("udp", 8443), ("tcp", 80)}),
         ("{\n auto_https off\n}\n:80 {\n}\n", {("tcp", 80)}),
         ("{\n https_port 4443\n}\na.b {\n}\n", {("tcp", 4443), ("udp", 4443), ("tcp", 80)}),
         ("(snippet) {\n x\n}\n", set()),
@@ -86,6 +182,20 @@ def test_apache() -> None:
 def test_caddy(text: str, expected: set[tuple[str, int]]) -> None:
     found = sockets({"/etc/caddy/Caddyfile": text}, "caddy")
     assert {(transport, port) for transport, _, port, _ in found} == expected
+
+
+def test_caddys_wildcards_take_both_families() -> None:
+    files = {"/etc/caddy/Caddyfile": "a.b {\n bind 0.0.0.0\n}\n"}
+    found = read_others(tree_of(files))[0].endpoints
+    assert {(e.address, e.ipv6only) for e in found} == {("::", False)}
+
+
+def test_lighttpd_as_debian_ships_it() -> None:
+    text = 'server.port = 80\ninclude_shell "/usr/share/lighttpd/use-ipv6.pl " + server.port\n'
+    assert sockets({"/etc/lighttpd/lighttpd.conf": text}, "lighttpd") == [
+        ("tcp", "0.0.0.0", 80, "none"),
+        ("tcp", "::", 80, "none"),
+    ]
 
 
 def test_lighttpd() -> None:
@@ -105,6 +215,16 @@ def test_exim_as_debian_splits_it() -> None:
         "/etc/default/exim4": "SMTPLISTENEROPTIONS='-oX 25:587'\n",
     }
     assert {s[1:3] for s in sockets(files, "exim")} >= {("127.0.0.1", 25), ("127.0.0.1", 587)}
+
+
+def test_exim_reads_of_debians_split_files_what_update_exim4_conf_reads() -> None:
+    files = {
+        "/etc/exim4/update-exim4.conf.conf": "dc_use_split_config='true'\n",
+        "/etc/exim4/exim4.conf.localmacros": "daemon_smtp_ports = 1\n",
+        "/etc/exim4/conf.d/main/zz.conf": "daemon_smtp_ports = 2\n",
+        "/etc/exim4/conf.d/main/01_ports": "daemon_smtp_ports = 25 : 465\n",
+    }
+    assert {s[2] for s in sockets(files, "exim")} == {25, 465}
 
 
 def test_exim() -> None:
@@ -148,6 +268,21 @@ def test_stunnel() -> None:
 
 
 SOCKET = "[Unit]\n[Socket]\nListenStream={}\n"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("443", ("0.0.0.0", True)),
+        ("*:443", ("0.0.0.0", True)),
+        (":::443", ("::", False)),
+        ("2001:db8::10:443", ("2001:db8::10", True)),
+    ],
+)
+def test_stunnel_binds_ipv4_alone_but_for_the_ipv6_wildcard(accept: str, expected) -> None:
+    files = {"/etc/stunnel/a.conf": f"cert = /x\n[a]\naccept = {accept}\nconnect = 80\n"}
+    found = read_others(tree_of(files))[0].endpoints
+    assert [(e.address, e.ipv6only) for e in found] == [expected]
 
 
 def test_systemd_sockets_without_enablement() -> None:
@@ -273,3 +408,33 @@ def test_hostile_files_do_not_stop_it(path: str) -> None:
     for _ in range(25):
         text = " ".join(rng.choice(words) for _ in range(rng.randrange(80)))
         read_others(tree_of({path: text.replace(" \n", "\n")}))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"/etc/vsftpd.conf": "listen=YES\nssl_enable=YES\nlisten_port=990\n"}, {("vsftpd", 990)}),
+        ({"/etc/vsftpd.conf": "listen=YES\n#ssl_enable=YES\n"}, set()),
+        ({"/etc/default/slapd": 'SLAPD_SERVICES="ldap:/// ldaps:///"\n'}, {("slapd", 636)}),
+        ({"/etc/postgresql/17/main/postgresql.conf": "ssl = on\n"}, set()),  # loopback, as shipped
+        (
+            {"/etc/postgresql/17/main/postgresql.conf": "ssl = on\nlisten_addresses = '*'\n"},
+            {("postgresql", 5432)},
+        ),
+        (
+            {
+                "/etc/postgresql/17/main/postgresql.conf": "ssl = on\n"
+                "listen_addresses = 'localhost'   # what IP\n"
+            },
+            set(),
+        ),
+        ({"/etc/redis/redis.conf": "bind 127.0.0.1 -::1\ntls-port 6380\n"}, set()),
+        ({"/etc/redis/redis.conf": "bind * -::*\ntls-port 6380\n"}, {("redis", 6380)}),
+        ({"/etc/cups/cupsd.conf": "Listen localhost:631\nListen /run/cups/cups.sock\n"}, set()),
+        ({"/etc/gitlab/gitlab.rb": "external_url 'https://git.example.org'\n"}, {("gitlab", 443)}),
+    ],
+)
+def test_programs_without_a_reader_are_told_where_they_may_serve_tls(files, expected) -> None:
+    found = [e for r in read_others(tree_of(files)) for e in r.endpoints]
+    assert {(e.server, e.port) for e in found} == expected
+    assert all(not e.certain and e.tls == "unknown" for e in found)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sslint.servers.model import ServerReading
-from sslint.servers.others import host, mail, network, web
+from sslint.servers.others import apache, host, mail, network, unread, web
 from sslint.servers.others.common import Listener, endpoints
+from sslint.servers.others.tls import UNITS
 from sslint.tree import Tree
 
 _READERS: dict[str, Callable[[Tree], Iterator[Listener]]] = {
     "haproxy": web.haproxy,
-    "apache": web.apache,
+    "apache": apache.apache,
     "caddy": web.caddy,
     "lighttpd": web.lighttpd,
     "exim": mail.exim,
@@ -25,17 +26,29 @@ _READERS: dict[str, Callable[[Tree], Iterator[Listener]]] = {
     "openvpn": network.openvpn,
     "named": network.bind,
     "unbound": network.unbound,
+    "": unread.unread,
 }
 
 
 def read_others(tree: Tree) -> list[ServerReading]:
-    """Return one reading a program that has listeners; what is malformed is passed over."""
+    """Return one reading a program that has listeners; what is malformed is passed over.
+
+    One whose files cannot all be read, or name what is not known, is not complete.
+    """
     readings: dict[str, ServerReading] = {}
-    for reader in _READERS.values():
+    for name, reader in _READERS.items():
+        before = len(tree.problems)
         for listener in reader(tree):
             reading = readings.setdefault(listener.server, ServerReading(listener.server))
+            if not listener.port:
+                reading.complete = False
+                reading.reasons += listener.reasons
             reading.endpoints += endpoints(listener)
             path = listener.location.file.path
             if path not in reading.files:
                 reading.files.append(path)
+        if name in UNITS and len(tree.problems) > before:
+            reading = readings.setdefault(name, ServerReading(name))
+            reading.complete = False
+            reading.reasons += [f"{p.path}: {p.reason}" for p in tree.problems[before:]]
     return list(readings.values())

@@ -34,6 +34,12 @@ class Listener:
     ipv6only: bool = True
 
 
+def not_known(server: str, location: Location, what: str) -> Listener:
+    """Stand for listeners that the files do not show: the reading is not complete."""
+    reason = f"{location.path}:{location.line}: {what[:80]} is not known"
+    return Listener(server, "", 0, location, certain=False, reasons=(reason,))
+
+
 def endpoints(listener: Listener) -> Iterator[Endpoint]:
     """Yield the sockets of a listener; none if its port or address cannot be one."""
     if not 0 < listener.port < 65536:

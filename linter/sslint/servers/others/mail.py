@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 
@@ -53,15 +54,11 @@ def _debian_exim(tree: Tree) -> Iterator[Listener]:
         name, _, value = text.partition("=")
         if name.strip() == "dc_local_interfaces":
             values["local_interfaces"] = ("<; " + value.strip().strip("'\""), file.at(index))
-    for other in files(
-        tree,
-        "/etc/exim4/exim4.conf.localmacros",
-        "/etc/exim4/conf.d/main/*",
-        "/etc/exim4/exim4.conf.template",
-    ):
-        if other.path.endswith(".template") and tree.names("/etc/exim4/conf.d/main"):
-            break
-        _exim_options(other, values)
+    split = re.search(r"^dc_use_split_config='?true", file.text, re.M) is not None
+    patterns = ("/etc/exim4/conf.d/main/*",) if split else ("/etc/exim4/exim4.conf.template",)
+    for other in files(tree, *patterns):
+        if not split or re.fullmatch(r"[\w-]+", posixpath.basename(other.path)):
+            _exim_options(other, values)
     interfaces = values.get("local_interfaces")
     if interfaces is not None and "MAIN_LOCAL_INTERFACES" in interfaces[0]:
         del values["local_interfaces"]
@@ -178,7 +175,8 @@ def _stunnel(
                 protocol or "stream",
                 port,
                 location,
-                host=host or ("::" if spec.startswith(":") else "0.0.0.0"),  # noqa: S104
+                host="0.0.0.0" if host in ("", "*") else host,  # noqa: S104
                 tls=tls,
                 service=name,
+                ipv6only=host != "::",  # `:::443` takes both families, nothing else does
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sslint.servers.model import Endpoint
+from sslint.servers.others.unread import PROGRAMS
 
 # Programs whose listeners are shown, with the units that start them.
 UNITS: dict[str, tuple[str, ...]] = {
@@ -14,6 +15,8 @@ UNITS: dict[str, tuple[str, ...]] = {
     "cyrus": ("cyrus-imapd", "cyrus-imap"),
     "stunnel": ("stunnel4", "stunnel"),
 }
+for program in PROGRAMS:
+    UNITS[program.name] = (*UNITS.get(program.name, ()), *program.units)
 # What a container or a socket unit behind one of these ports speaks is TLS, or can become it.
 MAIL = (25, 110, 143, 465, 587, 993, 995, 4190)
 WEB = (443, 6443, 8443, 8448, 9090, 9443, 10443)

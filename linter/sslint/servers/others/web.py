@@ -1,4 +1,4 @@
-"""HAProxy, Apache, Caddy and lighttpd: the addresses they bind."""
+"""HAProxy, Caddy and lighttpd: the addresses they bind."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from sslint.network.packages import Packages
 from sslint.servers.model import Tls
-from sslint.servers.others.common import Listener, files, lines, number, ports, words
+from sslint.servers.others.common import Listener, files, lines, not_known, number, ports, words
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
-from sslint.values import dataclass, field
+from sslint.values import dataclass, field, replace
 
 MAX_DEPTH = 10
-MAX_FILES = 2_000
 
 
 # -- HAProxy (configuration.txt, 4.2 "bind") -----------------------------------------------------
@@ -24,40 +24,84 @@ _SECTIONS = re.compile(
 )
 
 
+_BINDING = ("frontend", "listen", "backend", "peers", "log-forward")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:-([^}]*))?\}|(\w+))")
+_IN_CONDITION = "whether it is opened is decided by an .if"
+
+
+@dataclass(slots=True)
+class _Proxy:
+    """A section of HAProxy's configuration that may bind."""
+
+    name: str = ""
+    mode: str = "tcp"
+    binds: list[tuple[Location, list[str], tuple[str, ...]]] = field(default_factory=list)
+    disabled: bool = False
+
+
 def haproxy(tree: Tree) -> Iterator[Listener]:
     """Yield what HAProxy binds."""
-    section, mode, default_mode = "", "tcp", "tcp"
-    for file in files(
-        tree,
-        "/etc/haproxy/haproxy.cfg",
-        "/etc/haproxy/conf.d/*.cfg",
-        "/usr/local/etc/haproxy/haproxy.cfg",
-        "/usr/local/etc/haproxy.conf",
-    ):
-        pending: list[tuple[Location, list[str], str]] = []
+    environment: dict[str, str] = {}
+    default_mode = "tcp"
+    for file, doubt in _haproxy_files(tree):
+        section, proxy, conditions = "", _Proxy(), 0
         for index, text in lines(file):
             parts = words(text)
             if not parts:
                 continue
-            if _SECTIONS.match(parts[0]):
-                yield from _haproxy_binds(pending, mode)
-                pending = []
-                section = parts[0]
+            keyword, rest = parts[0], parts[1:]
+            if keyword in (".if", ".endif"):
+                conditions += 1 if keyword == ".if" else -1
+            elif _SECTIONS.match(keyword):
+                yield from _haproxy_binds(proxy, environment)
+                section = keyword
                 mode = "tcp" if section == "defaults" else default_mode
-                name = parts[1] if len(parts) > 1 else ""
-            elif parts[0] == "mode" and len(parts) > 1:
-                mode = parts[1]
+                proxy = _Proxy(rest[0] if rest else "", mode)
+            elif keyword in ("setenv", "presetenv") and len(rest) > 1:
+                environment[rest[0]] = rest[1]
+            elif keyword == "mode" and rest:
+                proxy.mode = rest[0]
                 if section == "defaults":
-                    default_mode = mode
-            elif parts[0] == "bind" and section in ("frontend", "listen", "peers", "log-forward"):
-                pending.append((file.at(index), parts[1:], name))
-        yield from _haproxy_binds(pending, mode)
+                    default_mode = rest[0]
+            elif keyword in ("disabled", "enabled"):
+                proxy.disabled = keyword == "disabled"
+            elif keyword == "bind" and rest and section in _BINDING:
+                doubts = (*doubt, *((_IN_CONDITION,) if conditions > 0 else ()))
+                proxy.binds.append((file.at(index), rest, doubts))
+        yield from _haproxy_binds(proxy, environment)
 
 
-def _haproxy_binds(binds: list[tuple[Location, list[str], str]], mode: str) -> Iterator[Listener]:
-    for location, parts, name in binds:
+def _haproxy_files(tree: Tree) -> Iterator[tuple[SourceFile, tuple[str, ...]]]:
+    """Yield files and why they may not be read: Debian's unit passes no conf.d, Fedora's does."""
+    for file in files(
+        tree,
+        "/etc/haproxy/haproxy.cfg",
+        "/usr/local/etc/haproxy/haproxy.cfg",
+        "/usr/local/etc/haproxy.conf",
+    ):
+        yield file, ()
+    distribution = Packages(tree).distribution[0]
+    arguments = next(iter(files(tree, "/etc/default/haproxy")), None)
+    given = arguments is not None and "/etc/haproxy/conf.d" in arguments.text
+    if distribution in ("debian", "ubuntu") and not given:
+        return
+    doubt = (
+        () if given or distribution in ("rhel", "fedora") else ("whether it is read is unknown",)
+    )
+    for file in files(tree, "/etc/haproxy/conf.d/*.cfg"):
+        yield file, doubt
+
+
+def _haproxy_binds(proxy: _Proxy, environment: dict[str, str]) -> Iterator[Listener]:
+    for location, parts, doubts in () if proxy.disabled else proxy.binds:
+        expanded = _VARIABLE.sub(
+            lambda match: environment.get(match[1] or match[3], match[2] or match[0]), parts[0]
+        )
+        if "$" in expanded:
+            yield not_known("haproxy", location, f"bind {parts[0]}")
+            continue
         encrypted = "ssl" in parts[1:]
-        for spec in parts[0].split(",") if parts else ():
+        for spec in expanded.split(","):
             family, at, rest = spec.partition("@")
             if not at:
                 family, rest = "", spec
@@ -65,10 +109,11 @@ def _haproxy_binds(binds: list[tuple[Location, list[str], str]], mode: str) -> I
                 continue
             quic = family.startswith(("quic", "udp"))
             host, _, port = rest.rpartition(":")
-            tls: Tls = "implicit" if encrypted or quic else "none" if mode == "http" else "unknown"
-            protocol = {"http": "https" if encrypted else "http"}.get(mode, "stream")
+            plain = proxy.mode == "http"
+            tls: Tls = "implicit" if encrypted or quic else "none" if plain else "unknown"
+            protocol = {"http": "https" if encrypted else "http"}.get(proxy.mode, "stream")
             for each in ports(port):
-                listener = Listener(
+                yield Listener(
                     server="haproxy",
                     protocol="h3" if quic else protocol,
                     port=each,
@@ -76,163 +121,66 @@ def _haproxy_binds(binds: list[tuple[Location, list[str], str]], mode: str) -> I
                     host=_haproxy_host(host, family),
                     transport="udp" if quic else "tcp",
                     tls=tls,
-                    service=name,
-                    ipv6only="v4v6" not in parts[1:],
+                    service=proxy.name,
+                    certain=not doubts,
+                    reasons=doubts,
+                    ipv6only="v6only" in parts[1:],
                 )
-                yield listener
 
 
 def _haproxy_host(host: str, family: str) -> str:
-    """Return the address; `*` and "" are IPv4 only in HAProxy, `::` is IPv6 only."""
+    """Return the address: `*` and "" are IPv4, and `::` takes both families unless v6only."""
     host = host.strip("[]")
     if host in ("", "*"):
         return "::" if family.endswith("6") else "0.0.0.0"  # noqa: S104
     return host
 
 
-# -- Apache (mod_core, mpm_common: Listen) -------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Apache:
-    tree: Tree
-    root: str
-    loaded: set[str] = field(default_factory=set)
-    listens: list[tuple[str, str, Location, bool]] = field(default_factory=list)
-    encrypted: set[int] = field(default_factory=set)  # ports of SSLEngine on
-    files_read: int = 0
-
-
-def apache(tree: Tree) -> Iterator[Listener]:
-    """Yield what Apache listens on; a port is TLS if a virtual host on it has SSLEngine on."""
-    for path in (
-        "/etc/apache2/apache2.conf",
-        "/etc/apache2/httpd.conf",
-        "/etc/httpd/conf/httpd.conf",
-        "/usr/local/apache2/conf/httpd.conf",
-        "/usr/local/etc/apache24/httpd.conf",
-    ):
-        file = tree.try_read(path, decisive=False)
-        if file is None:
-            continue
-        root = posixpath.dirname(path)
-        server = _Apache(tree, posixpath.dirname(root) if root.endswith("/conf") else root)
-        _apache_file(server, file, 0)
-        for spec, protocol, location, certain in server.listens:
-            host, _, port = spec.rpartition(":")
-            each = number(port)
-            if each is None:
-                continue
-            encrypted = protocol == "https" or each in server.encrypted
-            yield Listener(
-                server="apache",
-                protocol="https" if encrypted else "http",
-                port=each,
-                location=location,
-                host=host or "::",  # one socket for both families on Linux
-                tls="implicit" if encrypted else "none",
-                certain=certain,
-                reasons=() if certain else ("it stands in an IfDefine",),
-                ipv6only=False,
-            )
-
-
-def _apache_file(server: _Apache, file: SourceFile, depth: int) -> None:
-    server.files_read += 1
-    if depth > MAX_DEPTH or server.files_read > MAX_FILES:
-        return
-    skipped = 0  # depth of sections inside one whose condition is false
-    certain = [True]
-    hosts: list[list[str]] = []
-    for index, text in lines(file):
-        section = re.match(r"<(/?)(\w+)\s*([^>]*)>?", text)
-        if section:
-            closing, name, argument = section.groups()
-            name = name.lower()
-            if skipped:
-                skipped += -1 if closing else 1
-            elif closing:
-                if name == "virtualhost" and hosts:
-                    hosts.pop()
-                if len(certain) > 1:
-                    certain.pop()
-            elif name == "ifmodule" and not _apache_module(server, argument):
-                skipped = 1
-            else:
-                certain.append(certain[-1] and name != "ifdefine")
-                if name == "virtualhost":
-                    hosts.append(words(argument))
-            continue
-        if skipped:
-            continue
-        parts = words(text)
-        directive = parts[0].lower() if parts else ""
-        if directive == "loadmodule" and len(parts) > 1:
-            server.loaded.add(parts[1])
-        elif directive == "serverroot" and len(parts) > 1 and parts[1].startswith("/"):
-            server.root = parts[1]
-        elif directive in ("include", "includeoptional") and len(parts) > 1:
-            _apache_include(server, parts[1], depth)
-        elif directive == "listen" and len(parts) > 1:
-            protocol = parts[2].lower() if len(parts) > 2 else ""
-            server.listens.append((parts[1], protocol, file.at(index), certain[-1]))
-        elif directive == "sslengine" and len(parts) > 1 and parts[1].lower() == "on":
-            for spec in hosts[-1] if hosts else ():
-                port = number(spec.rpartition(":")[2])
-                if port is not None:
-                    server.encrypted.add(port)
-
-
-def _apache_include(server: _Apache, pattern: str, depth: int) -> None:
-    path = posixpath.normpath(posixpath.join(server.root, pattern))
-    directory = server.tree.names(path)
-    targets = [posixpath.join(path, n) for n in directory] if directory else [path]
-    for target in targets:
-        for file in files(server.tree, target):
-            _apache_file(server, file, depth + 1)
-
-
-def _apache_module(server: _Apache, argument: str) -> bool:
-    """Decide IfModule by the LoadModule lines so far; core's own modules count as loaded."""
-    wanted = argument.strip().strip("\"'")
-    negated = wanted.startswith("!")
-    wanted = wanted.lstrip("!").strip()
-    if wanted.startswith("mod_"):
-        wanted = wanted.removeprefix("mod_").removesuffix(".c") + "_module"
-    present = wanted in server.loaded or wanted in ("core.c", "so_module", "http_module")
-    return present is not negated
-
-
 # -- Caddy (Caddyfile) ---------------------------------------------------------------------------
 
 
+_CADDY_ANY = ("", "0.0.0.0", "::", "[::]")  # noqa: S104 - each takes both families
+
+
+@dataclass(frozen=True, slots=True)
+class _Caddy:
+    """What the global options say of every site."""
+
+    plain: int
+    secure: int
+    redirects: bool
+
+
 def caddy(tree: Tree) -> Iterator[Listener]:
-    """Yield the ports of a Caddyfile's sites: 443 (TCP and UDP) and 80 unless an address says."""
+    """Yield the ports of a Caddyfile's sites: TLS (TCP and UDP), and 80 for its redirects."""
     file = tree.try_read("/etc/caddy/Caddyfile", decisive=False)
     if file is None:
         return
     blocks = list(_caddy_blocks(tree, file, 0))
     options = next((body for header, body, _ in blocks if not header), [])
-    plain = _caddy_port(options, "http_port", 80)
-    secure = _caddy_port(options, "https_port", 443)
-    automatic = not any(words(o)[:1] == ["auto_https"] and "off" in words(o) for o in options)
+    automatic = [
+        word for line in options if words(line)[:1] == ["auto_https"] for word in words(line)
+    ]
+    settings = _Caddy(
+        _caddy_port(options, "http_port", 80),
+        _caddy_port(options, "https_port", 443),
+        redirects="off" not in automatic and "disable_redirects" not in automatic,
+    )
     seen: set[tuple[str, int, str]] = set()
     for header, body, location in blocks:
         if header.startswith("(") or not header:
             continue
         hosts = next((words(line)[1:] for line in body if words(line)[:1] == ["bind"]), [""])
+        own = any(words(line)[:1] == ["tls"] for line in body)
         for address in re.split(r"[,\s]+", header):
-            for listener in _caddy_site(address, plain, secure, automatic, location):
+            if "{" in address:
+                yield not_known("caddy", location, address)
+            for listener in _caddy_site(address, settings, own, location):
                 for host in hosts or [""]:
                     key = (host, listener.port, listener.transport)
                     if key not in seen:
                         seen.add(key)
-                        yield Listener(
-                            **{
-                                **{n: getattr(listener, n) for n in Listener.__slots__},
-                                "host": host or "::",
-                            }
-                        )
+                        yield replace(listener, host="::" if host in _CADDY_ANY else host)
 
 
 def _caddy_blocks(
@@ -280,25 +228,26 @@ def _caddy_port(options: list[str], name: str, default: int) -> int:
 
 
 def _caddy_site(
-    address: str, plain: int, secure: int, automatic: bool, location: Location
+    address: str, settings: _Caddy, own_tls: bool, location: Location
 ) -> Iterator[Listener]:
     match = re.match(r"(?:(https?)://)?(\[[^\]]*\]|[^:/\s]*)(?::(\d{1,5}))?(?:/\S*)?$", address)
     if not address or not match:
         return
     scheme, host, port_text = match.groups()
-    port = int(port_text) if port_text else plain if scheme == "http" else secure
+    default = settings.plain if scheme == "http" else settings.secure
+    port = int(port_text) if port_text else default
     encrypted = scheme == "https" or (
-        scheme is None and port != plain and (bool(host) or port == secure)
+        scheme is None
+        and port != settings.plain
+        and (bool(host) or port == settings.secure or own_tls)
     )
-    if encrypted and (automatic or scheme == "https" or port == secure):
-        yield Listener("caddy", "https", port, location, tls="implicit", ipv6only=False)
-        yield Listener(
-            "caddy", "h3", port, location, transport="udp", tls="implicit", ipv6only=False
-        )
-        if automatic and port == secure:
-            yield Listener("caddy", "http", plain, location, tls="none", ipv6only=False)
-    else:
+    if not encrypted:
         yield Listener("caddy", "http", port, location, tls="none", ipv6only=False)
+        return
+    yield Listener("caddy", "https", port, location, tls="implicit", ipv6only=False)
+    yield Listener("caddy", "h3", port, location, transport="udp", tls="implicit", ipv6only=False)
+    if settings.redirects:
+        yield Listener("caddy", "http", settings.plain, location, tls="none", ipv6only=False)
 
 
 # -- lighttpd ------------------------------------------------------------------------------------
@@ -327,6 +276,8 @@ def lighttpd(tree: Tree) -> Iterator[Listener]:
                     encrypted = True
                 elif sockets:
                     sockets[-1] = (*sockets[-1][:2], True)
+            if text.startswith("include_shell") and "use-ipv6.pl" in text:
+                sockets.append((f"[::]:{port}", file.at(index), encrypted))
             level += text.count("{") - text.count("}")
     yield _lighttpd(bind, port, where, encrypted)
     for spec, location, secured in sockets:
