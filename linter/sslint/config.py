@@ -9,14 +9,11 @@ from typing import Any
 
 from sslint import tree as trees
 from sslint.errors import UsageError
-from sslint.targets import SERVER_FILES, Given, Target, announce, ruleset_place
-from sslint.tree import Status, Tree, TreeError, work_tree
+from sslint.tree import Status, TreeError, work_tree
 from sslint.values import dataclass, field
+from sslint.yamlfile import MAX_SIZE, Document, Where, display, dotted
 
-FILE_NAME = ".sslint.yaml"
-FAIL_ON = ("error", "warning", "info", "never")
-MAX_SIZE = 1 << 20  # bytes
-MAX_VALUES = 50_000
+FILE_NAMES = (".sslint.yaml", ".sslint.yml")
 
 
 @dataclass(slots=True)
@@ -24,54 +21,63 @@ class Config:
     """What a `.sslint.yaml` says; `base` is the directory that its paths are relative to."""
 
     path: Path | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
+    document: Document = field(default_factory=Document)
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The settings of the file."""
+        return self.document.values
 
     @property
     def base(self) -> Path:
         """The directory of the file."""
         return self.path.parent if self.path is not None else Path.cwd()
 
-    def get(self, name: str, flag: Any = None, default: Any = None) -> Any:
-        """Return a setting: the flag, else SSLINT_NAME of the environment, else the file's."""
-        if flag is not None:
-            return flag
-        value = os.environ.get(f"SSLINT_{name.upper()}")
-        return self.values.get(name, default) if value is None else value
+    def get(self, name: str, option: Any = None, default: Any = None) -> Any:
+        """Return a setting: what the flag or the environment says, else the file."""
+        return self.values.get(name, default) if option is None else option
 
-    def many(self, name: str, flag: Any = None) -> list[str]:
+    def many(self, name: str, option: Any = None) -> list[str]:
         """Return a setting of several values; commas separate them as well."""
-        value = self.get(name, flag, [])
+        value = self.get(name, option, [])
         items = [value] if isinstance(value, str) else value
         return [part for item in items for part in str(item).split(",") if part]
 
-    def given(self, name: str, flag: Sequence[str] | None = None) -> list[str]:
-        """Return what the flag, else the environment says: paths relative to where one stands."""
-        if flag is not None:
-            return list(flag)
-        return [part for part in os.environ.get(f"SSLINT_{name.upper()}", "").split(",") if part]
+    def error(self, where: Where, text: str) -> UsageError:
+        """Return the error that a key of the file is not what it must be."""
+        return self.document.refuse(where, text)
 
-    def within(self, text: str) -> Path:
-        """Return the real path that a path of the file means. Raise UsageError if it leads out."""
+    def within(self, text: str, where: Where) -> Path:
+        """Return the real path that a path of the file means. Raise UsageError if it leads out.
+
+        `where` is the key that has it: the error names that, and not the path.
+        """
         top = work_tree(self.base)
         try:
             path = trees.resolve(self.base / text)
         except TreeError as error:
-            raise UsageError(f"{self.path}: {text}: {error.reason}") from None
+            names = "names a file or directory that does not exist"
+            absent = error.status is Status.ABSENT
+            raise self.error(
+                where, names if absent else f"cannot be read: {error.reason}"
+            ) from None
         if path != top and top not in path.parents:
-            raise UsageError(f"{self.path}: {text}: lies outside of {top}")
+            raise self.error(where, f"leads out of {display(top)}")
         if ".git" in path.relative_to(top).parts:
-            raise UsageError(f"{self.path}: {text}: lies in .git")
+            raise self.error(where, "leads into .git")
         return path
 
-    def found(self, text: str) -> Path:
+    def found(self, text: str, where: Where) -> Path:
         """Return what `within` does. Raise UsageError also for a link."""
-        path = self.within(text)
+        path = self.within(text, where)
         if str(path) != os.path.abspath(self.base / text):
-            raise UsageError(f"{self.path}: {text}: is a symbolic link; name a file")
+            raise self.error(where, "names a symbolic link; name a file")
         return path
 
 
-def load(paths: Sequence[str], *, explicit: str | None = None, disabled: bool = False) -> Config:
+def load(
+    paths: Sequence[str], *, explicit: str | None = None, disabled: bool | None = False
+) -> Config:
     """Find and read the configuration of what is to be checked.
 
     Without `explicit` it is the `.sslint.yaml` beside the first path, or above it up to the top
@@ -87,21 +93,30 @@ def load(paths: Sequence[str], *, explicit: str | None = None, disabled: bool = 
         return Config()
     first = start if start.is_dir() else start.parent
     top = work_tree(first)
+    owner = os.stat(start).st_uid
     for directory in (first, *first.parents):
-        candidate = directory / FILE_NAME
-        try:
-            data, owner = trees.read_found(candidate, limit=MAX_SIZE)
-        except TreeError as error:
-            if error.status not in (Status.ABSENT, Status.OTHER):
-                raise UsageError(
-                    f"{candidate}: {error.reason}", tip="name it with --config if it is yours"
-                ) from None
-        else:
-            if owner == os.stat(start).st_uid:
-                return _read(candidate, data)
+        found = [read for name in FILE_NAMES if (read := _beside(directory / name, owner))]
+        if len(found) > 1:
+            both = " and ".join(FILE_NAMES)
+            raise UsageError(f"{display(directory)}: holds {both}; keep one of them")
+        if found:
+            return _read(*found[0])
         if directory == top:
             break
     return Config()
+
+
+def _beside(path: Path, owner: int) -> tuple[Path, bytes] | None:
+    """Return a configuration that lies there and is its owner's. Raise UsageError."""
+    try:
+        data, found = trees.read_found(path, limit=MAX_SIZE)
+    except TreeError as error:
+        if error.status in (Status.ABSENT, Status.OTHER):
+            return None
+        raise UsageError(
+            f"{display(path)}: {error.reason}", tip="name it with --config if it is yours"
+        ) from None
+    return (path, data) if found == owner else None
 
 
 def _named(name: str) -> Config:
@@ -115,91 +130,17 @@ def _named(name: str) -> Config:
 
 
 def _read(path: Path, data: bytes) -> Config:
-    import yaml
+    from sslint import yamlfile
+    from sslint.arguments import setting_names
 
-    try:
-        # The safe loader: it makes plain data and nothing else.
-        values = yaml.safe_load(data.decode()) or {}
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}{_mark(error)}: is not valid YAML") from None
-    values = _plain(values, path, [MAX_VALUES])
-    _validate(path, values)
-    return Config(path.parent.resolve() / path.name, values)
-
-
-def _mark(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f":{mark.line + 1}" if mark is not None else ""
-
-
-def _plain(value: Any, path: Path, budget: list[int]) -> Any:
-    """Return a value with text for its keys and dates; aliases may not make it immense."""
-    budget[0] -= 1
-    if budget[0] < 0:
-        raise UsageError(f"{path}: holds more than a configuration can")
-    if isinstance(value, dict):
-        return {str(key): _plain(item, path, budget) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, path, budget) for item in value]
-    return value.isoformat() if hasattr(value, "isoformat") else value
-
-
-def _validate(path: Path, values: Any) -> None:
-    import json
-
-    import jsonschema
-
-    from sslint.engine import schema_text
-
-    schema = json.loads(schema_text("config"))
-    validator = jsonschema.Draft202012Validator(schema)
-    error = jsonschema.exceptions.best_match(validator.iter_errors(values))
-    if error is not None:
-        where = ".".join(str(part) for part in error.absolute_path)
-        raise UsageError(f"{path}: {where + ': ' if where else ''}{error.message}")
-
-
-# -- hosts ----------------------------------------------------------------------------------------
-
-
-def targets(config: Config) -> list[Target]:
-    """Return the hosts that the configuration names."""
-    hosts = config.values.get("hosts", {})
-    return [_target(config, str(name), host) for name, host in hosts.items()]
-
-
-def _target(config: Config, name: str, host: Mapping[str, Any]) -> Target:
-    mounts = {place: config.within(real) for place, real in host.get("paths", {}).items()}
-    for server, (file_name, directory) in SERVER_FILES.items():
-        if server in host:
-            real = config.within(host[server])
-            mounts[directory if real.is_dir() else f"{directory}/{file_name}"] = real
-    root = config.within(host["root"]) if "root" in host else None
-    tree = Tree(root, mounts=mounts, base=work_tree(config.base))
-    target = Target(
-        name,
-        tree,
-        addresses=tuple(host.get("addresses", ())),
-        versions={**config.values.get("versions", {}), **host.get("versions", {})},
-    )
-    set_firewall(config, target, host.get("firewall", config.values.get("firewall")))
-    texts = (*config.values.get("announced", ()), *host.get("announced", ()))
-    announce(target, (config.within(text) for text in texts))
-    return target
-
-
-def set_firewall(config: Config, target: Target, value: Any) -> None:
-    """Give a host the rulesets that its configuration names."""
-    if value is None:
-        return
-    if value == "none":
-        target.no_firewall = True
-        return
-    given: list[Given] = []
-    for index, text in enumerate([value] if isinstance(value, str) else value):
-        kind, separator, name = text.rpartition("=")
-        real = config.within(name)
-        place = ruleset_place(real.name, index, "boot")
-        target.tree.mount(place, real)
-        given.append((kind if separator else None, place))
-    target.firewall = tuple(given)
+    document = yamlfile.read(display(path), data)
+    known = yamlfile.properties("config")
+    for name in document.values:
+        if (flag := name.replace("-", "_")) in setting_names() - known:
+            raise document.error(
+                (name,),
+                f"{dotted((name,))} is no setting of a file; use --{flag.replace('_', '-')} or "
+                f"SSLINT_{flag.upper()}",
+            )
+    yamlfile.validate(document, "config")
+    return Config(path.parent.resolve() / path.name, document)

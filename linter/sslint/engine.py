@@ -698,27 +698,20 @@ def load(path: Path) -> list[Rule]:
 
     A user's rule is checked against schemas/rule.schema.json. Raise UsageError.
     """
-    import json
+    from sslint import yamlfile
 
-    import jsonschema
-    import yaml
-
-    schema = json.loads(schema_text("rule"))
     rules = []
     for file in _rule_files(path):
         try:
-            document = yaml.safe_load(read_found(file, limit=MAX_RULE)[0].decode())
-            jsonschema.validate(document, schema)
+            data = read_found(file, limit=MAX_RULE)[0]
         except TreeError as error:
             raise UsageError(str(error)) from None
-        except (ValueError, yaml.YAMLError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f":{mark.line + 1}" if mark is not None else ""
-            raise UsageError(f"{file}{line}: is not valid YAML") from None
-        except jsonschema.ValidationError as error:
-            where = ".".join(str(part) for part in error.absolute_path)
-            raise UsageError(f"{file}: {where + ': ' if where else ''}{error.message}") from None
-        rules.append(compile_rule(document, "own"))
+        document = yamlfile.read(yamlfile.display(file), data, fractions=True)
+        yamlfile.validate(document, "rule")
+        try:
+            rules.append(compile_rule(document.values, "own"))
+        except UsageError as error:
+            raise UsageError(f"{document.name}: {error}") from None
     return rules
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class SslintError(Exception):
     """Stop with a message; `exit_code` is the process's exit status.
@@ -24,3 +26,11 @@ class NothingToCheckError(SslintError):
     """The paths hold nothing that sslint reads."""
 
     exit_code = 3
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" where one of the known words is close, else ""."""
+    import difflib
+
+    close = difflib.get_close_matches(word, sorted(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""

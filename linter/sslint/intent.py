@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sslint.errors import UsageError
@@ -26,53 +26,74 @@ class Intent:
     nat: Mapping[Port, Port] = field(default_factory=dict)  # outer port -> this host's
 
 
-def parse(values: Mapping[str, Any]) -> Intent:
+Refuse = Callable[[tuple[str | int, ...], str], UsageError]
+"""Make the error that a key (its path) is not what it must be."""
+
+
+def _refuse(where: tuple[str | int, ...], text: str) -> UsageError:
+    return UsageError(f"{'.'.join(map(str, where))} {text}")
+
+
+def parse(values: Mapping[str, Any], refuse: Refuse = _refuse) -> Intent:
     """Return the intent that a configuration states. Raise UsageError for what it cannot mean."""
-    networks = {name: _cidrs(name, value) for name, value in values.get("networks", {}).items()}
+
+    def ports(key: str) -> frozenset[Port]:
+        texts = enumerate(values.get(key, ()))
+        return frozenset(_port(str(text), (key, index), refuse) for index, text in texts)
+
+    networks = {
+        name: tuple(
+            _network(str(text), ("networks", name), refuse)
+            for text in (value if isinstance(value, list) else [value])
+        )
+        for name, value in values.get("networks", {}).items()
+    }
     return Intent(
         expose={
-            _port(text): _audience(text, names, networks)
+            _port(text, ("expose", text), refuse): _audience(text, names, networks, refuse)
             for text, names in values.get("expose", {}).items()
         },
-        internal=_ports(values.get("internal", ())),
-        expected_open=_ports(values.get("expected_open", ())),
-        terminated_elsewhere=_ports(values.get("terminated_elsewhere", ())),
+        internal=ports("internal"),
+        expected_open=ports("expected_open"),
+        terminated_elsewhere=ports("terminated_elsewhere"),
         renewed_elsewhere=tuple(values.get("renewed_elsewhere", ())),
-        nat={_port(str(o)): _port(str(i)) for o, i in values.get("nat", {}).items()},
+        nat={
+            _port(outer, ("nat", outer), refuse): _port(str(inner), ("nat", outer), refuse)
+            for outer, inner in values.get("nat", {}).items()
+        },
     )
 
 
-def _ports(texts: Iterable[object]) -> frozenset[Port]:
-    return frozenset(_port(str(text)) for text in texts)
-
-
-def _port(text: str) -> Port:
-    match = _PORT.match(str(text))
+def _port(text: str, where: tuple[str | int, ...], refuse: Refuse) -> Port:
+    match = _PORT.match(text)
     if match is None or not 1 <= int(match.group(1)) <= 65535:
-        raise UsageError(f"{text!r} is not a port such as 8443 or 8443/tcp")
+        raise refuse(where, "must be a port such as 8443 or 8443/tcp")
     return match.group(2) or "tcp", int(match.group(1))
 
 
 def _audience(
-    port: str, names: Iterable[str], networks: Mapping[str, tuple[str, ...]]
+    port: str, names: Iterable[str], networks: Mapping[str, tuple[str, ...]], refuse: Refuse
 ) -> tuple[str, ...] | None:
+    """Return the networks that are named, or written as CIDRs; None for everyone."""
     found: list[str] = []
-    for name in names:
+    for index, name in enumerate(names):
         if name == PUBLIC:
             return None
-        if name not in networks:
-            raise UsageError(f"expose: {port}: no network is named {name!r}")
-        found += networks[name]
+        if name in networks:
+            found += networks[name]
+        else:
+            found.append(_network(name, ("expose", port, index), refuse))
     return tuple(found)
 
 
-def _cidrs(name: str, value: object) -> tuple[str, ...]:
-    from sslint.netfilter import addresses
+def _network(text: str, where: tuple[str | int, ...], refuse: Refuse) -> str:
+    import ipaddress
 
-    texts = [str(item) for item in value] if isinstance(value, list) else [str(value)]
-    for text in texts:
-        try:
-            addresses.network(text)
-        except ValueError:
-            raise UsageError(f"networks: {name}: {text!r} is not a network") from None
-    return tuple(texts)
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        if where[0] == "expose":
+            raise refuse(
+                where, "must be a CIDR, public, or a name that is defined under networks"
+            ) from None
+        raise refuse(where, "must be a CIDR, or a list of them") from None

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sslint import tree as trees
-from sslint.errors import NothingToCheckError, UsageError
+from sslint.errors import NothingToCheckError, UsageError, did_you_mean
 from sslint.intent import Intent
 from sslint.netfilter.model import Ruleset
 from sslint.tree import Tree, TreeError
@@ -297,10 +297,28 @@ def named(text: str, flag: str) -> Path | Stream:
 
 def ruleset(text: str) -> tuple[str | None, Path | Stream]:
     """Return the kind and the file of a `[KIND=]FILE`. Raise UsageError."""
-    kind: str | None = None
-    if "=" in text and not os.path.exists(text):
-        kind, _, text = text.partition("=")
-    return kind, named(text, "--firewall")
+    kind, name = kind_and_file(text)
+    if kind is not None and kind not in firewall_kinds():
+        raise UsageError(
+            f"--firewall: unknown kind {kind}{did_you_mean(kind, firewall_kinds())}",
+            tip=f"kinds: {', '.join(firewall_kinds())}; or none: this host filters nothing",
+        )
+    return kind, named(name, "--firewall")
+
+
+def kind_and_file(text: str, base: Path | None = None) -> tuple[str | None, str]:
+    """Return the two parts of a `[KIND=]FILE`; a file may have a `=` in its name."""
+    if "=" in text and not os.path.lexists(text if base is None else base / text):
+        kind, _, name = text.partition("=")
+        return kind, name
+    return None, text
+
+
+def firewall_kinds() -> tuple[str, ...]:
+    """Return the kinds of ruleset that can be named."""
+    from sslint.firewalls.discovery import KINDS
+
+    return KINDS
 
 
 def ruleset_place(name: str, index: int, whence: str = "firewall") -> str:

@@ -1,0 +1,231 @@
+"""What the command line and the environment say: commands, their flags, and SSLINT_NAME."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NoReturn
+
+from sslint import __version__
+from sslint.errors import UsageError, did_you_mean
+
+FAIL_ON = ("error", "warning", "info", "never")
+FORMATS = ("text", "json")
+COLOURS = ("auto", "always", "never")
+# What is asked of one run, and is no setting of the environment.
+_QUESTIONS = frozenset({"help", "source", "destination", "iif", "family", "expect", "packets"})
+_OTHER_VARIABLES = frozenset({"DEBUG", "CORPORA", "COUNT", "SEED", "UPDATE"})  # the tests' own
+
+
+def parse(
+    arguments: Sequence[str], environment: Mapping[str, str] = os.environ
+) -> argparse.Namespace:
+    """Return the options of a run, with what the environment says where no flag does.
+
+    What neither says is None. Raise UsageError.
+    """
+    parser, commands = _parser()
+    first = arguments[0] if arguments else ""
+    if not first.startswith("-") and first not in commands:
+        what = f"unknown command {first}{did_you_mean(first, commands)}" if first else "no command"
+        raise UsageError(what, tip=f"commands: {', '.join(commands)}; see sslint --help")
+    options, unknown = parser.parse_known_args(arguments)
+    command = commands[options.command]
+    flags = {flag for action in command._actions for flag in action.option_strings}
+    for word in unknown:
+        flag = word.split("=")[0]
+        raise UsageError(
+            f"unknown option {flag}{did_you_mean(flag, flags)}"
+            if word.startswith("-")
+            else f"unexpected argument {word}",
+            tip=f"see sslint {options.command} --help",
+        )
+    _environment(options, command, environment, _settings(commands.values()))
+    return options
+
+
+def setting_names() -> set[str]:
+    """Return the names of all settings that can be given as a flag or in the environment."""
+    return _settings(_parser()[1].values())
+
+
+def _settings(parsers: Iterable[argparse.ArgumentParser]) -> set[str]:
+    return {
+        action.dest
+        for parser in parsers
+        for action in parser._actions
+        if action.option_strings and action.dest not in _QUESTIONS
+    }
+
+
+def _environment(
+    options: argparse.Namespace,
+    command: argparse.ArgumentParser,
+    environment: Mapping[str, str],
+    settings: set[str],
+) -> None:
+    """Fill in what the environment says. Raise UsageError for a name that means nothing."""
+    known = {f"SSLINT_{name.upper()}" for name in settings}
+    for variable in environment:
+        if variable.startswith("SSLINT_") and variable not in known:
+            if variable.removeprefix("SSLINT_") in _OTHER_VARIABLES:
+                continue
+            hint = did_you_mean(variable, known)
+            raise UsageError(
+                f"unknown environment variable {variable}{hint}",
+                tip="SSLINT_NAME is the flag --name: SSLINT_FAIL_ON for --fail-on",
+            )
+    for action in command._actions:
+        variable = f"SSLINT_{action.dest.upper()}"
+        text = environment.get(variable, "")
+        if text and variable in known and getattr(options, action.dest) is None:
+            setattr(options, action.dest, _typed(variable, text, action))
+
+
+def _typed(variable: str, text: str, action: argparse.Action) -> object:
+    if action.nargs == 0:
+        if text.lower() in ("1", "yes", "true", "on"):
+            return True
+        if text.lower() in ("0", "no", "false", "off"):
+            return None
+        raise UsageError(f"{variable}: use 1 or 0")
+    if isinstance(action, _Append):
+        return [part for part in text.split(",") if part]
+    try:
+        return action.type(text) if callable(action.type) else text
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{variable}: {error}") from None
+
+
+class _Append(argparse.Action):
+    """A flag that may be given several times."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or ()), str(values)])
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message.removeprefix("argument "), tip=f"see {self.prog} --help")
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"use {', '.join(choices[:-1])} or {choices[-1]}")
+        return text
+
+    return check
+
+
+def _parser() -> tuple[_Parser, dict[str, _Parser]]:
+    parser = _Parser(
+        prog="sslint",
+        description="Will TLS reach the people it is meant for? Checks server, firewall and "
+        "certificate configuration together, from files alone.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"sslint {__version__}")
+    group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> _Parser:
+        return group.add_parser(name, help=text, allow_abbrev=False)
+
+    check = command("check", "find mismatches between certificates, services, firewall and DNS")
+    check.add_argument(
+        "paths", nargs="*", metavar="PATH", help="an etc/, a root, a repository, parts of one host"
+    )
+    _reading(check)
+    _printing(check)
+    check.add_argument("--select", action=_Append, metavar="NAME|FAMILY", help="only these rules")
+    check.add_argument("--ignore", action=_Append, metavar="NAME|FAMILY", help="not these rules")
+    check.add_argument("--baseline", metavar="FILE", help="leave out findings that are in FILE")
+    check.add_argument("--write-baseline", metavar="FILE", help="write the findings to FILE")
+    _switch(check, "--no-ignores", "let no comment silence a finding")
+    _choice(check, "--fail-on", FAIL_ON, "the lowest severity that exits 1")
+    _switch(check, "--verbose", "show every endpoint", "-v")
+
+    endpoints = command("endpoints", "show each listener and who reaches it")
+    endpoints.add_argument("paths", nargs="*", metavar="PATH")
+    _reading(endpoints)
+    _printing(endpoints)
+
+    trace = command("trace", "say who reaches a port, and which rule decides")
+    trace.add_argument("words", nargs="*", metavar="[PATH...] PORT[/udp]")
+    trace.add_argument(
+        "--from",
+        dest="source",
+        metavar="ADDR|CIDR",
+        help="only these clients; `public` is the whole Internet",
+    )
+    trace.add_argument("--to", dest="destination", metavar="ADDR", help="an address of this host")
+    trace.add_argument("--iif", metavar="IFACE", help="the interface they come in by")
+    _choice(trace, "--family", ("ipv4", "ipv6"), "default: both")
+    _choice(trace, "--expect", ("open", "closed", "limited"), "exit 1 if it is otherwise")
+    _switch(trace, "--verbose", "show each rule on the way", "-v")
+    trace.add_argument("--packets", metavar="FILE", help="judge the packets of a JSON-lines file")
+    _reading(trace)
+    _printing(trace)
+
+    explain = command("explain", "explain a rule and its fix")
+    explain.add_argument("rule", metavar="RULE")
+    _configuration(explain)
+    _printing(explain)
+
+    rules = command("rules", "list the rules")
+    _configuration(rules)
+    _printing(rules)
+    return parser, {
+        "check": check, "endpoints": endpoints, "trace": trace, "explain": explain, "rules": rules,
+    }  # fmt: skip
+
+
+def _switch(parser: _Parser, name: str, text: str, short: str | None = None) -> None:
+    """Add a flag without a value; None where it is not given."""
+    names = (name,) if short is None else (short, name)
+    parser.add_argument(*names, action="store_const", const=True, help=text)
+
+
+def _reading(parser: _Parser) -> None:
+    parser.add_argument("--root", metavar="DIR", help="directory that stands for / in the files")
+    parser.add_argument(
+        "--firewall",
+        action=_Append,
+        metavar="[KIND=]FILE",
+        help="use this ruleset instead of the tree's (repeatable; - reads standard input), "
+        "or none: this host filters nothing",
+    )
+    parser.add_argument(
+        "--announced",
+        action=_Append,
+        metavar="FILE",
+        help="what clients are told: a zone file, autoconfig, autodiscover, mobileconfig or "
+        "MTA-STS policy (repeatable)",
+    )
+    parser.add_argument(
+        "--host-ip", action=_Append, metavar="ADDR", help="an address of this host (repeatable)"
+    )
+    _switch(parser, "--live", "compare with the running firewall too (root)")
+    parser.add_argument("--now", metavar="DATE", help="judge certificates at this time (ISO 8601)")
+    _configuration(parser)
+
+
+def _configuration(parser: _Parser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="default: .sslint.yaml beside PATH")
+    _switch(parser, "--no-config", "read no configuration")
+
+
+def _printing(parser: _Parser) -> None:
+    for name, choices in (("--format", FORMATS), ("--color", COLOURS)):
+        _choice(parser, name, choices, f"default: {choices[0]}")
+
+
+def _choice(parser: _Parser, name: str, choices: Sequence[str], text: str) -> None:
+    parser.add_argument(name, type=_one_of(choices), metavar="|".join(choices), help=text)
