@@ -20,6 +20,7 @@ from sslint.tree import Status, Tree
 from sslint.values import dataclass, field, replace
 
 if TYPE_CHECKING:
+    from sslint.firewalls.docker import Publication
     from sslint.netfilter.nothing import NoFirewall
     from sslint.netfilter.reach import Firewall
     from sslint.netfilter.verdicts import Reach
@@ -75,6 +76,8 @@ class Host:
     other_sockets: list[Socket] = field(default_factory=list)  # shown, and not judged by rules
     announced: Announced = field(default_factory=Announced)
     renewal: Renewal = field(default_factory=Renewal)
+    published: list[Publication] = field(default_factory=list)  # by containers
+    own_ruleset: Ruleset | None = None  # without what Docker is assumed to add for these
     running: Firewall | None = None  # the kernel's, beside that of the files
     by_port: dict[tuple[str, int], list[Endpoint]] | None = None  # made when listeners are asked
     by_directory: dict[str, dict[str, CertificateRef]] | None = None  # who uses its certificates
@@ -202,8 +205,11 @@ def _read_servers(host: Host) -> None:
         _add(host, dovecot.read(tree, version=_version(host, "dovecot")))
     host.readings += _unread_servers(host)
     from sslint.servers import others
+    from sslint.servers.others import containers
 
     host.others = others.read_others(tree)
+    if any(reading.server == "docker" for reading in host.others):
+        host.published = list(containers.publications(tree))
 
 
 def _unread_servers(host: Host) -> Iterator[ServerReading]:
@@ -277,7 +283,14 @@ def _read_firewall(host: Host) -> None:
     else:
         from sslint.netfilter.reach import Firewall
 
-        host.firewall = Firewall(host.ruleset, host.network.network)
+        network = host.network.network
+        if host.published:
+            from sslint.firewalls import docker
+
+            host.own_ruleset = host.ruleset
+            host.ruleset = docker.assume(host.tree, host.network, host.ruleset, host.published)
+            network = replace(network, inner=(docker.BRIDGE,))
+        host.firewall = Firewall(host.ruleset, network)
     if host.target.running is not None:
         from sslint.netfilter.reach import Firewall
 
@@ -332,10 +345,20 @@ def _socket(host: Host, endpoint: Endpoint) -> Socket:
     address = None if wildcard else endpoint.address
     is_ipv6 = ":" in endpoint.address
     if not is_ipv6 or (wildcard and not endpoint.ipv6only):
-        socket.ipv4 = host.firewall.reach(endpoint.transport, endpoint.port, 4, address)
+        translated = address is None and _published(host, endpoint)
+        ask = host.firewall.reach_outer if translated else host.firewall.reach
+        socket.ipv4 = ask(endpoint.transport, endpoint.port, 4, address)
     if is_ipv6:
         socket.ipv6 = host.firewall.reach(endpoint.transport, endpoint.port, 6, address)
     return socket
+
+
+def _published(host: Host, endpoint: Endpoint) -> bool:
+    """Tell whether a container publishes a port: Docker takes its clients there."""
+    return any(
+        (one.transport, one.port) == (endpoint.transport, endpoint.port) and not one.loopback
+        for one in host.published
+    )
 
 
 def listeners(host: Host, transport: str, port: int) -> Sequence[Endpoint]:

@@ -11,6 +11,8 @@ from sslint.netfilter.model import Table
 
 if TYPE_CHECKING:
     from sslint.host import Host
+    from sslint.netfilter.nothing import NoFirewall
+    from sslint.netfilter.reach import Firewall
     from sslint.source import Location
 
 Family = Literal[4, 6]
@@ -299,42 +301,44 @@ def _zone(
 
 def published(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
     """Return a fact for each port that a container publishes to the world."""
-    assert host.firewall is not None
-    found = []
+    if not host.published or host.firewall is None:
+        return []
     opened = {(f.values["transport"], f.values["port"]) for f in facts["opening"]}
     filters = [f for f in managers(host) if f.values["kind"] in ("ufw", "firewalld", "iptables")]
-    guarded = any(
-        chain.rules
-        for table in host.ruleset.tables
-        for name, chain in table.chains.items()
-        if name in ("DOCKER-USER", "ufw-docker-logging-deny", "ufw-user-forward")
-        and any("RETURN" not in rule.text for rule in chain.rules)
-    )
-    for reading in host.others:
-        if reading.server not in ("docker", "docker-compose", "compose"):
-            continue
-        for endpoint in reading.endpoints:
-            key = (endpoint.transport, endpoint.port)
-            reach = host.firewall.reach_outer(endpoint.transport, endpoint.port, 4)
-            values: dict[str, Any] = {
-                "transport": endpoint.transport,
-                "port": endpoint.port,
-                "loopback": endpoint.address.startswith("127.") or endpoint.address == "::1",
-                "opened": key in opened,
-                "guarded": guarded,
-                "manager": filters[0].values["kind"] if filters else None,
-                "input_closed": reach.verdict == "closed",
-            }
-            found.append(
-                Fact(
-                    kind="published",
-                    name=f"container {endpoint.transport}/{endpoint.port}",
-                    values=values,
-                    span=Span(endpoint.location, "published to the world"),
-                    subjects=frozenset({key}),
-                )
+    listening = _without_docker(host)
+    found = []
+    for one in host.published:
+        reach = host.firewall.reach_outer(*one.key, 4)
+        values: dict[str, Any] = {
+            "transport": one.transport,
+            "port": one.port,
+            "loopback": one.loopback,
+            "opened": one.key in opened,
+            "reach": reach.verdict,
+            "guarded": reach.verdict == "closed",
+            "manager": filters[0].values["kind"] if filters else None,
+            "input_closed": listening.reach_outer(*one.key, 4).verdict == "closed",
+        }
+        found.append(
+            Fact(
+                kind="published",
+                name=f"container {one.transport}/{one.port}",
+                values=values,
+                span=Span(one.location, "published to the world"),
+                subjects=frozenset({one.key}),
             )
+        )
     return found
+
+
+def _without_docker(host: Host) -> Firewall | NoFirewall:
+    """Return the firewall that decides for what listens on the host itself."""
+    assert host.firewall is not None
+    if host.own_ruleset is None or host.own_ruleset is host.ruleset:
+        return host.firewall
+    from sslint.netfilter.reach import Firewall
+
+    return Firewall(host.own_ruleset, host.network.network)
 
 
 # -- the host as a whole --------------------------------------------------------------------------

@@ -33,7 +33,8 @@ def is_point_to_point(name: str) -> bool:
 def classes(found: Survey, network: HostNetwork) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return (the interfaces the public comes in by, the others), lo in neither."""
     known = {interface.name: interface for interface in network.interfaces}
-    named = [name for name in dict.fromkeys((*known, *found.interfaces)) if name != "lo"]
+    left_out = {"lo", *network.inner}
+    named = [name for name in dict.fromkeys((*known, *found.interfaces)) if name not in left_out]
     for pattern in found.wildcards:
         if pattern[:-1] and not "lo".startswith(pattern[:-1]):
             # a name the wildcard hides: it matches the wildcard and no exact name

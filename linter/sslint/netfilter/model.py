@@ -455,6 +455,17 @@ class Missing:
     may_open: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A port of this host of which it is not known what becomes of it."""
+
+    transport: Literal["tcp", "udp"]
+    port: int
+    reason: str
+    location: Location | None = None
+    families: tuple[int, ...] = (4, 6)
+
+
 @dataclass(slots=True)
 class Ruleset:
     """All layers of one host's firewall: the kernel asks every base chain of every table."""
@@ -466,6 +477,7 @@ class Ruleset:
     assumptions: list[str] = field(default_factory=list)
     # Families for which some source says something (or says "nothing"): rules.v4 alone is {4}.
     families: set[int] = field(default_factory=set)
+    unknown_ports: list[Doubt] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
@@ -496,6 +508,7 @@ class HostNetwork:
 
     `public` names the default route's interface if it is known. `addresses` are this host's own
     (configuration, --host-ip), whatever the interface. `ipv6` False: the kernel has it disabled.
+    By the interfaces of `inner` come containers alone: who reaches what by them is not asked.
     `tcp_loose`: net.netfilter.nf_conntrack_tcp_loose, None where no file sets it.
     `route_localnet`: what files set it to, by name in net.ipv4.conf; "" if a script may.
     """
@@ -507,6 +520,7 @@ class HostNetwork:
     ipv6: bool | None = None
     tcp_loose: bool | None = None
     route_localnet: tuple[tuple[str, bool], ...] = ()
+    inner: tuple[str, ...] = ()
 
     def localnet(self, interface: str | None) -> bool | None:
         """Tell whether packets to 127.0.0.0/8 come in by an interface (ip-sysctl.rst)."""

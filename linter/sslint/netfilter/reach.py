@@ -152,6 +152,14 @@ class Firewall:
             return Reach("unknown", doubtful=everyone, reasons=(reason,))
         return None
 
+    def doubted(self, transport: str, port: int, family: int) -> Reach | None:
+        """Return the answer for a port of which nothing can be known."""
+        for doubt in self.ruleset.unknown_ports:
+            if (doubt.transport, doubt.port) == (transport, port) and family in doubt.families:
+                everyone = Sources(self.universes[family], self.universes[family].full)
+                return Reach("unknown", doubtful=everyone, reasons=(doubt.reason,))
+        return None
+
     def _reach(
         self,
         transport: Literal["tcp", "udp"],
@@ -160,7 +168,7 @@ class Firewall:
         address: str | None,
         outer: bool,
     ) -> Reach:
-        early = self.not_judged(family, address)
+        early = self.not_judged(family, address) or self.doubted(transport, port, family)
         if early is not None:
             return early
         from sslint.netfilter import explain

@@ -128,7 +128,9 @@ def judge(firewall: Firewall, packet: Packet) -> PacketVerdict:
 def _judge(firewall: Firewall, packet: Packet, iif: str) -> PacketVerdict:
     state, source = _packet_state(firewall, packet, iif)
     family = state.family
-    early = firewall.not_judged(family, None)
+    proto = packet.proto if isinstance(packet.proto, str) else ""
+    doubt = firewall.doubted(proto, packet.dport or 0, family)
+    early = firewall.not_judged(family, None) or doubt
     if early is not None:
         return PacketVerdict("unknown", None, early.reasons[0])
     firewall = _alone(firewall, source, family)
@@ -213,7 +215,8 @@ def trace_port(
         firewall = _on_interface(firewall, iif)
     answer = firewall.reach_outer(transport, port, family, address)
     chosen = firewall.public[0]
-    if firewall.not_judged(family, address) is not None:
+    doubt = firewall.doubted(transport, port, family)
+    if firewall.not_judged(family, address) is not None or doubt is not None:
         return PortTrace(answer, (), chosen)
     question = firewall.connections.question(transport, port, family, address, True)
     notes = explain.notes_of(firewall, question, chosen, port)

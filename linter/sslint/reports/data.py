@@ -172,7 +172,10 @@ def firewall_data(host: Host) -> dict[str, Any]:
     return {
         "host": host.name,
         "sources": [{"kind": s.kind, "path": clean(s.path)} for s in ruleset.sources],
-        "incomplete": [clean(missing.reason) for missing in ruleset.missing],
+        "incomplete": [
+            *(clean(missing.reason) for missing in ruleset.missing),
+            *(clean(doubt.reason) for doubt in ruleset.unknown_ports),
+        ],
         "assumptions": [clean(text) for text in host.assumptions],
     }
 

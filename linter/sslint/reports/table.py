@@ -165,6 +165,7 @@ def notes(hosts: Sequence[Host]) -> list[str]:
             if reach.verdict == "unknown"
             for reason in reach.reasons
         )
+        reasons |= dict.fromkeys(doubt.reason for doubt in host.ruleset.unknown_ports)
         lines += [f"{prefix}unknown: {clean(reason)}" for reason in reasons]
         unsure = dict.fromkeys(
             reason

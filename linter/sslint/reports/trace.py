@@ -133,6 +133,11 @@ def _listeners(host: Host, question: Ask, shown: Places) -> list[str]:
             address = clean(endpoint.address)
             where = _place(endpoint.location, shown)
             found.append(f"{endpoint.server} listens on {address} ({where})")
+    found += [
+        f"a container publishes it ({_place(one.location, shown)})"
+        for one in host.published
+        if one.key == (question.transport, question.port)
+    ]
     return found or [f"no server that was read listens on {question.transport}/{question.port}"]
 
 

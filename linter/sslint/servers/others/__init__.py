@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sslint.servers.model import ServerReading
-from sslint.servers.others import apache, host, mail, network, unread, web
+from sslint.servers.others import apache, containers, host, mail, network, unread, web
 from sslint.servers.others.common import Listener, endpoints
 from sslint.servers.others.tls import UNITS
 from sslint.tree import Tree
@@ -21,7 +21,7 @@ _READERS: dict[str, Callable[[Tree], Iterator[Listener]]] = {
     "systemd": host.systemd,
     "openssh": host.openssh,
     "docker": host.docker,
-    "compose": host.compose,
+    "compose": containers.compose,
     "wireguard": network.wireguard,
     "openvpn": network.openvpn,
     "named": network.bind,

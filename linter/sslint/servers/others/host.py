@@ -1,4 +1,4 @@
-"""systemd sockets, OpenSSH, Docker and Compose: ports taken outside the servers proper."""
+"""systemd sockets, OpenSSH, Docker: ports taken outside the servers proper."""
 
 from __future__ import annotations
 
@@ -6,30 +6,17 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from sslint.servers.model import Transport
 from sslint.servers.others.common import (
-    WILDCARDS,
     Listener,
     files,
     lines,
     number,
-    ports,
     split_address,
     words,
 )
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 
-MAX_COMPOSE_FILES = 100
-MAX_COMPOSE_SIZE = 1 << 20  # characters
-MAX_NODES = 100_000
-
-_COMPOSE_NAMES = (
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yaml",
-    "docker-compose.yml",
-)
 _UNIT_DIRECTORIES = (
     "/etc/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -150,95 +137,3 @@ def docker(tree: Tree) -> Iterator[Listener]:
             tls="implicit" if secured else "none",
             service="dockerd",
         )
-
-
-def compose(tree: Tree) -> Iterator[Listener]:
-    """Yield the ports that compose files in the usual places publish."""
-    for count, file in enumerate(files(tree, *_compose_paths(tree))):
-        if count >= MAX_COMPOSE_FILES:
-            tree.problem(file, "more compose files than are read", decisive=False)
-            return
-        if len(file.text) > MAX_COMPOSE_SIZE:
-            tree.problem(file, "is too large for a compose file", decisive=False)
-        else:
-            yield from _compose_file(tree, file)
-
-
-def _compose_paths(tree: Tree) -> Iterator[str]:
-    parents = ["/"]
-    for directory in ("/etc", "/opt", "/srv", "/root", "/home"):
-        parents += [directory, *(posixpath.join(directory, n) for n in tree.names(directory))]
-    for parent in parents:
-        present = tree.names(parent)
-        yield from (posixpath.join(parent, n) for n in _COMPOSE_NAMES if n in present)
-
-
-def _compose_file(tree: Tree, file: SourceFile) -> Iterator[Listener]:
-    import yaml
-
-    try:
-        root = yaml.compose(file.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, RecursionError, UnicodeError):
-        tree.problem(file, "is not YAML", decisive=False)
-        return
-    for service, body in _pairs(_member(root, "services")):
-        listed = _member(body, "ports")
-        items = listed.value if isinstance(listed, yaml.SequenceNode) else []
-        for node in items[:MAX_NODES]:
-            location = file.at(node.start_mark.line + 1)
-            if isinstance(node, yaml.ScalarNode):
-                yield from _published(_defaulted(node.value), service, location)
-            else:
-                fields = {
-                    name: _defaulted(value.value)
-                    for name, value in _pairs(node)
-                    if isinstance(value, yaml.ScalarNode)
-                }
-                if "published" in fields:
-                    host = fields.get("host_ip", "")
-                    host = f"[{host}]:" if ":" in host else f"{host}:" if host else ""
-                    text = f"{host}{fields['published']}:{fields.get('target', '0')}"
-                    yield from _published(
-                        f"{text}/{fields.get('protocol', 'tcp')}", service, location
-                    )
-
-
-def _pairs(node: object) -> Iterator[tuple[str, object]]:
-    import yaml
-
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                yield key.value, value
-
-
-def _member(node: object, name: str) -> object:
-    return next((value for key, value in _pairs(node) if key == name), None)
-
-
-def _defaulted(text: str) -> str:
-    """Replace `${NAME:-8080}` by its default."""
-    return re.sub(r"\$\{\w+:?-([^{}]*)\}", r"\1", text)
-
-
-def _published(text: str, service: str, location: Location) -> Iterator[Listener]:
-    """Yield the host's side of `[host:]published:target[/protocol]`."""
-    spec, _, protocol = text.partition("/")
-    transport: Transport = "udp" if protocol == "udp" else "tcp"
-    if protocol not in ("", "tcp", "udp") or "$" in spec:
-        return
-    outer, colon, _target = spec.rpartition(":")
-    if not colon:  # a container's port alone is published on a random one
-        return
-    host, _, published = outer.rpartition(":")
-    for port in ports(published):
-        for address in (host.strip("[]"),) if host else WILDCARDS:
-            yield Listener(
-                "docker",
-                "container",
-                port,
-                location,
-                host=address,
-                transport=transport,
-                service=service,
-            )

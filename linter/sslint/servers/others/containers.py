@@ -1,0 +1,254 @@
+"""Compose files: the ports that containers publish, and in which of Docker's networks."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sslint.firewalls.docker import Publication
+from sslint.servers.model import Transport
+from sslint.servers.others.common import WILDCARDS, Listener, files, ports
+from sslint.source import Location, SourceFile
+from sslint.tree import Tree
+
+if TYPE_CHECKING:
+    import yaml
+
+MAX_COMPOSE_FILES = 100
+MAX_COMPOSE_SIZE = 1 << 20  # characters
+MAX_NODES = 100_000
+
+# Of each the first that is there is read, the second over the first (compose-go, cli/options.go).
+_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_OVERRIDES = (
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
+_VARIABLE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)(?:(:?[-?+])([^{}$]*))?\})")
+_SET = re.compile(r"""\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\s]*).*)""")
+# What only a swarm reads of `deploy`, compose-spec's deploy.md.
+_SWARM = {"mode", "placement", "endpoint_mode", "update_config", "rollback_config"}
+
+Node = object
+
+
+def compose(tree: Tree) -> Iterator[Listener]:
+    """Yield the host's sockets of what compose files in the usual places publish."""
+    for publication in publications(tree):
+        for address in (publication.host,) if publication.host else WILDCARDS:
+            yield Listener(
+                "docker",
+                "container",
+                publication.port,
+                publication.location,
+                host=address,
+                transport=publication.transport,
+                service=publication.service,
+            )
+
+
+def publications(tree: Tree) -> Iterator[Publication]:
+    """Yield the ports that compose files in the usual places publish."""
+    for count, paths in enumerate(_projects(tree)):
+        if count >= MAX_COMPOSE_FILES:
+            tree.problem(paths[0], "more compose files than are read", decisive=False)
+            return
+        yield from _project(tree, list(files(tree, *paths)))
+
+
+def _projects(tree: Tree) -> Iterator[tuple[str, ...]]:
+    """Yield the files of each project: one, and perhaps one that overrides it."""
+    parents = ["/"]
+    for directory in ("/etc", "/opt", "/srv", "/root", "/home"):
+        parents += [directory, *(posixpath.join(directory, n) for n in tree.names(directory))]
+    for parent in parents:
+        present = set(tree.names(parent))
+        chosen = [next((n for n in names if n in present), "") for names in (_NAMES, _OVERRIDES)]
+        if chosen[0]:
+            yield tuple(posixpath.join(parent, name) for name in chosen if name)
+
+
+# -- one project ----------------------------------------------------------------------------------
+
+
+def _project(tree: Tree, parts: list[SourceFile]) -> Iterator[Publication]:
+    documents = [(file, root) for file in parts if (root := _document(tree, file)) is not None]
+    if not documents:
+        return
+    variables = _environment(tree, documents[0][0])
+    networks: dict[str, Node] = {}
+    services: dict[str, list[tuple[SourceFile, Node]]] = {}
+    for file, root in documents:
+        networks |= dict(_pairs(_member(root, "networks")))
+        for name, body in _pairs(_member(root, "services")):
+            services.setdefault(name, []).append((file, body))
+    for name, bodies in services.items():
+        bridge, reason = _network([body for _, body in bodies], networks)
+        for file, node in _ports(bodies):
+            location = file.at(node.start_mark.line + 1)
+            text = _text(node, variables)
+            yield from published(text, name, location, bridge, reason)
+
+
+def _document(tree: Tree, file: SourceFile) -> Node | None:
+    import yaml
+
+    if len(file.text) > MAX_COMPOSE_SIZE:
+        tree.problem(file, "is too large for a compose file", decisive=False)
+        return None
+    try:
+        return yaml.compose(file.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError, UnicodeError):
+        tree.problem(file, "is not YAML", decisive=False)
+        return None
+
+
+def _ports(bodies: list[tuple[SourceFile, Node]]) -> list[tuple[SourceFile, yaml.Node]]:
+    """Return the entries of `ports`, those of an override added unless its tag says otherwise."""
+    import yaml
+
+    found: list[tuple[SourceFile, yaml.Node]] = []
+    for file, body in bodies:
+        listed = _member(body, "ports")
+        if isinstance(listed, yaml.Node) and listed.tag in ("!reset", "!override"):
+            found.clear()
+            if listed.tag == "!reset":
+                continue
+        if isinstance(listed, yaml.SequenceNode):
+            found += [(file, node) for node in listed.value[:MAX_NODES]]
+    return found[:MAX_NODES]
+
+
+def _text(node: yaml.Node, variables: dict[str, str]) -> str:
+    """Return an entry of `ports` in its short form, "" if it is none."""
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode):
+        return _substituted(node.value, variables)
+    fields = {
+        name: _substituted(value.value, variables)
+        for name, value in _pairs(node)
+        if isinstance(value, yaml.ScalarNode)
+    }
+    host = fields.get("host_ip", "")
+    host = f"[{host}]:" if ":" in host else f"{host}:" if host else ""
+    text = f"{host}{fields.get('published', '')}:{fields.get('target', '0')}"
+    return f"{text}/{fields.get('protocol', 'tcp')}"
+
+
+def _network(bodies: list[Node], networks: dict[str, Node]) -> tuple[str, str]:
+    """Return the bridge of a service, "" for the project's own, and what makes it another."""
+    import yaml
+
+    mode, names = "", []
+    for body in bodies:
+        for key in ("extends", "profiles"):
+            if _member(body, key) is not None:
+                return "", f"it has {key}"
+        value = _member(body, "network_mode")
+        if isinstance(value, yaml.ScalarNode):
+            mode = value.value
+        names += _names(_member(body, "networks"))
+        if _SWARM & {name for name, _ in _pairs(_member(body, "deploy"))}:
+            return "", "it is deployed to a swarm"
+    if mode == "bridge":
+        return "docker0", ""
+    if mode:
+        return "", f"its network_mode is {mode}"
+    for name in names or ["default"]:
+        body = networks.get(name)
+        if body is None and name not in networks and name != "default":
+            return "", f"its network {name} is not in the file"
+        for key, value in _pairs(body):
+            plain = key in ("name", "labels", "attachable") or (
+                key == "driver" and isinstance(value, yaml.ScalarNode) and value.value == "bridge"
+            )
+            if not plain:
+                return "", f"its network {name} sets {key}"
+    return "", ""
+
+
+def _names(node: Node) -> list[str]:
+    """Return the names of a sequence or the keys of a mapping."""
+    import yaml
+
+    if isinstance(node, yaml.SequenceNode):
+        return [item.value for item in node.value if isinstance(item, yaml.ScalarNode)]
+    return [name for name, _ in _pairs(node)]
+
+
+def _pairs(node: Node) -> Iterator[tuple[str, Node]]:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                yield key.value, value
+
+
+def _member(node: Node, name: str) -> Node | None:
+    return next((value for key, value in _pairs(node) if key == name), None)
+
+
+# -- variables and ports --------------------------------------------------------------------------
+
+
+def _environment(tree: Tree, file: SourceFile) -> dict[str, str]:
+    """Return the variables of the `.env` beside a compose file."""
+    path = posixpath.join(posixpath.dirname(file.path), ".env")
+    text = "" if (found := tree.try_read(path, decisive=False)) is None else found.text
+    variables: dict[str, str] = {}
+    for line in text.split("\n"):
+        match = re.fullmatch(
+            r"\s*(?:export\s+)?(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^#\s]*).*)", line
+        )
+        if match:
+            variables[match.group(1)] = match.group(2) or match.group(3) or match.group(4) or ""
+    return variables
+
+
+def _substituted(text: str, variables: dict[str, str]) -> str:
+    """Replace variables as Compose does; one that is not set is empty, or its default."""
+
+    def value(match: re.Match[str]) -> str:
+        dollar, plain, name, operator, word = match.groups()
+        if dollar:
+            return "$"
+        known = variables.get(plain or name)
+        if operator in ("+", ":+"):
+            return word if known or (known == "" and operator == "+") else ""
+        if known is None or (not known and (operator or "").startswith(":")):
+            return word if operator in ("-", ":-") else ""
+        return known
+
+    return _VARIABLE.sub(value, text)
+
+
+def published(
+    text: str, service: str, location: Location, bridge: str = "", reason: str = ""
+) -> Iterator[Publication]:
+    """Yield what `[host:]published:target[/protocol]` publishes.
+
+    A container's port alone, and one whose variable is not set, gets a random port: nothing.
+    """
+    spec, _, protocol = text.partition("/")
+    transport: Transport = "udp" if protocol.partition("/")[0].lower() == "udp" else "tcp"
+    if protocol.partition("/")[0].lower() not in ("", "tcp", "udp") or "$" in spec:
+        return
+    outer, colon, inner = spec.rpartition(":")
+    if not colon:
+        return
+    host, _, outside = outer.rpartition(":")
+    targets = list(ports(inner))
+    found = list(ports(outside))
+    for index, port in enumerate(found):
+        one_of = len(targets) != len(found)
+        why = reason or ("it takes one port of a range" if one_of else "")
+        yield Publication(
+            transport, port, targets[index] if not one_of else 0, host.strip("[]"), service,
+            location, bridge, why,
+        )  # fmt: skip
