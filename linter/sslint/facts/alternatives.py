@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,50 +22,80 @@ _MAIL = frozenset({"imap", "pop3", "submission", "sieve", "smtp", "lmtp"})
 
 
 def kind_of(fact: Fact) -> str:
-    """Return the kind of a service: web, imap, pop3, submission, sieve, smtp, or another name."""
+    """Return the kind of a service: web, imap, pop3, submission, sieve, smtp, lmtp, stream."""
     protocol: str = fact.values["protocol"]
     bare = protocol.removesuffix("s")
-    if bare not in _MAIL:
-        return "web"
-    # nginx calls whatever it proxies for a mail client smtp, and Postfix what stands on a port
-    # of the operator's choice.
-    return _BY_PORT.get(fact.values["port"], bare) if bare == "smtp" else bare
+    # Of a stream its port alone tells; nginx calls what it proxies for mail clients smtp, and so
+    # does Postfix what stands on a port of the operator's choice.
+    if protocol in ("stream", "smtp"):
+        return _BY_PORT.get(fact.values["port"], protocol)
+    return bare if bare in _MAIL else "web"
 
 
 def add(found: list[Fact]) -> None:
     """Say of each service which other ports serve the same clients."""
-    usable = [fact for fact in found if _is_open(fact)]
+    usable = [(fact, truth) for fact in found if (truth := _is_usable(fact)) is not False]
     for fact in found:
-        others = [other for other in usable if other is not fact]
-        own = [other for other in others if other.values["server"] == fact.values["server"]]
+        ways = [(other, truth) for other, truth in usable if other is not fact]
+        own = [way for way in ways if way[0].values["server"] == fact.values["server"]]
         kind = kind_of(fact)
-        same = own if kind == "web" else [other for other in others if kind_of(other) == kind]
-        fact.values["alternative_open"] = bool(same)
-        fact.values["server_open"] = bool(own)
-        fact.values["names_elsewhere"] = _names_elsewhere(fact, own) if kind == "web" else None
+        same = [way for way in ways if kind_of(way[0]) == kind]
+        if fact.values["protocol"] == "stream":
+            same = []  # what one leads to, no other does
+        elif kind == "web":
+            same = [way for way in same if way in own]
         sibling = IMPLICIT_SIBLING.get(fact.values["port"])
-        twins = [other for other in others if other.values["port"] == sibling]
-        fact.values["implicit_sibling_open"] = bool(twins)
-        fact.values["sibling_announced"] = any(other.values["announced"] for other in twins)
+        twins = [way for way in ways if way[0].values["port"] == sibling]
+        fact.values.update(
+            {
+                "alternative_open": _any(same),
+                "server_open": _any(own),
+                "names_elsewhere": _names_elsewhere(fact, same) if kind == "web" else None,
+                "implicit_sibling_usable": _any(twins),
+                "implicit_sibling_open": any(
+                    other.values["reach"]["public"] == "open" for other, _ in twins
+                ),
+                "sibling_announced": any(other.values["announced"] for other, _ in twins),
+            }
+        )
     _group_closed(found)
 
 
-def _is_open(fact: Fact) -> bool:
-    return (
-        fact.values["transport"] == "tcp"
-        and fact.values["tls"] in ("implicit", "starttls")
-        and fact.values["reach"]["public"] == "open"
-    )
+_Way = tuple["Fact", bool | None]
 
 
-def _names_elsewhere(fact: Fact, others: Iterable[Fact]) -> bool:
+def _any(ways: Sequence[_Way]) -> bool | None:
+    """Tell whether one of the ports is certainly a way; None where only some may be."""
+    return any(truth for _, truth in ways) or (None if ways else False)
+
+
+def _is_usable(fact: Fact) -> bool | None:
+    """Tell whether those who are meant reach a TLS port; whom a declaration means, it says."""
+    values = fact.values
+    if values["transport"] != "tcp" or values["tls"] == "none" or values["scope"] == "loopback":
+        return False
+    if values["internal"] or values["terminated_elsewhere"] or values["for_some"]:
+        return True
+    reach = values["reach"]["public"]
+    if reach == "closed":
+        return False
+    return True if reach is not None and values["tls"] is not None and values["certain"] else None
+
+
+def _names_elsewhere(fact: Fact, ways: Sequence[_Way]) -> bool | None:
     """Tell whether all of a service's names are answered on other open ports as well."""
-    answered = {name for other in others for name in other.values["names"]}
-    return all(
-        name in answered or f"*.{name.partition('.')[2]}" in answered
-        for name in fact.values["names"]
-        if "." in name and not name.startswith("~")
-    )
+
+    def answered(some: Sequence[_Way]) -> bool:
+        names = {name for other, _ in some for name in other.values["names"]}
+        return all(
+            name in names or f"*.{name.partition('.')[2]}" in names
+            for name in fact.values["names"]
+            if "." in name and not name.startswith("~")
+        )
+
+    if answered([way for way in ways if way[1]]):
+        return True
+    return None if answered(ways) else False
 
 
 # Which port a finding about all of a server's ports stands on: what clients try first.
@@ -78,16 +108,22 @@ def _group_closed(found: list[Fact]) -> None:
     It is one cause. A port that a rule names to open it is closed for a reason of its own.
     """
     closed: dict[str, list[Fact]] = {}
+    over_ipv6: dict[str, list[Fact]] = {}
     inside: dict[str, list[Fact]] = {}
     for fact in found:
         server = fact.values["server"]
         if _is_meant_for_all(fact):
             closed.setdefault(server, []).append(fact)
+            if fact.values["reach"]["ipv6"] is not None and not _is_closed(fact):
+                over_ipv6.setdefault(server, []).append(fact)
         if fact.values["scope"] == "loopback" and _is_asked_for(fact):
             inside.setdefault(server, []).append(fact)
     for server, facts in closed.items():
         if all(_is_closed(fact) for fact in facts):
             _join(found, [f for f in facts if not _is_attempted(f)], "closed ports", server)
+    for server, facts in over_ipv6.items():
+        if all(fact.values["reach"]["ipv6"]["public"] == "closed" for fact in facts):
+            _join(found, facts, "ports closed over IPv6", server)
     for server, facts in inside.items():
         _join(found, facts, "ports on loopback", server)
 
@@ -128,7 +164,7 @@ def _is_meant_for_all(fact: Fact) -> bool:
     values = fact.values
     return (
         values["transport"] == "tcp"
-        and values["tls"] in ("implicit", "starttls")
+        and values["offers_tls"]
         and values["scope"] == "any"
         and values["certain"]
         and values["protocol"] != "lmtp"

@@ -36,10 +36,7 @@ def port_pairs(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
     taken: set[int] = set()
     for service in facts["service"]:
         ports = PORTS.get(kind_of(service), ())
-        if service.values["transport"] != "tcp" or service.values["tls"] not in (
-            "implicit",
-            "starttls",
-        ):
+        if service.values["transport"] != "tcp" or not service.values["offers_tls"]:
             continue
         for family in _closed_families(service):
             ways = [

@@ -139,6 +139,7 @@ def _service(key: tuple[str, str, int], sockets: list[Socket], told: _Told) -> F
         "passthrough": any(s.endpoint.passthrough for s in shown),
         "settings": dict(first.settings),
         "expects": EXPECTED_TLS.get(port),
+        "offers_tls": _offers_tls(shown, tls),
         "standard_port": port in EXPECTED_TLS and port not in (8443, 9443),
         "explicit": _is_explicit(first),
         "tls_over": _tls_by_family(shown),
@@ -167,6 +168,19 @@ def _service(key: tuple[str, str, int], sockets: list[Socket], told: _Told) -> F
         subjects=frozenset({(transport, port)}),
         source=shown,
     )
+
+
+def _offers_tls(sockets: Sequence[Socket], tls: str) -> bool | None:
+    """Tell whether clients speak TLS on a port, to this server or to one that it passes them on."""
+    if tls == "unknown":
+        return (
+            any(
+                s.endpoint.passthrough and EXPECTED_TLS.get(s.endpoint.port) == "implicit"
+                for s in sockets
+            )
+            or None
+        )
+    return tls in ("implicit", "starttls")
 
 
 def _is_sent_elsewhere(host: Host, endpoint: Endpoint) -> bool:
