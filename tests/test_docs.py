@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from sslint import engine
+from sslint import arguments, engine, targets, yamlfile
 from sslint.cli import main
 from sslint.reports import markdown
 from sslint.reports.rules import explain, table
@@ -48,9 +49,58 @@ def test_readme_shows_a_report_a_table_and_a_trace() -> None:
     assert {command.split()[0] for command, _ in SHOWN} == {"check", "endpoints", "trace"}
 
 
-def test_readme_names_every_command() -> None:
-    for command in ("check", "endpoints", "trace", "explain", "rules"):
-        assert re.search(rf"sslint {command}\b", README), command
+def test_readme_names_every_command_and_flag() -> None:
+    _, commands = arguments._parser()
+    for name, command in commands.items():
+        assert re.search(rf"sslint {name}\b", README), name
+        for action in command._actions:
+            known = [flag for flag in action.option_strings if flag not in ("-h", "--help")]
+            named = [re.search(rf"(?<![\w-]){flag}(?![\w-])", README) for flag in known]
+            assert not known or any(named), known
+
+
+def test_readme_names_every_setting_and_kind_of_firewall() -> None:
+    settings = README[README.index("### Settings") : README.index("## Trust")]
+    for name in yamlfile.properties("config"):
+        assert re.search(rf"`{name}`|^    {name}:", settings, re.M), name
+    kinds = README[README.index("| kind |") : README.index("**Findings**")]
+    assert re.findall(r"`([a-z0-9-]+)`", "".join(re.findall(r"^\| `.*?\|", kinds, re.M))) == [
+        *targets.firewall_kinds(),
+        "none",
+    ]
+
+
+def test_readme_explains_what_tables_show() -> None:
+    for word in ("STARTTLS!", "?", "passed on", "limited", "unknown", "*Public*", "`via`"):
+        assert word in README, word
+    assert re.search(r"^\| status \|.*`trace` \|$", README, re.M)
+
+
+def test_counts_of_rules_are_current() -> None:
+    rules = engine.bundled()
+    changelog = (TOP / "CHANGELOG.md").read_text()
+    said = re.findall(r"(\d+) rules\b", README + changelog)
+    assert said
+    assert set(said) == {str(len(rules))}
+    families = {8: "eight", 9: "nine", 10: "ten"}[len({rule.family for rule in rules})]
+    assert f"{len(rules)} rules in {families} families" in changelog
+
+
+def test_nothing_is_promised_that_is_not_there() -> None:
+    """No release is on PyPI, no tag is set, and no site is served."""
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (TOP / name).read_text()
+        assert "pip install sslint" not in text
+        assert not re.search(r"rev: v\d", text)
+        assert not re.search(r"https?://(\S+\.)?sslint\.", text)
+    for path in (TOP / "linter").rglob("*.py"):
+        assert not re.search(r"https?://(\S+\.)?sslint\.", path.read_text()), path
+
+
+def test_a_finding_names_the_page_of_its_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", str(TOP / "examples/web-443-closed"), "--format", "json"])
+    [finding] = json.loads(capsys.readouterr().out)["findings"]
+    assert (TOP / finding["docs"]).is_file()
 
 
 def test_changelog_has_the_version() -> None:

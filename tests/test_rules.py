@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from sslint import engine
+from sslint import ask, engine
 from sslint.checker import check
 from sslint.intent import parse
 from sslint.targets import Target
@@ -24,7 +24,10 @@ CASES = load_cases()
 
 def _host(case: Case) -> Target:
     running = ruleset(case.running) if case.running is not None else None
-    return target(case.host, case.edits, intent=parse(case.settings), running=running)
+    networks = ask.networks(case.settings.get("networks", {}))
+    expect = tuple(ask.expectation(one, networks) for one in case.settings.get("expect", ()))
+    intent = parse(case.settings)
+    return target(case.host, case.edits, intent=intent, expect=expect, running=running)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

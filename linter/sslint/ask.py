@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from sslint import ports
 from sslint.errors import UsageError
 from sslint.netfilter import addresses
 from sslint.netfilter.model import Interval
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Family = Literal[4, 6]
 Networks = Mapping[Family, tuple[Interval, ...]]
 FAMILIES: tuple[Family, ...] = (4, 6)
-VERDICTS = ("open", "closed", "limited")  # that may be expected
 PUBLIC = "public"
 
 
@@ -137,6 +137,32 @@ def answers(host: Host, question: Ask) -> dict[Family, PortTrace]:
         )
         for family in question.families
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a configuration expects of a port; `line` is its line there, 0 if it has none."""
+
+    question: Ask
+    expected: str
+    line: int = 0
+
+
+def expectation(
+    entry: Mapping[str, Any], named: Mapping[str, Sequence[str]], line: int = 0
+) -> Expectation:
+    """Return what an entry of `expect:` means. Raise UsageError."""
+    transport, port = ports.parse(str(entry["port"]))
+    source, family = entry.get("from"), entry.get("family")
+    question = ask(transport, port, source=source, family=family, named=named)
+    return Expectation(question, entry["is"], line)
+
+
+def expected(host: Host) -> list[tuple[Expectation, Mapping[Family, PortTrace]]]:
+    """Return the expectations of a host, each with the answers."""
+    if host.expected is None:
+        host.expected = [(one, answers(host, one.question)) for one in host.target.expect]
+    return host.expected
 
 
 def is_met(found: Mapping[Family, PortTrace], expected: str) -> bool | None:

@@ -143,6 +143,7 @@ def _check(options: argparse.Namespace) -> int:
     baseline = _baseline(config, options)
     try:
         targets = inputs.find(options, config, paths, _warn)
+        inputs.expect(config, targets)
         result = check(targets, rules, deselected=deselected, ignores=ignores)
         if result.empty:
             raise _nothing(result.hosts, paths)

@@ -22,6 +22,7 @@ class Config:
 
     path: Path | None = None
     document: Document = field(default_factory=Document)
+    data: bytes = b""
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -143,4 +144,4 @@ def _read(path: Path, data: bytes) -> Config:
                 f"SSLINT_{flag.upper()}",
             )
     yamlfile.validate(document, "config")
-    return Config(path.parent.resolve() / path.name, document)
+    return Config(path.parent.resolve() / path.name, document, data)

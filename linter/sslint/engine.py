@@ -496,6 +496,7 @@ COLLECTIONS = {
     "hooks": "hook",
     "conflicts": "conflict",
     "managers": "manager",
+    "expectations": "expectation",
     "hosts": "host",
 }
 
@@ -646,6 +647,7 @@ def _later(document: Any, kind: str) -> _Matcher:
 
 
 COMPILED = "compiled.json"
+OWN = "own"  # the family of a user's rules
 
 
 @cache
@@ -709,7 +711,7 @@ def load(path: Path) -> list[Rule]:
         document = yamlfile.read(yamlfile.display(file), data, fractions=True)
         yamlfile.validate(document, "rule")
         try:
-            rules.append(compile_rule(document.values, "own"))
+            rules.append(compile_rule(document.values, OWN))
         except UsageError as error:
             raise UsageError(f"{document.name}: {error}") from None
     return rules

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -20,9 +20,11 @@ from sslint.tree import Status, Tree
 from sslint.values import dataclass, field, replace
 
 if TYPE_CHECKING:
+    from sslint.ask import Expectation, Family
     from sslint.firewalls.docker import Publication
     from sslint.netfilter.nothing import NoFirewall
     from sslint.netfilter.reach import Firewall
+    from sslint.netfilter.trace import PortTrace
     from sslint.netfilter.verdicts import Reach
     from sslint.network import HostFacts
 
@@ -81,6 +83,7 @@ class Host:
     running: Firewall | None = None  # the kernel's, beside that of the files
     by_port: dict[tuple[str, int], list[Endpoint]] | None = None  # made when listeners are asked
     by_directory: dict[str, dict[str, CertificateRef]] | None = None  # who uses its certificates
+    expected: list[tuple[Expectation, Mapping[Family, PortTrace]]] | None = None  # made when asked
 
     @property
     def tree(self) -> Tree:

@@ -156,6 +156,35 @@ def _now(config: Config, options: argparse.Namespace) -> datetime | None:
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
 
 
+def expect(config: Config, found: Sequence[Target]) -> None:
+    """Tell hosts what the configuration expects of their ports. Raise UsageError.
+
+    The file lies in their trees, so that findings point at it and its comments may ignore them.
+    """
+    from sslint import ask
+
+    networks = ask.networks(config.values.get("networks", {}))
+    for target in found:
+        own = config.values.get("hosts", {}).get(target.name, {}).get("expect", ())
+        entries: list[tuple[Where, Any]] = [
+            *((("expect", n), entry) for n, entry in enumerate(config.values.get("expect", ()))),
+            *((("hosts", target.name, "expect", n), entry) for n, entry in enumerate(own)),
+        ]
+        if not entries or config.path is None:
+            continue
+        place = f"/given/configuration/{config.path.name}"
+        name = config.path.relative_to(work_tree(config.base)).as_posix()
+        target.tree.give(place, name, config.data, str(config.path))
+        target.settings = place
+        stated = []
+        for where, entry in entries:
+            try:
+                stated.append(ask.expectation(entry, networks, config.document.line(where)))
+            except UsageError as error:
+                raise config.document.error(where, str(error)) from None
+        target.expect = tuple(stated)
+
+
 # -- hosts of the configuration -------------------------------------------------------------------
 
 

@@ -36,10 +36,11 @@ class Why(Enum):
     SERVER_UNREAD = "server-unread"  # its files are there and make no listener
     SERVER_INCOMPLETE = "server-incomplete"  # it may have TLS listeners that are not known
     TLS_UNREAD = "tls-unread"  # a program that may serve TLS, whose TLS is not read
+    EXPECTATION = "expectation-undecided"  # whether a port is as the configuration expects
 
 
 # Each of these alone leaves a host unjudged; the others only if no listener has a verdict.
-_WHOLE = (Why.SERVER_UNREAD, Why.TLS_UNREAD)
+_WHOLE = (Why.SERVER_UNREAD, Why.TLS_UNREAD, Why.EXPECTATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ def judge(host: Host) -> Judged:
     gaps = [Gap(*why, ports.total(), tuple(ports)) for why, ports in found.items()]
     gaps += _servers(host)
     gaps += _programs(host)
+    gaps += _expectations(host)
     doubtful = counts["unknown"] or any(gap.why is Why.SERVER_INCOMPLETE for gap in gaps)
     enough = (decided or not doubtful) and not any(gap.why in _WHOLE for gap in gaps)
     servers = tuple(reading.server for reading in host.readings if not reading.starts)
@@ -219,6 +221,21 @@ def _programs(host: Host) -> Iterator[Gap]:
         elif reading.server in UNITS and not reading.complete:
             reason = reading.reasons[0] if reading.reasons else "its files are not complete"
             yield Gap(Why.TLS_UNREAD, f"what {reading.server} listens on is not known: {reason}")
+
+
+def _expectations(host: Host) -> Iterator[Gap]:
+    """Yield the expectations of the configuration of which it is not known whether they hold."""
+    if not host.target.expect:
+        return
+    from sslint import ask
+
+    for one, answers in ask.expected(host):
+        for trace in answers.values():
+            if trace.reach.verdict == "unknown":
+                why, _ = ask.because(trace, f"{one.question.transport}/{one.question.port}")
+                said = f"whether {one.question.subject} is {one.expected} is not known"
+                yield Gap(Why.EXPECTATION, f"{said}: {why}" if why else said)
+                break
 
 
 def _shown(ports: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sslint import tree as trees
 from sslint.errors import NothingToCheckError, UsageError, did_you_mean
@@ -15,6 +16,9 @@ from sslint.intent import Intent
 from sslint.netfilter.model import Ruleset
 from sslint.tree import Tree, TreeError
 from sslint.values import dataclass, field
+
+if TYPE_CHECKING:
+    from sslint.ask import Expectation
 
 Given = tuple[str | None, str]
 SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".tox"})
@@ -85,6 +89,8 @@ class Target:
     announced: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     intent: Intent = field(default_factory=Intent)
+    expect: tuple[Expectation, ...] = ()  # stated in the file that lies at `settings`
+    settings: str | None = None
     running: Ruleset | None = None  # what the kernel has loaded, if it was asked
     now: datetime | None = None  # when certificates are judged; None: by the clock
 

@@ -315,6 +315,7 @@ class Tree:
         self.problems: list[Problem] = []
         self.mounts: dict[str, Path] = {}
         self._names: dict[str, str] = {}  # of what was given as contents
+        self._read_from: dict[str, str] = {}  # the files that some of it came from
         self.overlay = {_normal(path): text for path, text in (overlay or {}).items()}
         self._made_directories: dict[str, set[str]] = {}
         self._partial: set[str] = set()  # directories of which the tree holds single entries
@@ -345,6 +346,7 @@ class Tree:
             self.root, mounts=self.mounts, overlay={**self.overlay, **overlay}, base=self.base
         )
         other._names = self._names
+        other._read_from = self._read_from
         other._door = self._door
         other._partial |= self._partial
         return other
@@ -373,9 +375,14 @@ class Tree:
             self.mounts[place] = Path(*real)
         self._changed(place)
 
-    def give(self, path: str, name: str, data: bytes) -> None:
-        """Lay contents over the tree that were read already; reports call them `name`."""
+    def give(self, path: str, name: str, data: bytes, real: str | None = None) -> None:
+        """Lay contents over the tree that were read already, perhaps from the file `real`.
+
+        Reports call them `name`.
+        """
         path = _normal(path)
+        if real is not None:
+            self._read_from[path] = real
         self.overlay[path] = data.decode("utf-8", "surrogateescape")
         self._names[path] = name
         self._partial.update(self._make_directories(path))
@@ -440,6 +447,8 @@ class Tree:
         if path is None:
             named = os.path.join(self.base, name) if self.base is not None else name
             return named if os.path.isabs(named) and os.path.lexists(named) else None
+        if path in self._read_from:
+            return self._read_from[path]
         try:
             resolved = self.resolve(path)
         except TreeError:

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from sslint.netfilter import addresses
+from sslint.netfilter.model import Doubt, Ruleset
 from sslint.netfilter.part import trace_part
 from sslint.netfilter.reach import Firewall
 from sslint.netfilter.verdicts import Reach
@@ -108,3 +109,14 @@ def test_no_packet_has_such_a_source() -> None:
     judged = firewall(incoming(ESTABLISHED, (HTTPS, ACCEPT)))
     assert part(judged, "127.0.0.0/8").verdict == "closed"
     assert part(judged, str(ip_address("224.0.0.1")) + "/32").verdict == "closed"
+
+
+def test_what_is_not_known_of_a_port_is_not_known_of_a_part() -> None:
+    judged = firewall(incoming(ESTABLISHED, (HTTPS, ACCEPT)))
+    judged.ruleset.unknown_ports.append(Doubt("tcp", 443, "a network of its own"))
+    assert part(judged, "10.0.0.0/8").reasons == ("a network of its own",)
+    assert part(judged, "10.0.0.0/8").verdict == "unknown"
+    assert part(judged, "10.0.0.0/8", 80).verdict == "closed"
+    nothing = Firewall(Ruleset())
+    assert part(nothing, "10.0.0.0/8").verdict == "unknown"
+    assert part(nothing, "10.0.0.0/8").reasons == ("no firewall found",)

@@ -53,5 +53,9 @@ def build(host: Host) -> dict[str, list[Fact]]:
     facts["host"] = firewall.hosts(host)
     coexistence.add_profiles(host, facts)
     facts["problem"] = firewall.problems(host)
+    if host.target.expect:
+        from sslint.facts import expectations
+
+        facts["expectation"] = expectations.expectations(host)
     services.add_targets(host, facts)
     return facts

@@ -35,7 +35,7 @@ def trace_part(
     if not asked:
         nobody = Reach("closed", reasons=("no packet from outside has such a source",))
         return PortTrace(nobody, (), whole.public[0])
-    if whole.not_judged(family, address) is not None:
+    if whole.not_judged(family, address) or whole.doubted(transport, port, family):
         trace = whole.trace_port(transport, port, family, address, iif)
         return _narrow(trace, universe, asked)
     question = whole.connections.question(transport, port, family, address, True)

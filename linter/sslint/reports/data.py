@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sslint.engine import OWN
 from sslint.facts.told import told
 from sslint.judged import Judged, judge
 from sslint.source import Location
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sslint.netfilter.reach import Decision, Reach
     from sslint.servers.model import CertificateRef
 
-DOCS = "https://sslint.dev/rules/"
+DOCS = "docs/rules/"  # the pages of the rules, in the repository of sslint
 
 
 def location(place: Location | None) -> dict[str, Any] | None:
@@ -70,7 +71,7 @@ def finding_data(finding: Finding, fix: Fix | None) -> dict[str, Any]:
         ],
         "fix": fix_data(fix),
         "fingerprint": fingerprint(finding),
-        "docs": f"{DOCS}{finding.rule.name}",
+        "docs": f"{DOCS}{finding.rule.name}.md" if finding.rule.family != OWN else "",
     }
 
 
