@@ -255,6 +255,37 @@ def test_hosts_of_the_configuration(capsys, project: Path) -> None:
     assert finding["related"][0]["location"]["path"] == "rules.nft"
 
 
+DOVECOT = """dovecot_config_version = 2.4.1
+dovecot_storage_version = 2.4.1
+protocols = imap
+!include conf.d/*.conf
+"""
+DOVECOT_TLS = """ssl_server_cert_file = /etc/letsencrypt/live/x/fullchain.pem
+ssl_server_key_file = /etc/letsencrypt/live/x/privkey.pem
+"""
+
+
+def test_what_a_file_of_the_configuration_includes_lies_beside_it(capsys, project: Path) -> None:
+    (project / "deploy/conf.d").mkdir(parents=True)
+    (project / "deploy/dovecot.conf").write_text(DOVECOT)
+    (project / "deploy/conf.d/10-ssl.conf").write_text(DOVECOT_TLS)
+    (project / ".sslint.yaml").write_text(
+        "hosts: {mail: {dovecot: deploy/dovecot.conf, firewall: none}}\n"
+    )
+    report = run_json(capsys, "check", project)
+    assert report["findings"] == []
+    assert {e["certificates"][0]["path"] for e in report["endpoints"]} == {
+        "/etc/letsencrypt/live/x/fullchain.pem"
+    }
+
+
+def test_a_certificate_may_be_in_an_include_that_was_not_given(capsys, project: Path) -> None:
+    (project / "dovecot.conf").write_text(DOVECOT)
+    report = run_json(capsys, "check", project / "dovecot.conf")
+    assert report["endpoints"]
+    assert report["findings"] == []
+
+
 def test_no_firewall_by_configuration_is_open(capsys, project: Path) -> None:
     (project / ".sslint.yaml").write_text("firewall: none\n")
     report = run_json(capsys, "endpoints", project / "host")

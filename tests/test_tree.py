@@ -238,6 +238,8 @@ def test_absent_means_missing_on_the_host_and_not_only_here(tmp_path: Path) -> N
     assert tree.absent("/etc/nginx/conf.d/x", within="/etc/nginx") is True
     assert tree.absent("/etc/nginx/b.pem", kin=re.compile(r"\.key$")) is None
     assert tree.absent("/var/www/html") is None
+    (tmp_path / "etc/private").mkdir()
+    assert tree.absent("/etc/private/a.pem", kin=re.compile(r"\.pem$")) is True
 
 
 def test_a_directory_of_which_one_file_was_given_says_nothing_of_the_others(tmp_path: Path) -> None:

@@ -206,6 +206,10 @@ def _host(config: Config, name: str, host: Mapping[str, Any]) -> Target:
             mounts[directory if real.is_dir() else f"{directory}/{file_name}"] = real
     root = config.within(host["root"], (*where, "root")) if "root" in host else None
     tree = Tree(root, mounts=mounts, base=work_tree(config.base))
+    for server, (file_name, directory) in targets.SERVER_FILES.items():
+        file = mounts.get(f"{directory}/{file_name}")
+        if server in host and file is not None and directory not in mounts:
+            tree.mount(directory, file.parent, partial=True)  # what it includes lies beside it
     target = Target(
         name,
         tree,

@@ -580,8 +580,8 @@ class Tree:
     ) -> bool | None:
         """Tell whether a path is missing on the host; None where only this tree may lack it.
 
-        `kin`: what is rarely copied or committed is missing only where another file with such a
-        name lies beside it. `within` is as in `holds`.
+        `kin`: what is rarely committed is missing only where another file with such a name lies
+        beside it, or nothing at all, for git keeps no empty directories. `within` is as in `holds`.
         """
         path = _normal(path)
         status = self.status(path)
@@ -590,9 +590,11 @@ class Tree:
         directory = posixpath.dirname(self.destination(path))
         if path in self.mounts or not self.holds(directory, within=within):
             return None
-        if kin is None or self.live or any(kin.search(name) for name in self.names(directory)):
+        if kin is None or self.live:
             return True
-        return None
+        names = self.names(directory)
+        alike = any(kin.search(name) for name in names)
+        return True if alike or (not names and self.listable(directory)) else None
 
     def resolve(self, path: str) -> str:
         """Return a path with all symlinks resolved inside the root. Raise TreeError."""

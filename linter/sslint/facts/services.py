@@ -442,6 +442,7 @@ def _add_servers(found: Sequence[Fact], host: Host) -> None:
     """Say what a server's own statements say about TLS on each of its ports."""
     rejecting: dict[str, set[int]] = {}
     modules: set[str] = set()
+    incomplete = {reading.server for reading in host.readings if not reading.complete}
     for reading in host.readings:
         for site in reading.sites:
             if site.rejects_handshake:
@@ -451,6 +452,8 @@ def _add_servers(found: Sequence[Fact], host: Host) -> None:
             modules.add(reading.server)
     for fact in found:
         server = fact.values["server"]
+        if server in incomplete and not fact.values["has_certificate"]:
+            fact.values["has_certificate"] = None  # it may be in what was not given
         fact.values["rejects_handshake"] = fact.values["port"] in rejecting.get(server, ())
         fact.values["header_module"] = server in modules
 
