@@ -265,7 +265,7 @@ def test_stock(labs: list[Lab], pairs: dict[str, str], more: str, with_certifica
         files["/etc/dovecot/private/dovecot.pem"] = pairs["/etc/dovecot/a.pem"]
         files["/etc/dovecot/private/dovecot.key"] = pairs["/etc/dovecot/a.key"]
     else:
-        files["/etc/dovecot/private/.keep"] = ""
+        files["/etc/dovecot/private/other.pem"] = pairs["/etc/dovecot/a.pem"]
     known = {str(p): p.read_text() for p in (stock / "protocols.d").iterdir()}
     assert judge(labs[1], Generated(files), tree_of({**files, **known})) == []
 
