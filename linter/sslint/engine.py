@@ -130,10 +130,8 @@ def run(rules: Iterable[Rule], facts: Facts) -> list[Finding]:
 
 
 def _finding(rule: Rule, fact: Fact, facts: Facts) -> Finding:
-    named = [span for name in (rule.at, *rule.related) for span in fact.spans.get(name, ())]
-    own = fact.span
-    if rule.at:
-        own = next(iter(fact.spans.get(rule.at, ())), own)
+    named = [span for name in (rule.at, *rule.related) for span in _spans(fact, name)]
+    own = next(iter(_spans(fact, rule.at)), fact.span)
     return Finding(
         rule=rule,
         fact=fact,
@@ -144,6 +142,12 @@ def _finding(rule: Rule, fact: Fact, facts: Facts) -> Finding:
         related=_elsewhere(own, named),
         span=own,
     )
+
+
+def _spans(fact: Fact, name: str) -> Iterable[Span]:
+    """Return the places of a name: of the fact, or among its values where they are made late."""
+    found = fact.spans.get(name)
+    return found if found is not None else lookup(fact, name) or ()
 
 
 def _elsewhere(own: Span | None, spans: Iterable[Span]) -> tuple[Span, ...]:

@@ -30,7 +30,7 @@ def build(host: Host) -> dict[str, list[Fact]]:
     whereabouts = announcements.Whereabouts(host)
     facts: dict[str, list[Fact]] = {}
     facts["opening"] = firewall.openings(host)
-    facts["redirect"] = server_blocks.redirects(host)
+    facts["redirect"] = server_blocks.redirects(host, whereabouts)
     facts["upstream"] = server_blocks.upstreams(host)
     facts["announcement"] = announcements.announcements(host, whereabouts)
     facts["lineage"] = renewal.lineages(host, whereabouts)

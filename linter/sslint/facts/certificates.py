@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslint import snakeoil
 from sslint.certificates import Certificate, Link, covers, key_in, lifetime_limit, load, missing
-from sslint.engine import Fact, Span
+from sslint.engine import Fact, Span, enumerated
 from sslint.host import scope_of
 from sslint.renewal import DIRECTORY
 from sslint.servers.model import CertificateRef
@@ -18,6 +18,7 @@ from sslint.tree import Status
 if TYPE_CHECKING:
     from sslint.host import Host
     from sslint.servers.model import Site
+    from sslint.source import Location
 
 SKEW = timedelta(hours=1)  # a clock may be off by this much
 # Names that no public certificate can have.
@@ -52,13 +53,15 @@ class Later(Mapping[str, Any]):
 class Use:
     """One place where a certificate is named: by which server, served by which listeners."""
 
-    __slots__ = ("names", "ports", "ref", "served", "server")
+    __slots__ = ("places", "ports", "ref", "served", "server")
 
     def __init__(self, server: str, ref: CertificateRef) -> None:
         self.server = server
         self.ref = ref
         self.served = False
-        self.names: set[str] = set()
+        self.places: dict[
+            str, Location
+        ] = {}  # of each name that it answers for, where that is said
         self.ports: set[tuple[str, int]] = set()
 
 
@@ -78,7 +81,8 @@ def certificates(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
                 continue
             for ref in endpoint.certificates:
                 found = use(reading.server, ref)
-                found.names.update(ref.names)
+                for name in ref.names:
+                    found.places.setdefault(name, ref.location)
                 if socket.scope != "loopback" and endpoint.certain:
                     found.served = True
                     found.ports.add((endpoint.transport, endpoint.port))
@@ -86,8 +90,8 @@ def certificates(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
             asked = site.tls and not site.rejects_handshake and not back_ends.have(site)
             for ref in site.certificates:
                 found = use(reading.server, ref)
-                if asked:
-                    found.names.update(site.names)
+                place = ref.location if site.own_certificate else site.location
+                found.places.update(dict.fromkeys(site.names if asked else (), place))
     told = {
         (a.values["transport"], a.values["port"]) for a in facts["announcement"] if a.values["here"]
     }
@@ -148,8 +152,8 @@ def _certificate(
     places = {str(use.ref.location): Span(use.ref.location, "named here too") for use in uses[1:]}
     places.pop(str(location), None)
     ports = sorted({port for use in uses for port in use.ports})
-    names = sorted({name for use in uses for name in use.names})
-    wanted = [name for name in names if _is_public_name(name)]
+    names = sorted({name for use in uses for name in use.places})
+    wanted = [name for name in names if is_public_name(name)]
     return Fact(
         kind="certificate",
         name=f"certificate {path}",
@@ -309,12 +313,23 @@ def _content(host: Host, uses: list[Use], wanted: list[str]) -> dict[str, Any]:
             "over_limit": limit is not None and leaf.lifetime_days > limit + 1,
             "public_issuer": leaf.ca_issuers is not None,
             "uncovered": uncovered,
+            "uncovered_at": _places(uses, uncovered),
             "covered": len(wanted) - len(uncovered),
             "stale_copy_of": _stale_copy_of(host, uses[0].ref.path or "", certificate),
             "renewed": _is_renewed(host, uses[0].ref.path or "", leaf.names),
         }
     )
     return values
+
+
+def _places(uses: Sequence[Use], names: Sequence[str]) -> list[Span]:
+    """Return where it is said that a certificate answers for names, each place with its own."""
+    found: dict[Location, list[str]] = {}
+    for use in uses:
+        for name in names:
+            if name in use.places and name not in found.setdefault(use.places[name], []):
+                found[use.places[name]].append(name)
+    return [Span(place, f"answers for {enumerated(own)}") for place, own in found.items()]
 
 
 def _chain(host: Host, uses: list[Use]) -> dict[str, Any]:
@@ -395,7 +410,7 @@ def _key_matches(host: Host, certificate: Certificate, uses: list[Use]) -> bool 
     return key_in(certificate, [load(host.tree, ref) for ref in siblings])
 
 
-def _is_public_name(name: str) -> bool:
+def is_public_name(name: str) -> bool:
     """Tell whether a server name is one that a certificate is expected to have."""
     if not name or name == "_" or name.startswith(("~", ".")) or name.endswith(".*"):
         return False

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sslint import certificates
-from sslint.engine import Fact, Span
+from sslint.engine import Fact, Span, Subject
 from sslint.facts import services
-from sslint.host import scope_of
+from sslint.facts.certificates import is_public_name
+from sslint.host import listeners, scope_of
 
 if TYPE_CHECKING:
+    from sslint.facts.announcements import Whereabouts
     from sslint.host import Host
-    from sslint.servers.model import ServerReading, Setting, Site, Upstream
+    from sslint.servers.model import (
+        CertificateRef,
+        Endpoint,
+        Redirect,
+        ServerReading,
+        Setting,
+        Site,
+        Upstream,
+    )
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
@@ -156,34 +166,107 @@ def _advertises_h3(setting: Setting) -> bool:
     return setting.name == "http3" and setting.value == "on" and setting.scope == "server"
 
 
-def redirects(host: Host) -> list[Fact]:
+def redirects(host: Host, whereabouts: Whereabouts) -> list[Fact]:
     """Return a fact for each redirect to another URL."""
-    found = []
-    for reading in host.readings:
-        for redirect in reading.redirects:
-            port = redirect.port
-            site = reading.sites[redirect.site] if redirect.site < len(reading.sites) else None
-            own = redirect.own_name or bool(site and redirect.host in site.names)
-            target = redirect.host or ("its own name" if own else "another name")
-            found.append(
-                Fact(
-                    kind="redirect",
-                    name=f"{reading.server} redirect to {redirect.scheme or '?'} on {target}",
-                    values={
-                        "scheme": redirect.scheme,
-                        "host": redirect.host,
-                        "port": port,
-                        "own_name": own,
-                        "conditional": redirect.conditional,
-                        "from_ports": sorted({p for _, _, p, _ in site.listens}) if site else None,
-                        "listener": services.listening(host, "tcp", port) if port else None,
-                    },
-                    span=Span(redirect.location, "sends clients on"),
-                    subjects=frozenset({("tcp", port)} if port else ()),
-                    source=redirect,
-                )
+    return [
+        _redirect(host, whereabouts, reading, redirect)
+        for reading in host.readings
+        for redirect in reading.redirects
+    ]
+
+
+def _redirect(
+    host: Host, whereabouts: Whereabouts, reading: ServerReading, redirect: Redirect
+) -> Fact:
+    port = redirect.port
+    site = reading.sites[redirect.site] if redirect.site < len(reading.sites) else None
+    own = redirect.own_name or bool(site and redirect.host in site.names)
+    target = redirect.host or ("its own name" if own else "another name")
+    names = list(site.names) if redirect.own_name and site else [redirect.host or ""]
+    wrong = _misdirected(host, whereabouts, reading, redirect, names)
+    subjects: set[Subject] = {("tcp", port)} if port else set()
+    subjects |= {("certificate", ref.path) for _, ref in wrong if ref is not None and ref.path}
+    return Fact(
+        kind="redirect",
+        name=f"{reading.server} redirect to {redirect.scheme or '?'} on {target}",
+        values={
+            "scheme": redirect.scheme,
+            "host": redirect.host,
+            "port": port,
+            "own_name": own,
+            "conditional": redirect.conditional,
+            "from_ports": sorted({p for _, _, p, _ in site.listens}) if site else None,
+            "listener": services.listening(host, "tcp", port) if port else None,
+            "misdirected": [name for name, _ in wrong],
+            "answer": None if not wrong else "rejected" if wrong[0][1] is None else "other",
+        },
+        span=Span(redirect.location, "sends clients on"),
+        spans={
+            "answered_at": tuple(
+                {r.location: Span(r.location, "answers there") for _, r in wrong if r}.values()
             )
+        },
+        subjects=frozenset(subjects),
+        source=redirect,
+    )
+
+
+def _misdirected(
+    host: Host,
+    whereabouts: Whereabouts,
+    reading: ServerReading,
+    redirect: Redirect,
+    names: Sequence[str],
+) -> list[tuple[str, CertificateRef | None]]:
+    """Return the names of this host to which https leads and for which another site answers.
+
+    Each with the certificate that does, None where the handshake is rejected.
+    """
+    port = redirect.port
+    if redirect.scheme != "https" or not port:
+        return []
+    if ("tcp", port) in host.target.intent.terminated_elsewhere:
+        return []
+    endpoints = [
+        socket.endpoint
+        for socket in host.sockets
+        if socket.endpoint.server == reading.server
+        and (socket.endpoint.transport, socket.endpoint.port) == ("tcp", port)
+        and socket.endpoint.tls != "none"
+        and socket.scope != "loopback"
+    ]
+    if not endpoints or any(e.server != reading.server for e in listeners(host, "tcp", port)):
+        return []
+    served = {name for site in reading.sites for name in site.names}
+    found = []
+    for name in names:
+        if not is_public_name(name) or "*" in name:
+            continue
+        if name not in served and not whereabouts.here(name):
+            continue
+        answers = [_wrong_answer(host, reading, endpoint, name) for endpoint in endpoints]
+        if all(wrong is not False for wrong in answers):
+            found.append((name, next((a for a in answers if a), None)))
     return found
+
+
+def _wrong_answer(
+    host: Host, reading: ServerReading, endpoint: Endpoint, name: str
+) -> CertificateRef | Literal[False] | None:
+    """Return the certificate of another site that answers for a name, None for a rejection.
+
+    False where the right one does, or where it cannot be said.
+    """
+    from sslint.servers.nginx.parsed import certificates_for
+
+    refs = certificates_for(reading, endpoint, name)
+    if refs is None or not endpoint.certain:
+        return False
+    leaves = [certificates.load(host.tree, ref).leaf for ref in refs]
+    for leaf in leaves:
+        if leaf is None or leaf.self_signed or certificates.covers(leaf.names, name):
+            return False
+    return refs[0] if refs else None
 
 
 def upstreams(host: Host) -> list[Fact]:
