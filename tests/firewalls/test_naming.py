@@ -157,6 +157,28 @@ def test_without_ufw_conf_what_is_named_is_assumed_to_be_enabled(here: Path) -> 
     assert set(verdicts(discovery.load(Tree(here), read_network(Tree(here))))) == {"unknown"}
 
 
+def test_the_hosts_own_policy_stands_in_for_one_that_is_not_beside_it(here: Path) -> None:
+    shutil.copytree(here / "etc/ufw", here / "deploy/ufw")
+    wanted = verdicts(named("ufw=etc/ufw"))
+    ruleset = named("ufw=deploy/ufw", tree=Tree(here))
+    assert verdicts(ruleset) == wanted
+    assert "ufw's default policy is this host's, from etc/default/ufw" in ruleset.assumptions
+
+
+@pytest.mark.parametrize("line", ["\r\n", "ufw status\n", "  true\n"])
+def test_a_setting_that_the_shell_runs_may_end_the_start(here: Path, line: str) -> None:
+    defaults = here / "etc/default/ufw"
+    defaults.write_text(defaults.read_text() + line)
+    assert reach(named("ufw=etc/ufw"), 443).verdict == "unknown"
+
+
+def test_a_carriage_return_is_a_part_of_a_setting(here: Path) -> None:
+    defaults = here / "etc/default/ufw"
+    policy = 'DEFAULT_INPUT_POLICY="DROP"'
+    defaults.write_bytes(defaults.read_bytes().replace(policy.encode(), f"{policy}\r".encode()))
+    assert reach(named("ufw=etc/ufw"), 993).verdict == "open"  # the policy stays ACCEPT
+
+
 def test_ufws_rules_under_another_name(here: Path) -> None:
     shutil.copy("etc/ufw/user.rules", "deployed")
     ruleset = named("deployed")

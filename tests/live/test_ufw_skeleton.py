@@ -72,6 +72,14 @@ CASES = {
     "no-user": "rm /etc/ufw/user.rules; enable",
     "lower-case-policy": "setting DEFAULT_INPUT_POLICY drop; enable",
     "policy-twice": "echo DEFAULT_INPUT_POLICY=ACCEPT >> /etc/ufw/ufw.conf; enable",
+    "carriage-return-in-a-policy": "ufw allow 443/tcp; enable;"
+    "sed 's/^DEFAULT_INPUT.*/&\\r/' /etc/default/ufw > /run/new; cat /run/new > /etc/default/ufw",
+    "carriage-returns-in-defaults": "ufw allow 443/tcp; enable;"
+    "sed 's/$/\\r/' /etc/default/ufw > /run/new; cat /run/new > /etc/default/ufw",
+    "carriage-returns-in-user-rules": "ufw allow 443/tcp; sed -i 's/$/\\r/' /etc/ufw/user.rules;"
+    "enable",
+    "carriage-returns-in-before-rules": "ufw allow 443/tcp;"
+    "sed -i 's/$/\\r/' /etc/ufw/before.rules; enable",
     "no-such-policy": "setting DEFAULT_OUTPUT_POLICY nonsense; enable",
 }
 

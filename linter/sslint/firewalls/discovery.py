@@ -295,6 +295,7 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
         settled.setdefault((kind, named.path), named).missing += named.missing
     for named in settled.values():
         ruleset.missing += named.missing
+        ruleset.assumptions += named.assumptions
         _load(tree, network, named.kind, named.path, ruleset, named=named)
 
 

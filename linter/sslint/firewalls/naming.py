@@ -47,6 +47,7 @@ class Named:
     path: str
     boot: bool = False
     missing: list[Missing] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
 
 
 def settle(tree: Tree, kind: str, path: str) -> Named:
@@ -170,6 +171,9 @@ def _ufw(tree: Tree, path: str, boot: bool) -> Named:
     _lay(tree, "/etc/ufw", directory)
     if tree.status(beside) is Status.FILE:
         _lay(tree, "/etc/default/ufw", beside)
+    elif tree.exists("/etc/default/ufw"):
+        own = tree.name("/etc/default/ufw")
+        named.assumptions.append(f"ufw's default policy is this host's, from {own}")
     return named
 
 

@@ -33,6 +33,8 @@ _ASSIGNMENT = re.compile(
     r"""\s*(?:export\s+)?([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s#;]*)""",
 )
 
+_PLAIN = re.compile(r"[ \t]*;?[ \t]*(?:#.*)?")
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -71,6 +73,11 @@ def read(tree: Tree, into: Ruleset, *, named: bool = False) -> bool:
         into.missing.append(
             Missing(f"ufw's default policy is in {tree.name(DEFAULTS)}, {reason}", may_open=True)
         )
+        return True
+    command = _command(tree)
+    if command is not None:
+        reason = f"{command} is no setting: to the shell it is a command, which may end ufw's start"
+        into.missing.append(Missing(reason, location=command, may_open=True))
         return True
     settings = _settings(tree)
     if named and not _switched_on(tree, settings, into):
@@ -130,8 +137,22 @@ def _settings(tree: Tree) -> dict[str, _Setting]:
                 value = match.group(2)
                 if value[:1] in ("'", '"'):
                     value = value[1:-1]
+                if line[match.end() :] == "\r":  # to a shell it is a part of the word
+                    value += "\r"
                 found[match.group(1)] = _Setting(value, file.at(number))
     return found
+
+
+def _command(tree: Tree) -> Location | None:
+    """Return the first line of the settings that the shell runs (ufw-init has set -e)."""
+    for path in (DEFAULTS, CONF):
+        file = tree.try_read(path)
+        for number, line in enumerate(file.text.split("\n") if file is not None else (), 1):
+            match = _ASSIGNMENT.match(line)
+            rest = line[match.end() :] if match else line
+            if not _PLAIN.fullmatch(rest) and not (match and rest == "\r"):
+                return file.at(number) if file is not None else None
+    return None
 
 
 def _value(settings: dict[str, _Setting], name: str) -> str:

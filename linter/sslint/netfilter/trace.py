@@ -128,8 +128,8 @@ def judge(firewall: Firewall, packet: Packet) -> PacketVerdict:
 def _judge(firewall: Firewall, packet: Packet, iif: str) -> PacketVerdict:
     state, source = _packet_state(firewall, packet, iif)
     family = state.family
-    proto = packet.proto if isinstance(packet.proto, str) else ""
-    doubt = firewall.doubted(proto, packet.dport or 0, family)
+    transport = {PROTOCOLS[name]: name for name in ("tcp", "udp")}.get(_protocol(packet.proto), "")
+    doubt = firewall.doubted(transport, packet.dport or 0, family)
     early = firewall.not_judged(family, None) or doubt
     if early is not None:
         return PacketVerdict("unknown", None, early.reasons[0])
