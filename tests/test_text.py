@@ -198,3 +198,31 @@ def test_a_dumb_terminal_gets_no_colour(monkeypatch, term: str | None, coloured:
     assert terminal.coloured("always")
     monkeypatch.setenv("NO_COLOR", "1")
     assert not terminal.coloured("auto")
+
+
+# -- rules ----------------------------------------------------------------------------------
+
+
+def test_a_rule_of_a_stranger_prints_no_control_characters(
+    capsys, tmp_path: Path, monkeypatch
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".sslint.yaml").write_text("rules: [own.yaml]\n")
+    (tmp_path / "own.yaml").write_text(
+        'name: own-rule\nseverity: error\nsummary: "s\\e[31m"\neach: service\n'
+        'match: {port: 80}\nmessage: m\nwhy: "w\\a"\nclients: "c\\e]0;x\\a"\nbad: "b\\e[2J\\tx"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    for command in (["explain", "own-rule"], ["rules"]):
+        report = said(capsys, *command)
+        assert "s\\x1b[31m" in report
+        assert report.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_rules_are_shown_as_wide_as_the_terminal(capsys, monkeypatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert max(map(len, said(capsys, "rules").splitlines())) <= columns
+    prose = said(capsys, "explain", "tls-port-closed").partition("Bad:")[0]
+    assert max(map(len, prose.splitlines())) <= min(columns, 96) or columns == 40
+    assert "(reachability, error, warning or info)" in prose

@@ -322,6 +322,7 @@ def _lines(name: str) -> Any:
 def _explain(options: argparse.Namespace) -> int:
     from sslint import engine
     from sslint.reports.rules import explain, rule_data
+    from sslint.reports.terminal import columns
 
     config = _config(options, ["."])
     found, _ = engine.select([*engine.bundled(), *_own_rules(config)], [options.rule])
@@ -331,20 +332,21 @@ def _explain(options: argparse.Namespace) -> int:
     if _as_json(options, config):
         _print_json(rule_data(found[0]))
     else:
-        _write(explain(found[0]))
+        _write(explain(found[0], columns()))
     return 0
 
 
 def _rules(options: argparse.Namespace) -> int:
     from sslint import engine
     from sslint.reports.rules import rule_data, table
+    from sslint.reports.terminal import columns
 
     config = _config(options, ["."])
     rules = [*engine.bundled(), *_own_rules(config)]
     if _as_json(options, config):
         _print_json({"version": 1, "rules": [rule_data(rule) for rule in rules]})
     else:
-        _write(table(rules))
+        _write(table(rules, columns()))
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sslint import engine
 from sslint.engine import Rule
+from sslint.reports.rules import severities
 from sslint.tree import write_named
 
 WIDTH = 100
@@ -24,7 +25,7 @@ def page(rule: Rule) -> str:
         "",
         f"{rule.summary}.",
         "",
-        f"Family {rule.family}, severity {' or '.join(rule.possible)}, "
+        f"Family {rule.family}, severity {severities(rule)}, "
         f"since {document.get('since', 'unreleased')}.",
         "",
         "## Why",
@@ -37,7 +38,7 @@ def page(rule: Rule) -> str:
     if rule.clients:
         lines += ["", "## What a client sees", "", *_wrapped(rule, rule.clients)]
     if rule.advice:
-        lines += ["", "## How to mend", "", *_wrapped(rule, rule.advice)]
+        lines += ["", "## How to fix it", "", *_wrapped(rule, rule.advice)]
     if document.get("guards"):
         lines += [
             "",
