@@ -124,6 +124,15 @@ def test_check_shows_the_listeners_that_are_not_open(capsys) -> None:
     assert rows == ["80", "80", "443", "443"]
 
 
+def test_several_hosts_have_a_column(capsys, monkeypatch) -> None:
+    report = said(capsys, "endpoints", EXAMPLES)
+    assert report.startswith("HOST  ")
+    assert re.search(r"^web-443-closed +nginx    0\.0\.0\.0:443/tcp  implicit ", report, re.M)
+    monkeypatch.setenv("COLUMNS", "100")
+    table = said(capsys, "endpoints", EXAMPLES).partition("\n\n")[0]
+    assert max(map(len, table.splitlines())) <= 100
+
+
 def test_a_loopback_listener_is_not_missed(capsys, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "sound", tmp_path / "host")
     site = tmp_path / "host/etc/nginx/sites-enabled/www"

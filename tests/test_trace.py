@@ -70,7 +70,7 @@ over IPv4:
         rules.nft:9  tcp dport 8443 reject: rejects all but 10.0.0.0/8, 192.0.2.0/24
     hook input (priority 0), table inet filter, chain input
       rules.nft:15  ct state established,related accept: accepts
-  each of these keeps it closed:
+  each of these keeps others out:
     rules.nft:4  ip saddr 192.0.2.0/24 drop  [the first packet, hook input (priority -10), table inet early, chain input]
     rules.nft:9  tcp dport 8443 reject  [the first packet, hook input (priority -10), table inet early, chain admin]
     rules.nft:14  type filter hook input priority filter; policy drop;  [the first packet, hook input (priority 0), table inet filter, chain input]
@@ -225,6 +225,11 @@ def test_other_services_are_the_machines(monkeypatch) -> None:
 def test_what_is_no_port_is_wrong_usage(capsys, word: str) -> None:
     assert main(["trace", "examples/sound", f" {word}"[word != "" :]]) == 2
     assert "is not a port such as 443, 443/udp or https" in capsys.readouterr().err
+
+
+def test_a_path_without_a_port_is_wrong_usage(capsys) -> None:
+    assert main(["trace", str(SOUND / "web-ufw")]) == 2
+    assert "trace needs a PORT after PATH" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

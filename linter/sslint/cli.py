@@ -252,6 +252,8 @@ def _trace(options: argparse.Namespace) -> int:
     if options.packets is None:
         if not paths:
             raise UsageError("trace needs a PORT, or --packets FILE")
+        if len(paths) == 1 and os.path.isdir(paths[0]):
+            raise UsageError("trace needs a PORT after PATH, such as 443, 443/udp or https")
         transport, number = ports.parse(paths.pop())
     if not paths and not options.firewall:
         paths = inputs.default_paths(options)

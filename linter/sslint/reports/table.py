@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from sslint.host import Host, Socket
     from sslint.netfilter.reach import Reach
 
-HEADS = ["ENDPOINT", "TLS", "CERTIFICATE", "IPv4", "IPv6", "CLIENTS ARE TOLD"]
+HEADS = ["HOST", "ENDPOINT", "TLS", "CERTIFICATE", "IPv4", "IPv6", "CLIENTS ARE TOLD"]
 # The columns that give way on a narrow terminal, in this order, and what each keeps of its width.
-NARROWED = {"CERTIFICATE": 10, "CLIENTS ARE TOLD": 10, "IPv4": 9, "IPv6": 9}
+NARROWED = {"HOST": 10, "CERTIFICATE": 10, "CLIENTS ARE TOLD": 10, "IPv4": 9, "IPv6": 9}
 _CLOSING = ("drop", "reject", "policy-drop", "unknown")
 
 
@@ -39,20 +39,18 @@ def endpoints_table(
     hosts: Sequence[Host], width: int | None, *, only_closed: bool = False
 ) -> list[str]:
     """Return a line a socket; `only_closed`: those meant for clients that not everyone reaches."""
-    rows = [
-        row
-        for host in hosts
-        for row in _rows(host, f"{clean(host.name)} " if len(hosts) > 1 else "", only_closed)
-    ]
+    rows = [row for host in hosts for row in _rows(host, only_closed)]
     if not rows:
         return []
     rows.insert(0, HEADS)
     if not any(row[-1] for row in rows[1:]):
         rows = [row[:-1] for row in rows]
+    if len(hosts) == 1:
+        rows = [row[1:] for row in rows]
     return _laid_out(rows, width)
 
 
-def _rows(host: Host, prefix: str, only_closed: bool) -> Iterator[list[str]]:
+def _rows(host: Host, only_closed: bool) -> Iterator[list[str]]:
     by_port = told(host)
     for socket in host.shown:
         if only_closed and (
@@ -61,7 +59,7 @@ def _rows(host: Host, prefix: str, only_closed: bool) -> Iterator[list[str]]:
             continue
         words = by_port.get((socket.endpoint.transport, socket.endpoint.port), ())
         outward = ", ".join(words) if socket.scope != "loopback" else ""
-        yield [*_row(host, socket, prefix), clean(outward)]
+        yield [clean(host.name), *_row(host, socket), clean(outward)]
 
 
 def _laid_out(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
@@ -90,7 +88,7 @@ def _cut(cell: str, width: int) -> str:
     return "..." + cell[3 - width :] if cell.startswith("/") else cell[: width - 3] + "..."
 
 
-def _row(host: Host, socket: Socket, prefix: str) -> list[str]:
+def _row(host: Host, socket: Socket) -> list[str]:
     endpoint = socket.endpoint
     address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
     tls = {"starttls": "STARTTLS", "none": "-", "unknown": "?"}.get(endpoint.tls, endpoint.tls)
@@ -98,7 +96,7 @@ def _row(host: Host, socket: Socket, prefix: str) -> list[str]:
         tls += "!"
     if endpoint.passthrough:
         tls = "passed on"
-    name = f"{prefix}{endpoint.server:8} {clean(address)}:{endpoint.port}/{endpoint.transport}"
+    name = f"{endpoint.server:8} {clean(address)}:{endpoint.port}/{endpoint.transport}"
     if not endpoint.certain:
         name += " ?"
     return [name, tls, certificate(host, socket), _reach(socket.ipv4), _reach(socket.ipv6)]

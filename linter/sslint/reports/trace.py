@@ -159,7 +159,8 @@ def _steps(trace: PortTrace, shown: Places) -> list[str]:
         lines.append(f"      {'  ' * step.depth}{place}{_did(step, trace.asked)}")
     blocked = trace.reach.blocked_by
     if trace.reach.verdict in ("closed", "limited") and blocked:
-        lines.append("  each of these keeps it closed:")
+        closes = "it closed" if trace.reach.verdict == "closed" else "others out"
+        lines.append(f"  each of these keeps {closes}:")
         lines += [f"    {_decision(decision, shown)}" for decision in blocked]
     return lines
 
