@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sslint.certificates import Link, load
 from sslint.engine import Fact, Span
 from sslint.facts import reach as reaching
+from sslint.facts.proxies import only_proxies
 from sslint.facts.services import listening
 from sslint.host import listeners
 from sslint.renewal import DIRECTORY, Hook, Lineage
@@ -117,6 +118,7 @@ def _lineage(
         or (not host.network.systemd and any(map(host.tree.exists, SUPERVISORS))),
         "hook_opens_firewall": any(h.kind == "pre" and h.opens_firewall() for h in hooks),
         "port80": reaching.values(ipv4, ipv6),
+        "port80_behind_proxies": ipv4.verdict == "limited" and only_proxies(host, ipv4.open),
         "port80_listener": listening(host, "tcp", ACME_PORT),
         "port80_owner": ", ".join(sorted({o.server for o in owners if o.certain})) or None,
         "owner_stopped": stops,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sslint.engine import Fact, Span
 from sslint.facts import alternatives, coexistence, stock
 from sslint.facts import reach as reaching
+from sslint.facts.proxies import STATEMENTS, only_proxies
 from sslint.host import CONVENTIONAL_OWNERS, listeners, scope_of
 from sslint.netfilter import addresses
 
@@ -87,7 +88,7 @@ def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
     told = _Told(facts)
     found = [_service(key, sockets, told) for key, sockets in groups.items()]
     possible = coexistence.only_possible(host)
-    trusted = any(setting.name in _TRUSTED_PROXIES for r in host.readings for setting in r.settings)
+    trusted = any(setting.name in STATEMENTS for r in host.readings for setting in r.settings)
     _add_servers(found, host)
     for fact in found:
         key = (fact.values["server"], fact.values["transport"], fact.values["port"])
@@ -97,6 +98,9 @@ def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         fact.values["ipv4_elsewhere"] = 4 not in fact.values["families"] and _is_sent_elsewhere(
             host, groups[key][0].endpoint
         )
+        fact.values["behind_proxies"] = fact.values["reach"][
+            "public"
+        ] == "limited" and only_proxies(host, fact.values["reach"]["open_to"])
         _add_intent(fact, host.target.intent)
         _add_certificate(fact, host)
         fact.values["enforced"] = _is_enforced(groups[key], possible)
@@ -288,10 +292,6 @@ def _places(
 ) -> tuple[Span, ...]:
     found = facts.get((transport, port), ())
     return tuple(Span(fact.span.location, message) for fact in found if fact.span)
-
-
-# The statements that name the load balancers whose PROXY header is believed.
-_TRUSTED_PROXIES = ("set_real_ip_from", "haproxy_trusted_networks")
 
 
 def _add_proxy_header(fact: Fact, upstreams: Sequence[Fact], *, trusted: bool) -> None:

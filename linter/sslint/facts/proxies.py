@@ -1,0 +1,56 @@
+"""The load balancers and content networks that a server trusts to tell the client's address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sslint.netfilter import addresses
+
+if TYPE_CHECKING:
+    from sslint.host import Host
+
+# The statements that name those whose header is believed.
+STATEMENTS = ("set_real_ip_from", "haproxy_trusted_networks")
+MAX_NETWORKS = 10_000
+
+
+def only_proxies(host: Host, networks: Iterable[str]) -> bool:
+    """Tell whether all public networks that reach a port are of proxies that a server trusts.
+
+    The port is then closed to everyone else on purpose: clients come through the proxy.
+    """
+    trusted = _trusted(host)
+    return bool(trusted) and all(
+        any(family == f and a <= low and high <= b for f, (a, b) in trusted)
+        for family, (low, high) in map(addresses.network, networks)
+        if any(a <= high and low <= b for a, b in addresses.PUBLIC[family])
+    )
+
+
+def _trusted(host: Host) -> list[tuple[int, tuple[int, int]]]:
+    """Return the networks that are trusted, neighbours joined as the firewall's answer has them."""
+    found: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+    for reading in host.readings:
+        for setting in reading.settings:
+            for word in (setting.value or "").split() if setting.name in STATEMENTS else ():
+                try:
+                    family, interval = addresses.network(word)
+                except ValueError:  # a name, a socket, a variable
+                    continue
+                found[family].append(interval)
+    return [
+        (family, interval)
+        for family, intervals in found.items()
+        for interval in _joined(sorted(intervals)[:MAX_NETWORKS])
+    ]
+
+
+def _joined(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for low, high in intervals:
+        if joined and low <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], high))
+        else:
+            joined.append((low, high))
+    return joined
