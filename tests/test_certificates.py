@@ -20,6 +20,7 @@ from sslint.certificates import Certificate, covers, key_in, lifetime_limit, loa
 from sslint.servers.model import CertificateRef
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
+from tests import pki
 from tests.support import tree_of
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -386,3 +387,27 @@ def test_a_signature_too_old_to_be_verified_leaves_the_names_to_decide() -> None
 
     assert certificates._issued(Old(), Old())  # type: ignore[arg-type]
     assert not certificates._issued(Old(), Other())  # type: ignore[arg-type]
+
+
+def test_what_cryptography_warns_of_is_not_printed(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a" * 65, _validate=False)])
+    own = pki.key("own")
+    dates = pki.NOW - timedelta(days=900), pki.NOW - timedelta(days=800)
+    builder = x509.CertificateBuilder(name, name, own.public_key(), 1, *dates)
+    pem = tmp_path / "etc/ssl/a.pem"
+    pem.parent.mkdir(parents=True)
+    pem.write_bytes(builder.sign(own, hashes.SHA256()).public_bytes(Encoding.PEM))
+    (tmp_path / "etc/nginx").mkdir()
+    (tmp_path / "etc/nginx/nginx.conf").write_text(
+        "events {}\nhttp { server { listen 443 ssl; server_name a.example.org;"
+        " ssl_certificate /etc/ssl/a.pem; ssl_certificate_key /etc/ssl/a.key; } }\n"
+    )
+    command = [sys.executable, "-m", "sslint", "check", str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "cert-expired" in said.stdout
+    assert said.stderr == ""

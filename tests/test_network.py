@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sslint.network import read_network
+from sslint.network.units import Units
 from sslint.tree import Tree
 from tests.support import tree_of
 
@@ -317,3 +318,10 @@ def test_versions_from_the_package_database_and_the_release() -> None:
     assert read_network(tree_of(release)).package_version("nginx") is None
     alma = read_network(tree_of({"/etc/os-release": 'ID="almalinux"\nVERSION_ID="9.4"\n'}))
     assert alma.distribution == ("rhel", "9")
+
+
+def test_units_of_a_repository_without_the_links_do_not_say_what_starts() -> None:
+    own = {"/etc/systemd/system/backup.timer": "[Timer]\nOnCalendar=daily\n"}
+    assert Units(tree_of(own)).state("nginx") == "unknown"
+    link = "/etc/systemd/system/multi-user.target.wants/backup.service"
+    assert Units(tree_of({**own, link: ""})).state("nginx") == "disabled"

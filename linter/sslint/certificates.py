@@ -6,6 +6,7 @@ A private key is only ever turned into its public half, to be compared; nothing 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,9 @@ FileStatus = Literal["present", "absent", "unknown"]
 ChainStatus = Literal[
     "complete", "leaf-only", "misordered", "self-signed", "issued-by-root-unknown", "unknown"
 ]
+
+# What cryptography dislikes about somebody's certificate is no business of whoever runs this.
+warnings.filterwarnings("ignore", module=r"sslint\.certificates")
 
 MAX_FILE = 4 << 20  # bytes; the bundle of all public roots is 220 kB
 MAX_CERTIFICATES = 200  # from one file

@@ -178,9 +178,12 @@ class Units:
 
 
 def _says_what_starts(tree: Tree) -> bool:
-    """A directory of nothing but drop-ins (an excerpt of a host) does not say what starts."""
+    """Tell whether the tree has the links that say what starts.
+
+    An excerpt of a host, or a repository, has units and drop-ins of its own and none of the links.
+    """
     names = tree.names(ETC)
-    return not names or not all(name.endswith(".d") for name in names)
+    return not names or any(name.endswith((".wants", ".requires")) for name in names)
 
 
 def _settings(text: str) -> list[tuple[str, str, int]]:
