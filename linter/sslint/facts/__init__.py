@@ -58,4 +58,5 @@ def build(host: Host) -> dict[str, list[Fact]]:
 
         facts["expectation"] = expectations.expectations(host)
     services.add_targets(host, facts)
+    services.add_unserved(facts)
     return facts

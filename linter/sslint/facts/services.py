@@ -483,6 +483,26 @@ def add_targets(host: Host, facts: Mapping[str, Sequence[Fact]]) -> None:
         told.values["enforced"] = target is None or target.values["enforced"]
 
 
+def add_unserved(facts: Mapping[str, Sequence[Fact]]) -> None:
+    """Say of each server block without TLS which open port of the web has no listener."""
+    unserved = [
+        fact
+        for fact in facts["opening"]
+        if fact.values["owner"] == "nginx"
+        and fact.values["transport"] == "tcp"
+        and EXPECTED_TLS[fact.values["port"]] == "implicit"
+        and fact.values["listener"] == "none"
+        and fact.values["effective"]
+        and fact.values["public"]
+        and not fact.values["expected"]
+    ]
+    for site in facts["site"] if unserved else ():
+        if site.values["has_certificate"] and not site.values["tls"]:
+            site.values["unserved_port"] = unserved[0].values["port"]
+            site.spans["opened_at"] = tuple(f.span for f in unserved if f.span is not None)
+            site.subjects |= frozenset(subject for fact in unserved for subject in fact.subjects)
+
+
 # -- dormant listeners --------------------------------------------------------------------------
 
 _WHY = {
