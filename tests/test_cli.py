@@ -99,7 +99,7 @@ def test_a_bug_is_status_4_and_no_traceback(capsys, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("SSLINT_DEBUG", raising=False)
     code, _, err = run(capsys, "check", EXAMPLES / "sound")
     assert code == 4
-    assert "internal error: ZeroDivisionError: x" in err
+    assert "internal error: ZeroDivisionError" in err
 
 
 # -- JSON -------------------------------------------------------------------------------------

@@ -213,6 +213,12 @@ def _reading(parser: _Parser) -> None:
         "--host-ip", action=_Append, metavar="ADDR", help="an address of this host (repeatable)"
     )
     _switch(parser, "--live", "compare with the running firewall too (root)")
+    parser.add_argument(
+        "--limit",
+        action=_Append,
+        metavar="NAME=NUMBER",
+        help="how much may be read and counted before the answer is unknown (repeatable)",
+    )
     parser.add_argument("--now", metavar="DATE", help="judge certificates at this time (ISO 8601)")
     _configuration(parser)
 

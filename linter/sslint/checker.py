@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sslint import engine, facts
 from sslint import host as hosts
+from sslint.edges import Edge
 from sslint.engine import Finding, Rule
 from sslint.host import Host
 from sslint.judged import Judged, is_incomplete, judge
@@ -74,7 +75,8 @@ def check(
         if ordered:
             from sslint import fix
 
-            result.fixes.update(fix.propose(host, ordered, rules))
+            with Edge(host.tree, "fixes:", "/"):
+                result.fixes.update(fix.propose(host, ordered, rules))
     return result
 
 
@@ -92,7 +94,9 @@ def _ignored(
 
 def findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
     """Return what the rules find on a host, before causes are ordered."""
-    return _run(host, rules, facts.build(host))
+    with Edge(host.tree, "rules:", "/"):
+        return _run(host, rules, facts.build(host))
+    return []
 
 
 def _run(host: Host, rules: Sequence[Rule], known: engine.Facts) -> list[Finding]:

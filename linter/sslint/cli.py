@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from sslint.arguments import FAIL_ON
 from sslint.arguments import parse as parse_arguments
+from sslint.budgets import ExhaustedError
 from sslint.config import Config
 from sslint.errors import NothingToCheckError, SslintError, UsageError
+from sslint.plain import clean, harmless
 
 if TYPE_CHECKING:
     from sslint.ask import Ask
@@ -32,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status (README, "Exit status")."""
     # A run is short and makes no garbage in cycles: collecting it is a tenth of the time.
     gc.disable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # one that is not UTF-8 cannot show every name
+            stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else arguments
     status = _guarded(lambda: _run(words))
     return _guarded(_flush) or status
@@ -54,11 +60,14 @@ def _guarded(action: Callable[[], int]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except (MemoryError, ExhaustedError) as error:
+        _complain(str(error) or "needs more memory than there is")
+        return INCOMPLETE
     except Exception as error:  # a bug: say what to report, whatever it is
         if os.environ.get("SSLINT_DEBUG"):
             raise
         _complain(
-            f"internal error: {type(error).__name__}: {error}",
+            f"internal error: {type(error).__name__}",
             "This is a bug in sslint. Run again with SSLINT_DEBUG=1 and report what it prints.",
         )
         return BUG
@@ -69,12 +78,10 @@ def _guarded(action: Callable[[], int]) -> int:
 
 def _complain(problem: str, tip: str | None = None) -> None:
     """Say on stderr what is wrong; it may quote a file."""
-    from sslint.reports.data import clean
-
-    said = f"sslint: {problem}" + (f"\n  {tip}" if tip else "")
+    said = [f"sslint: {clean(problem)}", *([f"  {clean(tip)}"] if tip else [])]
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            sys.stderr.write("".join(f"{clean(line)}\n" for line in said.split("\n")))
+            sys.stderr.write(harmless("".join(f"{line}\n" for line in said)))
 
 
 def _warn(text: str) -> None:
@@ -86,7 +93,7 @@ def _write(text: str) -> None:
     if sys.stdout is None:
         raise UsageError("the report cannot be written: standard output is closed")
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(harmless(text))
     except OSError as error:
         _no_output(error)
 
@@ -310,8 +317,6 @@ def _judge_packets(options: argparse.Namespace, config: Config, one: Host) -> No
 
 
 def _lines(name: str) -> Any:
-    import io
-
     from sslint.tree import open_named
 
     try:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from sslint.errors import UsageError
+from sslint.patterns import compile_pattern
 from sslint.source import Location
 from sslint.tree import Tree, TreeError, read_bundled, read_found
 from sslint.values import dataclass, field
@@ -336,8 +337,10 @@ def _compare(operator: str, expected: Any) -> Callable[[Any], Truth]:
     if operator == "contains":
         return lambda value: expected in value
     if operator == "matches":
-        pattern = re.compile(expected)
-        return lambda value: pattern.search(str(value)) is not None
+        pattern = compile_pattern(expected) if isinstance(expected, str) else None
+        if pattern is None:
+            raise _MalformedError("matches needs a regular expression of at most 1000 characters")
+        return lambda value: pattern.matches(str(value))
     raise _MalformedError(f"unknown operator {operator!r}{_hint(operator, _OPERATORS)}")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from sslint import announcements, renewal
 from sslint.announcements.model import Announced
+from sslint.edges import Edge
 from sslint.netfilter import addresses
 from sslint.netfilter.model import Ruleset
 from sslint.renewal import Renewal
@@ -122,12 +123,29 @@ def read(target: Target) -> Host:
     from sslint.network import read_network
 
     tree = target.tree
-    network = read_network(tree, addresses=target.addresses)
+    with Edge(tree, "network:", "/etc") as edge:
+        network = read_network(tree, addresses=target.addresses)
+    if edge.reason:
+        network = read_network(Tree(None), addresses=target.addresses)
     host = Host(target.name, target, network)
     _read_servers(host)
     for reading in host.readings:
         _report_refusals(tree, reading)
     _read_firewall(host)
+    with Edge(tree, "firewall:", "/etc") as edge:
+        _reach_sockets(host)
+    if edge.reason:
+        _forget_firewall(host, edge.reason)
+        _reach_sockets(host)
+    with Edge(tree, "announcements:", "/etc"):
+        host.announced = announcements.read(tree, target.announced, web_roots(host))
+    with Edge(tree, "certbot:", "/etc/letsencrypt"):
+        host.renewal = renewal.read(tree)
+    tree.close()
+    return host
+
+
+def _reach_sockets(host: Host) -> None:
     host.sockets = [
         _socket(host, endpoint) for reading in host.readings for endpoint in reading.endpoints
     ]
@@ -137,10 +155,6 @@ def read(target: Target) -> Host:
         if is_shown(host, reading)
         for endpoint in reading.endpoints
     ]
-    host.announced = announcements.read(tree, target.announced, web_roots(host))
-    host.renewal = renewal.read(tree)
-    tree.close()
-    return host
 
 
 # Why a server does not start, where a rule of its own says so.
@@ -193,19 +207,19 @@ def _read_servers(host: Host) -> None:
     tree = host.tree
     if tree.root is None and tree.names("/") == ["given"]:
         return  # rulesets and documents, and no server's files
-    entry = _nginx_entry(host)
     if any(tree.exists(path) for path in ("/etc/nginx", "/usr/local", "/opt", "/etc/openresty")):
         from sslint.servers import nginx
 
-        _add(host, nginx.read(tree, entry, version=_version(host, "nginx")))
+        entry = _nginx_entry(host)
+        _add(host, "nginx", lambda: nginx.read(tree, entry, version=_version(host, "nginx")))
     if tree.exists("/etc/postfix"):
         from sslint.servers import postfix
 
-        _add(host, postfix.read(tree, version=_version(host, "postfix")))
+        _add(host, "postfix", lambda: postfix.read(tree, version=_version(host, "postfix")))
     if tree.exists("/etc/dovecot") or tree.exists("/usr/local/etc/dovecot"):
         from sslint.servers import dovecot
 
-        _add(host, dovecot.read(tree, version=_version(host, "dovecot")))
+        _add(host, "dovecot", lambda: dovecot.read(tree, version=_version(host, "dovecot")))
     host.readings += _unread_servers(host)
     from sslint.servers import others
     from sslint.servers.others import containers
@@ -238,8 +252,12 @@ def _nginx_entry(host: Host) -> str | None:
     return None
 
 
-def _add(host: Host, reading: ServerReading | None) -> None:
+def _add(host: Host, server: str, read: Callable[[], ServerReading | None]) -> None:
     """Add a reading; a server whose unit does not start at boot may not listen at all."""
+    with Edge(host.tree, f"{server}:", f"/etc/{server}") as edge:
+        reading = read()
+    if edge.reason:
+        reading = ServerReading(server, complete=False, reasons=[edge.reason])
     if reading is None:
         return
     if host.network.unit_state(reading.server) in ("disabled", "masked"):
@@ -275,7 +293,10 @@ def _read_firewall(host: Host) -> None:
         host.ruleset.families = {4, 6}
         host.ruleset.assumptions.append("this host filters nothing (firewall: none, as configured)")
     else:
-        host.ruleset = discovery.load(host.tree, host.network, host.target.firewall)
+        with Edge(host.tree, "firewall:", "/etc") as edge:
+            host.ruleset = discovery.load(host.tree, host.network, host.target.firewall)
+        if edge.reason:
+            _forget_firewall(host, edge.reason)
         if host.ruleset.empty and _is_unfiltered(host):
             host.ruleset.families = {4, 6}
             host.ruleset.assumptions.append(_unfiltered(host))
@@ -321,6 +342,16 @@ def _unfiltered(host: Host) -> str:
     )
     why = "; ".join(("the whole /etc is here and starts no firewall", *asleep))
     return f"this host filters nothing ({why})"
+
+
+def _forget_firewall(host: Host, reason: str) -> None:
+    """Take the whole firewall for unknown."""
+    from sslint.netfilter.model import Missing
+    from sslint.netfilter.reach import Firewall
+
+    missing = Missing(reason, (4, 6), None, may_open=True)
+    host.ruleset = Ruleset(sources=host.ruleset.sources, missing=[missing])
+    host.firewall = Firewall(host.ruleset, host.network.network)
 
 
 # -- sockets ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sslint import targets
+from sslint import budgets, targets
 from sslint.config import Config
 from sslint.errors import UsageError
 from sslint.intent import parse as parse_intent
@@ -60,7 +60,9 @@ def find(
     announced = _announced(config, options)
     given = options.firewall or []
     rulesets = [targets.ruleset(text) for text in given if text != "none"]
+    limits = budgets.parse(options.limit or ())
     for target in found:
+        target.tree.budgets = limits
         target.tree.exclude(excluded)
         target.addresses = (*target.addresses, *_addresses(config, options))
         target.now = _now(config, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate
 
+from sslint.plain import PRIVATE_KEY, remember_key
 from sslint.values import dataclass
 
 
@@ -15,12 +16,15 @@ class SourceFile:
     show (`etc/nginx/nginx.conf`). Two source files are equal only if they are the same object.
     """
 
-    __slots__ = ("_starts", "name", "path", "text")
+    __slots__ = ("_starts", "name", "path", "secret", "text")
 
     def __init__(self, path: str, name: str, text: str) -> None:
         self.path = path
         self.name = name
         self.text = text
+        self.secret = PRIVATE_KEY in text
+        if self.secret:
+            remember_key(text)
         self._starts: list[int] | None = None
 
     def __repr__(self) -> str:
@@ -41,6 +45,12 @@ class SourceFile:
             return ""
         end = starts[number] - 1 if number < len(starts) else len(self.text)
         return self.text[starts[number - 1] : end].rstrip("\r")
+
+    def shown(self, number: int) -> str:
+        """Return a line as reports may show it: nothing of a file that holds a private key."""
+        if self.secret:
+            return "(this file holds a private key and is not shown)"
+        return self.line(number)
 
     def span(self, start: int, end: int | None = None) -> Location:
         """Return the location of the character offsets `start` to `end` (exclusive).
@@ -81,6 +91,11 @@ class Location:
     def text(self) -> str:
         """The whole line the location is on, stripped."""
         return self.file.line(self.line).strip()
+
+    @property
+    def shown(self) -> str:
+        """The line as reports may show it, stripped."""
+        return self.file.shown(self.line).strip()
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}"

@@ -26,11 +26,10 @@ from posixpath import join
 from typing import IO
 
 from sslint import globs
+from sslint.budgets import Budgets, ExhaustedError
 from sslint.source import Location, Problem, SourceFile
 
 MAX_FILE = 64 << 20  # bytes; 100,000 iptables rules are 10 MB
-MAX_TOTAL = 512 << 20  # bytes read from one tree
-MAX_FILES = 100_000
 MAX_LINKS = 40  # the kernel's own bound, path_resolution(7)
 MAX_DIRECTORY = 100_000  # entries
 MAX_PATH = 4096  # the kernel's own bound
@@ -332,7 +331,7 @@ class Tree:
             self.mount(path, real)
         self.excluded: tuple[Path, ...] = ()
         self._unlisted: set[str] = set()
-        self._total = 0
+        self.budgets = Budgets()
         self._reported: set[tuple[str, str]] = set()
 
     @property
@@ -347,6 +346,7 @@ class Tree:
         )
         other._names = self._names
         other._read_from = self._read_from
+        other.budgets = self.budgets
         other._door = self._door
         other._partial |= self._partial
         return other
@@ -511,14 +511,19 @@ class Tree:
             return text.encode("utf-8", "surrogateescape")
         place = self._place(resolved)
         assert place is not None
-        if self._total >= MAX_TOTAL or len(self._files) >= MAX_FILES:
-            raise TreeError(path, "the tree is too large to read whole", Status.UNKNOWN)
         try:
             data, _ = _read_regular(self._door, place, path, MAX_FILE)
         except OSError as error:
             raise _error(path, error) from None
-        self._total += len(data)
+        self._spend(path, "bytes", len(data))
+        self._spend(path, "files", 1)
         return data
+
+    def _spend(self, path: str, name: str, amount: int) -> None:
+        try:
+            self.budgets.spend(name, amount)
+        except ExhaustedError as error:
+            raise TreeError(path, f"is not read: the run {error}", Status.UNKNOWN) from None
 
     def mode(self, path: str) -> int | None:
         """Return a file's permission bits, or None where they are not known."""
@@ -657,6 +662,7 @@ class Tree:
                         if count >= MAX_DIRECTORY:
                             self.problem(path, "holds too many files")
                             break
+                        self.budgets.spend("entries")
                         names.add(entry.name)
                         if entry.is_dir(follow_symlinks=False):
                             self._subdirectories.setdefault(resolved, []).append(entry.name)
@@ -816,7 +822,9 @@ class Tree:
         matches = globs.matcher(last)
         found: list[str] = []
         for parent in parents:
-            found += [join(parent, name) for name in self.names(parent) if matches(name)]
+            below = [join(parent, name) for name in self.names(parent) if matches(name)]
+            self.budgets.spend("matches", len(below))
+            found += below
         return found
 
     def lexists(self, path: str) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from sslint.edges import Edge
 from sslint.firewalls import commands, managers, naming
 from sslint.firewalls.commands import Load, Script
 from sslint.firewalls.errors import RulesetError
@@ -325,18 +326,22 @@ def _load(
     """
     families = _FAMILIES.get(kind, (4, 6))
     part = Ruleset()
-    try:
-        _read(tree, network, kind, path, part, named)
-    except RulesetError as error:
-        tree.problem(error.location or path, error.reason)
-        reason = (
-            f"{tree.name(path)} would not load: {error.location or tree.name(path)}: {error.reason}"
-        )
-        part = Ruleset(missing=[Missing(reason, families, error.location, may_open=True)])
-    except TreeError as error:
-        tree.problem(path, error.reason)
-        reason = f"{tree.name(path)} cannot be read: {error.reason}"
-        part = Ruleset(missing=[Missing(reason, families, None, may_open=True)])
+    reason, location = "", None
+    with Edge(tree, f"{kind}:", path) as edge:
+        try:
+            _read(tree, network, kind, path, part, named)
+        except RulesetError as error:
+            tree.problem(error.location or path, error.reason)
+            location = error.location
+            where = location or tree.name(path)
+            reason = f"{tree.name(path)} would not load: {where}: {error.reason}"
+        except TreeError as error:
+            tree.problem(path, error.reason)
+            reason = f"{tree.name(path)} cannot be read: {error.reason}"
+    if edge.reason:
+        reason, location = f"{tree.name(path)} {edge.reason}", edge.location
+    if reason:
+        part = Ruleset(missing=[Missing(reason, families, location, may_open=True)])
     if not any(source.kind == kind for source in part.sources):
         ruleset.sources.append(Source(kind, tree.name(path)))
     _merge(part, ruleset)

@@ -245,7 +245,7 @@ def _step(note: Note, sources: Sources | None) -> Step:
         location: Location | None = note.rule.location
     else:
         location = (own and own.policy_location) or note.chain.location
-    text = location.text if location is not None else ""
+    text = location.shown if location is not None else ""
     return Step(
         note.stage, base.hook if base else "", base.priority if base else 0, note.table,
         note.chain, note.rule, location, text, note.effect, note.depth, sources, note.reason,

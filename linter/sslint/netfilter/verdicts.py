@@ -111,7 +111,7 @@ def decision(universe: Universe, note: Note, mask: int) -> Decision:
         text = note.rule.text
     else:
         location = (base and base.policy_location) or note.chain.location
-        text = location.text if location is not None else ""
+        text = location.shown if location is not None else ""
     return Decision(
         location, text, effect, Sources(universe, mask), note.table, note.chain,
         note.rule, note.base, note.stage, note.reason, note.more,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sslint.engine import OWN
 from sslint.facts.told import told
 from sslint.judged import Judged, judge
+from sslint.plain import clean
 from sslint.source import Location
 
 if TYPE_CHECKING:
@@ -31,13 +32,6 @@ def location(place: Location | None) -> dict[str, Any] | None:
     return found
 
 
-def clean(text: str) -> str:
-    """Return text without control characters and without bytes that are not UTF-8."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else f"\\x{ord(char) & 0xFF:02x}" for char in text)
-
-
 def fingerprint(finding: Finding) -> str:
     """Return an identity that survives moved lines: rule, file, and the text of the line."""
     import hashlib
@@ -53,7 +47,7 @@ def fingerprint(finding: Finding) -> str:
 def finding_data(finding: Finding, fix: Fix | None) -> dict[str, Any]:
     """Return a finding as data."""
     return {
-        "host": finding.host,
+        "host": clean(finding.host),
         "rule": finding.rule.name,
         "family": finding.rule.family,
         "severity": finding.severity,
@@ -145,7 +139,7 @@ def endpoint_data(
     endpoint = socket.endpoint
     reached = sorted({port for reach in socket.reaches for port in reach.reached_as})
     return {
-        "host": host.name,
+        "host": clean(host.name),
         "server": endpoint.server,
         "service": clean(endpoint.service),
         "protocol": endpoint.protocol,
@@ -171,7 +165,7 @@ def firewall_data(host: Host) -> dict[str, Any]:
     """Return which firewalls were read, what is missing and what was assumed."""
     ruleset = host.ruleset
     return {
-        "host": host.name,
+        "host": clean(host.name),
         "sources": [{"kind": s.kind, "path": clean(s.path)} for s in ruleset.sources],
         "incomplete": [
             *(clean(missing.reason) for missing in ruleset.missing),
@@ -184,7 +178,7 @@ def firewall_data(host: Host) -> dict[str, Any]:
 def judged_data(judged: Judged) -> dict[str, Any]:
     """Return how much of a host was judged."""
     return {
-        "host": judged.host,
+        "host": clean(judged.host),
         "enough": judged.enough,
         "tls_listeners": judged.listeners,
         **judged.counts,
@@ -206,7 +200,7 @@ def unread_data(hosts: Iterable[Host]) -> list[dict[str, Any]]:
     for host in hosts:
         for problem in host.problems:
             entry: dict[str, Any] = {
-                "host": host.name,
+                "host": clean(host.name),
                 "path": clean(problem.path),
                 "reason": clean(problem.reason),
                 "decisive": problem.decisive,
@@ -230,7 +224,7 @@ def endpoints_report(hosts: Sequence[Host]) -> dict[str, Any]:
         ],
         "servers": [
             {
-                "host": host.name,
+                "host": clean(host.name),
                 "server": reading.server,
                 "starts": reading.starts,
                 "complete": reading.complete,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sslint.ask import firewall
 from sslint.errors import UsageError
 from sslint.netfilter.trace import Packet, PacketVerdict
-from sslint.reports.data import clean, decision_data
+from sslint.plain import clean
+from sslint.reports.data import decision_data
 
 if TYPE_CHECKING:
     from sslint.host import Host

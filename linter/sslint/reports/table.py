@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sslint.facts.told import told
 from sslint.judged import judge, tally
-from sslint.reports.data import clean
+from sslint.plain import clean
 from sslint.reports.terminal import places
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sslint.engine import SEVERITIES, Finding, Span
 from sslint.judged import tally
-from sslint.reports.data import clean
+from sslint.plain import clean
 from sslint.reports.table import endpoints_table, notes
 from sslint.reports.terminal import Painter, Places, places
 from sslint.values import replace
@@ -128,7 +128,7 @@ class _Finding:
         bar = paint("|", "gutter")
         arrow = paint("-->" if primary else ":::", "gutter")
         where = f"{clean(self.shown(place.path))}:{place.line}:{place.column}"
-        raw = place.file.line(place.line)
+        raw = place.file.shown(place.line)
         # Cut first: a hostile line may be megabytes long.
         raw = raw[: place.column + 2 * MAX_WIDTH]
         before = clean(raw[: place.column - 1].expandtabs(8))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sslint import ask
 from sslint.ask import Ask, Family
 from sslint.errors import UsageError
-from sslint.reports.data import clean, decision_data, reach_data
+from sslint.plain import clean
+from sslint.reports.data import decision_data, reach_data
 from sslint.reports.terminal import Places, places
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def data(
     """Return the answers as data; for a single source, the verdict on its first packet too."""
     found: dict[str, Any] = {
         "version": 1,
-        "host": host.name,
+        "host": clean(host.name),
         "transport": question.transport,
         "port": question.port,
         "assumptions": [clean(text) for text in host.ruleset.assumptions],

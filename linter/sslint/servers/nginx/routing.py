@@ -221,17 +221,20 @@ def _find(request: _Request, block: Directive, chain: list[Directive], depth: in
         if _modifier(best)[0] == "^~":
             return True
     for location, modifier, text in patterns:
-        matched = regex.search(text, request.uri, ignore_case=modifier == "~*")
-        if matched is None:
+        compiled = regex.compile_pattern(text, modifier == "~*")
+        found = compiled.find(request.uri) if compiled is not None else None
+        if found is None:
             return False
-        if matched:
+        if found:
             del chain[: len(chain) - size]
             chain.insert(0, location)
-            compiled = regex.compile_pattern(text, modifier == "~*")
-            found = compiled.search(request.uri) if compiled else None
-            request.captures = tuple(g or "" for g in found.groups()) if found else ()
+            request.captures = _captures(found)
             return depth >= MAX_NESTING or _find(request, location, chain, depth + 1)
     return True
+
+
+def _captures(found: tuple[str | None, ...] | bool) -> tuple[str, ...]:
+    return tuple(group or "" for group in found) if isinstance(found, tuple) else ()
 
 
 def _modifier(location: Directive) -> tuple[str, str]:
@@ -304,12 +307,12 @@ def _rewritten(request: _Request, directive: Directive) -> Answer | Literal["bre
     pattern, target = directive.args[:2]
     flag = directive.args[2] if len(directive.args) > 2 else ""
     compiled = regex.compile_pattern(pattern)
-    if compiled is None:
+    found = compiled.find(request.uri) if compiled is not None else None
+    if found is None:
         return Answer("unknown", location=directive.location, reason=f"{pattern} is not judged")
-    match = compiled.search(request.uri)
-    if match is None:
+    if not found:
         return None
-    request.captures = tuple(group or "" for group in match.groups())
+    request.captures = _captures(found)
     absolute = target.startswith(("http://", "https://", "$scheme"))
     url = request.expand(target)
     if absolute or flag in ("redirect", "permanent"):

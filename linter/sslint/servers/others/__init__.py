@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sslint.edges import Edge
 from sslint.servers.model import ServerReading
 from sslint.servers.others import apache, containers, host, mail, network, unread, web
 from sslint.servers.others.common import Listener, endpoints
@@ -38,17 +39,22 @@ def read_others(tree: Tree) -> list[ServerReading]:
     readings: dict[str, ServerReading] = {}
     for name, reader in _READERS.items():
         before = len(tree.problems)
-        for listener in reader(tree):
-            reading = readings.setdefault(listener.server, ServerReading(listener.server))
-            if not listener.port:
-                reading.complete = False
-                reading.reasons += listener.reasons
-            reading.endpoints += endpoints(listener)
-            path = listener.location.file.path
-            if path not in reading.files:
-                reading.files.append(path)
+        with Edge(tree, f"{name or 'others'}:", "/etc"):
+            for listener in reader(tree):
+                _add(listener, readings)
         if name in UNITS and len(tree.problems) > before:
             reading = readings.setdefault(name, ServerReading(name))
             reading.complete = False
             reading.reasons += [f"{p.path}: {p.reason}" for p in tree.problems[before:]]
     return list(readings.values())
+
+
+def _add(listener: Listener, readings: dict[str, ServerReading]) -> None:
+    reading = readings.setdefault(listener.server, ServerReading(listener.server))
+    if not listener.port:
+        reading.complete = False
+        reading.reasons += listener.reasons
+    reading.endpoints += endpoints(listener)
+    path = listener.location.file.path
+    if path not in reading.files:
+        reading.files.append(path)
