@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sslint.engine import Rule, described
-from sslint.reports.data import clean
+from sslint.plain import clean
 
 WIDTH = 96
 
