@@ -141,12 +141,25 @@ def test_extensions_without_arguments_are_unknown() -> None:
 def test_what_is_not_understood_is_unmodelled() -> None:
     for statement in (
         {"novelty": {"x": 1}},
-        "jump {\n\t\tdrop\n\t}",
+        'jump {\n\t\tinclude "/etc/passwd"\n\t}',
         equals({"meta": {"key": "novelty"}}, 1),
         equals(payload("tcp", "dport"), {"novelty": 1}),
     ):
         (read,) = items(statement)
         assert isinstance(read, Unmodelled)
+
+
+def test_an_anonymous_chain_is_printed_as_text() -> None:
+    text = "jump {\n\t\tip saddr 192.0.2.1 drop\n\t\taccept\n\t}"
+    statements = (equals(payload("tcp", "dport"), 443), text)
+    listing = json.dumps({"nftables": [*TABLE, CHAIN, rule(*statements)]})
+    (table,) = read_json(listing).tables
+    jump = table.chains["input"].rules[0].items[-1]
+    assert isinstance(jump, Verdict)
+    drop, accept = table.chains[jump.chain].rules
+    assert drop.items[-1] == Verdict("drop")
+    assert accept.items == (Verdict("accept"),)
+    assert accept.location == table.chains["input"].rules[0].location
 
 
 def test_a_family_that_nft_leaves_out() -> None:

@@ -21,6 +21,7 @@ from sslint.netfilter.model import (
     Verdict,
     VerdictMap,
 )
+from tests.firewalls import nft_places
 from tests.firewalls.nft_models import read_text, rule_items
 
 
@@ -318,6 +319,27 @@ def test_refused_rules(family: str, rule: str) -> None:
         rule_items(rule, family)
     assert caught.value.location is not None
     assert caught.value.location.line == 4
+
+
+@pytest.mark.parametrize(("text", "loads"), nft_places.cases())
+def test_where_the_kernel_takes_a_statement(text: str, loads: bool) -> None:
+    if loads:
+        read_text(text)
+    else:
+        with pytest.raises(RulesetError):
+            read_text(text)
+
+
+def test_a_listing_may_name_a_chain_like_a_verdict() -> None:
+    text = (
+        "table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter\n"
+        "\t\ttcp dport 443 jump accept\n\t\tgoto reject\n\t}\n"
+        "\tchain accept {\n\t\taccept\n\t}\n\tchain reject {\n\t\tdrop\n\t}\n}\n"
+    )
+    (table,) = read_text(text).tables
+    first, second = table.chains["INPUT"].rules
+    assert first.items[-1] == Verdict("jump", "accept")
+    assert second.items == (Verdict("goto", "reject"),)
 
 
 def test_places() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter.model import Unmodelled
+from tests.firewalls import nft_places
 from tests.firewalls.nft_models import comparable, read_json, read_text
 
 pytestmark = pytest.mark.live("nft", "unshare")
@@ -104,6 +105,19 @@ def judge(text: str, directory: Path) -> bool:
         told = {name: _decided(value, found.get(name)) for name, value in told.items()}
     assert told == found, text
     return True
+
+
+@pytest.mark.parametrize(("text", "loads"), nft_places.cases())
+def test_where_the_kernel_takes_a_statement(text: str, loads: bool, tmp_path: Path) -> None:
+    path = tmp_path / "rules.nft"
+    path.write_text(text)
+    devices = (
+        "ip link add eth0 type veth peer name eth1 && ip link set eth0 up && ip link set eth1 up"
+    )
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", f"{devices} && nft -f {path}"], capture_output=True, text=True
+    )
+    assert (done.returncode == 0) == loads, done.stderr
 
 
 def test_random_rulesets(tmp_path: Path) -> None:

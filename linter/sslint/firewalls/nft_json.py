@@ -45,10 +45,12 @@ from sslint.netfilter.model import (
     Verdict,
 )
 from sslint.source import Location, SourceFile
+from sslint.values import replace
 
 MAX_DEPTH = 60  # objects within each other in one rule
 
 _LIST = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[')
+_INNER_CHAIN = re.compile(r"(?:jump|goto)\s*\{").match
 _BLANK = re.compile(r"[\s,]*")
 _OBJECTS = frozenset(("counter", "quota", "limit", "secmark", "synproxy", "tunnel", "flowtable"))
 _BINARY = frozenset(("&", "|", "^", "<<", ">>"))
@@ -234,6 +236,9 @@ class _Reader:
         self.kernel.add_rule(table, chain, builder, self.location, len(chain.rules))
 
     def _statement(self, builder: RuleBuilder, statement: Any) -> None:
+        if isinstance(statement, str) and _INNER_CHAIN(statement):
+            self._inner_chain(builder, statement)
+            return
         if not isinstance(statement, dict) or len(statement) != 1:
             builder.items.append(Unmodelled(_short(statement)))
             return
@@ -261,6 +266,15 @@ class _Reader:
             self._set_update(builder, kind, body)
         else:
             self._side_effect(builder, kind, body)
+
+    def _inner_chain(self, builder: RuleBuilder, text: str) -> None:
+        """Read a jump to an anonymous chain, which nft prints as text, for want of a JSON form."""
+        from sslint.firewalls.nftables.inner import read_statement
+
+        made = read_statement(text, builder, self.kernel, self.table)
+        for chain in made:
+            chain.location = self.location
+            chain.rules[:] = [replace(rule, location=self.location) for rule in chain.rules]
 
     def _side_effect(self, builder: RuleBuilder, kind: str, body: Any) -> None:
         if kind in ("counter", "secmark", "ct helper", "ct timeout", "ct expectation"):

@@ -22,7 +22,18 @@ MAX_INCLUDE_DEPTH = 16  # nft's own
 MAX_INCLUDES = 10_000
 MAX_INNER_CHAINS = 16
 
-_CT_OBJECTS = ("helper", "timeout", "expectation")
+_CT_OBJECTS = frozenset(("helper", "timeout", "expectation"))
+_CT_OPTIONS = {
+    "ct helper": ("type", "l3proto"),
+    "ct timeout": ("protocol", "l3proto", "policy"),
+    "ct expectation": ("protocol", "dport", "timeout", "size", "l3proto"),
+}
+_NEEDED: dict[str, set[str]] = {  # without which there is no object
+    "ct helper": {"type"},
+    "ct timeout": {"protocol"},
+    "ct expectation": {"protocol", "dport", "timeout", "size"},
+    "limit": {"rate"},
+}
 _CONFIG_OBJECTS = ("counter", "quota", "limit", "secmark", "synproxy", "tunnel")
 
 
@@ -565,6 +576,7 @@ class BlockParser(StatementParser):
     ) -> None:
         """Read an object's block after its brace."""
         over: bool | None = False
+        given: set[str] = set()
         while not self.take("}"):
             lexeme = self.tokens[self.position]
             if lexeme in ("\n", ";"):
@@ -573,7 +585,13 @@ class BlockParser(StatementParser):
                 self.position += 1
                 self.string()
             elif not self.common():
+                given.add(lexeme)
                 over = self.object_config(kind)
+        missing = _NEEDED.get(kind, set()) - given
+        if kind == "ct expectation" and table.model.family == "inet" and "l3proto" not in given:
+            missing.add("l3proto")
+        if missing:
+            self.fail(f"{kind} {name}: missing options", self.position - 1)
         self.declare_object(table, kind, name, over=over, create=create)
 
     def object_config(self, kind: str) -> bool | None:
@@ -597,11 +615,13 @@ class BlockParser(StatementParser):
         elif kind == "tunnel":
             self._skip_balanced()
         else:
-            self._ct_config()
+            self._ct_config(kind)
         return False
 
-    def _ct_config(self) -> None:
+    def _ct_config(self, kind: str) -> None:
         lexeme = self.tokens[self.position]
+        if lexeme not in _CT_OPTIONS[kind]:
+            self.unexpected()
         self.position += 1
         if lexeme == "type":
             self.string()
@@ -613,12 +633,10 @@ class BlockParser(StatementParser):
             self.number()
         elif lexeme == "timeout":
             self.time()
-        elif lexeme == "policy":
+        else:
             self.expect("=")
             self._skip_balanced()
-        else:
-            self.position -= 1
-            self.unexpected()
+        self.separator()
 
     def _skip_balanced(self) -> None:
         depth = 0

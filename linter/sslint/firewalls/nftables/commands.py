@@ -206,7 +206,8 @@ class CommandParser(BlockParser):
         if self.take("{"):
             self.object_block(table, kind, name, create=create)
         else:
-            over = self.object_config(kind) if self.tokens[self.position] not in _ENDS else False
+            bare = kind == "counter" and self.tokens[self.position] in _ENDS
+            over = False if bare else self.object_config(kind)
             self.declare_object(table, kind, name, over=over, create=create)
 
     def _is_object(self) -> bool:

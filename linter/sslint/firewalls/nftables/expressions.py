@@ -30,6 +30,10 @@ VERDICTS = {word: Verdict(word) for word in ("accept", "drop", "continue", "retu
 # Binary operators by how tightly they bind.
 _LEVELS = (("|",), ("^",), ("&",), ("<<", ">>"))
 _CONTINUES = frozenset((",", "-", "/", ".", "|", "&", "^", "<<", ">>"))
+_TRANSPORTS = frozenset(
+    ("tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "igmp", "esp", "ah", "comp", "gre")
+)
+_STRUCTURE = frozenset(("{", "}", "(", ")", "\n", ";", ",", ":", ".", "$", "@"))
 _CONSTANT_END = frozenset((",", "}", "\n", ":"))
 
 Operand = Callable[[], Expression]
@@ -280,6 +284,14 @@ class ExpressionParser(Cursor):
             return Verdict("jump" if kind == "jump" else "goto", self.chain_name())
         return None
 
+    def identifier(self) -> str:
+        """Read the name of a table, chain, set or object; iptables' own may be any word."""
+        lexeme = self.tokens[self.position]
+        if self.listing and lexeme and lexeme not in _STRUCTURE:
+            self.position += 1
+            return lexeme
+        return super().identifier()
+
     def chain_name(self) -> str:
         """Read a chain's name, which may be a variable's value."""
         if self.tokens[self.position] == "$":
@@ -382,6 +394,9 @@ class ExpressionParser(Cursor):
             whole = following in ("\n", ";", "}", ",", "") or following in VERDICTS
             if not whole or lexeme in f.META_UNQUALIFIED:
                 return self._primary_selector()
+            if lexeme in _TRANSPORTS:  # the scanner takes it for a header
+                self.position += 1
+                self.unexpected()
         if lexeme == "(":
             return self._parenthesis(self._primary_value)
         return self._primary_constant()

@@ -15,6 +15,12 @@ from sslint.netfilter.model import Key
 ARP = 0x806
 
 
+_PARTICULAR = (
+    "ct.", "fib.", "geneve.", "ipsec.", "meta.broute", "meta.ibr", "meta.ipsec", "meta.nfproto",
+    "meta.obr", "osf.", "route.", "socket.", "vxlan.",
+)  # fmt: skip
+
+
 class Field:
     """One thing to look at: its key in the model, its type and what it depends on.
 
@@ -44,8 +50,7 @@ class Field:
         self.guard = guard
         self.hooks: frozenset[str] | None = None
         # Nothing but its protocols decides whether a rule may look at it.
-        self.plain = not guard and name[:4] != "fib." and name[:6] != "route."
-        self.plain = self.plain and name[:3] != "ct." and name != "meta.nfproto"
+        self.plain = not guard and not name.startswith(_PARTICULAR)
 
     @property
     def weak(self) -> bool:
@@ -331,6 +336,24 @@ _CT: dict[str, DataType] = {
 }
 
 
+# What a statement may write, beside the fields of headers and of TCP's options.
+SETTABLE = frozenset(
+    ("meta.mark", "meta.priority", "meta.nftrace", "meta.pkttype", "meta.secmark", "meta.broute",
+     "ct.mark", "ct.zone", "ct.original.zone", "ct.reply.zone", "ct.label", "ct.event",
+     "ct.secmark", "ct.helper", "th.sport", "th.dport")
+)  # fmt: skip
+
+
+def is_settable(key: Key) -> bool:
+    """Tell whether `KEY set ...` is a statement."""
+    group, _, field = key.name.partition(".")
+    if key.name in SETTABLE or group == "payload":
+        return True
+    if group == "tcp" and field.startswith("option."):
+        return True
+    return group in _HEADERS and group not in ("vxlan", "geneve", "gretap") and "." not in field
+
+
 _CT_DIRECTED = frozenset(
     [
         "saddr",
@@ -408,6 +431,8 @@ def fib(result: str, flags: tuple[str, ...]) -> Field:
     if dtype is None:
         raise Refused("unknown fib result")
     name = "type" if result == "type" else "oif"
+    if name == "oif" and "oif" in others:
+        raise Refused("fib: oif is no key where it is asked for")
     found = Field(f"fib.{addresses[0]}.{name}", dtype, arg=" ".join(others), presence=name == "oif")
     # net/netfilter/nft_fib.c, nft_fib_validate
     if name == "oif" or "iif" in others:

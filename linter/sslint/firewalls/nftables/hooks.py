@@ -30,6 +30,35 @@ _BRIDGE_ONLY_AT = {"dstnat": ("prerouting",), "srcnat": ("postrouting",), "out":
 _CONNTRACK = -200
 
 
+_INWARD = frozenset(("prerouting", "input", "forward"))
+_OUTWARD = frozenset(("forward", "output", "postrouting"))
+_IP = ("ip", "ip6", "inet")
+_BRIDGED = ("meta.ibr", "meta.obr", "meta.broute")
+
+
+def allowed(name: str, family: str) -> frozenset[str] | None:
+    """Return the hooks at which the kernel lets a rule look at a key, None for all of its family.
+
+    Raise Refused if the family has none (the validate functions in net/netfilter/nft_*.c).
+    """
+    if name.startswith(_BRIDGED):
+        if family != "bridge":
+            raise Refused(f"{name.replace('.', ' ')} is for bridges only")
+    elif name.startswith(("ipsec.", "route.", "socket.")) and family not in _IP:
+        raise Refused(f"{name.partition('.')[0]} is not supported in family {family}")
+    elif name == "meta.ipsec" or name.startswith("ipsec.in."):
+        return frozenset(("ingress",)) if family == "netdev" else _INWARD
+    elif name.startswith("ipsec.out."):
+        return _OUTWARD
+    elif name.startswith("osf."):
+        return _INWARD
+    elif name.startswith("socket."):
+        return frozenset(("prerouting", "input", "output"))
+    elif name.startswith("fib.") and family == "inet":
+        return _IP_HOOKS
+    return None
+
+
 def check(family: str, chain_type: str, hook: str) -> tuple[ChainType, Hook]:
     """Return type and hook of a base chain. Raise Refused if they do not go together."""
     if chain_type not in get_args(ChainType):

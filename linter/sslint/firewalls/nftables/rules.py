@@ -9,6 +9,7 @@ from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables import fields as f
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.fields import Field
+from sslint.firewalls.nftables.hooks import allowed
 from sslint.firewalls.nftables.syntax import (
     Binary,
     Concat,
@@ -186,18 +187,21 @@ class RuleBuilder:
             ):
                 return
             if layer3 and self.layer3 != layer3:
-                if not self.layer3:
+                if not self.layer3 and not (layer3 == f.ARP and self.family == "inet"):
                     self.layer3 = layer3
                 elif not (expression.weak or self.held):
                     raise Refused("conflicting network layer protocols specified")
             if layer4:
+                tunnelled = expression.key.name.startswith(("vxlan.", "geneve."))
+                if tunnelled and not (self.layer4 or self.held):
+                    raise Refused("no transport protocol specified")
                 if self.protocols - {layer4} and not self.held:
                     raise Refused("conflicting transport layer protocols specified")
                 self.protocols.add(layer4)
                 self.layer4 = layer4
-            if expression.hooks is not None:
-                self.needs.append((None, expression.hooks))
             name = expression.key.name
+            if not self.held:
+                self._place(expression)
             if name == "meta.nfproto" and self.family != "inet":
                 raise Refused("meta nfproto is only useful in the inet family")
             if self.family == "netdev" and name.startswith("ct."):
@@ -214,6 +218,19 @@ class RuleBuilder:
             self.look_at(expression.right)
         elif isinstance(expression, Mapping):
             self.look_at(expression.key)
+
+    def _place(self, field: Field) -> None:
+        """Note at which hooks the kernel takes a field. Raise Refused if it never does."""
+        name = field.key.name
+        hooks = allowed(name, self.family)
+        if field.hooks is not None:
+            hooks = field.hooks
+            if self.family == "netdev":
+                hooks = frozenset(("ingress" if "prerouting" in hooks else "egress",))
+        if hooks is not None:
+            self.needs.append((None, hooks))
+        if field.dtype is t.ADDRESS and not self.layer3:
+            raise Refused("cannot determine ip protocol version")
 
     def _family_is(self, family: int) -> None:
         number = _NFPROTO[family]
@@ -458,6 +475,8 @@ class RuleBuilder:
         """Add `reject [with KIND CODE]`; KIND is "", icmp, icmpv6, icmpx or "tcp reset"."""
         if self.layer3 == f.ARP:
             raise Refused("cannot reject this network family")
+        if kind == "icmpx" and self.family in ("ip", "ip6") and not self.held:
+            raise Refused("abstracted ICMP unreachable not supported")
         self.needs.append((None, _REJECT_HOOKS))
         if kind == "tcp reset":
             listed = self.several and 6 in self.protocols  # what the kernel prints is sorted
@@ -504,6 +523,11 @@ class RuleBuilder:
         name = target.key.name
         if self.ended:
             raise Refused("Statement after terminal statement has no effect")
+        if not f.is_settable(target.key):
+            raise Refused(f"{name.replace('.', ' ')} cannot be set")
+        if name in ("ct.event", "ct.secmark", "meta.secmark"):
+            self.look_at(target)
+            self.look_at(value)
         if name == "ct.helper":
             self.object_reference("ct helper", value)
         elif name == "meta.secmark" and not isinstance(value, Field):
@@ -518,8 +542,11 @@ class RuleBuilder:
         key = target.key
         self.look_at(target)
         if key.name == "meta.pkttype":
-            self.needs.append((None, frozenset(("ingress", "prerouting"))))
+            hook = "ingress" if self.family == "netdev" else "prerouting"
+            self.needs.append((None, frozenset((hook,))))
         if key.name.startswith("tcp.option."):  # nft adds nothing; the kernel looks for the header
+            if target.dtype.bits not in (16, 32):  # nft_exthdr_tcp_set_init
+                raise Refused("a TCP option of this length cannot be set")
             self.tcp_only()
         if target.layer4:
             number = target.layer4

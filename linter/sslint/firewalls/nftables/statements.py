@@ -15,6 +15,7 @@ from sslint.firewalls.nftables.fields import Field
 from sslint.firewalls.nftables.rules import RuleBuilder, capacity_of, quota_stops
 from sslint.firewalls.nftables.syntax import Expression, Item, SetName
 from sslint.firewalls.nftables.translations import Family, Kind, tproxy, translate
+from sslint.firewalls.nftables.values import constant
 from sslint.netfilter.model import Notrack, Synproxy, Unknown, Unmodelled, Verdict
 
 _COMPARISONS = frozenset(("==", "!=", "<", ">", "<=", ">=", "!"))
@@ -316,6 +317,8 @@ class StatementParser(ExpressionParser):
 
     def connection_limit(self, builder: RuleBuilder) -> None:
         """Read `ct count [over] N`."""
+        if self.family == "netdev":
+            raise Refused("conntrack is not there in a netdev table")
         start = self.position
         self.position += 2
         over = self.take("over")
@@ -412,13 +415,21 @@ class StatementParser(ExpressionParser):
         self.unexpected()
 
     def _duplicate(self, builder: RuleBuilder) -> None:
+        if self.family not in ("ip", "ip6", "netdev"):
+            raise Refused("unsupported family")
         self.position += 1
         self.expect("to")
-        self.value()
+        where = self.value()
+        if self.family != "netdev" and isinstance(where, str):
+            constant(where, t.IPV4 if self.family == "ip" else t.IPV6)
+        if self.tokens[self.position] == "device" and self.family == "netdev":
+            raise Refused("cannot specify device")
         if self.take("device"):
             self.value()
 
     def _forward(self, builder: RuleBuilder) -> None:
+        if self.family != "netdev":
+            raise Refused("unsupported family")
         self.position += 1
         if self.tokens[self.position] in ("ip", "ip6"):
             self.position += 1
