@@ -504,6 +504,7 @@ COLLECTIONS = {
     "conflicts": "conflict",
     "managers": "manager",
     "expectations": "expectation",
+    "translations": "translation",
     "hosts": "host",
 }
 

@@ -24,6 +24,7 @@ def build(host: Host) -> dict[str, list[Fact]]:
         records,
         renewal,
         services,
+        translations,
     )
     from sslint.facts import sites as server_blocks
 
@@ -50,6 +51,7 @@ def build(host: Host) -> dict[str, list[Fact]]:
     facts["breakage"] = coexistence.breakages(host, facts)
     facts["zone"] = coexistence.zones(host, facts)
     facts["published"] = coexistence.published(host, facts)
+    facts["translation"] = translations.translations(host)
     facts["host"] = firewall.hosts(host)
     coexistence.add_profiles(host, facts)
     facts["problem"] = firewall.problems(host)

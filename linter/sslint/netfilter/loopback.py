@@ -1,0 +1,74 @@
+"""Rules that send connections from the network to 127.0.0.0/8, and whether any arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from sslint.netfilter import addresses
+from sslint.netfilter.model import Intervals, Match, Nat, Rule, Values
+from sslint.netfilter.reach import Firewall
+from sslint.source import Location
+from sslint.values import dataclass
+
+MAX_PORTS = 16  # that one rule may name and still be said to name them
+_LOOPBACK = addresses.LOOPBACK[4]
+
+
+@dataclass(frozen=True, slots=True)
+class ToLoopback:
+    """A rule that sends a port to a loopback address. `dropped`: the kernel drops what it sends."""
+
+    transport: Literal["tcp", "udp"]
+    port: int
+    address: str
+    inner: int
+    location: Location
+    dropped: bool
+
+
+def to_loopback(firewall: Firewall) -> Iterator[ToLoopback]:
+    """Yield the rules that translate a port they name to 127.0.0.0/8."""
+    for table in firewall.ruleset.tables:
+        if table.family == "ip6" or table.dormant:
+            continue
+        for chain in table.chains.values():
+            for rule in chain.rules:
+                item = rule.items[-1] if rule.items else None
+                address = _loopback(item.addresses) if isinstance(item, Nat) else None
+                if address is not None and isinstance(item, Nat):
+                    yield from _ports(firewall, rule, item, addresses.show(4, address))
+
+
+def _loopback(values: Values | None) -> int | None:
+    if not isinstance(values, Intervals) or len(values.items) != 1:
+        return None
+    low, high = values.items[0]
+    inside = addresses.contains(_LOOPBACK, low) and addresses.contains(_LOOPBACK, high)
+    return low if inside else None
+
+
+def _ports(firewall: Firewall, rule: Rule, item: Nat, address: str) -> Iterator[ToLoopback]:
+    protocols = {6, 17}
+    ports: list[int] = []
+    for match in rule.items:
+        if not isinstance(match, Match) or match.negate or not isinstance(match.values, Intervals):
+            continue
+        name = match.keys[0].name
+        numbers = [
+            n
+            for low, high in match.values.items
+            for n in range(low, min(high, low + MAX_PORTS) + 1)
+        ]
+        if name == "meta.l4proto":
+            protocols &= set(numbers)
+        elif name.endswith(".dport"):
+            protocols &= {"tcp": {6}, "udp": {17}}.get(name.partition(".")[0], protocols)
+            ports = numbers
+    for port in ports if len(ports) <= MAX_PORTS else ():
+        for protocol in sorted(protocols):
+            transport: Literal["tcp", "udp"] = "tcp" if protocol == 6 else "udp"
+            reach = firewall.reach_outer(transport, port, 4)
+            dropped = any(d.rule is rule and d.effect == "drop" for d in reach.blocked_by)
+            inner = item.ports[0] if item.ports else port
+            yield ToLoopback(transport, port, address, inner, rule.location, dropped)
