@@ -49,6 +49,7 @@ def _endpoint(socket: Socket, terminated: frozenset[tuple[str, int]]) -> Fact:
         name=f"{endpoint.server} {endpoint.transport}/{endpoint.port}",
         values={
             "server": endpoint.server,
+            "program": endpoint.server,
             "service": endpoint.service,
             "protocol": endpoint.protocol,
             "transport": endpoint.transport,
@@ -127,6 +128,7 @@ def _service(key: tuple[str, str, int], sockets: list[Socket], told: _Told) -> F
     what = f"{transport}/{port}"
     values: dict[str, Any] = {
         "server": server,
+        "program": server,
         "service": first.service,
         "protocol": first.protocol,
         "transport": transport,
