@@ -113,6 +113,21 @@ def unreadable_haproxy(base: Path) -> None:
     (base / "etc/haproxy/haproxy.cfg").chmod(0)
 
 
+def debian_dovecot(*protocols: str) -> dict[str, str]:
+    """Return Dovecot's files as Debian's packages of these protocols leave them in /etc."""
+    text = (
+        "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n"
+        "!include_try /usr/share/dovecot/protocols.d/*.protocol\n!include conf.d/*.conf\n"
+        "listen = *\nssl_server_cert_file = /etc/dovecot/private/dovecot.pem\n"
+        "ssl_server_key_file = /etc/dovecot/private/dovecot.key\n"
+    )
+    pair = {f"etc/dovecot/private/dovecot.{end}": "" for end in ("pem", "key")}
+    own = {f"etc/dovecot/conf.d/20-{name}.conf": "" for name in protocols}
+    return {"etc/dovecot/dovecot.conf": text, "etc/dovecot/conf.d/10-mail.conf": "", **pair, **own}
+
+
+BOTH = TLS.replace("listen 443 ssl;", "listen 443 ssl; listen [::]:443 ssl;")
+V4 = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
 DROP = ACCEPT.replace("policy accept", "policy drop")
 APACHE = (
     "LoadModule ssl_module x.so\nListen 443\n<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n"
@@ -402,6 +417,138 @@ ROWS = (
         ("etc",),
         0,
         "0 TLS listeners",
+    ),
+    Row(
+        "template of a port",
+        partial(write, files={"nginx.conf": TLS.replace("443", "{{ port }}"), "rules.nft": ACCEPT}),
+        ("nginx.conf", "rules.nft"),
+        3,
+        "0 TLS listeners; not judged: nginx has no listener that is known",
+    ),
+    Row(
+        "template of a certificate",
+        partial(
+            write,
+            files={"nginx.conf": TLS.replace("/etc/ssl/shop", "{{ name }}"), "rules.nft": ACCEPT},
+        ),
+        ("nginx.conf", "rules.nft"),
+        0,
+        "1 TLS listener: 1 open",
+    ),
+    Row(
+        "compose file that publishes no TLS port",
+        partial(
+            write,
+            files={
+                "etc/nftables.conf": ACCEPT,
+                "etc/nginx/nginx.conf": TLS,
+                "compose.yml": "services: {x: {ports: ['127.0.0.1:443:443', '8080:80']}}\n",
+            },
+        ),
+        (".",),
+        0,
+        "1 TLS listener: 1 open",
+    ),
+    Row(
+        "mail host of which only etc was copied",
+        lambda b: whole(
+            b, {**debian_dovecot("imap", "lmtp"), "etc/nftables.conf": DROP}, "dovecot.service"
+        ),
+        ("etc", "--fail-on", "never"),
+        0,
+        "2 TLS listeners: 2 open",
+    ),
+    Row(
+        "mail host of which part of etc was copied",
+        partial(write, files={**debian_dovecot("imap"), "etc/nftables.conf": ACCEPT}),
+        ("etc", "--fail-on", "never"),
+        0,
+        "not judged: whether it is opened is not known: which protocols are enabled",
+    ),
+    Row(
+        "mail host without any sign of its protocols",
+        partial(write, files={**debian_dovecot(), "etc/nftables.conf": ACCEPT}),
+        ("etc", "--fail-on", "never"),
+        3,
+        "not judged: whether it is opened is not known: which protocols are enabled",
+    ),
+    Row(
+        "a server that the configuration excludes",
+        partial(
+            write,
+            files={
+                ".git/HEAD": "",
+                ".sslint.yaml": "exclude: [etc/nginx]\n",
+                "etc/nginx/nginx.conf": TLS,
+                "etc/nftables.conf": DROP,
+            },
+        ),
+        (".",),
+        0,
+        "0 TLS listeners",
+    ),
+    Row(
+        "plain http",
+        partial(write, files={"etc/nginx/nginx.conf": PLAIN, "etc/nftables.conf": ACCEPT}),
+        ("etc",),
+        0,
+        "0 TLS listeners",
+    ),
+    Row(
+        "plain http in a repository",
+        partial(write, files={"host/etc/nginx/nginx.conf": PLAIN}),
+        (".",),
+        0,
+        "0 TLS listeners",
+    ),
+    Row(
+        "a ruleset alone",
+        partial(write, files={"rules.nft": ACCEPT}),
+        ("rules.nft",),
+        0,
+        "0 TLS listeners",
+    ),
+    Row(
+        "documents alone",
+        partial(write, files={"zone": "$ORIGIN example.org.\n@ 300 IN MX 10 mail\n"}),
+        ("zone",),
+        0,
+        "0 TLS listeners",
+    ),
+    Row(
+        "one family not judged",
+        partial(write, files={"etc/nginx/nginx.conf": BOTH, "etc/iptables/rules.v4": V4}),
+        ("etc",),
+        0,
+        "2 TLS listeners: 1 open; 1 not judged: ",
+    ),
+    Row(
+        "one family not judged, and no unknown may be",
+        partial(write, files={"etc/nginx/nginx.conf": BOTH, "etc/iptables/rules.v4": V4}),
+        ("etc", "--fail-on", "unknown"),
+        3,
+        "2 TLS listeners: 1 open; 1 not judged: ",
+    ),
+    Row(
+        "loopback is no verdict",
+        partial(
+            write,
+            files={
+                "etc/nginx/nginx.conf": TLS.replace(
+                    "listen 443 ssl;", "listen 443 ssl; listen 127.0.0.1:444 ssl;"
+                )
+            },
+        ),
+        ("etc",),
+        3,
+        "2 TLS listeners: 1 closed; 1 not judged: " + PASTE,
+    ),
+    Row(
+        "a server that is not enabled",
+        lambda b: whole(b, {"etc/nginx/nginx.conf": TLS}),
+        ("etc",),
+        3,
+        "1 TLS listener; not judged: whether it is opened is not known: nginx.service is not",
     ),
     Row(
         "no firewall, and nothing fails",

@@ -43,7 +43,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, st
         (["chek", "."], "unknown command chek; did you mean check?"),
         (["check", ".", "--fail_on", "error"], "unknown option --fail_on; did you mean --fail-on?"),
         (["check", ".", "--fail"], "unknown option --fail; did you mean --fail-on?"),
-        (["check", ".", "--fail-on", "hint"], "--fail-on: use error, warning, info or never"),
+        (["check", ".", "--fail-on", "hint"], "--fail-on: use error, warning, info, never"),
         (["rules", "--format", "xml"], "--format: use text or json"),
         (["explain", "a", "b"], "unexpected argument b"),
         ([], "no command"),
@@ -107,7 +107,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
     ("text", "said"),
     [
         ("fail-on: never", ".sslint.yaml:1: unknown setting fail-on; did you mean fail_on?"),
-        ("# x\n\nfail_on: hint", ".sslint.yaml:3: fail_on must be error, warning, info or never"),
+        ("# x\n\nfail_on: hint", ".sslint.yaml:3: fail_on must be error, warning, info"),
         ("a: [", ".sslint.yaml:1: is not valid YAML"),
         ("fail_on: never\n\tignore: x", ".sslint.yaml:2: is not valid YAML"),
         ("fail_on: never\nfail_on: info", ":2: fail_on is given twice, first on line 1"),

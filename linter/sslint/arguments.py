@@ -10,7 +10,7 @@ from typing import NoReturn
 from sslint import __version__
 from sslint.errors import UsageError, did_you_mean
 
-FAIL_ON = ("error", "warning", "info", "never")
+FAIL_ON = ("error", "warning", "info", "never", "unknown")
 FORMATS = ("text", "json")
 COLOURS = ("auto", "always", "never")
 # What is asked of one run, and is no setting of the environment.
@@ -149,7 +149,8 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     check.add_argument("--baseline", metavar="FILE", help="leave out findings that are in FILE")
     check.add_argument("--write-baseline", metavar="FILE", help="write the findings to FILE")
     _switch(check, "--no-ignores", "let no comment silence a finding")
-    _choice(check, "--fail-on", FAIL_ON, "the lowest severity that exits 1")
+    fail_on = "the lowest severity that exits 1; unknown: error, and exit 3 for what is not judged"
+    _choice(check, "--fail-on", FAIL_ON, fail_on)
     _switch(check, "--verbose", "show every endpoint", "-v")
 
     endpoints = command("endpoints", "show each listener and who reaches it")

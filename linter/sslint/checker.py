@@ -39,11 +39,17 @@ class Result:
         return any(is_incomplete(host) for host in self.hosts)
 
     @property
+    def doubtful(self) -> bool:
+        """Whether anything at all was not judged."""
+        return any(one.gaps for one in self.judged)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing was found that could be checked."""
         return not self.findings and all(
             not host.readings
             and not host.other_sockets
+            and not host.target.announced
             and host.ruleset.empty
             and not host.problems
             and judge(host).enough

@@ -173,10 +173,12 @@ def _check(options: argparse.Namespace) -> int:
         paint = Painter(coloured(config.get("color", options.color, "auto")))
         verbose = bool(config.get("verbose", options.verbose))
         _write(check_text(result, paint, width=columns(), verbose=verbose))
-    if result.incomplete:
-        return INCOMPLETE
     fail_on = config.get("fail_on", options.fail_on, "error")
-    failing = FAIL_ON[: FAIL_ON.index(fail_on) + 1] if fail_on != "never" else ()
+    if result.incomplete or (fail_on == "unknown" and result.doubtful):
+        return INCOMPLETE
+    failing = {"never": (), "unknown": ("error",)}.get(
+        fail_on, FAIL_ON[: FAIL_ON.index(fail_on) + 1]
+    )
     return FOUND if any(finding.severity in failing for finding in result.findings) else 0
 
 

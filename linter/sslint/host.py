@@ -233,6 +233,8 @@ def _unread_servers(host: Host) -> Iterator[ServerReading]:
     """Yield the servers whose directory is there, and whose main file is not or is not readable."""
     for server, (name, directory) in SERVER_FILES.items():
         path = f"{directory}/{name}"
+        if host.tree.is_excluded(path):
+            continue
         unreadable = host.tree.status(path) is Status.UNKNOWN
         if host.reading(server) is not None or not (unreadable or host.tree.names(directory)):
             continue

@@ -549,6 +549,10 @@ class Tree:
         """Return what a path is. A path below a directory that was not given is UNKNOWN."""
         return self._resolve(_normal(path))[1]
 
+    def is_excluded(self, path: str) -> bool:
+        """Tell whether the configuration excludes a path: it is acknowledged not to be read."""
+        return self._resolve(_normal(path))[0] == f"!{EXCLUDED}"
+
     def exists(self, path: str) -> bool:
         """Tell whether the tree certainly has a path."""
         return self.status(path) in (Status.FILE, Status.DIRECTORY, Status.OTHER)

@@ -129,8 +129,10 @@ class TestProtocols:
         assert {e.port for e in found.endpoints if not e.certain} >= {110, 995}  # of a part of /etc
         assert not found.complete
         (assumption,) = found.assumptions
-        assert assumption.startswith("imap, lmtp: enabled by Debian's packages")
-        assert "etc/dovecot/conf.d/20-imap.conf" in assumption
+        assert assumption == (
+            "Debian's packages enable imap, lmtp (20-imap.conf, 20-lmtp.conf in "
+            "etc/dovecot/conf.d); /usr/share/dovecot/protocols.d was not given"
+        )
 
     def test_dpkg_says_which_of_debians_protocols_there_are(self) -> None:
         text = "!include_try /usr/share/dovecot/protocols.d/*.protocol\n"

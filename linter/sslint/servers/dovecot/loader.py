@@ -174,8 +174,8 @@ class _Loader:
         if packaged.protocols:
             names = ", ".join(packaged.protocols)
             self.configuration.assumed = (
-                f"{names}: enabled by Debian's packages ({line.value} was not given; "
-                f"installed by {', '.join(packaged.evidence)})"
+                f"Debian's packages enable {names} ({packaged.evidence}); "
+                f"{posixpath.dirname(line.value)} was not given"
             )
             if self.configuration.modern:
                 choices.items |= {name: Value("yes", line.location) for name in packaged.protocols}

@@ -29,7 +29,7 @@ class Packaged:
     """
 
     protocols: tuple[str, ...]
-    evidence: tuple[str, ...]
+    evidence: str
     whole: bool
 
 
@@ -38,8 +38,9 @@ def installed(tree: Tree) -> Packaged:
     packages = Packages(tree)
     if packages.version("dovecot-core") is not None and packages.database:
         found = [p for p, (package, _) in _PACKAGES.items() if packages.version(package)]
-        return Packaged(tuple(found), (tree.name(packages.database),), whole=True)
-    present = tree.names("/etc/dovecot/conf.d")
+        return Packaged(tuple(found), tree.name(packages.database), whole=True)
+    directory = "/etc/dovecot/conf.d"
+    present = tree.names(directory)
     found = [p for p, (_, file) in _PACKAGES.items() if file in present]
-    shown = tuple(tree.name(f"/etc/dovecot/conf.d/{_PACKAGES[p][1]}") for p in found)
+    shown = f"{', '.join(_PACKAGES[p][1] for p in found)} in {tree.name(directory)}"
     return Packaged(tuple(found), shown, whole=is_whole_etc(tree))
