@@ -100,3 +100,24 @@ def test_aliases_do_not_make_a_configuration_immense(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("\n".join(lines))
     with pytest.raises(UsageError, match="holds more"):
         config.load([], explicit=str(tmp_path / "c.yaml"))
+
+
+SITE = "server {\n    listen 443 ssl;\n    server_name a.example.org;\n}\n"
+
+
+def test_an_nginx_conf_of_server_blocks_alone_is_a_site(tmp_path: Path) -> None:
+    file = tmp_path / "web/nginx.conf"
+    file.parent.mkdir()
+    file.write_text("upstream app { server app:3000; }\n" + SITE)
+    for path in (file, file.parent):
+        (target,) = targets.find([str(path)])
+        assert target.tree.read("/etc/nginx/nginx.conf").text.startswith("events {}")
+    file.write_text("events {}\nhttp {\n" + SITE + "}\n")
+    (target,) = targets.find([str(file)])
+    assert target.tree.read("/etc/nginx/nginx.conf").text == file.read_text()
+
+
+def test_a_part_of_dovecot_s_conf_d_is_not_its_whole_configuration(tmp_path: Path) -> None:
+    (tmp_path / "20-imap.conf").write_text("service imap-login {\n  inet_listener imap {\n  }\n}\n")
+    (target,) = targets.find([str(tmp_path / "20-imap.conf")])
+    assert not target.tree.exists("/etc/dovecot/dovecot.conf")

@@ -158,6 +158,8 @@ def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Ta
     if _marked(real) and not roots:
         return [Target(real.name, Tree(None, mounts={"/etc": real}, base=real.parent))]
     for mark, place in SERVER_FILES.values():
+        if mark == "nginx.conf" and _is_site(trees.head(real / mark)):
+            return [_loose_files([real / mark], root)]
         if (real / mark).is_file():
             return [Target(real.name, Tree(None, mounts={place: real}, base=real.parent))]
     return [_root(found, real, found.relative_to(real).as_posix()) for found in roots]
@@ -252,20 +254,34 @@ def _place(path: Path) -> str | None:
         "haproxy.cfg": "/etc/haproxy/haproxy.cfg",
         "Caddyfile": "/etc/caddy/Caddyfile",
     }
-    if path.name in names:
-        return names[path.name]
     text = trees.head(path)
-    if re.search(r"^\s*(http|events|stream|mail)\s*\{", text, re.M) and not _NFT.search(text):
-        return "/etc/nginx/nginx.conf"
-    if re.search(r"^\s*server\s*\{", text, re.M) and re.search(r"^\s*listen\s", text, re.M):
+    is_site = _is_site(text)
+    if path.name in names and not (path.name == "nginx.conf" and is_site):
+        return names[path.name]
+    if is_site:
         return f"/etc/nginx/sites/{_slug(path)}"
+    if _NGINX.search(text) and not _NFT.search(text):
+        return "/etc/nginx/nginx.conf"
     if re.search(r"^\S+\s+(inet|unix|pass)\s+[-yn]\s+[-yn]\s+[-yn]\s", text, re.M):
         return "/etc/postfix/master.cf"
     if re.search(r"^\s*(smtpd_|myhostname|mydestination|inet_interfaces)\w*\s*=", text, re.M):
         return "/etc/postfix/main.cf"
-    if re.search(r"^\s*(dovecot_config_version\s*=|protocols\s*=|inet_listener\s)", text, re.M):
+    dovecot = r"^\s*(dovecot_config_version\s*=|protocols\s*=|inet_listener\s)"
+    is_part = re.match(r"\d\d-", path.name)  # of conf.d: the rest of it decides as well
+    if not is_part and re.search(dovecot, text, re.M):
         return "/etc/dovecot/dovecot.conf"
     return None
+
+
+_NGINX = re.compile(r"^\s*(http|events|stream|mail)\s*\{", re.M)
+
+
+def _is_site(text: str) -> bool:
+    """Tell whether a file has server blocks alone, for a container's conf.d or sites-enabled."""
+    if _NGINX.search(text):
+        return False
+    blocks = re.search(r"^\s*server\s*\{", text, re.M)
+    return bool(blocks and re.search(r"^\s*listen\s", text, re.M))
 
 
 def _slug(path: Path) -> str:

@@ -561,6 +561,14 @@ class TestRefusals:
         (first, *_) = modern(text).conflicts
         assert (first.first, first.second) == ("0.0.0.0:143", "0.0.0.0:143")
 
+    @pytest.mark.parametrize("line", ["{{ listeners }}", "{% if tls %}", "mail_uid = {{ uid }}"])
+    def test_what_a_template_fills_in_is_no_error(self, line: str) -> None:
+        tree = tree_of({**FILES, "/etc/dovecot/dovecot.conf": f"{HEAD}{line}\n"})
+        found = read(tree)
+        assert found is not None
+        assert found.starts
+        assert not any(problem.decisive for problem in tree.problems)
+
 
 class TestSettings:
     def test_what_rules_ask_for(self) -> None:

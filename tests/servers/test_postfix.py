@@ -65,6 +65,12 @@ def test_a_template_decides_about_what_stands_in_its_blocks() -> None:
     assert [p.certain for p in main.parameters.values()] == [False, True]
 
 
+def test_a_line_that_a_template_fills_in_is_not_fatal() -> None:
+    main = parse_main_cf(source("%{milters}\n{{ more }}\nb = 2\n"))
+    assert main.fatal is None
+    assert main.template
+
+
 # -- expansion ------------------------------------------------------------------------------
 
 VALUES = {"a": "x", "empty": "", "nested": "$a-${a}", "level": "3.6", "n": "9", "loop": "$loop"}

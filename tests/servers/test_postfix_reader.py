@@ -434,6 +434,22 @@ def test_options_not_taken_as_meant(options: str, reason: str, decisive: bool) -
     assert problem.location.line == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "broken"),
+    [
+        ("lmtp flags=O", False),
+        ("smtp flags=DRX", False),
+        ("smtp more", True),
+        ("smtpd flags=O", True),
+    ],
+)
+def test_the_flags_of_the_clients_are_no_mistake(command: str, broken: bool) -> None:
+    master = f"relay unix - - n - - {command}\n"
+    tree = tree_of({"/etc/postfix/main.cf": "", "/etc/postfix/master.cf": master})
+    read(tree)
+    assert bool(tree.problems) is broken
+
+
 # -- instances and missing files ------------------------------------------------------------
 
 
@@ -485,6 +501,6 @@ def test_versions(version: tuple[int, ...]) -> None:
 
 
 def test_hostile_bytes_do_not_stop_it() -> None:
-    junk = "".join(chr(n) for n in range(256)) + "\udcff{${%#-o\n" * 50
+    junk = "".join(chr(n) for n in range(256)) + "\udcff{${-o\n" * 50
     found = reading(junk, junk)
     assert not found.starts

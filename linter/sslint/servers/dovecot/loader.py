@@ -24,6 +24,8 @@ from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass
 
 OUTSIDE = "is outside the files that were given"
+TEMPLATE = "a template decides what stands here"
+FILLED_IN = "is filled in by a template"
 # What conf.d/10-auth.conf includes lies there with the package; a checkout may well lack it.
 _PACKAGED = re.compile(r"/conf\.d/auth-[\w-]+\.conf\.ext$")
 MAX_INCLUDES = 20_000
@@ -191,7 +193,7 @@ class _Loader:
         if self.configuration.modern and self._version(line):
             return
         if kind is Kind.ERROR and names.TEMPLATE.search(line.location.text):
-            self._gap(line.location, "a template decides what stands here")
+            self._gap(line.location, TEMPLATE)
         elif kind is Kind.ERROR:
             self._error(line.location, line.value)
             if line.value.startswith("Garbage"):
@@ -352,7 +354,7 @@ class _Loader:
         if line.kind is not Kind.VARIABLE:
             text = line.value
             if names.TEMPLATE.search(text):
-                return Value(None, line.location, f"{text} is filled in by a template")
+                return Value(None, line.location, f"{text} {FILLED_IN}")
             if line.key in names.FILES and text and not text.startswith(names.INLINE):
                 if "%{" in text:
                     return Value(None, line.location, f"{text} is expanded at run time")

@@ -11,7 +11,7 @@ from sslint.servers.dovecot.listeners import (
     read_listeners,
     read_protocols,
 )
-from sslint.servers.dovecot.loader import OUTSIDE, load
+from sslint.servers.dovecot.loader import FILLED_IN, OUTSIDE, TEMPLATE, load
 from sslint.servers.dovecot.settings import Configuration, Event, Lookup, Value
 from sslint.servers.dovecot.upgrade import instead
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Setting, Tls
@@ -20,7 +20,7 @@ from sslint.tree import Status, Tree
 
 ENTRIES = ("/etc/dovecot/dovecot.conf", "/usr/local/etc/dovecot/dovecot.conf")
 
-KNOWN_GAPS = (OUTSIDE, UNDECIDED)
+KNOWN_GAPS = (OUTSIDE, UNDECIDED, TEMPLATE, FILLED_IN)
 
 # Statements that rules ask for as they stand.
 _ASKED = frozenset(

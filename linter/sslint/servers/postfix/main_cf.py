@@ -15,7 +15,7 @@ BLANKS = " \t\n\v\f\r"  # isspace(3) in the C locale; Unicode spaces are text to
 # Jinja, ERB and the like; `${{a} == {b} ? ...}` is Postfix's own.
 TEMPLATE = re.compile(
     r"(?<!\$)\{\{|\{%|<%|\{#|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]+__|%[A-Z][A-Z0-9_]+%"
-    r"|^[A-Z][A-Z0-9]*_[A-Z0-9_]+$|\bPH_[A-Z0-9_]+\b"
+    r"|^[A-Z][A-Z0-9]*_[A-Z0-9_]+$|\bPH_[A-Z0-9_]+\b|%\{[A-Za-z_][A-Za-z0-9_]*\}"
 )
 _STATEMENT = re.compile(r"\s*(?:\{%|<%)[-+=]?\s*(\w*)")
 _OPENS = ("if", "for", "unless", "block", "macro", "with")
@@ -149,6 +149,9 @@ def parse_main_cf(file: SourceFile) -> MainCf:
         if line.stray or not line.text or conditional.statement(line.text):
             continue
         split = split_name_value(line.text)
+        if isinstance(split, str) and TEMPLATE.search(line.text):
+            conditional.seen = True
+            continue
         if isinstance(split, str):
             main.fatal = main.fatal or (line.span(), split)
             continue

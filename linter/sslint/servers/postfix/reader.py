@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from sslint.servers.model import Dormant, Endpoint, ServerReading
@@ -399,6 +400,7 @@ def _is_disabled(service: Service, patterns: list[str]) -> bool:
 
 
 # What stands after the options is for other programs (pipe, spawn) an argument.
+_FLAGS = re.compile(r"flags=[DORX]*", re.I)  # smtp(8), since Postfix 3.5
 _WITHOUT_ARGUMENTS = ("smtpd", "postscreen", "smtp", "lmtp", "qmqpd", "tlsproxy")
 
 
@@ -406,8 +408,13 @@ def _broken(service: Service) -> tuple[Location, str] | None:
     """Return where and why a daemon stops at its arguments."""
     if service.options.broken is not None:
         return service.options.broken
-    if service.options.rest and service.command in _WITHOUT_ARGUMENTS:
-        token = service.options.rest[0]
+    if service.command in _WITHOUT_ARGUMENTS:
+        rest = service.options.rest
+        if service.command in ("smtp", "lmtp"):
+            rest = tuple(token for token in rest if not _FLAGS.fullmatch(token.text))
+        if not rest:
+            return None
+        token = rest[0]
         where = service.line.span(token.start, token.end)
         return where, f'unexpected command-line argument "{token.text[:40]}"'
     return None
