@@ -256,5 +256,11 @@ def test_a_directory_of_which_one_file_was_given_says_nothing_of_the_others(tmp_
     assert Tree(None, mounts={"/etc/nginx": tmp_path}).absent("/etc/nginx/mime.types") is True
 
 
+def test_other_layers_of_an_image_may_hold_what_its_source_lacks(tmp_path: Path) -> None:
+    (tmp_path / "etc/nginx").mkdir(parents=True)
+    (tmp_path / "Containerfile.prod").touch()
+    assert Tree(tmp_path).absent("/etc/nginx/proxy.conf") is None
+
+
 def test_on_the_machine_itself_what_is_not_there_is_absent() -> None:
     assert Tree(Path("/")).absent("/etc/no-such-directory/file") is True

@@ -35,6 +35,7 @@ MAX_DIRECTORY = 100_000  # entries
 MAX_PATH = 4096  # the kernel's own bound
 MAX_DESCRIPTORS = 64  # directories held open for one tree
 EXCLUDED = "excluded by the configuration"
+IMAGE_FILES = ("Dockerfile", "Containerfile")
 
 
 class Status(Enum):
@@ -589,6 +590,7 @@ class Tree:
     ) -> bool | None:
         """Tell whether a path is missing on the host; None where only this tree may lack it.
 
+        What goes into an image meets there the files of other layers.
         `kin`: what is rarely committed is missing only where another file with such a name lies
         beside it, or nothing at all, for git keeps no empty directories. `within` is as in `holds`.
         """
@@ -599,7 +601,11 @@ class Tree:
         directory = posixpath.dirname(self.destination(path))
         if path in self.mounts or not self.holds(directory, within=within):
             return None
-        if kin is None or self.live:
+        if self.live:
+            return True
+        if any(name.startswith(IMAGE_FILES) for name in self.names("/")):
+            return None
+        if kin is None:
             return True
         names = self.names(directory)
         alike = any(kin.search(name) for name in names)

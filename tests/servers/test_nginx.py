@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sslint.servers import nginx
 from sslint.servers.model import Endpoint, ServerReading
+from sslint.tree import Tree
 from tests.support import tree_of
 
 PAIR = "ssl_certificate a.pem; ssl_certificate_key a.key;"
@@ -508,3 +511,15 @@ def test_a_syntax_error_leaves_the_rest() -> None:
     assert not reading.complete
     assert not reading.starts
     assert str(tree.problems[0].location) == "etc/nginx/sites/a:2:20"
+
+
+def test_files_that_were_given_are_read_though_their_directory_was_not(tmp_path: Path) -> None:
+    main = tmp_path / "nginx.conf"
+    main.write_text("events {}\nhttp { include sites-enabled/*; }\n")
+    shop = tmp_path / "shop"
+    shop.write_text("server { listen 443 ssl; server_name shop.example.org; }\n")
+    places = {"/etc/nginx/nginx.conf": main, "/etc/nginx/sites-enabled/shop": shop}
+    reading = nginx.read(Tree(None, mounts=places))
+    assert reading is not None
+    assert [endpoint.port for endpoint in reading.endpoints] == [443]
+    assert not reading.complete

@@ -144,7 +144,10 @@ class BlockParser(StatementParser):
         return file
 
     def _absent(self, candidates: list[str], location: Location) -> None:
-        raise RulesetError(f"File not found: {candidates[0]}", location)
+        path = candidates[0]
+        if all(self.tree.absent(candidate) for candidate in candidates):
+            raise RulesetError(f"File not found: {path}", location)
+        raise RulesetError(f"{path} was not given: what it holds is not known", location)
 
     # -- tables -----------------------------------------------------------------------------------
 

@@ -193,7 +193,8 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
 
 def _may_listen(server: Server) -> bool:
     """Tell whether a block may have sockets that are not known."""
-    return server.unknown is not None or any(listen.unknown for listen in server.listens)
+    inside = unknown_includes(server.own.get("include", []))
+    return bool(inside) or any(listen.unknown for listen in server.listens)
 
 
 def _decided_by_template(nginx: Nginx, reading: ServerReading) -> None:

@@ -147,25 +147,25 @@ class Loader:
         if not _GLOB.search(pattern):
             return self._include_file(directive, pattern)
         parent = posixpath.dirname(pattern)
-        if not _GLOB.search(parent) and (
-            not self.tree.holds(parent, within=self.directory) or self._links_lost(parent)
-        ):
-            self.tree.problem(
-                directive.location,
-                f"{parent} was not given: what it holds is not known",
-                decisive=False,
-            )
-            return [directive]
-        if not _GLOB.search(parent) and not self.tree.listable(parent):
-            self.tree.problem(directive.location, f"{parent} cannot be read")
-            self.broken = True
-            return [directive]
-        if not self.tree.live and self.tree.status(parent) is Status.ABSENT:
-            self.absent.append(directive)
+        paths = self.tree.glob(pattern)
+        more: list[Directive] = []  # stands for what is not known
+        if not _GLOB.search(parent):
+            if not self.tree.holds(parent, within=self.directory) or self._links_lost(parent):
+                said = "was not given: what it holds is not known"
+                if paths:
+                    said = "was not given whole: what else it holds is not known"
+                self.tree.problem(directive.location, f"{parent} {said}", decisive=False)
+                more = [directive]
+            elif not self.tree.listable(parent):
+                self.tree.problem(directive.location, f"{parent} cannot be read")
+                self.broken = True
+                return [directive]
+            elif not self.tree.live and self.tree.status(parent) is Status.ABSENT:
+                self.absent.append(directive)
         found: list[Directive] = []
-        for path in self.tree.glob(pattern):
+        for path in paths:
             found += self._include_file(directive, path)
-        return found
+        return found + more
 
     def _include_file(self, directive: Directive, path: str) -> list[Directive]:
         if path in self._open or len(self._open) >= MAX_DEPTH:
