@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import posixpath
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from sslint.source import Location, Problem
 
 UNNAMED_PORTS = (47001, 61999, 20011, 29)  # ask these what becomes of ports that no rule names
+DENIED = os.strerror(errno.EACCES)
 MOST = 0.99  # of the public sources: more is "everyone", but for those banned by name
 
 
@@ -204,13 +207,16 @@ def problems(host: Host) -> list[Fact]:
         bare = problem.reason.replace(about, "") if about else problem.reason
         key = (problem.location, posixpath.dirname(about), bare, problem.decisive)
         groups.setdefault(key, []).append(problem)
-    return [_problem(group) for group in groups.values()]
+    return [_problem(host, group) for group in groups.values()]
 
 
-def _problem(group: Sequence[Problem]) -> Fact:
+def _problem(host: Host, group: Sequence[Problem]) -> Fact:
     first = group[0]
     reason = first.reason
-    if first.subject:
+    if reason.endswith(DENIED) and (first.subject or first.location is None):
+        names = [host.tree.name(p.subject) if p.subject else p.path for p in group]
+        reason = f"cannot read {enumerated(names)}: permission denied; run as root"
+    elif first.subject:
         reason = reason.replace(first.subject, enumerated([p.subject for p in group]))
     elif first.location is None:
         reason = f"{enumerated([p.path for p in group])}: {reason}"
