@@ -40,3 +40,13 @@ def test_a_packaged_include_of_dovecot_that_a_checkout_lacks_is_not_missing() ->
     (reading,) = found.readings
     assert reading.starts
     assert not any(problem.decisive for problem in found.problems)
+
+
+def test_what_was_not_given_is_no_reason_not_to_start() -> None:
+    site = "server { listen 80; proxy_set_header A b c; include snippets/x.conf; }"
+    files = {"/etc/nginx/nginx.conf": f"events {{}}\nhttp {{\n{site}\n}}\n"}
+    found = host.read(Target("host", tree_of(files)))
+    said = [problem.reason for problem in found.problems if "does not start" in problem.reason]
+    assert said == [
+        'nginx does not start: invalid number of arguments in "proxy_set_header" directive'
+    ]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sslint import config, targets
+from sslint import config, engine, targets
+from sslint.checker import check
 from sslint.cli import main
 from sslint.errors import UsageError
 
@@ -115,6 +116,23 @@ def test_an_nginx_conf_of_server_blocks_alone_is_a_site(tmp_path: Path) -> None:
     file.write_text("events {}\nhttp {\n" + SITE + "}\n")
     (target,) = targets.find([str(file)])
     assert target.tree.read("/etc/nginx/nginx.conf").text == file.read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SITE,  # the certificate may be in nginx.conf
+        "server {\n    listen 443;\n    include ssl.conf;\n}\n",  # and `ssl on` there
+        "stream {\n    server { listen 5432; proxy_pass 127.0.0.1:5433; }\n}\n",
+    ],
+)
+def test_a_part_of_nginx_s_configuration_is_not_judged_by_what_it_lacks(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "part.conf").write_text(text)
+    result = check(targets.find([str(tmp_path / "part.conf")]), engine.bundled())
+    assert [finding.message for finding in result.findings] == []
+    assert len(result.hosts[0].sockets) == 1
 
 
 def test_a_part_of_dovecot_s_conf_d_is_not_its_whole_configuration(tmp_path: Path) -> None:

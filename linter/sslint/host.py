@@ -170,11 +170,13 @@ def _report_refusals(tree: Tree, reading: ServerReading) -> None:
         return
     files = {file.name: file for file in tree.files()}
     reported = {problem.reason for problem in tree.problems}  # among them what is only not known
+    reported |= {str(problem.location) for problem in tree.problems if problem.location}
     for text in reading.reasons:
         match = _PLACE.match(text)
         reason = match["reason"] if match else text
         known = match is None and any(problem.decisive for problem in tree.problems)
-        if known or reason in reported or _HAS_RULE.search(reason):
+        place = text.removesuffix(f": {reason}")
+        if known or reported.intersection((reason, place)) or _HAS_RULE.search(reason):
             continue
         file = files.get(match["path"]) if match else None
         reason = reason.removeprefix(f"{reading.server.capitalize()} does not start: ")

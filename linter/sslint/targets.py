@@ -219,7 +219,7 @@ def _loose_files(files: Sequence[Path], root: str | None) -> Target:
                 firewall.append((None, place))
             else:
                 announced.append(place)
-        elif place.startswith("/etc/nginx/sites/"):
+        elif place.startswith(NGINX_PARTS):
             fragments.append(place)
         if mounts.setdefault(place, real) != real:
             raise UsageError(
@@ -227,8 +227,7 @@ def _loose_files(files: Sequence[Path], root: str | None) -> Target:
                 tip="one file can have that place; check them one at a time",
             )
     if fragments and "/etc/nginx/nginx.conf" not in mounts:
-        lines = "".join(f"include {place};\n" for place in fragments)
-        overlay["/etc/nginx/nginx.conf"] = f"events {{}}\nhttp {{\n{lines}}}\n"
+        overlay["/etc/nginx/nginx.conf"] = _main_of(fragments)
     base = Path.cwd()
     tree = Tree(
         Path(root).resolve() if root else None,
@@ -242,6 +241,19 @@ def _loose_files(files: Sequence[Path], root: str | None) -> Target:
         firewall=tuple(firewall),
         announced=tuple(announced),
     )
+
+
+NGINX_PARTS = ("/etc/nginx/sites/", "/etc/nginx/parts/")  # of http, of the whole
+
+
+def _main_of(fragments: Sequence[str]) -> str:
+    """Return an nginx.conf that includes fragments; what else the host's says is not known."""
+    sites, parts = (
+        "".join(f"include {place};\n" for place in fragments if place.startswith(head))
+        for head in NGINX_PARTS
+    )
+    rest = 'include "the rest of nginx.conf";\n'
+    return f"events {{}}\n{parts}http {{\n{sites}{rest}}}\n"
 
 
 def _place(path: Path) -> str | None:
@@ -261,7 +273,8 @@ def _place(path: Path) -> str | None:
     if is_site:
         return f"/etc/nginx/sites/{_slug(path)}"
     if _NGINX.search(text) and not _NFT.search(text):
-        return "/etc/nginx/nginx.conf"
+        is_whole = re.search(r"^\s*events\s*\{", text, re.M)
+        return "/etc/nginx/nginx.conf" if is_whole else f"/etc/nginx/parts/{_slug(path)}"
     if re.search(r"^\S+\s+(inet|unix|pass)\s+[-yn]\s+[-yn]\s+[-yn]\s", text, re.M):
         return "/etc/postfix/master.cf"
     if re.search(r"^\s*(smtpd_|myhostname|mydestination|inet_interfaces)\w*\s*=", text, re.M):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sslint.engine import Fact, Span
@@ -36,11 +36,25 @@ TLS_WORDS = {
 def endpoints(host: Host) -> list[Fact]:
     """Return a fact for each listening socket."""
     terminated = host.target.intent.terminated_elsewhere
-    return [_endpoint(socket, terminated) for socket in host.sockets]
+    unsure = {
+        listen[:3]
+        for reading in host.readings
+        for site in reading.sites
+        if site.tls is None
+        for listen in site.listens
+    }
+    return [_endpoint(socket, terminated, unsure) for socket in host.sockets]
 
 
-def _endpoint(socket: Socket, terminated: frozenset[tuple[str, int]]) -> Fact:
+def _endpoint(
+    socket: Socket,
+    terminated: frozenset[tuple[str, int]],
+    unsure: Container[tuple[str, str, int]],
+) -> Fact:
     endpoint = socket.endpoint
+    place = (endpoint.transport, endpoint.address, endpoint.port)
+    # What a server block includes and was not given may say that it is TLS.
+    unknown = endpoint.tls == "unknown" or (endpoint.tls == "none" and place in unsure)
     # On a port of its own choice, a Dovecot listener's name says what is meant: `imaps2`.
     secure = endpoint.server == "dovecot" and endpoint.service.startswith(("imaps", "pop3s"))
     by_name = "implicit" if secure and endpoint.port not in EXPECTED_TLS else None
@@ -57,7 +71,7 @@ def _endpoint(socket: Socket, terminated: frozenset[tuple[str, int]]) -> Fact:
             "port": endpoint.port,
             "family": 6 if ":" in endpoint.address else 4,
             "scope": socket.scope,
-            "tls": None if endpoint.tls == "unknown" else endpoint.tls,
+            "tls": None if unknown else endpoint.tls,
             "tls_required": endpoint.tls_required,
             "names": list(endpoint.names),
             "certificates": [c.path for c in endpoint.certificates if c.path],
