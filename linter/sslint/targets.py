@@ -68,7 +68,7 @@ _NFT = re.compile(r"^\s*(table\s+(inet|ip|ip6|netdev|bridge|arp)\s|flush\s+rules
 _RULESET = re.compile(
     r"^\s*(\*(filter|nat|mangle|raw|security)\s*$|-[APN]\s|:[A-Za-z0-9_.-]+\s+(ACCEPT|DROP|-)"
     r"|add\s+(table|rule|chain|element)\s|create\s+\S+\s+(hash|bitmap|list):"
-    r"|\{\s*\"nftables\"|Name:\s)",
+    r"|\{\s*\"nftables\"|Name:\s|<(?:zone|policy|service|ipset|direct)[\s>])",
     re.M,
 )
 

@@ -254,6 +254,24 @@ def test_one_zone_file_may_be_the_default_zone_or_not(here: Path) -> None:
     assert "the default zone is public" in ruleset.assumptions[-1]
 
 
+def test_a_zone_file_as_a_path(zones: Path) -> None:
+    ruleset = as_path("etc/firewalld/zones/web.xml")
+    assert verdicts(ruleset) == verdicts(named("firewalld=etc/firewalld"))
+
+
+def test_an_etc_is_no_ruleset_of_one_kind(zones: Path) -> None:
+    assert reach(named("etc"), 443).reasons == ("etc is not understood",)
+
+
+def test_ufw_beside_iptables_is_not_known(here: Path) -> None:
+    write(here / "etc/iptables/rules.v4", DUMP)
+    for ruleset in (
+        named("ufw=etc/ufw", "iptables=etc/iptables/rules.v4"),
+        discovery.load(Tree(here), read_network(Tree(here))),
+    ):
+        assert "fill the same chains" in reach(ruleset, 993).reasons[0]
+
+
 # -- nftables ----------------------------------------------------------------------------------
 
 INCLUDING = 'table inet f {}\ninclude "%s"\n'

@@ -298,6 +298,7 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
         ruleset.missing += named.missing
         ruleset.assumptions += named.assumptions
         _load(tree, network, named.kind, named.path, ruleset, named=named)
+    _shared_tables(tree, [Candidate(named.kind, named.path) for named in settled.values()], ruleset)
 
 
 def _detect_given(tree: Tree, path: str) -> str | None:

@@ -79,11 +79,11 @@ def _loaded_at_boot(tree: Tree, path: str) -> bool:
 
 
 def kind_of_directory(tree: Tree, path: str) -> str | None:
-    """Return which manager a directory belongs to, if one."""
-    for kind, directory in (("ufw", _ufw_directory), ("firewalld", _firewalld_directory)):
-        if directory(tree, path) is not None:
-            return kind
-    return None
+    """Return whose configuration a directory is, if a manager's; an etc/ may hold several."""
+    if _ufw_directory(tree, path) == path:
+        return "ufw"
+    own = (path, posixpath.dirname(path))  # zones/ alone stands for what it lies in
+    return "firewalld" if _firewalld_directory(tree, path) in own else None
 
 
 def kind_of_file(file: SourceFile) -> str | None:
