@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,24 +35,19 @@ def kind_of(fact: Fact) -> str:
 
 def add(found: list[Fact]) -> None:
     """Say of each service which other ports serve the same clients."""
-    usable = [(fact, truth) for fact in found if (truth := _is_usable(fact)) is not False]
+    ways = _Ways(found)
     for fact in found:
-        ways = [(other, truth) for other, truth in usable if other is not fact]
-        own = [way for way in ways if way[0].values["server"] == fact.values["server"]]
-        kind = kind_of(fact)
-        same = [way for way in ways if kind_of(way[0]) == kind]
-        if fact.values["protocol"] == "stream":
-            same = []  # what one leads to, no other does
-        elif kind == "web":
-            same = [way for way in same if way in own]
+        server, kind = fact.values["server"], kind_of(fact)
+        # What one stream leads to, no other does.
+        alone = fact.values["protocol"] == "stream"
         sibling = IMPLICIT_SIBLING.get(fact.values["port"])
-        twins = [way for way in ways if way[0].values["port"] == sibling]
+        twins = ways.by_port.get(sibling, ()) if sibling is not None else ()
         fact.values.update(
             {
-                "alternative_open": _any(same),
-                "server_open": _any(own),
-                "names_elsewhere": _names_elsewhere(fact, same) if kind == "web" else None,
-                "implicit_sibling_usable": _any(twins),
+                "alternative_open": False if alone else ways.beside(fact, _kind_key(fact)),
+                "server_open": ways.beside(fact, ("server", server)),
+                "names_elsewhere": ways.answer_names(fact) if kind == "web" else None,
+                "implicit_sibling_usable": _any([truth for _, truth in twins]),
                 "implicit_sibling_open": any(
                     other.values["reach"]["public"] == "open" for other, _ in twins
                 ),
@@ -61,12 +57,56 @@ def add(found: list[Fact]) -> None:
     _group_closed(found)
 
 
-_Way = tuple["Fact", bool | None]
+def _kind_key(fact: Fact) -> tuple[str, ...]:
+    """Return what the ports of one kind have in common; sites are each server's own."""
+    kind = kind_of(fact)
+    return (kind, fact.values["server"]) if kind == "web" else (kind,)
 
 
-def _any(ways: Sequence[_Way]) -> bool | None:
-    """Tell whether one of the ports is certainly a way; None where only some may be."""
-    return any(truth for _, truth in ways) or (None if ways else False)
+def _any(truths: Collection[bool | None]) -> bool | None:
+    """Tell whether one is certainly so; None where one may be."""
+    return True in truths or (None if None in truths else False)
+
+
+class _Ways:
+    """The ports that those who are meant reach or may reach, counted by what they have in common.
+
+    A web server may listen on thousands of ports: each is asked of, and none looked at again.
+    """
+
+    def __init__(self, found: Sequence[Fact]) -> None:
+        self.by_port: dict[int, list[tuple[Fact, bool | None]]] = {}
+        self._truths: dict[int, bool | None] = {}
+        self._keys: dict[int, set[tuple[str, ...]]] = {}
+        self._count: Counter[tuple[object, bool | None]] = Counter()
+        for fact in found:
+            truth = self._truths[id(fact)] = _is_usable(fact)
+            server = fact.values["server"]
+            names = {("name", server, name) for name in fact.values["names"]}
+            self._keys[id(fact)] = {("server", server), _kind_key(fact), *names}
+            if truth is not False:
+                self.by_port.setdefault(fact.values["port"], []).append((fact, truth))
+                self._count.update((key, truth) for key in self._keys[id(fact)])
+
+    def beside(self, fact: Fact, key: tuple[str, ...]) -> bool | None:
+        """Tell whether another port than a service's own has something in common with it."""
+        own = self._truths[id(fact)] if key in self._keys[id(fact)] else False
+        return _any([t for t in (True, None) if self._count[key, t] > (own is t)])
+
+    def answer_names(self, fact: Fact) -> bool | None:
+        """Tell whether all of a service's names are answered on other ports as well."""
+        server = fact.values["server"]
+        answers = [
+            _any(
+                [
+                    self.beside(fact, ("name", server, name)),
+                    self.beside(fact, ("name", server, f"*.{name.partition('.')[2]}")),
+                ]
+            )
+            for name in fact.values["names"]
+            if "." in name and not name.startswith("~")
+        ]
+        return False if False in answers else None if None in answers else True
 
 
 def _is_usable(fact: Fact) -> bool | None:
@@ -80,22 +120,6 @@ def _is_usable(fact: Fact) -> bool | None:
     if reach == "closed":
         return False
     return True if reach is not None and values["tls"] is not None and values["certain"] else None
-
-
-def _names_elsewhere(fact: Fact, ways: Sequence[_Way]) -> bool | None:
-    """Tell whether all of a service's names are answered on other open ports as well."""
-
-    def answered(some: Sequence[_Way]) -> bool:
-        names = {name for other, _ in some for name in other.values["names"]}
-        return all(
-            name in names or f"*.{name.partition('.')[2]}" in names
-            for name in fact.values["names"]
-            if "." in name and not name.startswith("~")
-        )
-
-    if answered([way for way in ways if way[1]]):
-        return True
-    return None if answered(ways) else False
 
 
 # Which port a finding about all of a server's ports stands on: what clients try first.
