@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sslint import engine
+from sslint import engine, silence
 from sslint.checker import Result, check
 from tests.cases import target
 
@@ -78,3 +79,39 @@ def test_a_comment_for_a_rule_that_was_not_asked_for_is_not_without_use() -> Non
 def test_a_misspelt_name_is_reported_whatever_was_asked_for() -> None:
     edit = comment("sslint: ignore[tls-port-close]")
     assert names(checked(edit, select=("sslint",))) == ["unused-ignore"]
+
+
+def test_a_cause_in_the_baseline_keeps_its_consequences_to_itself(tmp_path: Path) -> None:
+    baseline = str(tmp_path / "baseline.json")
+    silence.write_baseline(checked(*CLOSED), baseline)
+    again = checked(*CLOSED)
+    silence.apply_baseline(again, baseline, Path(baseline).read_bytes())
+    assert names(again) == []
+    assert again.baselined == 1
+
+
+GAMMA = """server {
+    listen 443 ssl;
+    server_name gamma.example.org;
+    # sslint: ignore[cert-name-mismatch] moves next week
+    ssl_certificate /etc/letsencrypt/live/www.example.org/fullchain.pem;
+    ssl_certificate_key /etc/letsencrypt/live/www.example.org/privkey.pem;
+}
+"""
+
+
+def test_a_name_that_is_not_covered_is_ignored_in_its_own_block() -> None:
+    live = "etc/letsencrypt/live/www.example.org"
+    own = ["www.example.org", "example.org"]
+    edits = (
+        {
+            "certificate": {"names": own},
+            "chain": f"{live}/fullchain.pem",
+            "key": f"{live}/privkey.pem",
+        },
+        {"in": "etc/nginx/sites-enabled/www", "append": GAMMA},
+    )
+    rules, _ = engine.select(engine.bundled(), ["cert-name-mismatch", "sslint"])
+    result = check([target("web-nftables", edits)], rules)
+    assert names(result) == []
+    assert result.ignored == 1
