@@ -7,14 +7,14 @@ is not known. All offsets stay as they are.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 # Jinja, Go, Mustache, ERB, envsubst, and the marks that scripts replace. nginx's own `${host}` is
 # in lower case, and Lua's tables have braces within their braces.
-_TEMPLATE = re.compile(
+_TEMPLATE = (
     r"\{%[^\n]{0,1000}?%\}|\{#[^\n]{0,1000}?#\}|<%.{0,1000}?%>|(?<!\$)\{\{[^{}\n]{0,1000}\}\}"
     r"|\$\{[A-Z][A-Z0-9_]*(?:[:-][^{}\n]{0,200})?\}|%%?[A-Z][A-Z0-9_]{2,}%%?"
-    r"|%\{[A-Za-z_][A-Za-z0-9_]*\}|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]+__",
-    re.DOTALL,
+    r"|%\{[A-Za-z_][A-Za-z0-9_]*\}|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]+__"
 )
 _MARKS = ("{{", "{%", "{#", "<%", "${", "%", "@", "__")
 FILLED_IN = "$_"  # how a word begins, or goes on, that a template fills in
@@ -41,7 +41,12 @@ def masked(text: str) -> tuple[str, bool]:
         after = text[match.end() : end if end >= 0 else len(text)]
         return _hidden(match[0], alone=not before.strip() and not after.strip())
 
-    return _TEMPLATE.sub(replace, text), seen
+    return _pattern().sub(replace, text), seen
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(_TEMPLATE, re.DOTALL)
 
 
 def _hidden(part: str, *, alone: bool) -> str:
