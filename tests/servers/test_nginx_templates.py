@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sslint import engine
@@ -122,3 +124,10 @@ def test_offsets_and_lines_stay() -> None:
     assert seen
     assert len(changed) == len(text)
     assert [len(line) for line in changed.split("\n")] == [len(line) for line in text.split("\n")]
+
+
+@pytest.mark.parametrize("part", ["{{a}}", "{{", "<%", "{% ", "%AAA", "__A", "${A", "@A"])
+def test_a_long_line_takes_no_time(part: str) -> None:
+    started = time.perf_counter()
+    masked(part * ((1 << 18) // len(part)))
+    assert time.perf_counter() - started < 10

@@ -12,11 +12,13 @@ from functools import cache
 # Jinja, Go, Mustache, ERB, envsubst, and the marks that scripts replace. nginx's own `${host}` is
 # in lower case, and Lua's tables have braces within their braces.
 _TEMPLATE = (
-    r"\{%[^\n]{0,1000}?%\}|\{#[^\n]{0,1000}?#\}|<%.{0,1000}?%>|(?<!\$)\{\{[^{}\n]{0,1000}\}\}"
+    r"\{%[^\n]{0,300}?%\}|\{#[^\n]{0,300}?#\}|<%.{0,300}?%>|(?<!\$)\{\{[^{}\n]{0,300}\}\}"
     r"|\$\{[A-Z][A-Z0-9_]*(?:[:-][^{}\n]{0,200})?\}|%%?[A-Z][A-Z0-9_]{2,}%%?"
     r"|%\{[A-Za-z_][A-Za-z0-9_]*\}|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]+__"
 )
 _MARKS = ("{{", "{%", "{#", "<%", "${", "%", "@", "__")
+MAX_SIZE = 1 << 18  # characters of a file that may be a template
+MAX_LINE = 1000  # characters of a line that are looked at
 FILLED_IN = "$_"  # how a word begins, or goes on, that a template fills in
 _STATEMENT = "include;"  # an include of nothing: what it stands for is not known
 
@@ -27,18 +29,17 @@ def masked(text: str) -> tuple[str, bool]:
     A part that stands alone on its line may be any number of statements, or decide about those
     that follow.
     """
-    if not any(mark in text for mark in _MARKS):
+    if len(text) > MAX_SIZE or not any(mark in text for mark in _MARKS):
         return text, False
     seen = False
 
     def replace(match: re.Match[str]) -> str:
         nonlocal seen
-        before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        before = text[max(0, match.start() - MAX_LINE) : match.start()].rpartition("\n")[2]
         if "#" in before:
             return match[0]
         seen = True
-        end = text.find("\n", match.end())
-        after = text[match.end() : end if end >= 0 else len(text)]
+        after = text[match.end() : match.end() + MAX_LINE].partition("\n")[0]
         return _hidden(match[0], alone=not before.strip() and not after.strip())
 
     return _pattern().sub(replace, text), seen
