@@ -35,7 +35,7 @@ MAX_DIRECTORY = 100_000  # entries
 MAX_PATH = 4096  # the kernel's own bound
 MAX_DESCRIPTORS = 64  # directories held open for one tree
 EXCLUDED = "excluded by the configuration"
-IMAGE_FILES = ("Dockerfile", "Containerfile")
+_IMAGE = re.compile(r"^(Dockerfile|Containerfile)")
 
 
 class Status(Enum):
@@ -324,6 +324,7 @@ class Tree:
         self._resolved: dict[str, tuple[str, Status, int]] = {}
         self._listed: dict[str, list[str]] = {}
         self._subdirectories: dict[str, list[str]] = {}
+        self._found: dict[tuple[str, str], bool] = {}  # by directory and pattern of a name
         self._changed("/")
         for path, text in self.overlay.items():
             if text is not None:
@@ -603,13 +604,19 @@ class Tree:
             return None
         if self.live:
             return True
-        if any(name.startswith(IMAGE_FILES) for name in self.names("/")):
+        if self._any("/", _IMAGE):
             return None
-        if kin is None:
+        if kin is None or self._any(directory, kin):
             return True
-        names = self.names(directory)
-        alike = any(kin.search(name) for name in names)
-        return True if alike or (not names and self.listable(directory)) else None
+        return True if not self.names(directory) and self.listable(directory) else None
+
+    def _any(self, directory: str, pattern: re.Pattern[str]) -> bool:
+        """Tell whether a directory has a name that a pattern finds."""
+        key = (directory, pattern.pattern)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = any(map(pattern.search, self.names(directory)))
+        return found
 
     def resolve(self, path: str) -> str:
         """Return a path with all symlinks resolved inside the root. Raise TreeError."""
@@ -723,6 +730,7 @@ class Tree:
         self._resolved = {"/": ("/", Status.DIRECTORY, 0)}
         self._listed.clear()
         self._subdirectories.clear()
+        self._found.clear()
         for known in [one for one in self._files if one == path or one.startswith(f"{path}/")]:
             del self._files[known]
 
