@@ -84,6 +84,7 @@ class Host:
     running: Firewall | None = None  # the kernel's, beside that of the files
     by_port: dict[tuple[str, int], list[Endpoint]] | None = None  # made when listeners are asked
     by_directory: dict[str, dict[str, CertificateRef]] | None = None  # who uses its certificates
+    proxies: list[tuple[int, tuple[int, int]]] | None = None  # who is trusted to be one
     expected: list[tuple[Expectation, Mapping[Family, PortTrace]]] | None = None  # made when asked
 
     @property

@@ -20,7 +20,9 @@ def only_proxies(host: Host, networks: Iterable[str]) -> bool:
 
     The port is then closed to everyone else on purpose: clients come through the proxy.
     """
-    trusted = _trusted(host)
+    if host.proxies is None:
+        host.proxies = _trusted(host)
+    trusted = host.proxies
     return bool(trusted) and all(
         any(family == f and a <= low and high <= b for f, (a, b) in trusted)
         for family, (low, high) in map(addresses.network, networks)
