@@ -12,6 +12,7 @@ from sslint.firewalls import iptables
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter.model import Limit, RuleItem, Ruleset, Unknown, Unmodelled
 from sslint.source import SourceFile
+from tests.firewalls import iptables_refusals
 from tests.firewalls.iptables_rules import ACCEPTED, REFUSED
 
 pytestmark = [
@@ -146,3 +147,19 @@ def test_whole_files(name: str) -> None:
     except RulesetError:
         read = False
     assert read == loads
+
+
+def test_what_iptables_refuses() -> None:
+    script = []
+    for family, legacy, text, _ in iptables_refusals.cases():
+        tool = f"ip{'6' if family == 6 else ''}tables-{'legacy' if legacy else 'nft'}-restore"
+        script.append(f"printf '{text}' | {tool} >/dev/null 2>&1; echo $?")
+    done = subprocess.run(
+        ["unshare", "-n", "bash", "-c", "\n".join(script).replace("\nCOMMIT\n", "\\nCOMMIT\\n")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = [line == "0" for line in done.stdout.split()]
+    for (family, legacy, text, loads), found in zip(iptables_refusals.cases(), loaded, strict=True):
+        assert found == loads, (family, legacy, text)

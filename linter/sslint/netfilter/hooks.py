@@ -108,7 +108,9 @@ class Hooks:
                 add(here, state, mask)
             if where is not True:
                 out = self._way_out(state)
-                add(there, state._replace(oif=out, translated=True), mask)
+                kept = mask & ~self._bound_to_a_link(state)
+                log.drop |= mask & ~kept
+                add(there, state._replace(oif=out, translated=True), kept)
         arrival = Arrival()
         arrival.local = self.run("input", here, log)
         if there:
@@ -117,6 +119,12 @@ class Hooks:
             there = self.run("postrouting", there, log)
             arrival.forward = self.run("egress", there, log)
         return arrival
+
+    def _bound_to_a_link(self, state: PacketState) -> int:
+        """Return the far addresses that no router forwards from (ip6_forward)."""
+        if state.family != 6:
+            return 0
+        return self.matching.universes[6].mask(addresses.LINK_LOCAL[6])
 
     def _is_martian(self, state: PacketState) -> bool | None:
         """Tell whether routing drops a packet to 127.0.0.0/8 (ip_route_input_slow)."""
@@ -277,6 +285,8 @@ class Hooks:
             if state.ct != CtState.NEW or state.binding is not None:
                 add(done, _retranslated(state, hook), mask)
                 continue
+            if ("ct.state", None) in state.written:  # it may be of no connection after all
+                add(done, state, mask)
             current: Flow = {state: mask}
             for member in step.members:
                 waiting = {s: m for s, m in current.items() if not s.translated}

@@ -271,6 +271,7 @@ class Nat:
     dnat: to `addresses` (None = keep) and `ports` (None = keep; an interval maps to its first
     port unless `port_shift` gives an iptables port-map base). redirect: to this host.
     `mapping` is `dnat to KEYS map {...}`: entries of element -> (addresses, ports); a miss goes on.
+    `mask`: the bits that the translation changes (NETMAP), all of them if None.
     """
 
     kind: Literal["dnat", "redirect", "snat", "masquerade"]
@@ -283,6 +284,7 @@ class Nat:
     )
     port_shift: int | None = None
     unknown: str = ""
+    mask: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from sslint.netfilter.model import (
     Values,
 )
 from sslint.netfilter.packet import KNOWN_HOST, MISSING, NO_PORT, THIS_HOST, PacketState, Why, read
+from sslint.netfilter.writes import write
 
 MAX_TARGETS = 16  # addresses of one dnat that are followed apart
 
@@ -33,7 +34,7 @@ def translations(
         yield possible, possible, state._replace(translated=True), ""
         return
     if item.unknown:
-        yield possible, possible, state._replace(translated=True), item.unknown
+        yield possible, possible, _somewhere(state), item.unknown
         return
     if item.mapping is None:
         ports = item.ports
@@ -58,7 +59,7 @@ def _mapped(
         found = table.sets.get(mapping.name)
         if found is None or found.unknown or found.data is None:
             reason = (found and found.unknown) or f"the map {mapping.name} is not in the input"
-            yield possible, 0, state._replace(translated=True), reason
+            yield possible, 0, _somewhere(state), reason
             return
         entries = list(zip(found.elements, found.data, strict=False))
         default = found.default
@@ -78,7 +79,7 @@ def _to(
     item: Nat, data: object, state: PacketState, maybe: int, sure: int, matching: Matching
 ) -> Iterator[tuple[int, int, PacketState, str]]:
     if not isinstance(data, tuple) or len(data) != 2:
-        yield maybe, sure, state._replace(translated=True), "the map's target is not modelled"
+        yield maybe, sure, _somewhere(state), "the map's target is not modelled"
     elif item.kind == "redirect":
         after = _redirected(state, data[1], None, matching.network)
         yield maybe, sure, after, ""
@@ -97,15 +98,35 @@ def _targets(
         return
     if isinstance(where, UnknownValues) or not isinstance(where, Intervals) or not where.items:
         reason = where.reason if isinstance(where, UnknownValues) else "an address is missing"
-        yield maybe, sure, state._replace(translated=True), reason
+        yield maybe, sure, _somewhere(state), reason
         return
     total = sum(high - low + 1 for low, high in where.items)
     if total > MAX_TARGETS:
-        yield maybe, sure, state._replace(translated=True), "it has too many destinations"
+        yield maybe, sure, _somewhere(state), "it has too many destinations"
+        return
+    if item.mask is not None:
+        low = where.items[0][0]
+        if state.host < 0:
+            yield maybe, sure, _somewhere(state), "a network is mapped to another"
+        else:
+            yield maybe, sure, _moved(state, state.host & ~item.mask | low & item.mask, port), ""
         return
     for low, high in where.items:
         for address in range(low, high + 1):
             yield maybe, sure, _moved(state, address, port), ""
+
+
+def _somewhere(state: PacketState) -> PacketState:
+    """Translate to an address and a port that are not known."""
+    after = state._replace(
+        original=state.original or (state.host, state.dport),
+        translated=True, status=None, mangled=True,
+    )  # fmt: skip
+    names = ["ip.daddr" if state.family == 4 else "ip6.daddr", "ct.reply.saddr"]
+    names += ["th.dport", "ct.reply.proto-src"] if state.dport != NO_PORT else []
+    for name in names:
+        after = write(after, name, None)
+    return after
 
 
 def _port(port: int, ports: tuple[int, int] | None, shift: int | None) -> int:

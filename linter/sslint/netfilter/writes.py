@@ -107,7 +107,7 @@ def write(state: PacketState, name: str, value: int | None) -> PacketState:
 
 
 def _early(state: PacketState) -> PacketState:
-    """Make what conntrack will read of a packet unknown, if it has not seen the packet yet."""
+    """Make unknown what conntrack will call a packet of another shape, if it has yet to see it."""
     if state.tracked or state.notrack:
         return state
     return write(state, "ct.state", None)
@@ -133,9 +133,11 @@ def _port(field: str, value: int | None, state: PacketState) -> PacketState:
         state = write(_early(state), f"{name}.type", None) if name else _early(state)
         return write(state, HEADERS, None)._replace(mangled=True)
     near = (field == "dport") == state.inbound
-    state = _kept(state, "proto-dst" if near else "proto-src", state.dport if near else state.sport)
-    state = _early(state)._replace(mangled=True)
+    state = _kept(state, "proto-dst" if near else "proto-src")._replace(mangled=True)
     if value is None:
+        if not state.tracked:
+            for side in ("original", "reply"):
+                state = write(state, f"ct.{side}.proto-{'dst' if near else 'src'}", None)
         return write(state, f"th.{field}", None)
     kept = tuple(pair for pair in state.written if pair[0] != f"th.{field}")
     state = state._replace(written=kept)
@@ -145,8 +147,8 @@ def _port(field: str, value: int | None, state: PacketState) -> PacketState:
 def _address(name: str, field: str, value: int | None, state: PacketState) -> PacketState:
     near = (field == "daddr") == state.inbound
     if near:
-        state = _kept(state, "daddr" if not state.ours else "saddr", state.host)
-    state = _early(state)._replace(mangled=True)
+        state = _kept(state, "daddr" if not state.ours else "saddr")
+    state = state._replace(mangled=True)
     if not state.tracked and not state.notrack:  # conntrack will see the packet as it is now
         for side in ("original", "reply"):
             for part in ("saddr", "daddr"):
@@ -157,8 +159,8 @@ def _address(name: str, field: str, value: int | None, state: PacketState) -> Pa
     return write(state, name, value)
 
 
-def _kept(state: PacketState, part: str, value: int) -> PacketState:
-    """Keep what conntrack holds of a field that is rewritten after it has seen the packet."""
+def _kept(state: PacketState, part: str) -> PacketState:
+    """Make unknown what conntrack holds of a field that is rewritten after it saw the packet."""
     if state.tracked:
         for side in ("original", "reply"):
             if all(name != f"ct.{side}.{part}" for name, _ in state.written):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sslint.errors import SslintError
+from sslint.firewalls.errors import RulesetError
 from tests.live.kernel.generators import Case
 from tests.live.kernel.judge import Disagreement, compare
 from tests.live.kernel.lab import Lab, Refused
@@ -46,5 +47,5 @@ def _differs(lab: Lab, case: Case, sets: bool) -> bool:
         case.files = lab.files()
         found = compare(case, lab.send(case.packets)).disagreements
         return any((each.by == "reach") == sets for each in found)
-    except (Refused, SslintError):
+    except (Refused, RulesetError, SslintError):
         return False

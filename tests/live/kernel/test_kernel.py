@@ -7,6 +7,7 @@ same with a summary as it goes: `.venv/bin/python -m tests.live.kernel --count 1
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -21,6 +22,12 @@ NOT_IN_FILES = (
     "which of this host's addresses",
     "--quota",
     "meta iifgroup",
+)
+# Beside these: what a rule has rewritten, and fields that are the client's own affair.
+UNDECIDED = re.compile(
+    r"a rule has rewritten|an earlier rule (?:has|may have)|depends on the (?:client|packet's size)"
+    r"|transparent socket|may not be there|meta\.length varies|a computed value|is not modelled"
+    r"|th reads bytes|has other keys|route depends on the packet mark|mark is not known"
 )
 COMMANDS = {
     "ufw": ("ip", "nft", "iptables-nft-restore", "ufw"),
@@ -43,7 +50,11 @@ def test_random(kind: str) -> None:
     # Of mixed ones the tools refuse 4 to 6 in 100: four of 40 in one run of seven.
     least = 0.75 if kind == "mixed" else 0.9
     assert summary.rulesets > least * rulesets, f"the kernel took too few: {summary}"
-    by_nature = sum(n for why, n in summary.reasons.items() if why.startswith(NOT_IN_FILES))
+    by_nature = sum(
+        n
+        for why, n in summary.reasons.items()
+        if why.startswith(NOT_IN_FILES) or UNDECIDED.search(why)
+    )
     assert summary.unknown - by_nature <= MOST_UNKNOWN * summary.packets, (
         f"{summary}\n{summary.reasons.most_common(5)}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 from sslint.firewalls.errors import RulesetError
@@ -55,11 +56,14 @@ def hashlimit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     return [Limit(above == given.negate, f"hashlimit {text}")]
 
 
+_BYTE_RATE = re.compile(r"[0-9]{1,12}[kmg]?b(?:/(.+))?", re.IGNORECASE).fullmatch
+
+
 def _hashlimit_rate(text: str) -> bool:
-    count, _, unit = text.partition("/")
-    if count.lower().endswith("b"):  # bytes: 512kb/s
-        digits = count.lower()[:-1].rstrip("km")
-        return digits.isdigit() and "second".startswith(unit.lower())
+    found = _BYTE_RATE(text)
+    if found is not None:  # the first packet passes, however long it is
+        unit = found[1]
+        return unit is None or any(name.startswith(unit.lower()) for name in _RATE)
     return _rate(text, 1_000_000)
 
 

@@ -9,11 +9,13 @@ from typing import Literal
 
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import arguments as parser
+from sslint.firewalls.iptables import refusals
 from sslint.firewalls.iptables.arguments import Arguments
 from sslint.firewalls.iptables.matches import base_chains, rule_matches
 from sslint.firewalls.iptables.options import FOREIGN_MATCHES, FOREIGN_TARGETS
 from sslint.firewalls.iptables.tables import BASE_NAMES, BASES, Loading, Place, check_table
-from sslint.firewalls.iptables.targets import PLACES, rule_target
+from sslint.firewalls.iptables.targets import base_chains as target_chains
+from sslint.firewalls.iptables.targets import rule_target
 from sslint.netfilter.model import (
     Base,
     Chain,
@@ -435,6 +437,11 @@ class Reader:
             return
         names = [f"-m {match.name}" for match in arguments.matches if match.options is None]
         target = arguments.target
+        for extension in (*arguments.matches, *([target] if target else [])):
+            if extension.options is not None and refusals.host_decides(extension):
+                word = "-j" if extension is target else "-m"
+                reason = f"if this host cannot load {word} {extension.name}, it loads nothing"
+                self.missing.append(Missing(reason, (self.family,), location, may_open=True))
         if target is not None and target.options is None and target.name not in FOREIGN_TARGETS:
             names.append(f"-j {target.name}")
         for name in names:
@@ -459,6 +466,8 @@ class Reader:
             raise RulesetError(f"Can't use -i with {chain}")
         table = self.current.table.name
         target = rule_target(arguments, table, self.current.names)
+        if self.origin == "iptables-legacy":
+            refusals.legacy(arguments, table)
         if arguments.jump in BASE_NAMES[table]:
             raise RulesetError(f"a jump to the built-in chain {arguments.jump}")
         if table == "nat" and arguments.jump == "DROP" and arguments.target is not None:
@@ -474,7 +483,7 @@ class Reader:
         if isinstance(last, Verdict) and last.kind in ("jump", "goto"):
             self.current.jumps.setdefault(chain, {}).setdefault(last.chain, location)
         elif arguments.target is not None:
-            allowed = PLACES.get(arguments.jump, ((), ()))[1]
+            allowed = target_chains(arguments.target)
             if allowed:
                 self.current.places.append(Place(chain, location, arguments.jump, allowed))
         for match in arguments.matches:

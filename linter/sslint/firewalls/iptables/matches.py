@@ -11,7 +11,7 @@ from itertools import product
 from typing import cast
 
 from sslint.firewalls.errors import RulesetError
-from sslint.firewalls.iptables import conntrack, counters, transport, values
+from sslint.firewalls.iptables import conntrack, counters, refusals, transport, values
 from sslint.firewalls.iptables.arguments import Arguments, Extension
 from sslint.firewalls.iptables.terms import Alternatives, compare, network
 from sslint.netfilter.model import (
@@ -40,6 +40,7 @@ def rule_matches(arguments: Arguments) -> Alternatives:
     items = header(arguments)
     parts: list[Alternatives] = []
     for extension in arguments.matches:
+        refusals.check(extension, arguments)
         alternatives = _extension(extension, arguments)
         if len(alternatives) == 1 and not parts:
             items += alternatives[0]
@@ -512,7 +513,6 @@ _PLAIN: dict[str, Callable[[Extension, Arguments], list[RuleItem]]] = {
     "tos": _tos,
     "ttl": _hop_limit,
     "udp": transport.udp,
-    "udplite": transport.udp,
 }
 
 _EITHER: dict[str, Callable[[Extension, Arguments], Alternatives]] = {

@@ -88,7 +88,6 @@ MATCHES = {
     "tos": "tos!*=text",
     "u32": "u32!*=text",
     "udp": _PORTS,
-    "udplite": _PORTS,
 }
 
 MATCHES4 = {
@@ -248,11 +247,11 @@ PROTOCOLS = {
     "ipcomp": (108,),
     "mh": (135,),
     "multiport": (6, 17, 33, 132, 136),
+    "osf": (6,),
     "sctp": (132,),
     "tcp": (6,),
     "tcpmss": (6,),
     "udp": (17,),
-    "udplite": (136,),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import options as tables
-from sslint.firewalls.iptables import values
+from sslint.firewalls.iptables import refusals, values
 from sslint.firewalls.iptables.arguments import Arguments, Extension
 from sslint.firewalls.iptables.matches import dscp_class, set_directions
 from sslint.netfilter.model import (
@@ -32,24 +32,33 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "CHECKSUM": (("mangle",), ()),
     "CLASSIFY": ((), ("FORWARD", "OUTPUT", "POSTROUTING")),
     "CLUSTERIP": (("filter",), ("INPUT",)),
+    "CONNSECMARK": (("mangle", "security"), ()),
     "CT": (("raw",), ()),
     "DNAT": (("nat",), ("PREROUTING", "OUTPUT")),
-    "DNPT": (("mangle",), ()),
+    "DNPT": (("mangle",), ("PREROUTING", "OUTPUT")),
     "DSCP": (("mangle",), ()),
     "ECN": (("mangle",), ()),
     "HL": (("mangle",), ()),
     "MASQUERADE": (("nat",), ("POSTROUTING",)),
+    "NETMAP": (("nat",), ()),
     "NOTRACK": (("raw",), ()),
     "REDIRECT": (("nat",), ("PREROUTING", "OUTPUT")),
     "REJECT": (("filter",), ("INPUT", "FORWARD", "OUTPUT")),
     "SNAT": (("nat",), ("POSTROUTING", "INPUT")),
-    "SNPT": (("mangle",), ()),
+    "SNPT": (("mangle",), ("INPUT", "POSTROUTING")),
     "SYNPROXY": ((), ("INPUT", "FORWARD")),
     "TCPOPTSTRIP": (("mangle",), ()),
     "TOS": (("mangle",), ()),
     "TPROXY": (("mangle",), ("PREROUTING",)),
     "TTL": (("mangle",), ()),
 }
+
+
+def base_chains(target: Extension) -> tuple[str, ...]:
+    """Return the base chains that the kernel lets a target be reached from; () is all of them."""
+    if "clamp-mss-to-pmtu" in target.given:
+        return ("FORWARD", "OUTPUT", "POSTROUTING")
+    return PLACES.get(target.name, ((), ()))[1]
 
 
 def rule_target(arguments: Arguments, table: str, chains: frozenset[str]) -> list[RuleItem]:
@@ -72,6 +81,7 @@ def rule_target(arguments: Arguments, table: str, chains: frozenset[str]) -> lis
     if target is None or target.options is None:
         words = " ".join([name, *(target.words if target else ())])
         return [Unmodelled(f"-j {words[:120]} is not modelled")]
+    refusals.check(target, arguments)
     allowed = PLACES.get(name, ((), ()))[0]
     if allowed and table not in allowed:
         raise RulesetError(f"target {name} is only valid in the {allowed[0]} table")
@@ -275,10 +285,9 @@ def _masquerade(target: Extension, arguments: Arguments) -> list[RuleItem]:
 
 def _netmap(target: Extension, arguments: Arguments) -> list[RuleItem]:
     value, mask = cast("tuple[int, int]", target.given["to"][0].value)
-    whole = (1 << values.width(arguments.family)) - 1
-    if isinstance(value, int) and mask == whole:
-        return [Nat("dnat", values.bounded(value, value), None, _family(arguments))]
-    return [Nat("dnat", None, None, _family(arguments), unknown="NETMAP maps whole networks")]
+    if not isinstance(value, int):
+        return [Nat("dnat", None, None, _family(arguments), unknown="NETMAP to a name")]
+    return [Nat("dnat", values.bounded(value, value), None, _family(arguments), mask=mask)]
 
 
 # -- marks and tracking -----------------------------------------------------------------------

@@ -247,6 +247,7 @@ class BlockParser(StatementParser):
         """Read a chain's block after its brace."""
         self.scopes.append({})
         policy: tuple[str, Location] | None = None
+        hooked = False
         tokens = self.tokens
         while True:
             lexeme = tokens[self.position]
@@ -257,6 +258,9 @@ class BlockParser(StatementParser):
                 self.position += 1
                 break
             if lexeme == "type":
+                if hooked and new:  # of two in one block the last counts
+                    chain.base = None
+                hooked = True
                 self._hook(chain, new)
                 self.separator()
             elif lexeme == "policy" and self.tokens[self.position + 1] not in ("==", "!="):

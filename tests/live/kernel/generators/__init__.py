@@ -26,12 +26,14 @@ KINDS = ("iptables", "ip6tables", "nft", "mixed", "ufw", "firewalld")
 
 
 UNDECIDABLE = 0.05  # of the rulesets hold a match that files cannot decide
+RARE = 0.3  # hold statements that write to the packet, and other rare ones
 
 
 def generate(kind: str, seed: int, packets: int) -> Case:
     """Return the case that this kind and seed stand for."""
     words = Vocabulary(random.Random(f"{kind} {seed}"))
     words.undecidable = words.chance(UNDECIDABLE)
+    words.rare = words.chance(RARE)
     rulesets: dict[str, str] = {}
     if kind in ("iptables", "ip6tables"):
         sets: dict[int, tuple[tuple[str, int], ...]] = {}

@@ -43,6 +43,7 @@ class Rules:
             self.state, self.iprange, self.addrtype, self.pkttype, self.mark, self.limit,
             self.hashlimit, self.recent, self.conntrack, self.comment, self.hop_limit, self.quota,
             self.connlimit, self.match_set, self.connmark, self.absent,
+            self.rare, self.rare, self.rare,
         )  # fmt: skip
 
     def negated(self, text: str, probability: float = 0.25) -> str:
@@ -168,10 +169,68 @@ class Rules:
             )
         )
 
+    def rare(self) -> str:
+        """Return a match of what few rulesets ask: other headers, fields that targets write."""
+        if not self.words.rare:
+            return ""
+        value = self.random.choice(("0x0", "0x1", "0x40"))
+        options = [
+            "-m dscp " + self.negated(f"--dscp {self.random.choice((0, 8, 10))}"),
+            "-m dscp " + self.negated("--dscp-class CS1"),
+            "-m tos --tos 0x10/0x3f",
+            f"-m recent --rcheck --hitcount {self.random.choice((1, 2, 3))} --name twice --rsource",
+            "-m recent --set --name twice --rsource", "-m recent --update --name twice --rsource",
+            "-m recent ! --update --hitcount 3 --name twice --rsource",
+            "-m connmark " + self.negated(f"--mark {value}/0xff"),
+            "-m helper " + self.negated("--helper ftp"),
+            "-m connlabel --label 5", "-m length --length 0:1000", "-m length ! --length 0:19",
+            "-m connbytes --connbytes 1:1 --connbytes-dir original --connbytes-mode packets",
+            "-m conntrack " + self.negated("--ctstatus NONE"),
+        ]  # fmt: skip
+        if self.family == 6:
+            options += ["-m ah", "-m ah ! --ahspi 5", "-m hbh", "-m dst ! --dst-len 5"]
+        if any(dimensions == 1 for _, dimensions in self.ipsets):
+            name = self.random.choice([n for n, dimensions in self.ipsets if dimensions == 1])
+            options.append(f"-m set --match-set {name} src --return-nomatch")
+        return self.random.choice(options)
+
+    def writing(self, table: str, hook: str) -> str:
+        """Return a target that writes to the packet or its connection, which then goes on."""
+        four = self.family == 4
+        value = self.random.choice(MARKS)
+        anywhere = [
+            f"-j CONNMARK --set-xmark {value:#x}/0xff", "-j CONNMARK --save-mark --nfmask 0xf",
+            f"-j MARK --set-xmark {value:#x}/0xf0", "-j HMARK --hmark-tuple src,dst "
+            "--hmark-mod 4 --hmark-rnd 0xfeedcafe",
+            "-j AUDIT --type accept", "-j IDLETIMER --timeout 60 --label x",
+        ]  # fmt: skip
+        sets = [name for name, dimensions in self.ipsets if dimensions == 1]
+        if sets:
+            anywhere.append(f"-j SET --add-set {self.random.choice(sets)} src --exist")
+        if table == "raw":
+            anywhere += ["-j CT --zone 3", "-j CT --ctevents new", "-j CT --zone-orig 3"] * 3
+        if table == "mangle":
+            anywhere += [
+                "-j DSCP --set-dscp 10", "-j DSCP --set-dscp-class CS1", "-j TOS --set-tos 0x10",
+                "-j CHECKSUM --checksum-fill", "-j TOS --or-tos 0x20",
+                "-j TTL --ttl-set 64" if four else "-j HL --hl-set 64",
+                "-j TTL --ttl-dec 1" if four else "-j HL --hl-inc 1",
+                "-p tcp -j TCPOPTSTRIP --strip-options timestamp",
+                "-p tcp --syn -j TCPMSS --set-mss 1200",
+            ]  # fmt: skip
+            if hook == "PREROUTING":
+                anywhere.append(f"-p tcp -j TPROXY --on-port {self.words.port()}")
+        return self.random.choice(anywhere)
+
     def protocol(self) -> str:
         """Return a protocol and what may only follow it."""
         pick = self.random.random()
         icmp = "icmp" if self.family == 4 else "ipv6-icmp"
+        if self.words.rare and self.words.chance(0.06):
+            return self.random.choice(
+                ("-p esp", "-p gre", "-p ipcomp", "-p esp -m esp ! --espspi 1",
+                 "-p ah" if self.family == 4 else "-p esp", "! -p gre")
+            )  # fmt: skip
         if pick < 0.08:
             return self.negated(f"-p {self.random.choice(('tcp', 'udp', '6', '17', icmp))}")
         if pick < 0.16:
@@ -224,6 +283,8 @@ class Rules:
             verb = "-j" if self.words.chance(0.8) else "-g"
             return f"{verb} {self.random.choice(later)}"
         pick = self.random.random()
+        if self.words.rare and table != "nat" and self.words.chance(0.25):
+            return self.writing(table, hook)
         if table == "raw" and pick < 0.3:
             return self.random.choice(("-j NOTRACK", "-j CT --notrack"))
         if table == "mangle" and pick < 0.5:
@@ -261,6 +322,14 @@ class Rules:
         own = self.random.choice(OWN[self.family])
         port = self.words.port()
         bracketed = own if self.family == 4 else f"[{own}]"
+        if self.words.rare and self.words.chance(0.3):
+            net = "10.20.0.0/24" if self.family == 4 else "fd20::/64"
+            there = "10.20.0.77" if self.family == 4 else "fd20::77"
+            options = [f"-j NETMAP --to {net}", f"-j NETMAP --to {own}",
+                       f"-j DNAT --to-destination {there}"]  # fmt: skip
+            if self.family == 4:
+                options += ["-j DNAT --to-destination 127.0.0.1"] * 3
+            return self.random.choice(options)
         return self.random.choice(
             (f"-j REDIRECT --to-ports {port}", f"-j REDIRECT --to-ports {port}", "-j REDIRECT",
              f"-j DNAT --to-destination {bracketed}:{port}", f"-j DNAT --to-destination {own}")
@@ -276,7 +345,9 @@ class Rules:
         )
         parts = [f"-A {chain}"]
         wanted = self.random.choices((0, 1, 2, 3), (2, 5, 3, 1))[0]
-        if translates_port:
+        if target.startswith("-p "):
+            pass  # it says its protocol itself
+        elif translates_port:
             parts.append(f"-p {self.random.choice(('tcp', 'udp'))} --dport {self.words.port()}")
         elif self.words.chance(0.7):
             parts.append(self.protocol())

@@ -278,6 +278,46 @@ class Tables:
         chosen = self.words.random.choice(sets)
         return f"{chosen.key} {self.pick('', '', '!= ')}@{chosen.name}"
 
+    def rare_match(self) -> str:
+        """Return a match of what few rulesets ask: other headers, what was written, sums."""
+        ip, family = self.ip()
+        port = self.words.port()
+        options = [
+            f"meta iif {self.pick('> 0', '< 1', '>= 2', '!= 0')}",
+            f"meta sdifname {self.operator()}{self.pick(*INTERFACE_WORDS)}",
+            f"{ip} dscp {self.operator()}{self.pick('cs0', 'cs1', 'ef')}",
+            f"meta priority {self.operator()}{self.pick('1:2', '0:1', 'none')}",
+            f"meta mark << 1 == {self.pick('2', '4', '0x20')}",
+            f"meta mark >> 1 {self.pick('==', '!=')} {self.pick('0', '1', '8')}",
+            # a rate that a packet uses up would be another one for the next packet
+            f"limit rate {self.pick('', 'over ')}10 bytes/second burst {self.pick('5', '9')} bytes",
+            f"meta length {self.pick('< 20', '> 39', '>= 60', '< 200')}",
+            f"{ip} saddr & {'255.255.0.0' if family == 4 else 'ffff:ffff::'} == "
+            + ("10.20.0.0" if family == 4 else "2001:db8::"),
+        ]
+        if self.proto == "tcp":
+            options += [
+                f"tcp dport << 1 == {2 * port & 0xFFFF}", f"tcp dport & 0xff == {port & 255}",
+                f"tcp dport & 0xff00 != {port & 0xFF00}", f"tcp dport ^ 1 == {port ^ 1}",
+            ]  # fmt: skip
+        if self.hook in ("prerouting", "input"):
+            options += [
+                "fib daddr . mark type local", "fib saddr . mark oif exists",
+                "fib saddr . mark . iif oif missing",
+            ]  # fmt: skip
+        if self.hook != "ingress" and not self.early:
+            options += ["ct label 1", "ct zone 0", f"ct original proto-src {port}"]
+        return self.pick(*options)
+
+    def other_match(self) -> str:
+        """Return a match of a protocol without ports."""
+        return {
+            "esp": self.pick("esp spi != 1", "esp sequence > 0", "esp spi 1"),
+            "ah": self.pick("ah spi != 1", "ah nexthdr 59"),
+            "comp": self.pick("comp cpi != 1", "comp nexthdr 59"),
+            "gre": self.pick("gre version 0", "gre protocol ip", "meta l4proto gre"),
+        }[self.proto]
+
     def match(self) -> str:
         options: list[tuple[Callable[[], str], int]] = [
             (self.source, 8), (self.destination_port, 12), (self.destination, 2),
@@ -288,6 +328,7 @@ class Tables:
             (self.header, int(self.words.undecidable)), (self.extension, 1), (self.counters, 2),
             (self.concatenation, 3),
             (self.named_set, 5), (self.connection, 2), (self.fib, 3), (self.counted, 1),
+            (self.rare_match, 4 * self.words.rare),
         ]  # fmt: skip
         if self.hook == "ingress":
             barred = {"state", "connection", "fib", "counted"}
@@ -376,8 +417,36 @@ class Tables:
             statements += ["notrack"] * 6
         if self.words.chance(0.3):
             return self.set_update()
+        if self.words.rare and self.words.chance(0.7):
+            return self.writing()
         text = self.words.random.choice(statements)
         return "counter" if text.startswith("comment") else text
+
+    def writing(self) -> str:
+        """Return a statement that writes to the packet, its metadata or its connection."""
+        ip, family = self.ip()
+        own = self.words.random.choice(OWN[family])
+        port, proto = self.words.port(), self.proto
+        statements = [
+            f"{ip} saddr set {self.words.address(family)}", f"{ip} daddr set {own}",
+            f"{ip} dscp set {self.pick('cs1', 'ef')}", f"{ip} ecn set ect0",
+            f"{ip} {'ttl' if family == 4 else 'hoplimit'} set {self.pick('9', '64')}",
+            f"{proto} dport set {port}", f"{proto} sport set {port}",
+            f"meta mark set {ip} dscp | 0x40", f"meta mark set {proto} dport",
+            f"meta mark set jhash {ip} saddr mod 4", "meta mark set numgen inc mod 2",
+            f"meta mark set {proto} dport map {{ {port} : 0x1 }}",
+            "tcp option maxseg size set 1200", "reset tcp option mptcp", "meta nftrace set 0",
+            "@nh,8,8 set 0x20", f"@th,16,16 set {port}", "meta priority set 0:1",
+        ]  # fmt: skip
+        if self.family == "ip":
+            statements += ["@nh,96,32 set 0x0a000001", "@nh,64,8 set 9"]
+        if self.hook == "prerouting":
+            statements += [f"meta pkttype set {self.pick('broadcast', 'host', 'multicast')}"]
+        if self.hook != "ingress":
+            statements += ["ct label set 1", "ct zone set 5", "ct mark set 0x2"]
+        if self.proto == "tcp":
+            statements += ["tcp flags set fin", "tcp window set 5"]
+        return self.pick(*statements)
 
     def set_update(self) -> str:
         dynamic = [item for item in self.sets if item.kind == "dynamic" and self.fits(item)]
@@ -386,6 +455,13 @@ class Tables:
         chosen = self.words.random.choice(dynamic)
         self.words.remembers_sources = True
         timeout = self.pick("", " timeout 1h")
+        key = chosen.key
+        if self.words.rare and self.words.chance(0.5):  # what is added need not be what is asked
+            if " . " in key:
+                key = f"{key.partition(' . ')[0]} . {self.words.port()}"
+            else:
+                key += " & " + ("255.255.0.0" if self.version == 4 else "ffff:ffff::")
+            return f"{self.pick('add', 'update')} @{chosen.name} {{ {key}{timeout}{chosen.rate} }}"
         return (
             f"{self.pick('add', 'update')} @{chosen.name} {{ {chosen.key}{timeout}{chosen.rate} }}"
         )
@@ -408,6 +484,9 @@ class Tables:
         ]  # fmt: skip
         if self.family != "inet":
             options.append(f"dnat to {guard} dport map {{ {self.words.port()} : {own} }}")
+        if self.words.rare and family == 4:
+            options += [f"dnat {to}to 127.0.0.1:{port}", f"dnat {to}to 127.0.0.5"]
+            options += [f"dnat {to}to 10.20.0.77:{port}"]
         chosen = self.pick(*options)
         guards = f"{guard} dport {self.values(self.port)} "
         if "dnat" in chosen:
@@ -418,6 +497,9 @@ class Tables:
         parts: list[str] = []
         self.proto = self.words.random.choices(("tcp", "udp", "icmp"), (12, 6, 1))[0]
         self.version = self.words.random.choice(self.families)
+        if self.words.rare and self.words.chance(0.08):
+            self.proto = self.pick("esp", "comp", "gre", *(["ah"] if self.version == 4 else []))
+            return f"{self.other_match()} {self.verdict([], reject=False)}"
         if self.proto == "icmp":
             return " ".join([self.match(), self.match(), self.verdict(later)])
         if self.type == "nat" and self.hook == "prerouting" and self.words.chance(0.6):
@@ -430,8 +512,10 @@ class Tables:
         for _ in range(self.words.random.choices((0, 1, 2), (3, 5, 2))[0]):
             parts.append(self.match())
         self.words.random.shuffle(parts)
-        if self.words.chance(0.2):
+        if self.words.chance(0.5 if self.words.rare else 0.2):
             parts.append(self.statement())
+            if self.words.rare and self.words.chance(0.4):
+                parts.append(self.pick_from(self.source, self.rare_match, self.destination)())
         if self.words.chance(0.1):
             parts.append("counter")
         if self.words.chance(0.15):
@@ -478,6 +562,9 @@ class Tables:
                 f"set {name} {{ type {kind}; flags dynamic, timeout; size 65535; timeout 1h; }}"
             )
             rate = self.pick("", "", f" limit rate {RATE}", f" limit rate over {RATE}")
+            if self.words.rare and self.words.chance(0.5):
+                dynamic = dynamic.replace(f"type {kind};", f"type {kind} . inet_service;")
+                return Set(name, f"{ip} saddr . {self.proto} dport", dynamic, "dynamic", rate)
             return Set(name, f"{ip} saddr", dynamic, self.pick("dynamic", "set"), rate)
         key, make = self.words.random.choice(
             [("tcp dport", self.port), (f"{ip} saddr", lambda: self.address(family))]

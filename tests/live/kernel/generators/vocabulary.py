@@ -67,6 +67,8 @@ class Vocabulary:
     ports: list[int] = field(default_factory=list)
     source_ports: list[int] = field(default_factory=list)
     last: tuple[int, int] = (0, 0)  # what was mentioned last
+    # Whether statements that write to the packet, and other rare ones, may occur.
+    rare: bool = False
     # A rule's outcome depends on earlier packets of the same source (xt_recent, dynamic sets).
     remembers_sources: bool = False
 
@@ -167,7 +169,10 @@ class Vocabulary:
         family = self.random.choice(self.families)
         interface = "eth0" if self.chance(0.8) else "eth1"
         destination = self._destination(family)
-        kind = self.random.choices(("tcp", "udp", "icmp"), (7, 3, 1))[0]
+        kind = self.random.choices(("tcp", "udp", "icmp", "other"), (14, 6, 2, int(self.rare)))[0]
+        if kind == "other":  # AH is an extension header in IPv6: none is of that protocol
+            others = ("esp", "gre", "ipcomp", "ah") if family == 4 else ("esp", "gre", "ipcomp")
+            return Packet(self.random.choice(others), self._source(family), destination, interface)
         if kind == "icmp":
             return Packet(
                 "icmp" if family == 4 else "icmpv6", self._source(family), destination, interface

@@ -1,0 +1,264 @@
+"""What iptables or the kernel refuses of a rule's extensions: its whole table is then not loaded.
+
+Beyond the kinds of arguments in options.py. Each was put to iptables 1.8.11 and Linux 6.18, in both
+their forms; what depends on modules, users or objects of the host is not here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import cast
+
+from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.iptables import values
+from sslint.firewalls.iptables.arguments import Arguments, Extension
+
+_SCTP = frozenset(
+    ("DATA", "INIT", "INIT_ACK", "SACK", "HEARTBEAT", "HEARTBEAT_ACK", "ABORT", "SHUTDOWN",
+     "SHUTDOWN_ACK", "ERROR", "COOKIE_ECHO", "COOKIE_ACK", "ECN_ECNE", "ECN_CWR",
+     "SHUTDOWN_COMPLETE", "I_DATA", "RE_CONFIG", "PAD", "ASCONF", "ASCONF_ACK", "FORWARD_TSN",
+     "I_FORWARD_TSN", "ALL", "NONE")
+)  # fmt: skip
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TCP_OPTIONS = ("wscale", "mss", "sack-permitted", "sack", "timestamp", "md5")
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2}))?").fullmatch
+_DATE = re.compile(
+    r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:T([0-9]{1,2})(?::[0-9]{1,2}){0,2})?)?)?"
+).fullmatch
+
+
+def check(extension: Extension, arguments: Arguments) -> None:
+    """Raise RulesetError if an extension's options do not go together."""
+    checker = _CHECKS.get(extension.name)
+    if checker is not None and extension.options is not None:
+        checker(extension, arguments)
+
+
+def _text(extension: Extension, name: str) -> str | None:
+    given = extension.first(name)
+    return None if given is None else str(given.value)
+
+
+def _addrtype(extension: Extension, arguments: Arguments) -> None:
+    kinds = f"{_text(extension, 'src-type')},{_text(extension, 'dst-type')}".upper().split(",")
+    barred = ("BROADCAST", "BLACKHOLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE")
+    if arguments.family == 6 and any(kind in barred for kind in kinds):
+        raise RulesetError("addrtype: IPv6 has no such type to match")
+
+
+def _bpf(extension: Extension, arguments: Arguments) -> None:
+    program = _text(extension, "bytecode")
+    if program is not None and not re.match(r"[0-9]+\s*,", program):
+        raise RulesetError("bpf: error parsing program length")
+
+
+def _cluster(extension: Extension, arguments: Arguments) -> None:
+    node = extension.first("cluster-local-node")
+    total = cast(int, extension.given["cluster-total-nodes"][0].value)
+    if node is not None and cast(int, node.value) > total:
+        raise RulesetError("cluster: the local node is beyond the total of nodes")
+
+
+def _connlimit(extension: Extension, arguments: Arguments) -> None:
+    if {"connlimit-saddr", "connlimit-daddr"} <= set(extension.given):
+        raise RulesetError("connlimit: --connlimit-saddr and --connlimit-daddr exclude each other")
+
+
+def _frag(extension: Extension, arguments: Arguments) -> None:
+    if {"fragmore", "fraglast"} <= set(extension.given):
+        raise RulesetError("frag: --fragmore and --fraglast exclude each other")
+
+
+_BYTES = re.compile(r"([0-9]+)([kmg]?)b", re.I)
+_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def _bytes(text: str) -> int | None:
+    found = _BYTES.match(text)
+    return None if found is None else int(found[1]) * _FACTORS[found[2].lower()]
+
+
+def _hashlimit(extension: Extension, arguments: Arguments) -> None:
+    rate = extension.first("hashlimit-upto", "hashlimit", "hashlimit-above")
+    burst = _text(extension, "hashlimit-burst")
+    if rate is None or burst is None:
+        return
+    amount = _bytes(str(rate.value))
+    if amount is None:
+        if _bytes(burst) is None and not 1 <= (values.number(burst) or 0) <= 1_000_000:
+            raise RulesetError("hashlimit: --hashlimit-burst is not between 1 and 1000000")
+    elif amount < 16 or (_bytes(burst) or 0) < amount:
+        raise RulesetError("hashlimit: the burst is smaller than the rate")
+
+
+def _osf(extension: Extension, arguments: Arguments) -> None:
+    if arguments.family == 6:
+        raise RulesetError("Couldn't load match `osf'")
+
+
+def _policy(extension: Extension, arguments: Arguments) -> None:
+    given = set(extension.given)
+    if "next" in given and "strict" not in given:
+        raise RulesetError("policy: --next needs --strict")
+    if "strict" in given and str(_text(extension, "pol")).lower() == "none":
+        raise RulesetError("policy match: policy none but --strict given")
+
+
+def _recent(extension: Extension, arguments: Arguments) -> None:
+    mask = _text(extension, "mask")
+    if mask is not None and values.numeric_address(mask, arguments.family) is None:
+        raise RulesetError(f"recent: --mask {mask} is no address")
+
+
+def _rt(extension: Extension, arguments: Arguments) -> None:
+    kind = extension.first("rt-type")
+    if any(name.startswith("rt-0-") for name in extension.given) and (
+        kind is None or kind.value != 0 or kind.negate
+    ):
+        raise RulesetError("`--rt-type 0' required before `--rt-0-...'")
+
+
+def _sctp(extension: Extension, arguments: Arguments) -> None:
+    given = extension.first("chunk-types")
+    if given is None:
+        return
+    names = [part.partition(":")[0].upper() for part in given.second.split(",")]
+    if given.value not in ("all", "any", "none") or not _SCTP.issuperset(names):
+        raise RulesetError("Unknown sctp chunk")
+
+
+def _statistic(extension: Extension, arguments: Arguments) -> None:
+    probability = _text(extension, "probability")
+    if probability is not None:
+        try:
+            inside = 0 <= float(probability) <= 1
+        except ValueError:
+            inside = False
+        if not inside:
+            raise RulesetError("statistic: --probability is not between 0 and 1")
+    every, packet = extension.first("every"), extension.first("packet")
+    beyond = every and packet and cast(int, packet.value) >= cast(int, every.value)
+    if beyond:
+        raise RulesetError("the --packet p must be 0 <= p <= n-1")
+
+
+def _string(extension: Extension, arguments: Arguments) -> None:
+    if _text(extension, "algo") not in ("bm", "kmp", "fsm"):
+        raise RulesetError("string: unknown --algo")
+    if len({"string", "hex-string"} & set(extension.given)) != 1:
+        raise RulesetError("STRING match: You must specify `--string' or `--hex-string'")
+
+
+def _time(extension: Extension, arguments: Arguments) -> None:
+    for name in ("timestart", "timestop"):
+        text = _text(extension, name)
+        clock = _CLOCK(text) if text is not None else None
+        if text is not None and (
+            clock is None or int(clock[1]) > 23 or any(int(p or 0) > 59 for p in clock.groups()[1:])
+        ):
+            raise RulesetError(f'invalid time "{text}" specified')
+    for name in ("datestart", "datestop"):
+        text = _text(extension, name)
+        found = _DATE(text) if text is not None else None
+        try:
+            if text is not None:
+                if found is None:
+                    raise ValueError
+                date(int(found[1]), int(found[2] or 1), int(found[3] or 1))
+        except ValueError:
+            raise RulesetError(f'Invalid date "{text}" specified') from None
+    for day in (_text(extension, "weekdays") or "1").split(","):
+        if not (day.isdigit() and 1 <= int(day) <= 7) and day.lower()[:3] not in _DAYS:
+            raise RulesetError(f"{day} is not a valid day specifier")
+
+
+def _u32(extension: Extension, arguments: Arguments) -> None:
+    if not re.match(r"\s*[0-9]", _text(extension, "u32") or ""):
+        raise RulesetError("u32: not a number or out of range")
+
+
+def _ct(extension: Extension, arguments: Arguments) -> None:
+    if "helper" in extension.given and arguments.only_protocol is None:
+        raise RulesetError("CT --helper needs a protocol")
+
+
+def _tcpoptstrip(extension: Extension, arguments: Arguments) -> None:
+    if arguments.only_protocol != 6:
+        raise RulesetError("TCPOPTSTRIP needs -p tcp")
+    for name in (_text(extension, "strip-options") or "").split(","):
+        number = values.number(name)
+        if name and name not in _TCP_OPTIONS and (number is None or number > 255):
+            raise RulesetError(f'Bad TCP option value "{name}"')
+
+
+_CHECKS: dict[str, Callable[[Extension, Arguments], None]] = {
+    "addrtype": _addrtype,
+    "bpf": _bpf,
+    "cluster": _cluster,
+    "connlimit": _connlimit,
+    "frag": _frag,
+    "hashlimit": _hashlimit,
+    "osf": _osf,
+    "policy": _policy,
+    "recent": _recent,
+    "rt": _rt,
+    "sctp": _sctp,
+    "statistic": _statistic,
+    "string": _string,
+    "time": _time,
+    "u32": _u32,
+    "CT": _ct,
+    "TCPOPTSTRIP": _tcpoptstrip,
+}
+
+
+# Of old kernels, of modules that few have, or of objects that something else must have made.
+_FEW_HAVE = frozenset(("CLUSTERIP", "LED", "QUEUE", "SECMARK", "ULOG", "ipvs", "nfacct", "rateest"))
+
+
+def host_decides(extension: Extension) -> bool:
+    """Tell whether a host may well refuse an extension that iptables itself knows."""
+    label = _text(extension, "label") or ""
+    return (
+        extension.name in _FEW_HAVE
+        or (extension.name == "CT" and "timeout" in extension.given)
+        or (extension.name == "cgroup" and "path" in extension.given)
+        or (extension.name == "connlabel" and not label.isdigit())
+    )
+
+
+def legacy(arguments: Arguments, table: str) -> None:
+    """Raise RulesetError for what iptables-legacy alone refuses."""
+    for match in arguments.matches:
+        if match.name == "limit":
+            _legacy_limit(match)
+    target = arguments.target
+    if target is not None and target.name == "TRACE" and table != "raw":
+        raise RulesetError("TRACE is only valid in the raw table")
+    if target is not None and target.name == "TCPMSS" and not _asks_for_syn(arguments):
+        raise RulesetError("TCPMSS only works on TCP SYN packets")
+
+
+def _asks_for_syn(arguments: Arguments) -> bool:
+    for match in arguments.matches:
+        for name in ("syn", "tcp-flags"):
+            given = match.first(name) if match.name == "tcp" else None
+            if given is not None and not given.negate:
+                return name == "syn" or "SYN" in given.second.upper().split(",")
+    return False
+
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def _legacy_limit(match: Extension) -> None:
+    """Refuse a burst of 0 and one that overflows (limit_mt_check in xt_limit.c)."""
+    burst = match.first("limit-burst")
+    count, slash, unit = (_text(match, "limit") or "3/hour").partition("/")
+    seconds = next((s for name, s in _SECONDS.items() if slash and name.startswith(unit)), 1)
+    average = 10_000 * seconds // max(1, int(count))
+    product = average * (5 if burst is None else cast(int, burst.value)) & values.ALL32
+    if product == 0 or product < average:
+        raise RulesetError("limit: Overflow, try lower: rate and burst")
