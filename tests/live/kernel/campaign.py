@@ -96,7 +96,7 @@ def _one(task: tuple[str, int, int, str]) -> Outcome:
     case = generate(kind, seed, packets)
     try:
         lab = _labs.get(kind)
-        if lab is None:
+        if lab is None or lab.is_used_up(case.rulesets):
             lab = _labs[kind] = LABS.get(kind, Lab)()
         try:
             pruned = load(lab, case)

@@ -137,6 +137,14 @@ class Lab:
         self._barrier.bind(("lab0", BARRIER))
         self._barrier.settimeout(10)
         self._legacy = self._ipset = False
+        self._had_legacy = False
+
+    def is_used_up(self, rulesets: Mapping[str, str]) -> bool:
+        """Tell whether the order of the hooks is no longer a new host's.
+
+        iptables-legacy registers a table's chains once, and keeps them when it is emptied.
+        """
+        return self._had_legacy and "nft" in rulesets
 
     def _wire(self, interface: str, addresses: Iterable[str], client_namespace: str) -> None:
         host, client = HOST_MAC[interface].hex(":"), CLIENT_MAC[interface].hex(":")
@@ -188,6 +196,7 @@ class Lab:
         for kind, command in LOADERS.items():
             if kind in rulesets:
                 self._legacy |= kind.startswith("legacy")
+                self._had_legacy |= self._legacy
                 run(*command, text=rulesets[kind], kind=kind)
 
     def files(self) -> dict[str, str]:
