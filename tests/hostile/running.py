@@ -1,0 +1,100 @@
+"""Run the program on a hostile tree in a child with bounds, and say what it did wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import signal
+import sys
+import time
+import traceback
+import unicodedata
+from pathlib import Path
+
+from sslint.cli import main
+from tests.hostile import crashes, escapes, injections, secrets, sizes  # noqa: F401 - they register
+from tests.hostile.registry import CANARIES, TREES, Ground
+
+MEMORY = 2 << 30  # bytes of address space, as `ulimit -v` bounds it
+SECONDS = 10.0  # of processor time, on a machine that counts to three million in 0.12 s
+COMMANDS = re.compile(r"^\s*::[A-Za-z]|##\w*\[", re.M)
+MODULES = {"crashes": crashes, "escapes": escapes, "injections": injections,
+           "secrets": secrets, "sizes": sizes}  # fmt: skip
+
+
+def machine_factor() -> float:
+    """Return how much slower this machine is than the one for which SECONDS is meant."""
+    start = time.process_time()
+    for _ in range(3_000_000):
+        pass
+    return max(1.0, (time.process_time() - start) / 0.12)
+
+
+def run(arguments: list[str], log: Path, limit: float) -> tuple[int, float, str]:
+    """Return (exit status, seconds of processor time, what it said)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
+            sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 1))
+            code = main(arguments)
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 71
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    _, status, used = os.wait4(child, 0)
+    code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    said = log.read_bytes().decode("utf-8", "surrogateescape")
+    return code, used.ru_utime + used.ru_stime, said
+
+
+def wrongs(code: int, seconds: float, said: str, limit: float) -> list[str]:
+    """Return what a run did that it must not do."""
+    found = []
+    if code in (-signal.SIGXCPU, -signal.SIGKILL) or seconds > limit:
+        found.append(f"takes {seconds:.1f} s")
+    elif code not in (0, 1, 2, 3):
+        found.append(f"ends with {code}: {(said.strip().splitlines() or [''])[-1][:200]}")
+    if leaked := [canary for canary in CANARIES if canary in said]:
+        at = said.index(leaked[0])
+        found.append(f"leaks {said[max(0, at - 100) : at + 100]!r}")
+    if strange := {c for c in said if c != "\n" and is_format(c)}:
+        at = min(said.index(char) for char in strange)
+        found.append(f"prints {ascii(said[max(0, at - 60) : at + 20])}")
+    if command := COMMANDS.search(said):
+        found.append(f"commands {said[command.start() : command.start() + 80]!r}")
+    if not said.strip():
+        found.append("gives no reason")
+    return found
+
+
+def is_format(char: str) -> bool:
+    """Tell whether a character controls what shows it, and is none to read."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def try_tree(name: str, directory: Path, limit: float, *more: str) -> tuple[int, float, list[str]]:
+    """Write a tree, run the program in it, and return (exit status, seconds, what is wrong)."""
+    ground = Ground(directory)
+    arguments = TREES[name](ground) or ["check", str(ground.root)]
+    before = os.getcwd()
+    os.chdir(ground.root)
+    try:
+        code, seconds, said = run([*arguments, *more], directory / "said", 1.5 * limit)
+    finally:
+        os.chdir(before)
+    return code, seconds, wrongs(code, seconds, said, limit)
