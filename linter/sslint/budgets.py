@@ -7,6 +7,7 @@ set by `--limit` and SSLINT_LIMIT alone, never by what is checked.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sslint.errors import UsageError
@@ -28,8 +29,8 @@ LIMITS = {
     "states": (200_000, "states of packets in chains"),
     "zones": (20_000, "pairs of zones and policies"),
     "steps": (20_000_000, "steps of evaluation"),
-    "seconds": (600, "seconds"),
-    "memory": (8192, "MiB of memory"),
+    "seconds": (7, "seconds of processor time"),  # for a tree below 1 MB, as the next
+    "memory": (1024, "MiB of memory"),
 }
 
 
@@ -51,10 +52,81 @@ class Budgets:
     def spend(self, name: str, amount: int = 1, location: Location | None = None) -> None:
         """Count. Raise ExhaustedError if it is more than the limit."""
         used = self.used[name] = self.used[name] + amount
+        if name == "bytes":
+            last_stop.grow(used)
         if used > self.limits[name]:
             raise ExhaustedError(
                 f"needs more than {self.limits[name]:,} {LIMITS[name][1]}", location
             )
+
+
+class OutOfTimeError(BaseException):
+    """The time is over, and what was raised for it before was caught."""
+
+
+class LastStop:
+    """What ends a run that no count has ended: processor time and memory.
+
+    Both grow with what was read, so that only what is out of all proportion is ended.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = self._memory = self._extra = 0
+        self._bytes = self._stops = 0
+        self._address_space = False
+
+    def start(self, budgets: Budgets) -> None:
+        """Watch this process from now on; only a program may, not a library."""
+        import signal
+
+        self._seconds = budgets.limits["seconds"]
+        self._memory = budgets.limits["memory"]
+        self._address_space = True
+        signal.signal(signal.SIGPROF, lambda *_: self._tick())
+        signal.setitimer(signal.ITIMER_PROF, 0.5, 0.5)
+        self.grow(0)
+
+    def use(self, budgets: Budgets) -> None:
+        """Take the limits of a run."""
+        self._seconds, self._memory = budgets.limits["seconds"], budgets.limits["memory"]
+        if self._address_space:
+            self.grow(0)
+
+    def stop(self) -> None:
+        """Watch the time no longer."""
+        import signal
+
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def grow(self, read: int) -> None:
+        """Allow for so many bytes that were read: 40 seconds and 512 MiB a MiB over the first."""
+        if not self._address_space or (read and read >> 20 == self._bytes >> 20):
+            self._bytes = read
+            return
+        import resource
+
+        self._bytes = read
+        wanted = int(self._memory + 512 * (read >> 20)) << 20
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        if hard != resource.RLIM_INFINITY:
+            wanted = min(wanted, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+
+    def _tick(self) -> None:
+        import time
+
+        allowed = self._seconds + 40 * (self._bytes >> 20) + self._extra
+        if time.process_time() > allowed:
+            self._extra += 1
+            self._stops += 1
+            said = f"needs more than {self._seconds:g} {LIMITS['seconds'][1]}"
+            if self._stops > 3:
+                raise OutOfTimeError(said)
+            raise ExhaustedError(said)
+
+
+last_stop = LastStop()
 
 
 def parse(given: Iterable[str]) -> Budgets:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslint.arguments import FAIL_ON
 from sslint.arguments import parse as parse_arguments
-from sslint.budgets import ExhaustedError
+from sslint.budgets import Budgets, ExhaustedError, OutOfTimeError, last_stop
 from sslint.config import Config
 from sslint.errors import NothingToCheckError, SslintError, UsageError
 from sslint.plain import clean, harmless
@@ -28,7 +28,13 @@ FOUND, INCOMPLETE, BUG = 1, 3, 4
 
 def entry() -> None:
     """Run as a program."""
-    sys.exit(main())
+    sys.exit(program())
+
+
+def program(arguments: Sequence[str] | None = None) -> int:
+    """Run a command in a process of its own, which ends where nothing else has ended it."""
+    last_stop.start(Budgets())
+    return main(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +66,7 @@ def _guarded(action: Callable[[], int]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except (MemoryError, ExhaustedError) as error:
+    except (MemoryError, ExhaustedError, OutOfTimeError) as error:
         _complain(str(error) or "needs more memory than there is")
         return INCOMPLETE
     except Exception as error:  # a bug: say what to report, whatever it is
@@ -313,6 +319,7 @@ def _answer(options: argparse.Namespace, config: Config, one: Host, question: As
 def _judge_packets(options: argparse.Namespace, config: Config, one: Host) -> None:
     from sslint.reports import packets
 
+    last_stop.stop()  # the user names the packets, and may name many
     with _lines(options.packets) as lines:
         for line in packets.packets(one, lines, as_json=_as_json(options, config)):
             _write(f"{line}\n")

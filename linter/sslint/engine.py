@@ -222,6 +222,7 @@ def _place(finding: Finding) -> tuple[str, str, int, int, str]:
     return (finding.host, where.path, where.line, where.column, name)
 
 
+_NAME = re.compile(r"[a-z0-9-]{1,60}")  # another may be anything, and is not repeated
 _PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_.]*)(?:\|(and|or))?\}")
 _OBEYED = re.compile(r"[;&|`$<>\\\n]")
 MAX_NAMED = 5  # names of a list that a sentence tells before it only counts them
@@ -754,7 +755,8 @@ def select(
     known = {r.name for r in rules} | {r.family for r in rules}
     for name in (*chosen, *ignored):
         if name not in known:
-            raise UsageError(f"no rule or family is named {name!r}{_hint(name, known)}")
+            shown = f"named {name!r}" if _NAME.fullmatch(name) else "of a name that was given"
+            raise UsageError(f"no rule or family is {shown}{_hint(name[:80], known)}")
     wanted: list[Rule] = []
     deselected: list[Rule] = []
     for rule in rules:

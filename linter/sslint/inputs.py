@@ -61,6 +61,7 @@ def find(
     given = options.firewall or []
     rulesets = [targets.ruleset(text) for text in given if text != "none"]
     limits = budgets.parse(options.limit or ())
+    budgets.last_stop.use(limits)
     for target in found:
         target.tree.budgets = limits
         target.tree.exclude(excluded)
@@ -124,7 +125,7 @@ def _excluded(config: Config, warn: Callable[[str], None]) -> list[str]:
 def _is_one_host(config: Config, paths: Sequence[str]) -> bool:
     """Tell whether the paths name something within the configuration's tree, not all of it."""
     whole = (config.base, *config.base.parents)
-    return any(Path(path).resolve() not in whole for path in paths)
+    return any(Path(os.path.realpath(path)) not in whole for path in paths)
 
 
 def _addresses(config: Config, options: argparse.Namespace) -> list[str]:

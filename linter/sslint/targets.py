@@ -142,7 +142,7 @@ def _confined(text: str) -> Path:
 
 def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Target]:
     if root is not None:
-        base = Path(root).resolve()
+        base = Path(os.path.realpath(root))
         name = real.name or "etc"
         if real in (base, base / "etc") or (base in real.parents and _marked(base / "etc")):
             return [Target(name, Tree(base))]
@@ -168,7 +168,7 @@ def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Ta
 def _root(root: Path, within: Path, name: str) -> Target:
     """Return the host of a directory that holds etc/, itself perhaps a link to a place within."""
     etc = root / "etc"
-    if etc.is_symlink() and within in (real := etc.resolve()).parents:
+    if etc.is_symlink() and within in (real := Path(os.path.realpath(etc))).parents:
         return Target(name, Tree(root, mounts={"/etc": real}))
     return Target(name, Tree(root))
 
@@ -230,7 +230,7 @@ def _loose_files(files: Sequence[Path], root: str | None) -> Target:
         overlay["/etc/nginx/nginx.conf"] = _main_of(fragments)
     base = Path.cwd()
     tree = Tree(
-        Path(root).resolve() if root else None,
+        Path(os.path.realpath(root)) if root else None,
         mounts=mounts,
         overlay=overlay,
         base=base,

@@ -401,7 +401,9 @@ class Tree:
 
     def exclude(self, paths: Iterable[str]) -> None:
         """Leave out real files and directories: to this tree they are not known."""
-        self.excluded = tuple(Path(path).resolve() for path in paths)
+        self.excluded = tuple(
+            Path(os.path.realpath(path)) for path in paths if "\0" not in str(path)
+        )
 
     # -- what could not be read -------------------------------------------------------------
 

@@ -12,8 +12,8 @@ import traceback
 import unicodedata
 from pathlib import Path
 
-from sslint.cli import main
-from tests.hostile import crashes, escapes, injections, secrets, sizes  # noqa: F401 - they register
+from sslint.cli import program
+from tests.hostile import crashes, escapes, injections, secrets, sizes
 from tests.hostile.registry import CANARIES, TREES, Ground
 
 MEMORY = 2 << 30  # bytes of address space, as `ulimit -v` bounds it
@@ -47,7 +47,7 @@ def run(arguments: list[str], log: Path, limit: float) -> tuple[int, float, str]
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 1))
-            code = main(arguments)
+            code = program(arguments)
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 71
         except BaseException:
@@ -74,7 +74,7 @@ def wrongs(code: int, seconds: float, said: str, limit: float) -> list[str]:
         found.append(f"leaks {said[max(0, at - 100) : at + 100]!r}")
     if strange := {c for c in said if c != "\n" and is_format(c)}:
         at = min(said.index(char) for char in strange)
-        found.append(f"prints {ascii(said[max(0, at - 60) : at + 20])}")
+        found.append(f"prints {said[max(0, at - 60) : at + 20]!a}")
     if command := COMMANDS.search(said):
         found.append(f"commands {said[command.start() : command.start() + 80]!r}")
     if not said.strip():

@@ -145,8 +145,10 @@ class _Reader:
                 self._table_of(body).objects[kind, str(body.get("name"))] = over
             else:
                 raise RulesetError(f"unknown object {kind}", self.location)
-        except (Refused, KeyError, TypeError) as error:
+        except Refused as error:
             raise RulesetError(f"{kind}: {error}", self.location) from None
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+            raise RulesetError(f"{kind}: not of the form that nft prints", self.location) from None
 
     def _place(self, _start: int) -> Location:
         return self.location

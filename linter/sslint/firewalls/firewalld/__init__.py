@@ -51,7 +51,11 @@ def read(
             _missing(tree, into, error.location, reason)
             return True
         tree.problem(error.location, f"{reason}; it loads its stock configuration instead")
-        table = build(load(tree, user=False))
+        try:
+            table = build(load(tree, user=False))
+        except (InvalidFile, NotRead) as worse:
+            _missing(tree, into, worse.location, worse.reason)
+            return True
         into.tables.append(table)
         return True
     into.tables.append(table)

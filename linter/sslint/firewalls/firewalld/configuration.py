@@ -60,7 +60,15 @@ class Library:
 class Shipped(Mapping[str, T]):
     """Objects by name; those that firewalld ships are read when they are used."""
 
-    def __init__(self, library: Library, kind: str, reader: Callable[[SourceFile, str], T]) -> None:
+    def __init__(
+        self,
+        library: Library,
+        kind: str,
+        reader: Callable[[SourceFile, str], T],
+        *,
+        checked: bool = True,
+    ) -> None:
+        self._checked = checked
         self._library = library
         self._kind = kind
         self._reader = reader
@@ -80,7 +88,12 @@ class Shipped(Mapping[str, T]):
             file = self._library.file(self._kind, name) if name in self._shipped else None
             if file is None:
                 raise KeyError(name)
-            self._read[name] = self._reader(file, name)
+            try:
+                self._read[name] = self._reader(file, name)
+            except (InvalidFile, NotRead):
+                if self._checked:
+                    raise
+                raise KeyError(name) from None
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:
@@ -102,9 +115,9 @@ def load(tree: Tree, *, user: bool = True, checked: bool = True) -> Configuratio
     """
     library = Library(tree)
     options = read_options(tree) if user else Options()
-    services = Shipped(library, "services", read_service)
-    icmptypes = Shipped(library, "icmptypes", read_icmptype)
-    helpers = Shipped(library, "helpers", read_helper)
+    services = Shipped(library, "services", read_service, checked=checked)
+    icmptypes = Shipped(library, "icmptypes", read_icmptype, checked=checked)
+    helpers = Shipped(library, "helpers", read_helper, checked=checked)
     configuration = Configuration(options, services=services, icmptypes=icmptypes, helpers=helpers)
     _load_library(library, configuration)
     if user:
@@ -253,6 +266,9 @@ def _choose_default(configuration: Configuration) -> None:
         options.default_zone = next(
             (name for name in ("public", "external") if name in zones), "block"
         )
+        if options.default_zone not in zones:
+            place = SourceFile("/usr/lib/firewalld/zones", "usr/lib/firewalld/zones", "").at(1)
+            raise NotRead(options.location or place, "the stock zones are not all here")
 
 
 # -- checking ---------------------------------------------------------------------------------

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from socket import AF_INET6, inet_pton
-from typing import Literal
+from typing import Any, Literal
 
+from sslint.budgets import ExhaustedError
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import arguments as parser
 from sslint.firewalls.iptables import refusals
@@ -34,6 +35,7 @@ from sslint.values import dataclass
 Origin = Literal["nft", "iptables", "iptables-legacy", "ufw", "firewalld"]
 
 MAX_TEMPLATES = 10_000
+MAX_COMPARED = 2_000_000  # rules, to find those that -D names
 MAX_LINE = 10239  # iptables-restore's buffer
 
 
@@ -89,6 +91,9 @@ class Reader:
         self.generated = _GENERATED.search(file.text) is not None
         self.label_of = label_of
         self.label = ""
+        # The chains in which one line may be several rules, and what -D has compared.
+        self.split = {id(c) for t in self.tables.values() for c in t.table.chains.values()}
+        self.compared = 0
         self.width = "32" if family == 4 else "128"
         self.last_line = last_line
 
@@ -412,6 +417,8 @@ class Reader:
         location = Location(self.file, number, start + 1, len(line.rstrip()) + 1)
         self._doubt(arguments, location)
         rules = [Rule(tuple(items), location, self.label) for items in alternatives]
+        if len(rules) != 1:
+            self.split.add(id(chain))
         self.remember(chain.name, arguments, location, rules)
         if arguments.command == "A":
             chain.rules += rules
@@ -419,7 +426,7 @@ class Reader:
             if len(rules) == 1 and text.startswith("-A "):
                 self.remember_shape(text, rules[0], chain.rules)
             return
-        places = _positions(chain)
+        places = self._places(chain)
         index = (position or 1) - 1
         if index > len(places) or (arguments.command == "R" and index >= len(places)):
             raise RulesetError("Index of insertion too big")
@@ -427,6 +434,10 @@ class Reader:
         if arguments.command == "R":
             del chain.rules[places[index][0] : places[index][1]]
         chain.rules[at:at] = rules
+
+    def _places(self, chain: Chain) -> Sequence[tuple[int, int]]:
+        """Return where each written rule starts and ends; alternatives are one rule."""
+        return _positions(chain) if id(chain) in self.split else _Single(len(chain.rules))
 
     def _doubt(self, arguments: Arguments, location: Location) -> None:
         """Note extensions that iptables may not know: then it would refuse the whole file.
@@ -492,7 +503,7 @@ class Reader:
                 self.current.places.append(Place(chain, location, f"-m {match.name}", allowed))
 
     def _delete(self, chain: Chain, arguments: Arguments, position: int | None) -> None:
-        places = _positions(chain)
+        places = self._places(chain)
         if position is not None:
             if not 1 <= position <= len(places):
                 raise RulesetError("Index of deletion too big")
@@ -501,6 +512,9 @@ class Reader:
             return
         wanted = [tuple(items) for items in self.rule_items(chain.name, arguments)]
         for start, end in places:
+            self.compared += 1
+            if self.compared > MAX_COMPARED:
+                raise ExhaustedError(f"compares more than {MAX_COMPARED:,} rules for -D")
             if [rule.items for rule in chain.rules[start:end]] == wanted:
                 del chain.rules[start:end]
                 return
@@ -572,6 +586,21 @@ _NOISE = re.compile(
     r"Script (?:started|done)|\[sudo\] |exit$|logout$|```|"
     rf"(?![-*:]|COMMIT|\[\d*:){_SHELL}(?:\s(?!.*(?:tables|nft)).*)?$"
 )
+
+
+class _Single(Sequence[tuple[int, int]]):
+    """The places of rules that are one each."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if index >= self._count:
+            raise IndexError(index)
+        return index, index + 1
 
 
 def _positions(chain: Chain) -> list[tuple[int, int]]:

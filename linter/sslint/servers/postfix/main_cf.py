@@ -55,6 +55,7 @@ class LogicalLine:
         index = bisect_right(self.pieces, start, key=lambda piece: piece[0]) - 1
         text_at, file_at = self.pieces[index]
         stop = self.pieces[index + 1][0] if index + 1 < len(self.pieces) else len(self.text)
+        stop = min(stop, len(self.text))  # a piece may lie behind a NUL, where the text ends
         end = stop if end is None else min(end, stop)
         while end > start and self.text[end - 1] in BLANKS:
             end -= 1
