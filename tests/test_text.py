@@ -87,6 +87,18 @@ def test_an_unreadable_file_is_named_as_it_opens(capsys, tmp_path: Path, monkeyp
     assert "unread: host/etc/nftables.conf:" in said(capsys, "endpoints", "host")
 
 
+def test_traces_name_files_as_they_open(capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(EXAMPLES)
+    packets = tmp_path / "packets"
+    packets.write_text('{"proto": "tcp", "src": "192.0.2.1", "dst": "192.0.2.2", "dport": 443}\n')
+    place = "web-443-closed/etc/nftables.conf:7"
+    assert said(capsys, "trace", CLOSED, "--packets", packets) == f"1: drop  {place}\n"
+    report = said(capsys, "trace", CLOSED, "https", "-v")
+    assert f"policy drop, {place}\n" in report
+    assert "listens on 0.0.0.0 (web-443-closed/etc/nginx/sites-enabled/shop:9)\n" in report
+    assert not re.search(r"(?<!web-443-closed/)etc/", report)
+
+
 # -- order ----------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from sslint.errors import UsageError
 from sslint.netfilter.trace import Packet, PacketVerdict
 from sslint.plain import clean
 from sslint.reports.data import decision_data
+from sslint.reports.terminal import places
 
 if TYPE_CHECKING:
     from sslint.host import Host
@@ -20,7 +21,7 @@ MAX_LINE = 1 << 16  # characters of a line of --packets
 
 def packets(host: Host, lines: Iterable[str], *, as_json: bool) -> Iterator[str]:
     """Yield one verdict for each line of JSON. Raise UsageError for what is no packet."""
-    asked = firewall(host)
+    asked, shown = firewall(host), places(host.tree)
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -48,7 +49,10 @@ def packets(host: Host, lines: Iterable[str], *, as_json: bool) -> Iterator[str]
         if as_json:
             yield json.dumps(found)
         else:
-            by = f"  {found['by']['path']}:{found['by']['line']}" if found["by"] else ""
+            by = ""
+            if verdict.by is not None and verdict.by.location is not None:
+                place = verdict.by.location
+                by = f"  {clean(shown(place.path))}:{place.line}"
             reason = f"  {found['reason']}" if found["reason"] else ""
             name = number if found["id"] is None else found["id"]
             yield f"{name}: {found['verdict']}{by}{reason}"
