@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # What a server does with a certificate that was renewed on disk, if nobody tells it.
 KEEPS_OLD = ("nginx", "dovecot", "haproxy")
 ACME_PORT = 80
+HOOKS = f"{DIRECTORY}/renewal-hooks"
 CHALLENGE = "/.well-known/acme-challenge/token"
 
 
@@ -115,6 +116,7 @@ def _lineage(
         "used_by": sorted(using),
         "not_reloaded": ", ".join(not_reloaded) or None,
         "opaque_hooks": lineage.opaque()
+        or not host.tree.holds(HOOKS)  # certbot makes it: without it, hooks were not given either
         or (not host.network.systemd and any(map(host.tree.exists, SUPERVISORS))),
         "hook_opens_firewall": any(h.kind == "pre" and h.opens_firewall() for h in hooks),
         "port80": reaching.values(ipv4, ipv6),
