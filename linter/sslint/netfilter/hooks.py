@@ -15,15 +15,18 @@ from sslint.netfilter.model import (
     CtState,
     CtStatus,
     Hook,
+    Key,
     Ruleset,
     Table,
 )
 from sslint.netfilter.notes import Note, Notes, Stage
-from sslint.netfilter.packet import ANSWERED, ARP, ICMPV6, PacketState
+from sslint.netfilter.packet import ANSWERED, ARP, FREE, ICMPV6, PacketState
 from sslint.netfilter.survey import Survey
 from sslint.values import dataclass, field
 
 Member = tuple[Table, Chain]
+# What is no source beside own addresses and the loopback (ip_route_input_slow)
+_NO_SOURCE = ((0, 0), *addresses.MULTICAST[4], (0xFFFFFFFF, 0xFFFFFFFF))
 _MARTIAN = (
     "the kernel drops connections that a rule sends to 127.0.0.0/8, because no sysctl file sets "
     "route_localnet=1"
@@ -98,6 +101,8 @@ class Hooks:
         there: Flow = {}
         for state, mask in flow.items():
             martian = self._is_martian(state)
+            if state.mangled and martian is False:
+                martian = self._is_martian_source(state)
             if martian is not False:
                 _note(log, mask, state, "drop" if martian else "unknown", _MARTIAN)
                 log.drop |= mask
@@ -120,6 +125,17 @@ class Hooks:
             arrival.forward = self.run("egress", there, log)
         return arrival
 
+    def _is_martian_source(self, state: PacketState) -> bool | None:
+        """Tell whether routing drops a packet for the source that a rule gave it; None: it may."""
+        source = self.matching.read(Key("ip.saddr"), state)
+        if state.family == 6 or source is FREE:
+            return False
+        if not isinstance(source, int):
+            return None
+        return source in self.matching.network.own(4) or any(
+            addresses.contains(ranges, source) for ranges in (addresses.LOOPBACK[4], _NO_SOURCE)
+        )
+
     def _bound_to_a_link(self, state: PacketState) -> int:
         """Return the far addresses that no router forwards from (ip6_forward)."""
         if state.family != 6:
@@ -127,7 +143,9 @@ class Hooks:
         return self.matching.universes[6].mask(addresses.LINK_LOCAL[6])
 
     def _is_martian(self, state: PacketState) -> bool | None:
-        """Tell whether routing drops a packet to 127.0.0.0/8 (ip_route_input_slow)."""
+        """Tell whether routing drops a packet to 127.0.0.0/8 or 0.0.0.0 (ip_route_input_slow)."""
+        if state.family == 4 and state.host == 0:
+            return True
         loopback = state.family == 4 and addresses.contains(addresses.LOOPBACK[4], state.host)
         if not loopback or state.iif == "lo":
             return False

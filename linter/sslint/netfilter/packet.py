@@ -296,8 +296,8 @@ def _ip(field: str, state: PacketState) -> Value:
     if field == "length":
         low, high = _length(state)
         return Range(low, high) if state.family == 4 else Range(low - 40, high - 40)
-    if field.startswith("option."):  # a plain packet has none
-        return MISSING if field.count(".") > 1 else 0
+    if field.startswith("option."):  # a plain packet has none; nft asks its type by its presence
+        return MISSING if field.count(".") > 1 and not field.endswith(".type") else 0
     return Why(f"ip {field} depends on the client")
 
 

@@ -27,7 +27,7 @@ Base = Literal["integer", "bitmask", "string"]
 class DataType:
     """One data type: `bits` wide, with the words that stand for its values."""
 
-    __slots__ = ("base", "bits", "name", "other", "symbols")
+    __slots__ = ("base", "bits", "name", "numbered", "other", "symbols")
 
     def __init__(
         self,
@@ -36,7 +36,10 @@ class DataType:
         base: Base = "integer",
         symbols: Mapping[str, int] | None = None,
         other: Callable[[str], Constant | None] | None = None,
+        *,
+        numbered: bool = False,
     ) -> None:
+        self.numbered = numbered  # a number stands for the bit of that number
         self.name = name
         self.bits = bits
         self.base = base
@@ -65,6 +68,10 @@ class DataType:
             value = number(text)
         if value is None:
             raise Refused(f'could not parse "{text}" as {self.name}')
+        if self.numbered and isinstance(value, int):
+            if value >= self.bits:
+                raise Refused(f"bit {text} is beyond {self.name}")
+            value = 1 << value
         if isinstance(value, int) and value >> self.bits:
             raise Refused(f"value {text} exceeds the range 0-{self.top} of {self.name}")
         return value
@@ -360,7 +367,7 @@ CT_STATUS = DataType(
     },
 )
 CT_DIRECTION = DataType("ct_dir", 8, symbols={"original": 0, "reply": 1})
-CT_LABEL = DataType("ct_label", 128, "bitmask", other=_named("connection label"))
+CT_LABEL = DataType("ct_label", 128, "bitmask", other=_named("connection label"), numbered=True)
 CT_EVENT = DataType(
     "ct_event",
     32,

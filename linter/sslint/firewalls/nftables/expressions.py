@@ -33,6 +33,9 @@ _CONTINUES = frozenset((",", "-", "/", ".", "|", "&", "^", "<<", ">>"))
 _TRANSPORTS = frozenset(
     ("tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "igmp", "esp", "ah", "comp", "gre")
 )
+_NOT_IN_STATEMENTS = frozenset(
+    ("fib", "exthdr", "frag", "hbh", "dst", "mh", "srh", "rt0", "rt2", "osf")
+)
 _STRUCTURE = frozenset(("{", "}", "(", ")", "\n", ";", ",", ":", ".", "$", "@"))
 _CONSTANT_END = frozenset((",", "}", "\n", ":"))
 
@@ -390,6 +393,8 @@ class ExpressionParser(Cursor):
     def _primary_value(self) -> Expression:
         lexeme = self.tokens[self.position]
         following = self.tokens[self.position + 1]
+        if lexeme in _NOT_IN_STATEMENTS:
+            self.unexpected()
         if lexeme in _SELECTORS and lexeme not in ("dnat", "snat"):
             whole = following in ("\n", ";", "}", ",", "") or following in VERDICTS
             if not whole or lexeme in f.META_UNQUALIFIED:

@@ -53,6 +53,7 @@ from sslint.netfilter.model import (
     VerdictMap,
 )
 
+_NOT_COMPARED = frozenset(("meta.nftrace", "meta.secmark", "ct.secmark", "ct.event"))
 _HOST_ORDER = frozenset(("meta.mark", "ct.mark"))
 _COMPARED: dict[tuple[Field, str, str], RuleItem] = {}
 _MAX_COMPARED = 20_000
@@ -277,6 +278,8 @@ class RuleBuilder:
         """Add a comparison; `operator` "" is the implicit one, `mask` the part after a slash."""
         if self.ended:
             raise Refused("Statement after terminal statement has no effect")
+        if type(left) is Field and left.key.name in _NOT_COMPARED and not self.held:
+            raise Refused(f"{left.key.name.replace('.', ' ')} is written, not compared")
         if type(left) is Field and left.dtype is t.ADDRESS:
             left = self.typed(left)
         self.look_at(left)
@@ -525,14 +528,13 @@ class RuleBuilder:
             raise Refused("Statement after terminal statement has no effect")
         if not f.is_settable(target.key):
             raise Refused(f"{name.replace('.', ' ')} cannot be set")
-        if name in ("ct.event", "ct.secmark", "meta.secmark"):
+        if name == "ct.event":
             self.look_at(target)
-            self.look_at(value)
         if name == "ct.helper":
             self.object_reference("ct helper", value)
         elif name == "meta.secmark" and not isinstance(value, Field):
             self.object_reference("secmark", value)
-        elif name not in ("ct.event", "meta.secmark", "ct.secmark"):
+        elif name != "ct.event":
             self.assign(target, value)
 
     def assign(self, target: Field, value: Expression) -> None:
@@ -557,6 +559,8 @@ class RuleBuilder:
             self._assign_map(key, target.dtype, value)
             return
         self.look_at(value)
+        if type(value) is Field and value.dtype.base == "string" and not self.held:
+            raise Refused(f"datatype mismatch: {value.key.name.replace('.', ' ')} is a name")
         needs = tuple(Key(found.name, arg=found.arg) for found, _ in keys_in(value))
         if needs:
             found = operand(value, target.dtype.bits)

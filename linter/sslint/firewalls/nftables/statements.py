@@ -265,6 +265,8 @@ class StatementParser(ExpressionParser):
         if unit not in units:
             self.position -= 1
             self.unexpected()
+        if unit == "packets" and not number:
+            self.fail("packet limit burst must be > 0", self.position - 2)
         return number * units[unit]
 
     def _quota(self, builder: RuleBuilder) -> None:
