@@ -223,12 +223,48 @@ def test_an_unknown_kind_of_ruleset_is_status_2_with_the_list(capsys) -> None:
     assert "iptables, ip6tables, nft, nft-json, ufw, firewalld, ipset" in err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--firewall", "none", "--firewall", f"{CLOSED}/etc/nftables.conf"], ["--root", "/no/such"]],
+)
+def test_what_cannot_be_meant_is_status_2(capsys, words: list[str]) -> None:
+    assert run(capsys, "check", CLOSED, *words)[0] == 2
+
+
+@pytest.mark.parametrize("kind", ["", "nft=", "nft-json="])
+def test_a_command_that_printed_nothing_is_no_ruleset(kind: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sslint", "check", str(CLOSED), "--firewall", f"{kind}-"],
+        input="\n", capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "nothing was read from -" in done.stderr
+
+
 def test_json_is_valid_where_nothing_was_found(capsys, tmp_path: Path) -> None:
     for command in ("check", "endpoints"):
         code, out, err = run(capsys, command, tmp_path, "--format", "json")
         assert code == 3
         assert "nothing to check" in err
         jsonschema.validate(json.loads(out), json.loads(schema_text("report")))
+
+
+def test_advice_alone_is_a_fix_in_json(capsys, project: Path) -> None:
+    (project / "host/etc/nftables.conf").unlink()
+    site = project / "host/etc/nginx/sites-enabled/shop"
+    site.write_text(site.read_text() + "# sslint: ignore\n")
+    _, out, _ = run(capsys, "check", "host", "--format", "json", "--firewall", "none")
+    report = json.loads(out)
+    assert report["findings"]
+    for finding in report["findings"]:
+        assert finding["fix"] == {
+            "title": finding["fix"]["title"],
+            "kind": "advice",
+            "edits": [],
+            "commands": [],
+            "proved": False,
+        }
+    jsonschema.validate(report, json.loads(schema_text("report")))
 
 
 def test_explain_and_rules_know_ones_own_rules(capsys, project: Path) -> None:

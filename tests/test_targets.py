@@ -138,4 +138,6 @@ def test_a_part_of_nginx_s_configuration_is_not_judged_by_what_it_lacks(
 def test_a_part_of_dovecot_s_conf_d_is_not_its_whole_configuration(tmp_path: Path) -> None:
     (tmp_path / "20-imap.conf").write_text("service imap-login {\n  inet_listener imap {\n  }\n}\n")
     (target,) = targets.find([str(tmp_path / "20-imap.conf")])
-    assert not target.tree.exists("/etc/dovecot/dovecot.conf")
+    main = target.tree.read("/etc/dovecot/dovecot.conf").text
+    assert "!include /elsewhere/the-rest-of-dovecot.conf" in main
+    assert target.assumed

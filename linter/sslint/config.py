@@ -92,11 +92,13 @@ def load(
         start = trees.resolve(paths[0] if paths else ".")
     except TreeError:
         return Config()
-    first = start if start.is_dir() else start.parent
+    first = start if os.path.isdir(start) else start.parent
     top = work_tree(first)
     owner = os.stat(start).st_uid
     for directory in (first, *first.parents):
-        found = [read for name in FILE_NAMES if (read := _beside(directory / name, owner))]
+        here = os.access(directory, os.X_OK)  # else it is what cannot be read, and not its settings
+        names = FILE_NAMES if here else ()
+        found = [read for name in names if (read := _beside(directory / name, owner))]
         if len(found) > 1:
             both = " and ".join(FILE_NAMES)
             raise UsageError(f"{display(directory)}: holds {both}; keep one of them")

@@ -74,6 +74,8 @@ def propose(host: Host, findings: Sequence[Finding], rules: Sequence[Rule]) -> d
         if fix is not None:
             # Where a rule knows another remedy, its advice names both.
             fixes[id(finding)] = replace(fix, title=finding.advice) if finding.advice else fix
+        elif finding.advice:
+            fixes[id(finding)] = Fix(finding.advice, "advice")
     editable = [f for f in findings if id(f) in fixes and fixes[id(f)].edits]
     for finding in _proved(host, editable, fixes, rules):
         fixes[id(finding)] = replace(fixes[id(finding)], proved=True)

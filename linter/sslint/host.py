@@ -107,7 +107,8 @@ class Host:
         """What the verdicts rest on beside the files, each once."""
         read = (text for reading in self.readings for text in reading.assumptions)
         reached = (text for s in self.shown for r in s.reaches for text in r.assumptions)
-        return list(dict.fromkeys((*self.ruleset.assumptions, *read, *reached)))
+        own = (*self.target.assumed, *self.ruleset.assumptions)
+        return list(dict.fromkeys((*own, *read, *reached)))
 
     @property
     def shown(self) -> list[Socket]:

@@ -13,9 +13,10 @@ from sslint import budgets, targets
 from sslint.config import Config
 from sslint.errors import UsageError
 from sslint.intent import parse as parse_intent
+from sslint.source import Problem
 from sslint.targets import Given, Stream, Target
 from sslint.tree import Tree, work_tree
-from sslint.yamlfile import Where
+from sslint.yamlfile import Where, display
 
 if TYPE_CHECKING:
     from sslint.netfilter.model import Ruleset
@@ -33,7 +34,7 @@ def default_paths(options: argparse.Namespace) -> list[str]:
         return [etc]
     here = Path.cwd()
     for directory in (here, *here.parents):
-        if (directory / ".git").exists():
+        if os.path.exists(directory / ".git"):
             return [str(directory)]
     return ["/etc"]
 
@@ -59,6 +60,8 @@ def find(
     running = _running() if options.live else None
     announced = _announced(config, options)
     given = options.firewall or []
+    if "none" in given and set(given) != {"none"}:
+        raise UsageError("--firewall none: this host filters nothing; name no ruleset beside it")
     rulesets = [targets.ruleset(text) for text in given if text != "none"]
     limits = budgets.parse(options.limit or ())
     budgets.last_stop.use(limits)
@@ -71,7 +74,7 @@ def find(
         target.running = running
         target.versions = {**_versions(config.values), **target.versions}
         targets.announce(target, announced)
-        _firewall(config, target, rulesets, none=given == ["none"])
+        _firewall(config, target, rulesets, none="none" in given)
     return found
 
 
@@ -203,21 +206,23 @@ def _host(config: Config, name: str, host: Mapping[str, Any]) -> Target:
         place: config.within(real, (*where, "paths", place))
         for place, real in host.get("paths", {}).items()
     }
-    for server, (file_name, directory) in targets.SERVER_FILES.items():
-        if server in host:
-            real = config.within(host[server], (*where, server))
-            mounts[directory if real.is_dir() else f"{directory}/{file_name}"] = real
     root = config.within(host["root"], (*where, "root")) if "root" in host else None
     tree = Tree(root, mounts=mounts, base=work_tree(config.base))
-    for server, (file_name, directory) in targets.SERVER_FILES.items():
-        file = mounts.get(f"{directory}/{file_name}")
-        if server in host and file is not None and directory not in mounts:
-            tree.mount(directory, file.parent, partial=True)  # what it includes lies beside it
+    if root is not None and not targets.is_root(root):
+        tree.problems.append(Problem(display(root), "holds no etc/ with what sslint reads"))
+    assumed: list[str] = []
+    for server in targets.SERVER_FILES:
+        if server in host:
+            real = config.within(host[server], (*where, server))
+            from sslint.parts import serve
+
+            assumed += serve(tree, server, real, targets.confined)
     target = Target(
         name,
         tree,
         addresses=(*host.get("host_ip", ()), *host.get("addresses", ())),
         versions=_versions(host),
+        assumed=(*assumed, *targets.complete(tree)),
     )
     own = (*where, "firewall") if "firewall" in host else ("firewall",)
     _set_firewall(config, target, own, host.get("firewall", config.values.get("firewall")))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
+import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,20 +15,28 @@ from sslint import tree as trees
 from sslint.errors import NothingToCheckError, UsageError, did_you_mean
 from sslint.intent import Intent
 from sslint.netfilter.model import Ruleset
-from sslint.tree import Tree, TreeError
+from sslint.source import Problem
+from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass, field
+from sslint.yamlfile import display
 
 if TYPE_CHECKING:
     from sslint.ask import Expectation
+    from sslint.parts import Parts
 
 Given = tuple[str | None, str]
+UNREADABLE = "cannot be read: permission denied"
 SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".tox"})
 MAX_DEPTH = 8
 MAX_DIRECTORIES = 20_000
+MAX_UNCLAIMED_DEPTH = 4
 
 # What shows that a directory is an etc/: one of these lies in it.
 ETC_MARKS = (
     "nginx/nginx.conf",
+    "nginx/sites-enabled",
+    "nginx/conf.d",
+    "dovecot/conf.d",
     "postfix/main.cf",
     "postfix/master.cf",
     "dovecot/dovecot.conf",
@@ -53,7 +62,13 @@ ETC_MARKS = (
     "exim4",
 )
 # Those that name a file, and not a directory that a repository may have for its own reasons.
-ETC_FILES = tuple(mark for mark in ETC_MARKS if "/" in mark or "." in mark)
+ETC_FILES = tuple(
+    mark
+    for mark in ETC_MARKS
+    if ("/" in mark or "." in mark) and not mark.endswith(("conf.d", "sites-enabled"))
+)
+# Those that no flat directory has, with nginx.conf and nftables.conf side by side.
+ETC_STRONG = tuple(mark for mark in ETC_MARKS if "/" in mark)
 LOOKED_FOR = (
     "nginx, Postfix or Dovecot configuration, or a firewall (iptables, nftables, ufw, firewalld), "
     "in an etc/ directory, in a directory that holds one, or as files"
@@ -64,13 +79,6 @@ SERVER_FILES = {
     "postfix": ("main.cf", "/etc/postfix"),
     "dovecot": ("dovecot.conf", "/etc/dovecot"),
 }
-_NFT = re.compile(r"^\s*(table\s+(inet|ip|ip6|netdev|bridge|arp)\s|flush\s+ruleset)", re.M)
-_RULESET = re.compile(
-    r"^\s*(\*(filter|nat|mangle|raw|security)\s*$|-[APN]\s|:[A-Za-z0-9_.-]+\s+(ACCEPT|DROP|-)"
-    r"|add\s+(table|rule|chain|element)\s|create\s+\S+\s+(hash|bitmap|list):"
-    r"|\{\s*\"nftables\"|Name:\s|<(?:zone|policy|service|ipset|direct)[\s>])",
-    re.M,
-)
 
 
 @dataclass(slots=True)
@@ -93,40 +101,171 @@ class Target:
     settings: str | None = None
     running: Ruleset | None = None  # what the kernel has loaded, if it was asked
     now: datetime | None = None  # when certificates are judged; None: by the clock
+    assumed: tuple[str, ...] = ()  # what the files were completed with
 
 
 def find(
     paths: Sequence[str], *, root: str | None = None, excluded: Sequence[str] = ()
 ) -> list[Target]:
-    """Return the hosts that the paths mean. Raise NothingToCheckError or UsageError."""
-    targets: list[Target] = []
-    files: list[Path] = []
+    """Return the hosts that the paths mean: whole ones, and one of all that are parts of a host.
+
+    Raise NothingToCheckError or UsageError.
+    """
+    if root is not None and not os.path.isdir(root):
+        raise UsageError(f"--root: {root}: no such directory")
+    found: list[Target] = []
+    loose: list[Path] = []
+    problems: list[Problem] = []
     for text in paths:
-        if os.path.isdir(text):
-            targets += _directory(_confined(text), root, excluded)
-        elif os.path.isfile(text):
-            files.append(_confined(text))
-        elif os.path.exists(text):
-            raise UsageError(f"{text}: is neither a file nor a directory")
-        else:
-            raise UsageError(f"{text}: no such file or directory")
-    if files:
-        targets.append(_loose_files(files, root))
-    if not targets:
+        try:
+            is_directory = _is_directory(text)
+        except PermissionError:
+            problems.append(Problem(text, UNREADABLE))
+            continue
+        real = confined(text)
+        hosts = _directory(real, root, excluded) if is_directory else []
+        found += hosts
+        if not hosts:
+            loose.append(Path(os.path.abspath(text)))
+        if is_directory and all(real in host.tree.mounts.values() for host in hosts):
+            problems += _unclaimed(real, bool(hosts), excluded)
+    found = list({(one.tree.root, *one.tree.mounts.items()): one for one in found}.values())
+    loose = [path for path in dict.fromkeys(loose) if not _is_covered(path, loose, found)]
+    if loose:
+        from sslint.parts import collect
+
+        parts = collect(loose, confined)
+        if len(parts):
+            found.append(_of_parts(parts, loose, root))
+        problems += parts.problems
+    if not found:
         raise NothingToCheckError(
-            f"{', '.join(paths) or '.'}: nothing to check; looked for {LOOKED_FOR}"
+            f"{', '.join(paths) or '.'}: nothing to check; looked for {LOOKED_FOR}",
+            tip="; ".join(f"{problem.path} {problem.reason}" for problem in problems) or None,
         )
-    return targets
+    for target in found:
+        target.assumed = (*target.assumed, *complete(target.tree))
+    names = Counter(target.name for target in found)
+    for target in found:
+        if names[target.name] > 1:  # two that are called etc
+            top = target.tree.root or next(iter(target.tree.mounts.values()), None)
+            target.name = display(top) if top is not None else target.name
+    found[-1].tree.problems += problems
+    return found
 
 
-def _confined(text: str) -> Path:
+def complete(tree: Tree) -> list[str]:
+    """Make the main file of a server of which a tree has only what it includes.
+
+    Return what is assumed.
+    """
+    probe = tree.with_overlay({})
+    for server in ("nginx", "dovecot"):
+        name, directory = SERVER_FILES[server]
+        main = f"{directory}/{name}"
+        if probe.status(directory) is Status.DIRECTORY and probe.status(main) is Status.ABSENT:
+            from sslint import parts
+
+            return parts.complete(tree)
+    return []
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a path is there, or is where one may not look."""
+    try:
+        os.lstat(path)
+    except (OSError, ValueError) as error:
+        return isinstance(error, PermissionError)
+    return True
+
+
+def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Problem]:
+    """Yield the main files of servers below a directory that no host has."""
+    from sslint.parts import MAINS, TOPS
+
+    tree = Tree(top)
+    tree.exclude(excluded)
+    pending, visited = ["/"], 0
+    while pending and visited < MAX_DIRECTORIES:
+        directory = pending.pop()
+        visited += 1
+        names = directory.split("/")[1:] if directory != "/" else []
+        if len(names) > MAX_UNCLAIMED_DEPTH or (is_etc and names and names[0] in TOPS):
+            continue
+        claimed = not is_etc and not names
+        for name in set(tree.names(directory)).intersection(() if claimed else MAINS):
+            path = posixpath.join(directory, name)
+            if tree.status(path) is Status.FILE:
+                reason = "belongs to no host; name its directory, or describe hosts in .sslint.yaml"
+                yield Problem(display(top / path[1:]), reason)
+        pending += [
+            posixpath.join(directory, name)
+            for name in tree.subdirectories(directory)
+            if name not in SKIPPED
+        ]
+    tree.close()
+
+
+def _is_directory(text: str) -> bool:
+    """Tell whether a PATH is a directory, or a file. Raise UsageError if it is neither.
+
+    Raise PermissionError where one may not look.
+    """
+    try:
+        mode = os.stat(text).st_mode
+    except PermissionError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no such file or directory"
+        raise UsageError(f"{text}: {reason[0].lower()}{reason[1:]}") from None
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise UsageError(f"{text}: is neither a file nor a directory")
+    return stat.S_ISDIR(mode)
+
+
+def _is_covered(path: Path, others: Sequence[Path], hosts: Sequence[Target]) -> bool:
+    """Tell whether what else was given holds a path."""
+    real = Path(os.path.realpath(path))
+    whole = [
+        directory
+        for one in hosts
+        for directory in (one.tree.root and one.tree.root / "etc", *one.tree.mounts.values())
+        if directory is not None
+    ]
+    return any(other in path.parents for other in others if os.path.isdir(other)) or any(
+        directory in real.parents for directory in whole
+    )
+
+
+def _of_parts(parts: Parts, paths: Sequence[Path], root: str | None) -> Target:
+    """Make one host of parts, its paths relative to the root that they lie in, if they do."""
+    from sslint.parts import join, root_of
+
+    roots = {root_of(path) for path in paths}
+    base = roots.pop() if len(roots) == 1 else None
+    tree = Tree(
+        Path(os.path.realpath(root)) if root else None,
+        base=Path(os.path.realpath(base)) if base is not None else Path.cwd(),
+    )
+    rulesets = join(parts, tree)
+    target = Target(
+        paths[0].name if len(paths) == 1 else "files",
+        tree,
+        firewall=tuple((None, place) for place in rulesets),
+        assumed=tuple(parts.assumed),
+    )
+    announce(target, parts.documents)
+    return target
+
+
+def confined(text: str) -> Path:
     """Return where a PATH leads: a list of changed files may hold links that somebody put there.
 
     A link may not leave its work tree, or outside of one the etc/ or else the directory that holds
     it. Raise UsageError.
     """
     path, real = Path(os.path.abspath(text)), Path(os.path.realpath(text))
-    top = next((up for up in (path, *path.parents) if (up / ".git").exists()), None)
+    top = next((up for up in (path, *path.parents) if os.path.exists(up / ".git")), None)
     if top is None:
         top = next((up for up in path.parents if up.name == "etc"), None)
     if top is None and path.is_symlink():
@@ -147,22 +286,28 @@ def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Ta
         if real in (base, base / "etc") or (base in real.parents and _marked(base / "etc")):
             return [Target(name, Tree(base))]
         etc = real / "etc" if _marked(real / "etc") else real
+        if not _marked(etc):
+            return []
         return [Target(name, Tree(base, mounts={"/etc": etc}, base=etc.parent))]
+    for etc in (real, real / "etc"):
+        if etc.name == "etc" and os.path.isdir(etc) and not os.access(etc, os.R_OK | os.X_OK):
+            return [_unreadable(etc)]
     if real.name == "etc" and (_marked(real) or not _marked(real / "etc")):
         if _marked(real):
             return [Target("etc", Tree(real.parent))]
         return []
-    if (real / "etc").is_dir() and _marked(real / "etc"):
+    if os.path.isdir(real / "etc") and _marked(real / "etc"):
         return [_root(real, real.parent, real.name or "/")]
     roots = [] if _marked(real, ETC_FILES) else list(_roots(real, excluded))
-    if _marked(real) and not roots:
+    if _marked(real) and not roots and (_marked(real, ETC_STRONG) or not holds_servers(real)):
         return [Target(real.name, Tree(None, mounts={"/etc": real}, base=real.parent))]
-    for mark, place in SERVER_FILES.values():
-        if mark == "nginx.conf" and _is_site(trees.head(real / mark)):
-            return [_loose_files([real / mark], root)]
-        if (real / mark).is_file():
-            return [Target(real.name, Tree(None, mounts={place: real}, base=real.parent))]
     return [_root(found, real, found.relative_to(real).as_posix()) for found in roots]
+
+
+def _unreadable(etc: Path) -> Target:
+    tree = Tree(None, base=etc.parent)
+    tree.problems.append(Problem(display(etc), UNREADABLE))
+    return Target(etc.parent.name or "etc", tree)
 
 
 def _root(root: Path, within: Path, name: str) -> Target:
@@ -173,8 +318,22 @@ def _root(root: Path, within: Path, name: str) -> Target:
     return Target(name, Tree(root))
 
 
+def holds_servers(directory: Path) -> bool:
+    """Tell whether the files of servers lie in a directory itself."""
+    from sslint.parts import collect
+
+    parts = collect([directory], confined)
+    return bool(parts.fragments) or any("/given/" not in place for place in parts.mounts)
+
+
+def is_root(directory: Path) -> bool:
+    """Tell whether a directory holds an etc/ with what sslint reads."""
+    return _marked(directory / "etc")
+
+
 def _marked(etc: Path, marks: Sequence[str] = ETC_MARKS) -> bool:
-    return any(os.path.lexists(etc / mark) for mark in marks)
+    """Tell whether a directory has one of the marks, or has it where it cannot be looked at."""
+    return any(is_there(etc / mark) for mark in marks)
 
 
 def _roots(top: Path, excluded: Sequence[str]) -> Iterator[Path]:
@@ -191,7 +350,7 @@ def _roots(top: Path, excluded: Sequence[str]) -> Iterator[Path]:
         etc = posixpath.join(path, "etc")
         if (
             here / "etc" not in left_out
-            and (tree.exists(etc) or (here / "etc").is_dir())
+            and (tree.exists(etc) or os.path.isdir(here / "etc"))
             and _marked(here / "etc")
         ):
             yield here
@@ -201,110 +360,7 @@ def _roots(top: Path, excluded: Sequence[str]) -> Iterator[Path]:
     tree.close()
 
 
-# -- single files -------------------------------------------------------------------------------
-
-
-def _loose_files(files: Sequence[Path], root: str | None) -> Target:
-    """Make one host of single files, each put where its server looks for it."""
-    mounts: dict[str, Path] = {}
-    overlay: dict[str, str | None] = {}
-    firewall: list[tuple[str | None, str]] = []
-    announced: list[str] = []
-    fragments: list[str] = []
-    for real in files:
-        place = _place(real)
-        if place is None:
-            place = f"/given/{len(mounts)}/{real.name}"
-            if _looks_like_ruleset(real):
-                firewall.append((None, place))
-            else:
-                announced.append(place)
-        elif place.startswith(NGINX_PARTS):
-            fragments.append(place)
-        if mounts.setdefault(place, real) != real:
-            raise UsageError(
-                f"{real}: {mounts[place]} is this host's {place} already",
-                tip="one file can have that place; check them one at a time",
-            )
-    if fragments and "/etc/nginx/nginx.conf" not in mounts:
-        overlay["/etc/nginx/nginx.conf"] = _main_of(fragments)
-    base = Path.cwd()
-    tree = Tree(
-        Path(os.path.realpath(root)) if root else None,
-        mounts=mounts,
-        overlay=overlay,
-        base=base,
-    )
-    return Target(
-        files[0].name if len(files) == 1 else "files",
-        tree,
-        firewall=tuple(firewall),
-        announced=tuple(announced),
-    )
-
-
-NGINX_PARTS = ("/etc/nginx/sites/", "/etc/nginx/parts/")  # of http, of the whole
-
-
-def _main_of(fragments: Sequence[str]) -> str:
-    """Return an nginx.conf that includes fragments; what else the host's says is not known."""
-    sites, parts = (
-        "".join(f"include {place};\n" for place in fragments if place.startswith(head))
-        for head in NGINX_PARTS
-    )
-    rest = 'include "the rest of nginx.conf";\n'
-    return f"events {{}}\n{parts}http {{\n{sites}{rest}}}\n"
-
-
-def _place(path: Path) -> str | None:
-    """Return where a host keeps a server's file of this name and content, None if it is none."""
-    names = {
-        "nginx.conf": "/etc/nginx/nginx.conf",
-        "main.cf": "/etc/postfix/main.cf",
-        "master.cf": "/etc/postfix/master.cf",
-        "dovecot.conf": "/etc/dovecot/dovecot.conf",
-        "haproxy.cfg": "/etc/haproxy/haproxy.cfg",
-        "Caddyfile": "/etc/caddy/Caddyfile",
-    }
-    text = trees.head(path)
-    is_site = _is_site(text)
-    if path.name in names and not (path.name == "nginx.conf" and is_site):
-        return names[path.name]
-    if is_site:
-        return f"/etc/nginx/sites/{_slug(path)}"
-    if _NGINX.search(text) and not _NFT.search(text):
-        is_whole = re.search(r"^\s*events\s*\{", text, re.M)
-        return "/etc/nginx/nginx.conf" if is_whole else f"/etc/nginx/parts/{_slug(path)}"
-    if re.search(r"^\S+\s+(inet|unix|pass)\s+[-yn]\s+[-yn]\s+[-yn]\s", text, re.M):
-        return "/etc/postfix/master.cf"
-    if re.search(r"^\s*(smtpd_|myhostname|mydestination|inet_interfaces)\w*\s*=", text, re.M):
-        return "/etc/postfix/main.cf"
-    dovecot = r"^\s*(dovecot_config_version\s*=|protocols\s*=|inet_listener\s)"
-    is_part = re.match(r"\d\d-", path.name)  # of conf.d: the rest of it decides as well
-    if not is_part and re.search(dovecot, text, re.M):
-        return "/etc/dovecot/dovecot.conf"
-    return None
-
-
-_NGINX = re.compile(r"^\s*(http|events|stream|mail)\s*\{", re.M)
-
-
-def _is_site(text: str) -> bool:
-    """Tell whether a file has server blocks alone, for a container's conf.d or sites-enabled."""
-    if _NGINX.search(text):
-        return False
-    blocks = re.search(r"^\s*server\s*\{", text, re.M)
-    return bool(blocks and re.search(r"^\s*listen\s", text, re.M))
-
-
-def _slug(path: Path) -> str:
-    """Return a name for a fragment that no other has, and that nginx takes in an include."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", str(path).strip("/"))
-
-
-def _looks_like_ruleset(path: Path) -> bool:
-    text = trees.head(path)
-    return bool(_NFT.search(text) or _RULESET.search(text))
+# -- what flags name ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +394,14 @@ def ruleset(text: str) -> tuple[str | None, Path | Stream]:
             f"--firewall: unknown kind {kind}{did_you_mean(kind, firewall_kinds())}",
             tip=f"kinds: {', '.join(firewall_kinds())}; or none: this host filters nothing",
         )
-    return kind, named(name, "--firewall")
+    source = named(name, "--firewall")
+    if isinstance(source, Stream) and not source.data.strip():
+        # What came to nothing is a command that failed more often than a host without a firewall.
+        raise UsageError(
+            f"--firewall: nothing was read from {name}",
+            tip="if this host filters nothing, say --firewall none",
+        )
+    return kind, source
 
 
 def kind_and_file(text: str, base: Path | None = None) -> tuple[str | None, str]:

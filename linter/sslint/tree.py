@@ -289,7 +289,7 @@ def work_tree(start: Path) -> Path:
     """Return the top of the work tree that a directory lies in, else the directory itself."""
     start = start.resolve()
     for directory in (start, *start.parents):
-        if (directory / ".git").exists():
+        if os.path.exists(directory / ".git"):
             return directory
     return start
 
@@ -364,6 +364,10 @@ class Tree:
         self._changed(path)
         if partial:
             self._partial.add(path)
+
+    def vouch(self, directory: str) -> None:
+        """Take a directory for whole although only single entries of it were given."""
+        self._partial.discard(_normal(directory))
 
     def lay(self, place: str, path: str) -> None:
         """Lay a file or directory of this tree over another host path. Raise TreeError."""
