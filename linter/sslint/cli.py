@@ -34,7 +34,10 @@ def entry() -> None:
 def program(arguments: Sequence[str] | None = None) -> int:
     """Run a command in a process of its own, which ends where nothing else has ended it."""
     last_stop.start(Budgets())
-    return main(arguments)
+    try:
+        return main(arguments)
+    finally:
+        last_stop.stop()  # a signal that comes when the interpreter goes down would kill it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
