@@ -101,6 +101,24 @@ def unreadable_ruleset(base: Path) -> None:
     (base / "etc/nftables.conf").chmod(0)
 
 
+def unreadable_part_of_a_ruleset(base: Path) -> None:
+    rules = {"etc/nftables.conf": ACCEPT + 'include "/etc/nftables.d/*.nft"\n'}
+    write(base, {"etc/nginx/nginx.conf": TLS, **rules, "etc/nftables.d/drop.nft": DROP})
+    (base / "etc/nftables.d").chmod(0)
+
+
+def unreadable_conf_d(base: Path) -> None:
+    protocols = {"etc/dovecot/conf.d/20-imap.conf": "protocols = imap\n"}
+    write(base, {**debian_dovecot(), **protocols, "etc/nftables.conf": ACCEPT})
+    (base / "etc/dovecot/conf.d").chmod(0)
+
+
+def unreadable_gitlab(base: Path) -> None:
+    copy(EXAMPLES / "sound/etc", base / "etc")
+    write(base, {"etc/gitlab/gitlab.rb": "external_url 'http://git.example.org'\n"})
+    (base / "etc/gitlab/gitlab.rb").chmod(0)
+
+
 def unreadable_csf(base: Path) -> None:
     whole(
         base, {"etc/nginx/nginx.conf": TLS, "etc/csf/csf.conf": ""}, "nginx.service", "csf.service"
@@ -232,6 +250,30 @@ ROWS = (
         1,
         CLOSED,
         (3, "etc/nftables.conf would not load"),
+    ),
+    Row(
+        "unreadable part of a ruleset",
+        unreadable_part_of_a_ruleset,
+        ("etc",),
+        1,
+        "1 TLS listener: 1 closed",
+        (3, "include: /etc/nftables.d cannot be read"),
+    ),
+    Row(
+        "unreadable conf.d of Dovecot",
+        unreadable_conf_d,
+        ("etc", "--fail-on", "never"),
+        0,
+        "2 TLS listeners: 2 open",
+        (3, "which protocols are enabled is decided by files that were not given"),
+    ),
+    Row(
+        "unreadable program that may serve TLS",
+        unreadable_gitlab,
+        ("etc",),
+        0,
+        "10 TLS listeners: 10 open",
+        (3, "what gitlab listens on is not known: etc/gitlab/gitlab.rb cannot be read"),
     ),
     Row(
         "no firewall in a repository",
@@ -659,3 +701,29 @@ def report(capsys, path: Path) -> dict:
     found = json.loads(capsys.readouterr().out)
     jsonschema.validate(found, json.loads(schema_text("report")))
     return found
+
+
+def test_firewall_none_is_printed_as_such(capsys, tmp_path: Path) -> None:
+    write(tmp_path, {"etc/nginx/nginx.conf": TLS})
+    assert main(["check", str(tmp_path), "--firewall", "none"]) == 0
+    said = capsys.readouterr().out
+    assert "assumed: this host filters nothing (firewall: none, as configured)\n" in said
+    assert said.endswith("\n1 TLS listener: 1 open\n")
+
+
+def test_a_whole_etc_says_why_it_is_open(capsys, tmp_path: Path) -> None:
+    files = {"etc/nginx/nginx.conf": TLS, "etc/ufw/ufw.conf": "ENABLED=no\n"}
+    whole(tmp_path, files, "nginx.service", "ufw.service")
+    assert main(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "assumed: this host filters nothing (the whole /etc is here and starts no" in said
+    assert "ENABLED=no in /etc/ufw/ufw.conf" in said
+
+
+@pytest.mark.parametrize("name", ["passwd", "shadow", "fstab", "debian_version", "systemd"])
+def test_a_part_of_etc_says_nothing_of_what_it_lacks(capsys, tmp_path: Path, name: str) -> None:
+    whole(tmp_path, {"etc/nginx/nginx.conf": TLS}, "nginx.service")
+    path = tmp_path / "etc" / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert main(["check", str(tmp_path)]) == 3
+    assert PASTE in capsys.readouterr().out

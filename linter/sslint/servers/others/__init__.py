@@ -46,6 +46,10 @@ def read_others(tree: Tree) -> list[ServerReading]:
             reading = readings.setdefault(name, ServerReading(name))
             reading.complete = False
             reading.reasons += [f"{p.path}: {p.reason}" for p in tree.problems[before:]]
+    for name, path in unread.unreadable(tree):
+        reading = readings.setdefault(name, ServerReading(name))
+        reading.complete = False
+        reading.reasons.append(f"{tree.name(path)} cannot be read")
     return list(readings.values())
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from sslint.servers.others.common import Listener, files
-from sslint.tree import Tree
+from sslint.tree import Status, Tree
 from sslint.values import dataclass
 
 NOT_READ = "its configuration is not read"
@@ -285,6 +285,20 @@ def unread(tree: Tree) -> Iterator[Listener]:
                 certain=False,
                 reasons=(f"{location.path}: {NOT_READ}",),
             )
+
+
+def unreadable(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Yield the programs of which a file is there that may not be read, and that file."""
+    present = {f"/etc/{name}" for name in tree.names("/etc")}
+    for program in PROGRAMS:
+        for path in program.files:
+            if "*" in path or "/".join(path.split("/", 3)[:3]) not in present:
+                continue
+            status = tree.status(path)
+            hidden = status is Status.UNKNOWN and not tree.is_excluded(path)
+            shut = status is Status.FILE and tree.try_read(path, decisive=False) is None
+            if hidden or shut:
+                yield program.name, path
 
 
 def _line(text: str, pattern: str) -> re.Match[str] | None:
