@@ -396,8 +396,7 @@ def _socket(host: Host, endpoint: Endpoint) -> Socket:
 def _published(host: Host, endpoint: Endpoint) -> bool:
     """Tell whether a container publishes a port: Docker takes its clients there."""
     return any(
-        (one.transport, one.port) == (endpoint.transport, endpoint.port) and not one.loopback
-        for one in host.published
+        one.takes(endpoint.transport, endpoint.port) and not one.loopback for one in host.published
     )
 
 

@@ -232,6 +232,24 @@ def test_docker_s_own_rules_in_the_files_are_taken_as_they_are() -> None:
     assert not any(text.startswith("Docker runs") for text in found.ruleset.assumptions)
 
 
+def test_a_range_is_one_publication() -> None:
+    found = host(iptables(), "10000-60000:10000-60000/udp")
+    assert len(found.published) == 1
+    assert found.firewall is not None
+    for port, verdict in ((9999, "closed"), (10000, "open"), (60000, "open"), (60001, "closed")):
+        assert found.firewall.reach_outer("udp", port, 4).verdict == verdict
+    shifted = host(iptables(), "10000-60000:1-50001")
+    assert verdicts(shifted, 30000) == ("unknown", "unknown")
+    assert verdicts(shifted, 9999) == ("closed", "closed")
+
+
+def test_more_ports_than_are_followed_are_said() -> None:
+    lines = "".join(f'      - "{port}:80"\n' for port in range(1000, 2000))
+    found = host(iptables(), compose=PUBLISH % "80:80" + lines)
+    assert len(found.published) == 256
+    assert any(problem.decisive for problem in found.problems)
+
+
 def test_a_plain_network_and_the_bridge_are_bridges() -> None:
     assert verdicts(host(iptables(), compose=NETWORK % ""))[0] == "open"
     bridge = PUBLISH % "5432:5432" + "    network_mode: bridge\n"

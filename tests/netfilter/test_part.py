@@ -113,7 +113,7 @@ def test_no_packet_has_such_a_source() -> None:
 
 def test_what_is_not_known_of_a_port_is_not_known_of_a_part() -> None:
     judged = firewall(incoming(ESTABLISHED, (HTTPS, ACCEPT)))
-    judged.ruleset.unknown_ports.append(Doubt("tcp", 443, "a network of its own"))
+    judged.ruleset.unknown_ports.append(Doubt("tcp", range(443, 444), "a network of its own"))
     assert part(judged, "10.0.0.0/8").reasons == ("a network of its own",)
     assert part(judged, "10.0.0.0/8").verdict == "unknown"
     assert part(judged, "10.0.0.0/8", 80).verdict == "closed"

@@ -312,6 +312,7 @@ def published(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         values: dict[str, Any] = {
             "transport": one.transport,
             "port": one.port,
+            "ports": one.text,
             "loopback": one.loopback,
             "opened": one.key in opened,
             "reach": reach.verdict,
@@ -322,7 +323,7 @@ def published(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
         found.append(
             Fact(
                 kind="published",
-                name=f"container {one.transport}/{one.port}",
+                name=f"container {one.transport}/{one.text}",
                 values=values,
                 span=Span(one.location, "published to the world"),
                 subjects=frozenset({one.key}),

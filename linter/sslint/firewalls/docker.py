@@ -61,7 +61,7 @@ _FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A port that a container publishes, `port` of the host for `target` of the container.
+    """Ports that a container publishes, `port` to `last` of the host from `target` of its own on.
 
     `host` is the address it is bound to, "" for all; `bridge` "" is the project's own network.
     `reason` says why it is not known what becomes of it, or is "".
@@ -75,11 +75,26 @@ class Publication:
     location: Location
     bridge: str = ""
     reason: str = ""
+    last: int = 0  # 0: `port` alone
 
     @property
     def key(self) -> tuple[Literal["tcp", "udp"], int]:
-        """Its transport and the host's port."""
+        """Its transport and the host's first port."""
         return self.transport, self.port
+
+    @property
+    def ports(self) -> range:
+        """The host's ports."""
+        return range(self.port, max(self.port, self.last) + 1)
+
+    @property
+    def text(self) -> str:
+        """The host's ports as text, `443` or `5430-5440`."""
+        return str(self.port) if len(self.ports) == 1 else f"{self.port}-{self.last}"
+
+    def takes(self, transport: str, port: int) -> bool:
+        """Tell whether a port of the host is one of them."""
+        return transport == self.transport and port in self.ports
 
     @property
     def loopback(self) -> bool:
@@ -117,17 +132,20 @@ def assume(
     known: list[Publication] = []
     doubts: list[Doubt] = []
     own = _written(ruleset)
+    separated: dict[str, str] = {}
     for one in outward:
-        if own is not None and one.port in own:
+        if own is not None and own.issuperset(one.ports):
             continue  # the files hold Docker's rules for it
         written = _WRITTEN if own is not None else ""
-        reason = one.reason or one.unbound or doubt or written or _separated(ruleset, one)
+        if one.bridge not in separated:
+            separated[one.bridge] = _separated(ruleset, one)
+        reason = one.reason or one.unbound or doubt or written or separated[one.bridge]
         if reason:
             said = (
-                f"{one.location} publishes {one.transport}/{one.port}, "
+                f"{one.location} publishes {one.transport}/{one.text}, "
                 f"and it is not known who gets in: {reason}"
             )
-            doubts.append(Doubt(one.transport, one.port, said, one.location, one.families))
+            doubts.append(Doubt(one.transport, one.ports, said, one.location, one.families))
         else:
             known.append(one)
     four = [one for one in known if 4 in one.families]
@@ -292,7 +310,7 @@ def _lines(
         bridge = _bridge(one)
         yield (
             f"-A DOCKER -d {_CONTAINERS[bridge]} ! -i {bridge} -o {bridge} -p {one.transport} "
-            f"--dport {one.target} -j ACCEPT",
+            f"--dport {_span(one.target, len(one.ports))} -j ACCEPT",
             one.location,
         )
     yield "COMMIT", place
@@ -303,11 +321,24 @@ def _lines(
         bridge = _bridge(one)
         to = f"-d {one.host} " if one.host.strip("0.") else ""
         yield (
-            f"-A DOCKER {to}! -i {bridge} -p {one.transport} --dport {one.port} "
-            f"-j DNAT --to-destination {_CONTAINERS[bridge]}:{one.target}",
+            f"-A DOCKER {to}! -i {bridge} -p {one.transport} "
+            f"--dport {_span(one.port, len(one.ports))} "
+            f"-j DNAT --to-destination {_CONTAINERS[bridge]}{_inner_port(one)}",
             one.location,
         )
     yield "COMMIT", place
+
+
+def _span(first: int, count: int) -> str:
+    return str(first) if count == 1 else f"{first}:{first + count - 1}"
+
+
+def _inner_port(one: Publication) -> str:
+    """Return the port to translate to; ports that stay the same need none."""
+    if len(one.ports) == 1:
+        return f":{one.target}"
+    assert one.target == one.port
+    return ""
 
 
 def _bridge(one: Publication) -> str:

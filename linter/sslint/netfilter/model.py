@@ -459,10 +459,10 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A port of this host of which it is not known what becomes of it."""
+    """Ports of this host of which it is not known what becomes of them."""
 
     transport: Literal["tcp", "udp"]
-    port: int
+    ports: range
     reason: str
     location: Location | None = None
     families: tuple[int, ...] = (4, 6)

@@ -155,7 +155,8 @@ class Firewall:
     def doubted(self, transport: str, port: int, family: int) -> Reach | None:
         """Return the answer for a port of which nothing can be known."""
         for doubt in self.ruleset.unknown_ports:
-            if (doubt.transport, doubt.port) == (transport, port) and family in doubt.families:
+            about = doubt.transport == transport and port in doubt.ports
+            if about and family in doubt.families:
                 everyone = Sources(self.universes[family], self.universes[family].full)
                 return Reach("unknown", doubtful=everyone, reasons=(doubt.reason,))
         return None

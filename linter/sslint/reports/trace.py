@@ -137,7 +137,7 @@ def _listeners(host: Host, question: Ask, shown: Places) -> list[str]:
     found += [
         f"a container publishes it ({_place(one.location, shown)})"
         for one in host.published
-        if one.key == (question.transport, question.port)
+        if one.takes(question.transport, question.port)
     ]
     return found or [f"no server that was read listens on {question.transport}/{question.port}"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sslint.firewalls.docker import Publication
 from sslint.servers.model import Transport
-from sslint.servers.others.common import WILDCARDS, Listener, files, ports
+from sslint.servers.others.common import MAX_PORTS, WILDCARDS, Listener, files, number
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_COMPOSE_FILES = 100
 MAX_COMPOSE_SIZE = 1 << 20  # characters
 MAX_NODES = 100_000
+MAX_PUBLISHED = 256  # each is asked who reaches it
+MAX_SHIFTED = 64  # ports of a range that are other ones in the container
 
 # Of each the first that is there is read, the second over the first (compose-go, cli/options.go).
 _NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -38,26 +40,33 @@ Node = object
 
 def compose(tree: Tree) -> Iterator[Listener]:
     """Yield the host's sockets of what compose files in the usual places publish."""
-    for publication in publications(tree):
-        for address in (publication.host,) if publication.host else WILDCARDS:
-            yield Listener(
-                "docker",
-                "container",
-                publication.port,
-                publication.location,
-                host=address,
-                transport=publication.transport,
-                service=publication.service,
-            )
+    for one in publications(tree):
+        for port in one.ports[:MAX_PORTS]:
+            for address in (one.host,) if one.host else WILDCARDS:
+                yield Listener(
+                    "docker",
+                    "container",
+                    port,
+                    one.location,
+                    host=address,
+                    transport=one.transport,
+                    service=one.service,
+                )
 
 
 def publications(tree: Tree) -> Iterator[Publication]:
     """Yield the ports that compose files in the usual places publish."""
+    found = 0
     for count, paths in enumerate(_projects(tree)):
         if count >= MAX_COMPOSE_FILES:
             tree.problem(paths[0], "more compose files than are read", decisive=False)
             return
-        yield from _project(tree, list(files(tree, *paths)))
+        for one in _project(tree, list(files(tree, *paths))):
+            found += 1
+            if found > MAX_PUBLISHED:
+                tree.problem(one.location, "more published ports than are followed")
+                return
+            yield one
 
 
 def _projects(tree: Tree) -> Iterator[tuple[str, ...]]:
@@ -243,12 +252,34 @@ def published(
     if not colon:
         return
     host, _, outside = outer.rpartition(":")
-    targets = list(ports(inner))
-    found = list(ports(outside))
-    for index, port in enumerate(found):
-        one_of = len(targets) != len(found)
-        why = reason or ("it takes one port of a range" if one_of else "")
+    outer_ports, inner_ports = _range(outside), _range(inner)
+    if outer_ports is None or inner_ports is None:
+        return
+    count = len(outer_ports)
+    if len(inner_ports) != count:
+        reason = reason or "it takes one port of a range"
+    shifted = outer_ports != inner_ports and not reason
+    if shifted and count > MAX_SHIFTED:
+        reason = "it is a long range of other ports"
+    for index in range(count) if shifted and not reason else (0,):
+        one = shifted and not reason
         yield Publication(
-            transport, port, targets[index] if not one_of else 0, host.strip("[]"), service,
-            location, bridge, why,
-        )  # fmt: skip
+            transport,
+            outer_ports[index],
+            inner_ports[index if one else 0],
+            host.strip("[]"),
+            service,
+            location,
+            bridge,
+            reason,
+            outer_ports[index] if one else outer_ports[-1],
+        )
+
+
+def _range(text: str) -> range | None:
+    """Return the ports of `80` or `8000-8010`, None for what is neither."""
+    first, _, last = text.partition("-")
+    low, high = number(first), number(last) if last else number(first)
+    if low is None or high is None or not 0 < low <= high:
+        return None
+    return range(low, high + 1)
