@@ -8,7 +8,10 @@ from typing import cast
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import values
 from sslint.firewalls.iptables.arguments import Arguments, Extension
-from sslint.netfilter.model import Interval, Limit, Recent, RuleItem, Unknown
+from sslint.firewalls.iptables.terms import any_of, compare
+from sslint.netfilter.model import CtState, Interval, Limit, Recent, RuleItem, Unknown
+
+_NO_CONNECTION = CtState.INVALID | CtState.UNTRACKED
 
 _RATE = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -80,21 +83,20 @@ def connlimit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
 
 
 def connbytes(extension: Extension, arguments: Arguments) -> list[RuleItem]:
-    """Read `-m connbytes` for the first packet, of 40 to 140 bytes."""
+    """Read `-m connbytes` for the first packet."""
     given = extension.given["connbytes"][0]
     direction = str(extension.given["connbytes-dir"][0].value)
     mode = str(extension.given["connbytes-mode"][0].value)
     if direction not in ("original", "reply", "both") or mode not in ("packets", "bytes", "avgpkt"):
         raise RulesetError("Unknown --connbytes-dir or --connbytes-mode")
     low, high = cast(Interval, given.value)
-    count: Interval = (1, 1) if mode == "packets" else (40, 140)
-    if direction == "reply":
-        count = (0, 0)
-    if low <= count[0] and count[1] <= high:
-        return [Limit(not given.negate, f"connbytes {low}:{high} {mode}")]
-    if count[1] < low or high < count[0]:
-        return [Limit(given.negate, f"connbytes {low}:{high} {mode}")]
-    return [Unknown(f"--connbytes {low}:{high} depends on the packet's size")]
+    # xt_connbytes.c: nothing is counted without a connection, and `!` is false too then
+    items: list[RuleItem] = [any_of("ct.state", _NO_CONNECTION, True)]
+    text = f"connbytes {low}:{high} {mode}"
+    if mode != "packets" and direction != "reply":
+        return [*items, compare("meta.length", low, high, negate=given.negate), Limit(True, text)]
+    count = 0 if direction == "reply" else 1
+    return [*items, Limit((low <= count <= high) != given.negate, text)]
 
 
 def quota(extension: Extension, arguments: Arguments) -> list[RuleItem]:

@@ -389,6 +389,8 @@ class Reader:
             self._version_decides("takes `!` after its option (1.8.11 does not)", number)
         elif arguments.old_negation:
             self.forgive("`!` after its option", number)
+        if self.strict and self.origin != "iptables-legacy" and _excludes_all(arguments):
+            self._version_decides("takes `!` before every address (iptables-nft does not)", number)
         if arguments.table is not None and self.saved:
             raise RulesetError("The -t option cannot be used in iptables-restore")
         name = arguments.chain
@@ -601,6 +603,15 @@ class _Single(Sequence[tuple[int, int]]):
         if index >= self._count:
             raise IndexError(index)
         return index, index + 1
+
+
+def _excludes_all(arguments: Arguments) -> bool:
+    """Tell whether a rule says `! -s 0.0.0.0/0`, which iptables-nft cannot append."""
+    for given in (arguments.source, arguments.destination):
+        text = given[0] if given is not None and given[1] else ""
+        if text.partition("/")[2] in ("0", "0.0.0.0", "::"):  # noqa: S104
+            return True
+    return False
 
 
 def _positions(chain: Chain) -> list[tuple[int, int]]:
