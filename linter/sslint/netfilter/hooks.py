@@ -20,7 +20,7 @@ from sslint.netfilter.model import (
     Table,
 )
 from sslint.netfilter.notes import Note, Notes, Stage
-from sslint.netfilter.packet import ANSWERED, ARP, FREE, ICMPV6, PacketState
+from sslint.netfilter.packet import ANSWERED, ARP, FREE, HEADERS, ICMPV6, PacketState
 from sslint.netfilter.survey import Survey
 from sslint.values import dataclass, field
 
@@ -96,6 +96,9 @@ class Hooks:
     def arrive(self, flow: Flow, own: tuple[int, ...], log: Log) -> Arrival:
         """Take incoming packets to the sockets of this host, or out of it again."""
         flow = self.run("ingress", flow, log)
+        for state, mask in flow.items():
+            if (HEADERS, None) in state.written:  # the IP header is looked at next (ip_rcv)
+                log.drop |= mask
         flow = self.run("prerouting", flow, log)
         here: Flow = {}
         there: Flow = {}
@@ -113,8 +116,9 @@ class Hooks:
                 add(here, state, mask)
             if where is not True:
                 out = self._way_out(state)
-                kept = mask & ~self._bound_to_a_link(state)
-                log.drop |= mask & ~kept
+                bound = mask & self._bound_to_a_link(state) if out != state.iif else 0
+                log.drop |= bound
+                kept = mask & ~bound if out is not None else mask
                 add(there, state._replace(oif=out, translated=True), kept)
         arrival = Arrival()
         arrival.local = self.run("input", here, log)
@@ -137,7 +141,7 @@ class Hooks:
         )
 
     def _bound_to_a_link(self, state: PacketState) -> int:
-        """Return the far addresses that no router forwards from (ip6_forward)."""
+        """Return the far addresses that are not forwarded to another link (ip6_forward)."""
         if state.family != 6:
             return 0
         return self.matching.universes[6].mask(addresses.LINK_LOCAL[6])

@@ -173,6 +173,8 @@ def _raw(base: str, place: str, state: PacketState) -> PacketState:
     offset, _, length = place.partition(",")
     first, last = int(offset), int(offset) + int(length) - 1
     if base == "nh":
+        if state.hook == "ingress":
+            state = write(state, HEADERS, None)._replace(mangled=True)
         for name, (start, bits) in _PLACES.get(state.family, {}).items():
             if start <= last and first < start + bits:
                 field = name.partition(".")[2]

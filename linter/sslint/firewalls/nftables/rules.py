@@ -120,8 +120,10 @@ def _masked(expression: Binary, width: int) -> Operand | None:
     key, dtype = inner[0][0], inner[1][0]
     operator = expression.operator
     shifting = operator in ("<<", ">>")
-    if shifting and key.name not in _HOST_ORDER:
-        return None  # the kernel shifts a register, whatever the order of the field's bytes
+    if operator == ">>" or (shifting and key.name not in _HOST_ORDER):
+        # The kernel shifts a register, whatever the order of the field's bytes; to the right nft
+        # 1.1.3 takes in the register beside it, or is refused where nothing has been loaded there.
+        return None
     wide = t.INTEGER if shifting else t.integer(width) if width > dtype.bits else dtype
     try:
         number = constant(expression.right, wide)
