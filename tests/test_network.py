@@ -34,11 +34,29 @@ WANTS = "/etc/systemd/system/multi-user.target.wants"
 
 
 def test_a_unit_is_enabled_by_a_link_of_a_target_even_a_dangling_one(tmp_path: Path) -> None:
-    network = read_network(
-        host(tmp_path, {f"{WANTS}/nginx.service": "/usr/lib/systemd/system/nginx.service"})
-    )
+    units = "/usr/lib/systemd/system"
+    links = {f"{WANTS}/{name}": f"{units}/{name}" for name in ("nginx.service", "cron.service")}
+    network = read_network(host(tmp_path, links))
     assert network.unit_state("nginx") == "enabled"
     assert network.unit_state("postfix.service") == "disabled"
+
+
+@pytest.mark.parametrize("own", ["worker.service", "nginx.service", "backup.timer"])
+def test_a_unit_of_the_administrators_does_not_say_what_packages_enable(
+    tmp_path: Path, own: str
+) -> None:
+    links = {f"{WANTS}/{own}": f"/etc/systemd/system/{own}"}
+    network = read_network(host(tmp_path, links, {f"/etc/systemd/system/{own}": "[Unit]\n"}))
+    assert network.systemd
+    assert network.unit_state(own) == "enabled"
+    assert network.unit_state("nftables") == "unknown"
+
+
+def test_a_preset_says_what_is_not_enabled() -> None:
+    preset = "# ours\ndisable ufw.service\nenable *\n"
+    network = read_network(tree_of({"/etc/systemd/system-preset/10-x.preset": preset}))
+    assert network.unit_state("ufw") == "disabled"
+    assert network.unit_state("nginx") == "unknown"
 
 
 def test_a_unit_is_masked_by_a_link_to_dev_null(tmp_path: Path) -> None:
@@ -69,7 +87,10 @@ def test_an_alias_has_the_state_of_its_unit(tmp_path: Path) -> None:
 
 
 def test_a_target_that_is_not_part_of_a_boot_enables_nothing(tmp_path: Path) -> None:
-    links = {"/etc/systemd/system/rescue.target.wants/ufw.service": "/lib/x.service"}
+    links = {
+        "/etc/systemd/system/rescue.target.wants/ufw.service": "/lib/x.service",
+        f"{WANTS}/ssh.service": "/lib/ssh.service",
+    }
     assert read_network(host(tmp_path, links)).unit_state("ufw") == "disabled"
 
 

@@ -127,7 +127,7 @@ def test_a_unit_that_is_not_enabled_loads_nothing() -> None:
 
 def test_an_enabled_unit_loads_its_file_alone() -> None:
     wants = "/etc/systemd/system/sysinit.target.wants/nftables.service"
-    files = {wants: "", "/etc/nftables.conf": NFT, "/etc/iptables/rules.v4": RULES}
+    files = {wants: "", OTHER: "", "/etc/nftables.conf": NFT, "/etc/iptables/rules.v4": RULES}
     assert kinds(load(files)[1]) == [("nft", "etc/nftables.conf")]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import posixpath
+import re
 import shlex
 from typing import Literal
 
@@ -24,6 +26,15 @@ UNIT_PATH = (
 NOT_AT_BOOT = ("rescue.", "emergency.", "shutdown.", "reboot.", "poweroff.", "halt.", "kexec.")
 ASLEEP = ("sleep.", "suspend.", "hibernate.", "hybrid-sleep.", "suspend-then-hibernate.")
 _LEVELS = ("sysinit", "boot", "default")  # OpenRC's runlevels of a boot
+# What an installation itself enables: where one of these is listed, all that starts is listed. An
+# administrator's own unit in a repository says nothing about the units of packages.
+_INSTALLED = re.compile(
+    r"(crond?|sshd?|rsyslog|syslog-ng|networking|NetworkManager|systemd-(networkd|resolved|timesyncd"
+    r"|pstore)|chronyd?|ntp|auditd|dbus-broker|e2scrub_reap|console-setup|keyboard-setup|atd"
+    r"|unattended-upgrades|apparmor|irqbalance|getty@\w+|sshd?@\w+|wtmpdb-update-boot)\.service"
+    r"|(remote-fs|remote-cryptsetup|nfs-client)\.target"
+    r"|(apt-daily|fstrim|logrotate|man-db|dpkg-db-backup|e2scrub_all|dnf-makecache)\.timer"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +46,21 @@ class Command:
 
 
 class Units:
-    """The units of a tree. A tree without a systemd directory decides nothing by itself."""
+    """The units of a tree.
+
+    `systemd`: whether systemd starts this host. `recorded`: whether the tree lists all that it
+    starts, so that what is not listed does not start.
+    """
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.systemd = tree.status(ETC) is Status.DIRECTORY and _says_what_starts(tree)
+        self.systemd = tree.status(ETC) is Status.DIRECTORY and _has_units(tree)
+        self.recorded = self.systemd and any(
+            _INSTALLED.fullmatch(unit)
+            for entry in tree.names(ETC)
+            if entry.endswith(".wants")
+            for unit in tree.names(f"{ETC}/{entry}")
+        )
         self._wanted: set[str] | None = None
         self._states: dict[str, UnitState] = {}
         self._init_scripts: list[str] | None = None
@@ -126,7 +147,18 @@ class Units:
         if name.removesuffix(".service") in self.init_scripts():
             return "enabled"
         openrc = self.tree.status("/etc/runlevels") is Status.DIRECTORY
-        return "disabled" if self.systemd or openrc else "unknown"
+        return "disabled" if self.recorded or openrc or self._preset_off(name) else "unknown"
+
+    def _preset_off(self, name: str) -> bool:
+        """Tell whether a preset of the administrator's disables a unit, systemd.preset(5)."""
+        for path in self.tree.glob(f"{posixpath.dirname(ETC)}/system-preset/*.preset"):
+            file = self.tree.try_read(path, decisive=False)
+            for line in file.text.split("\n") if file is not None else ():
+                words = line.split()
+                if len(words) >= 2 and words[0] in ("enable", "disable"):
+                    if fnmatch.fnmatchcase(name, words[1]):
+                        return words[0] == "disable"
+        return False
 
     def _is_empty(self, path: str) -> bool:
         file = self.tree.try_read(path, decisive=False)
@@ -177,10 +209,10 @@ class Units:
         return files + [drop_ins[entry] for entry in sorted(drop_ins)]
 
 
-def _says_what_starts(tree: Tree) -> bool:
-    """Tell whether the tree has the links that say what starts.
+def _has_units(tree: Tree) -> bool:
+    """Tell whether the tree has what only a host of systemd's has.
 
-    An excerpt of a host, or a repository, has units and drop-ins of its own and none of the links.
+    An excerpt of a host, or a repository, has units and drop-ins of its own and no links to start.
     """
     names = tree.names(ETC)
     return not names or any(name.endswith((".wants", ".requires")) for name in names)
