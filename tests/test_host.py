@@ -14,6 +14,7 @@ def test_what_is_only_not_known_is_no_reason_not_to_start() -> None:
         "/etc/dovecot/conf.d/10-ssl.conf": "ssl = required\nssl_dh = </etc/dovecot/dh.pem\n"
         "ssl_cert = </etc/dovecot/cert.pem\nssl_key = </etc/dovecot/key.pem\n",
         "/etc/dovecot/other.pem": "",
+        "/etc/sysconfig/network": "",
     }
     found = host.read(Target("host", tree_of(files)))
     (reading,) = found.readings
@@ -22,13 +23,38 @@ def test_what_is_only_not_known_is_no_reason_not_to_start() -> None:
     assert not any("does not start" in problem.reason for problem in found.problems)
 
 
-def test_links_to_sites_that_a_checkout_lost_leave_nginx_incomplete() -> None:
+SITE = (
+    "server { listen 443 ssl default_server; server_name x.org;\n"
+    " ssl_certificate /c; ssl_certificate_key /k; }\n"
+)
+STOCK = "server {\n listen 80 default_server;\n index index.html index.nginx-debian.html;\n}\n"
+
+
+def test_sites_whose_links_a_checkout_lost_are_taken_for_enabled() -> None:
     files = {
         "/etc/nginx/nginx.conf": "events {}\nhttp { include sites-enabled/*; }\n",
-        "/etc/nginx/sites-available/shop": "server { listen 443 ssl; }\n",
+        "/etc/nginx/sites-available/shop": SITE,
+        "/etc/nginx/sites-available/shop2": SITE,
+        "/etc/nginx/sites-available/shop.bak": SITE.replace("443", "444"),
+        "/etc/nginx/sites-available/default": STOCK,
     }
-    (reading,) = host.read(Target("host", tree_of(files))).readings
-    assert not reading.complete
+    found = host.read(Target("host", tree_of(files)))
+    (reading,) = found.readings
+    assert reading.complete
+    assert reading.starts
+    assert [e.port for e in reading.endpoints] == [443]
+    assert "sites-enabled is not here" in found.assumptions[0]
+
+
+def test_an_empty_sites_enabled_enables_nothing() -> None:
+    files = {
+        "/etc/nginx/nginx.conf": "events {}\nhttp { include sites-enabled/*; }\n",
+        "/etc/nginx/sites-available/shop": SITE,
+        "/etc/nginx/sites-enabled/.gitkeep": "",
+    }
+    found = host.read(Target("host", tree_of(files)))
+    assert not found.sockets
+    assert not found.assumptions
 
 
 def test_a_packaged_include_of_dovecot_that_a_checkout_lacks_is_not_missing() -> None:

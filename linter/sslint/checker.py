@@ -99,9 +99,21 @@ def _ignored(
 
 
 def findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
-    """Return what the rules find on a host, before causes are ordered."""
+    """Return what the rules find on a host, before causes are ordered.
+
+    A statement of a file that the distribution ships, and the tree does not hold, is judged only by
+    what comes of it: nobody chose it, and its release may be a guess.
+    """
     with Edge(host.tree, "rules:", "/"):
-        return _run(host, rules, facts.build(host))
+        known = facts.build(host)
+        if host.shipped is not None:
+            theirs = host.shipped.files
+            known["setting"] = [
+                fact
+                for fact in known["setting"]
+                if fact.span is None or fact.span.location.file.path not in theirs
+            ]
+        return _run(host, rules, known)
     return []
 
 

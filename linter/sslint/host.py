@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sslint.netfilter.trace import PortTrace
     from sslint.netfilter.verdicts import Reach
     from sslint.network import HostFacts
+    from sslint.shipped import Shipped
 
 Scope = Literal["any", "private", "loopback"]
 
@@ -82,6 +83,8 @@ class Host:
     published: list[Publication] = field(default_factory=list)  # by containers
     own_ruleset: Ruleset | None = None  # without what Docker is assumed to add for these
     running: Firewall | None = None  # the kernel's, beside that of the files
+    shipped: Shipped | None = None  # what stands for files that the tree does not hold
+    completed: list[str] = field(default_factory=list)  # which of them were read
     by_port: dict[tuple[str, int], list[Endpoint]] | None = None  # made when listeners are asked
     by_directory: dict[str, dict[str, CertificateRef]] | None = None  # who uses its certificates
     proxies: list[tuple[int, tuple[int, int]]] | None = None  # who is trusted to be one
@@ -107,7 +110,7 @@ class Host:
         """What the verdicts rest on beside the files, each once."""
         read = (text for reading in self.readings for text in reading.assumptions)
         reached = (text for s in self.shown for r in s.reaches for text in r.assumptions)
-        own = (*self.target.assumed, *self.ruleset.assumptions)
+        own = (*self.target.assumed, *self.completed, *self.ruleset.assumptions)
         return list(dict.fromkeys((*own, *read, *reached)))
 
     @property
@@ -121,14 +124,76 @@ class Host:
 
 
 def read(target: Target) -> Host:
-    """Read a host. What cannot be read stands in `problems`, and the rest is still read."""
+    """Read a host. What cannot be read stands in `problems`, and the rest is still read.
+
+    A part of /etc is read together with what the distribution ships.
+    """
+    from sslint import shipped
+
+    network = _network(target)
+    releases: list[str] = []
+    with Edge(target.tree, "what the distribution ships:", "/etc"):
+        releases = shipped.fitting(target.tree, network, target.versions)
+    return _read_completed(target, releases) if releases else _read(target, network)
+
+
+def _network(target: Target) -> HostFacts:
     from sslint.network import read_network
 
+    with Edge(target.tree, "network:", "/etc"):
+        return read_network(target.tree, addresses=target.addresses)
+    return read_network(Tree(None), addresses=target.addresses)
+
+
+def _read_completed(target: Target, releases: Sequence[str]) -> Host:
+    """Read a part of a host's /etc as each release completes it; keep what all agree on."""
+    from sslint import shipped
+
+    bare = target.tree.with_overlay({})
+    laid = shipped.complete(target.tree, releases[0])
+    host = _read(target, _network(target))
+    host.shipped = laid
+    used = laid.used(target.tree)
+    for release in releases[1:]:
+        if used and shipped.differ(target.tree, used, releases[0], release):
+            tree = bare.with_overlay({})
+            shipped.complete(tree, release)
+            other = replace(target, tree=tree)
+            _compare(host, _read(other, _network(other)), releases)
+    host.completed = shipped.assumptions(target.tree, laid, releases)
+    return host
+
+
+def _compare(host: Host, other: Host, releases: Sequence[str]) -> None:
+    """Make what a host of another release does not have uncertain, and TLS that differs unknown."""
+    from sslint.shipped import title
+
+    reason = f"{title(releases)} differ in it, and the files do not say which this host runs"
+
+    def uncertain(socket: Socket) -> Socket:
+        endpoint = socket.endpoint
+        doubted = replace(endpoint, certain=False, reasons=(*endpoint.reasons, reason))
+        return Socket(doubted, socket.scope, socket.ipv4, socket.ipv6)
+
+    mine = {_key(socket.endpoint): socket for socket in host.sockets}
+    theirs = {_key(socket.endpoint): socket for socket in other.sockets}
+    for key, socket in mine.items():
+        twin = theirs.get(key)
+        if twin is None:
+            mine[key] = uncertain(socket)
+        elif twin.endpoint.tls != socket.endpoint.tls:
+            unknown = replace(socket.endpoint, tls="unknown", tls_required=None)
+            mine[key] = uncertain(Socket(unknown, socket.scope, socket.ipv4, socket.ipv6))
+    missing = [uncertain(socket) for key, socket in theirs.items() if key not in mine]
+    host.sockets = [*mine.values(), *missing]
+
+
+def _key(endpoint: Endpoint) -> tuple[str, str, str, int]:
+    return endpoint.server, endpoint.transport, endpoint.address, endpoint.port
+
+
+def _read(target: Target, network: HostFacts) -> Host:
     tree = target.tree
-    with Edge(tree, "network:", "/etc") as edge:
-        network = read_network(tree, addresses=target.addresses)
-    if edge.reason:
-        network = read_network(Tree(None), addresses=target.addresses)
     host = Host(target.name, target, network)
     _read_servers(host)
     for reading in host.readings:

@@ -350,6 +350,7 @@ class Tree:
         other._read_from = self._read_from
         other.budgets = self.budgets
         other._door = self._door
+        other.excluded = self.excluded
         other._partial |= self._partial
         return other
 
@@ -391,7 +392,7 @@ class Tree:
             self._read_from[path] = real
         self.overlay[path] = data.decode("utf-8", "surrogateescape")
         self._names[path] = name
-        self._partial.update(self._make_directories(path))
+        self._changed(path)
 
     def subdirectories(self, path: str) -> list[str]:
         """Return the names in a directory that are directories themselves, and no links."""

@@ -17,8 +17,9 @@ from pathlib import Path
 
 TABLE = Path(__file__).parents[2] / "linter/sslint/shipped/files.json"
 
-# package -> (file in the package, where the host has it). A pattern keeps its last part.
-# Where the postinst copies a file (ucf), the two differ.
+# package -> (file in the package, where the host has it); in a directory it keeps its name. The
+# two differ where the postinst copies a file. What says that something is enabled (ufw.conf,
+# user.rules, nftables.conf) is not in the table: what the operator switched on is in no package.
 FILES: dict[str, tuple[tuple[str, str], ...]] = {
     "nginx-common": (
         ("etc/nginx/nginx.conf", "/etc/nginx/"),
@@ -30,26 +31,10 @@ FILES: dict[str, tuple[tuple[str, str], ...]] = {
             "/etc/letsencrypt/",
         ),
     ),
-    "python3-certbot-apache": (
-        (
-            "usr/lib/python3/dist-packages/certbot_apache/_internal/tls_configs/"
-            "current-options-ssl-apache.conf",
-            "/etc/letsencrypt/options-ssl-apache.conf",
-        ),
-    ),
     "dovecot-core": (
         ("usr/share/dovecot/dovecot.conf", "/etc/dovecot/"),
         ("usr/share/dovecot/conf.d/*.conf", "/etc/dovecot/conf.d/"),
         ("usr/share/dovecot/conf.d/*.conf.ext", "/etc/dovecot/conf.d/"),
-    ),
-    "dovecot-imapd": (("usr/share/dovecot/conf.d/20-imap.conf", "/etc/dovecot/conf.d/"),),
-    "dovecot-pop3d": (("usr/share/dovecot/conf.d/20-pop3.conf", "/etc/dovecot/conf.d/"),),
-    "dovecot-lmtpd": (("usr/share/dovecot/conf.d/20-lmtp.conf", "/etc/dovecot/conf.d/"),),
-    "dovecot-managesieved": (
-        ("usr/share/dovecot/conf.d/20-managesieve.conf", "/etc/dovecot/conf.d/"),
-    ),
-    "dovecot-submissiond": (
-        ("usr/share/dovecot/conf.d/20-submission.conf", "/etc/dovecot/conf.d/"),
     ),
     "postfix": (
         ("usr/share/postfix/master.cf.dist", "/etc/postfix/master.cf"),  # before Debian 13
@@ -57,17 +42,8 @@ FILES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "ufw": (
         ("etc/default/ufw", "/etc/default/"),
-        ("usr/share/ufw/ufw.conf", "/etc/ufw/"),
-        ("usr/share/ufw/iptables/*.rules", "/etc/ufw/"),
-    ),
-    "firewalld": (("etc/firewalld/firewalld.conf", "/etc/firewalld/"),),
-    "nftables": (("etc/nftables.conf", "/etc/"),),
-    "apache2": (
-        ("etc/apache2/apache2.conf", "/etc/apache2/"),
-        ("etc/apache2/ports.conf", "/etc/apache2/"),
-        ("etc/apache2/envvars", "/etc/apache2/"),
-        ("etc/apache2/mods-available/*", "/etc/apache2/mods-available/"),
-        ("etc/apache2/conf-available/*.conf", "/etc/apache2/conf-available/"),
+        ("usr/share/ufw/iptables/before*.rules", "/etc/ufw/"),
+        ("usr/share/ufw/iptables/after*.rules", "/etc/ufw/"),
     ),
 }
 # Files that say nothing about sockets, TLS or rulesets: that they are there is all that counts.
@@ -99,13 +75,8 @@ def _release(directory: Path) -> dict[str, dict[str, str]]:
         if not archives:
             raise SystemExit(f"{directory}: holds no package {package}")
         with tempfile.TemporaryDirectory() as unpacked:
-            subprocess.run(["dpkg-deb", "-x", archives[-1], unpacked], check=True)  # noqa: S603, S607
+            subprocess.run(["dpkg-deb", "-x", archives[-1], unpacked], check=True)
             found[package] = _package(package, Path(unpacked))
-    # The files of the protocols are in dovecot-core's own directory too on some releases.
-    for package, files in found.items():
-        if package.startswith("dovecot-") and package != "dovecot-core":
-            for path in files:
-                found["dovecot-core"].pop(path, None)
     return found
 
 

@@ -35,6 +35,8 @@ def sites(host: Host) -> list[Fact]:
         blocks = _Blocks(reading)
         owners: dict[tuple[str, str, str, int], Site] = {}
         for number, site in enumerate(reading.sites):
+            if reading.sites_assumed:
+                owners = {}
             fact = _site(blocks.settings.get(number, ()), site, owners)
             _add_certificate(host, blocks, number, site, fact)
             found.append(fact)

@@ -234,12 +234,6 @@ def _add_command(
 def _find_ufw(tree: Tree, network: HostFacts, found: Found) -> None:
     if not tree.exists("/etc/ufw"):
         return
-    if not tree.live and tree.exists("/etc/ufw/user.rules"):
-        status = tree.status("/etc/ufw/ufw.conf")
-        if status is Status.ABSENT and not _inactive(network, "ufw"):
-            reason = "etc/ufw/ufw.conf is not here: whether ufw is enabled is not known"
-            found.missing.append(Missing(reason, may_open=True))
-            return
     inactive = _inactive(network, "ufw")
     if not _ufw_enabled(tree):
         inactive = "ENABLED=no in /etc/ufw/ufw.conf"
@@ -252,7 +246,7 @@ def _ufw_enabled(tree: Tree) -> bool:
         return False  # as it is shipped
     from sslint.firewalls import ufw
 
-    return ufw.enabled(tree)
+    return ufw.enabled(tree) or ufw.taken_for_enabled(tree)
 
 
 def _find_firewalld(tree: Tree, network: HostFacts, found: Found) -> None:

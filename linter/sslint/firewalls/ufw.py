@@ -58,12 +58,19 @@ def enabled(tree: Tree) -> bool:
     return setting is not None and setting.value in ("yes", "YES")
 
 
+def taken_for_enabled(tree: Tree) -> bool:
+    """Tell whether the rules are here, and ufw.conf, which says if they are loaded, is not."""
+    absent = not tree.live and tree.status(CONF) is Status.ABSENT
+    return absent and tree.exists(f"{DIRECTORY}/user.rules")
+
+
 def read(tree: Tree, into: Ruleset, *, named: bool = False) -> bool:
     """Add what ufw loads at boot; return False if it is absent or not enabled.
 
     Files that ufw-init would skip are reported as problems of the tree. `named`: the user says
     that this is the firewall.
     """
+    named = named or taken_for_enabled(tree)
     if not tree.exists(DIRECTORY) or not (named or enabled(tree)):
         return False
     into.sources.append(Source("ufw", tree.name(DIRECTORY)))

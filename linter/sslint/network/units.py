@@ -155,9 +155,9 @@ class Units:
             file = self.tree.try_read(path, decisive=False)
             for line in file.text.split("\n") if file is not None else ():
                 words = line.split()
-                if len(words) >= 2 and words[0] in ("enable", "disable"):
-                    if fnmatch.fnmatchcase(name, words[1]):
-                        return words[0] == "disable"
+                is_rule = len(words) >= 2 and words[0] in ("enable", "disable")
+                if is_rule and fnmatch.fnmatchcase(name, words[1]):
+                    return words[0] == "disable"
         return False
 
     def _is_empty(self, path: str) -> bool:

@@ -158,7 +158,8 @@ class ServerReading:
     `complete` False: listeners may exist that are not in `endpoints` (an include that was not
     given, a file that does not parse, protocols that the package decides); `reasons` says why.
     `starts` False: the server certainly refuses to start with these files, `reasons` says why.
-    `assumptions`: what was taken for granted because the files do not hold it.
+    `assumptions`: what was taken for granted because the files do not hold it. `sites_assumed`:
+    among them which sites are enabled, so that two of them need not stand beside each other.
     """
 
     server: str
@@ -172,6 +173,7 @@ class ServerReading:
     starts: bool = True
     reasons: list[str] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
+    sites_assumed: bool = False
     files: list[str] = field(default_factory=list)
     version: tuple[int, ...] | None = None
     conflicts: list[BindConflict] = field(default_factory=list)

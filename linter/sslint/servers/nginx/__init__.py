@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from sslint.servers.model import ServerReading, Site
+from sslint.servers.nginx import available
 from sslint.servers.nginx import certificates as tls
 from sslint.servers.nginx import mail as mail_blocks
 from sslint.servers.nginx.blocks import KINDS, Configuration, Server, collect
@@ -16,6 +17,7 @@ from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upst
 from sslint.servers.nginx.settings import alternatives, header_dropped, settings
 from sslint.servers.nginx.sockets import Socket, SocketTable
 from sslint.servers.nginx.syntax import REST, Loader, unknown_includes
+from sslint.source import Location
 from sslint.tree import Tree, TreeError
 from sslint.values import replace
 
@@ -54,7 +56,8 @@ def read(
         return None
     reading = ServerReading("nginx", version=version)
     directory = posixpath.dirname(posixpath.normpath(posixpath.join("/", path)))
-    loader = Loader(tree, directory)
+    assumed = available.enable(tree)
+    loader = Loader(tree, directory, available.ENABLED if assumed else "")
     try:
         statements = loader.load(posixpath.normpath(posixpath.join("/", path)))
     except TreeError as error:
@@ -63,6 +66,9 @@ def read(
         reading.reasons.append(f"{path}: {error.reason}")
         return reading
     reading.files = loader.files
+    if assumed and any(file.startswith(available.ENABLED) for file in loader.files):
+        reading.assumptions.append(assumed)
+        reading.sites_assumed = True
     nginx = Nginx(
         Configuration(statements, directory),
         SocketTable(),
@@ -81,6 +87,10 @@ def read(
     return reading
 
 
+def _pass_over(_where: Location, _reason: str) -> None:
+    """Refuse nothing."""
+
+
 def _hostname(tree: Tree) -> str | None:
     file = tree.try_read("/etc/hostname", decisive=False)
     name = file.text.split("\n", 1)[0].strip().lower() if file is not None else ""
@@ -90,6 +100,8 @@ def _hostname(tree: Tree) -> str | None:
 def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
     """Enter all `listen` statements into the socket table."""
     resolve = resolver(tree)
+    # Sites of which perhaps not all are enabled need not go together.
+    refuse = _pass_over if reading.sites_assumed else nginx.refuse
     parsed: dict[tuple[str, tuple[str, ...]], Listen] = {}
     for server in nginx.config.servers:
         for directive in server.own.get("listen", []):
@@ -107,7 +119,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
                 reading.reasons.append(f"{directive.location}: {listen.unknown}")
                 tree.problem(directive.location, listen.unknown, decisive=False)
             server.listens.append(listen)
-            nginx.table.add(server, listen, nginx.refuse)
+            nginx.table.add(server, listen, refuse)
         if "listen" in server.own or unknown_includes(server.own.get("include", [])):
             continue
         if server.kind == "http":
@@ -186,7 +198,7 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
     reading.conflicts = [
         conflict
         for conflict in nginx.table.conflicts()
-        if conflict.second_location.file not in nginx.templates
+        if conflict.second_location.file not in nginx.templates and not reading.sites_assumed
     ]
     _decided_by_template(nginx, reading)
 

@@ -1,0 +1,40 @@
+"""The sites of Debian's sites-available where the links of sites-enabled were not kept."""
+
+from __future__ import annotations
+
+import re
+
+from sslint.tree import Status, Tree, TreeError
+
+_AVAILABLE = "/etc/nginx/sites-available"
+ENABLED = "/etc/nginx/sites-enabled"
+# What an editor, dpkg or ucf leaves beside a site, and what is there to be copied.
+_ASIDE = re.compile(
+    r"^\.|~$|^#|\.(bak|old|orig|rej|save|swp|disabled|off|example|sample|tmpl|template|j2|erb"
+    r"|dpkg-\w+|ucf-\w+)$",
+    re.I,
+)
+# What marks the site of the package itself, which an administrator disables as the first thing.
+_STOCK = re.compile(r"^\s*index\s[^;]*index\.nginx-debian\.html", re.M)
+_OWN = re.compile(r"^\s*(ssl_certificate\s|server_name\s+(?!_\s*;))", re.M)
+
+
+def enable(tree: Tree) -> str:
+    """Enable every site for a tree without sites-enabled; return what that assumes, or ""."""
+    if tree.live or tree.status(ENABLED) is not Status.ABSENT or tree.link_target(ENABLED):
+        return ""
+    sites = [name for name in tree.names(_AVAILABLE) if not _ASIDE.search(name)]
+    enabled = [name for name in sites if not _is_stock(tree, f"{_AVAILABLE}/{name}")]
+    for name in enabled:
+        try:
+            tree.lay(f"{ENABLED}/{name}", f"{_AVAILABLE}/{name}")
+        except TreeError as error:
+            tree.problem(f"{_AVAILABLE}/{name}", error.reason)
+    if not enabled:
+        return ""
+    return f"each site in {tree.name(_AVAILABLE)} is enabled: sites-enabled is not here"
+
+
+def _is_stock(tree: Tree, path: str) -> bool:
+    file = tree.try_read(path, decisive=False)
+    return file is not None and bool(_STOCK.search(file.text)) and not _OWN.search(file.text)

@@ -1,0 +1,154 @@
+"""A part of /etc is judged together with what the distribution ships, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sslint import host, shipped
+from sslint.api import check
+from sslint.checker import check as run_check
+from sslint.engine import bundled
+from sslint.network import read_network
+from sslint.targets import Target
+from sslint.tree import Tree
+from tests.live.shipped import settings
+from tests.support import tree_of
+
+USER_RULES = (
+    "*filter\n:ufw-user-input - [0:0]\n### RULES ###\n"
+    "### tuple ### allow tcp 443 0.0.0.0/0 any 0.0.0.0/0 in\n"
+    "-A ufw-user-input -p tcp --dport 443 -j ACCEPT\nCOMMIT\n"
+)
+SSL_23 = "ssl = required\nssl_cert = </etc/x.pem\nssl_key = </etc/x.key\n"
+SSL_24 = "ssl = required\nssl_server_cert_file = /etc/x.pem\nssl_server_key_file = /etc/x.key\n"
+POSTFIX = "myhostname = mail.example.org\nsmtpd_banner = $myhostname ESMTP (Debian)\n"
+
+
+def fitting(files: dict[str, str], **versions: str) -> list[str]:
+    tree = tree_of(files)
+    return shipped.fitting(tree, read_network(tree), versions)
+
+
+def read(files: dict[str, str]) -> host.Host:
+    return host.read(Target("host", tree_of(files)))
+
+
+def ports(found: host.Host) -> list[tuple[str, int, bool]]:
+    return sorted({(s.endpoint.server, s.endpoint.port, s.endpoint.certain) for s in found.sockets})
+
+
+@pytest.mark.parametrize(
+    ("files", "releases"),
+    [
+        ({"/etc/nginx/conf.d/x.conf": ""}, []),  # any distribution's
+        ({"/etc/nginx/sites-available/x": ""}, ["debian/13", "debian/12"]),
+        ({"/etc/nginx/sites-available/x": "", "/etc/yum.repos.d/x": ""}, []),
+        ({"/etc/nginx/conf.d/x.conf": "", "/etc/os-release": "ID=fedora\n"}, []),
+        ({"/etc/nginx/sites-available/x": "", "/etc/os-release": "ID=ubuntu\n"}, []),
+        ({"/etc/nginx/x": "", "/etc/debian_version": "12.4\n"}, ["debian/12"]),
+        ({"/etc/nginx/x": "", "/etc/os-release": "ID=debian\nVERSION_ID=11\n"}, []),
+        ({"/etc/dovecot/conf.d/10-ssl.conf": SSL_23, "/etc/apt/x": ""}, ["debian/12"]),
+        ({"/etc/dovecot/conf.d/10-ssl.conf": SSL_24, "/etc/apt/x": ""}, ["debian/13"]),
+        ({"/etc/postfix/main.cf": POSTFIX}, ["debian/13", "debian/12"]),
+        ({"/etc/nftables.conf": "", "/etc/apt/x": ""}, []),  # nothing that is completed
+    ],
+)
+def test_which_release_a_part_of_etc_is_of(files: dict[str, str], releases: list[str]) -> None:
+    assert fitting(files) == releases
+
+
+def test_the_versions_of_the_configuration_choose_the_release() -> None:
+    files = {"/etc/nginx/sites-available/x": ""}
+    assert fitting(files, nginx="1.26") == ["debian/13"]
+    assert fitting(files, nginx="1.22.1") == ["debian/12"]
+    assert fitting(files, nginx="1.24") == []
+
+
+def test_a_main_cf_alone_has_the_packages_services() -> None:
+    found = read({"/etc/postfix/main.cf": POSTFIX})
+    assert ports(found) == [("postfix", 25, True)]
+    assert "etc/postfix/master.cf: as Debian 12 and 13 ship it" in found.assumptions
+
+
+def test_files_of_dovecot_that_were_not_edited_are_the_packages() -> None:
+    files = {
+        "/etc/dovecot/conf.d/10-ssl.conf": SSL_24,
+        "/etc/dovecot/conf.d/20-imap.conf": "",
+        "/etc/debian_version": "13.1",
+    }
+    found = read(files)
+    assert ("dovecot", 993, True) in ports(found)
+    (imaps,) = {s.endpoint.certificates[0].path for s in found.sockets if s.endpoint.port == 993}
+    assert imaps == "/etc/x.pem"
+    assert "etc/dovecot/dovecot.conf: as Debian 13 ships it" in found.assumptions
+
+
+def test_a_file_of_the_tree_is_never_replaced() -> None:
+    files = {
+        "/etc/nginx/nginx.conf": "events {}\nhttp { server { listen 8080; } }\n",
+        "/etc/nginx/sites-available/x": "",
+    }
+    found = read(files)
+    assert ports(found) == [("nginx", 8080, True)]
+    assert found.assumptions == []
+
+
+def test_what_the_releases_do_not_agree_on_is_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def files(smtps: str) -> dict[str, dict[str, str]]:
+        return {"postfix": {"/etc/postfix/master.cf": f"smtp inet n - y - - smtpd\n{smtps}"}}
+
+    table = {
+        "debian/13": files("submissions inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n"),
+        "debian/12": files("2525 inet n - y - - smtpd\n"),
+    }
+    monkeypatch.setattr(shipped, "_table", lambda: table)
+    found = read({"/etc/postfix/main.cf": POSTFIX})
+    listeners = [(25, True), (465, False), (2525, False)]
+    assert ports(found) == [("postfix", *listener) for listener in listeners]
+
+
+def test_rules_of_ufw_alone_stand_on_the_packages_chains(tmp_path: Path) -> None:
+    (tmp_path / "etc/ufw").mkdir(parents=True)
+    (tmp_path / "etc/ufw/user.rules").write_text(USER_RULES)
+    found = host.read(Target("host", Tree(tmp_path)))
+    assert found.firewall is not None
+    assert found.firewall.reach("tcp", 443, 4).verdict == "open"
+    assert found.firewall.reach("tcp", 22, 4).verdict == "closed"
+    assert found.firewall.reach("tcp", 443, 6).verdict == "unknown"  # user6.rules is not here
+    assert "etc/default/ufw: as Debian 12 and 13 ship it" in found.assumptions
+
+
+def test_a_statement_of_the_packages_is_not_judged(tmp_path: Path) -> None:
+    site = tmp_path / "etc/nginx/sites-available/shop"
+    site.parent.mkdir(parents=True)
+    site.write_text("server { listen 80; server_name shop.example.org; }\n")
+    (tmp_path / "etc/debian_version").write_text("12.5\n")
+    result = run_check([Target("host", Tree(tmp_path))], bundled())
+    assert "nginx.conf" in " ".join(result.hosts[0].assumptions)
+    assert [f.rule.name for f in result.findings] == []  # TLSv1 of Debian 12's own nginx.conf
+
+
+def test_a_whole_etc_lacks_what_it_lacks(tmp_path: Path) -> None:
+    names = ("passwd", "group", "shadow", "hosts", "fstab", "profile", "shells", "debian_version")
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "cron.service").touch()
+    for name in names:
+        (tmp_path / "etc" / name).touch()
+    (tmp_path / "etc/nginx/sites-available").mkdir(parents=True)
+    tree = Tree(tmp_path)
+    assert shipped.fitting(tree, read_network(tree), {}) == []
+
+
+def test_the_json_names_what_was_taken(tmp_path: Path) -> None:
+    (tmp_path / "etc/postfix").mkdir(parents=True)
+    (tmp_path / "etc/postfix/main.cf").write_text(POSTFIX)
+    data = check(tmp_path / "etc").data()
+    assert any("master.cf" in text for text in data["firewall"][0]["assumptions"])
+
+
+def test_comments_are_cut_and_lines_keep_their_number() -> None:
+    text = "# a\n\nuser x; # Don't\n  # b\ndaemon off;\n#c\n"
+    assert settings(text) == "\n\nuser x;\n\ndaemon off;\n"
