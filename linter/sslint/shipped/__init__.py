@@ -110,7 +110,7 @@ def complete(tree: Tree, release: str) -> Shipped:
     laid = {}
     for path, text in _files(tree, release).items():
         if tree.status(path) is Status.ABSENT and tree.link_target(path) is None:
-            tree.give(path, f"{path.lstrip('/')} ({title([release])})", text.encode())
+            tree.give(path, f"{path.lstrip('/')}[{release.replace('/', '-')}]", text.encode())
             laid[path] = text
     return Shipped(release, laid)
 
