@@ -345,4 +345,6 @@ def test_units_of_a_repository_without_the_links_do_not_say_what_starts() -> Non
     own = {"/etc/systemd/system/backup.timer": "[Timer]\nOnCalendar=daily\n"}
     assert Units(tree_of(own)).state("nginx") == "unknown"
     link = "/etc/systemd/system/multi-user.target.wants/backup.service"
-    assert Units(tree_of({**own, link: ""})).state("nginx") == "disabled"
+    assert Units(tree_of({**own, link: ""})).state("nginx") == "unknown"
+    ssh = "/etc/systemd/system/multi-user.target.wants/ssh.service"
+    assert Units(tree_of({**own, link: "", ssh: ""})).state("nginx") == "disabled"
