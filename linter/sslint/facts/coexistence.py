@@ -32,9 +32,9 @@ _SERVERS_OF_PROFILES = {
     "dovecot": ("dovecot", "imap", "pop3", "mail"),
 }
 STAGES = {
-    "answer": "its answer is dropped on the way out",
-    "established": "the packets that follow the first are dropped",
-    "neighbour-discovery": "neighbour discovery is not let through",
+    "answer": "the answer is dropped on the way out",
+    "established": "packets after the first one are dropped",
+    "neighbour-discovery": "neighbour discovery is blocked",
 }
 
 
@@ -73,7 +73,7 @@ def _breakage(stage: str, families: list[tuple[Family, list[Fact]]]) -> Fact:
         values={
             "stage": stage,
             "why": STAGES[stage],
-            "services": ", ".join(names),
+            "services": names,
             "families": " and ".join(f"IPv{family}" for family, _ in sorted(families)),
             "wanted": any(
                 f.values["attempted"] or f.values["announced"] or f.values["announced_ipv6"]
