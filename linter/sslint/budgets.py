@@ -22,13 +22,8 @@ LIMITS = {
     "files": (100_000, "files"),
     "entries": (1_000_000, "directory entries"),
     "matches": (200_000, "names that match a pattern"),
-    "includes": (50_000, "included files"),
-    "characters": (64 << 20, "characters of expanded variables"),
-    "elements": (4_000_000, "elements of sets"),
-    "sockets": (20_000, "listening sockets"),
-    "states": (200_000, "states of packets in chains"),
-    "zones": (20_000, "pairs of zones and policies"),
-    "steps": (20_000_000, "steps of evaluation"),
+    "sockets": (12_000, "listening sockets"),
+    "published": (20_000, "ports that containers publish"),
     "seconds": (7, "seconds of processor time"),  # for a tree below 1 MB, as the next
     "memory": (1024, "MiB of memory"),
 }

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
@@ -27,6 +28,7 @@ ChainStatus = Literal[
 # What cryptography dislikes about somebody's certificate is no business of whoever runs this.
 warnings.filterwarnings("ignore", module=r"sslint\.certificates")
 
+MANY_NAMES = 16  # of one certificate: to be sorted once
 MAX_FILE = 4 << 20  # bytes; the bundle of all public roots is 220 kB
 MAX_CERTIFICATES = 200  # from one file
 MAX_KEYS = 20
@@ -153,6 +155,10 @@ def covers(names: Iterable[str], host: str) -> bool:
         return False
     address = _address(wanted)
     parent = wanted.partition(".")[2]
+    names = tuple(names)
+    if len(names) > MANY_NAMES and address is None:
+        exact, parents = _sorted_names(names)
+        return wanted in exact or ("." in parent and parent in parents)
     for name in names:
         if address is not None:
             if _address(name) == address:
@@ -165,6 +171,14 @@ def covers(names: Iterable[str], host: str) -> bool:
         if candidate.startswith("*.") and candidate[2:] == parent and "." in parent:
             return True
     return False
+
+
+@lru_cache(maxsize=64)
+def _sorted_names(names: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names without a wildcard, and what stands behind the others' leading `*.`."""
+    known = [_ascii(name) for name in names]
+    exact = frozenset(name for name in known if "*" not in name)
+    return exact, frozenset(name[2:] for name in known if name.startswith("*."))
 
 
 def lifetime_limit(not_before: datetime) -> int | None:

@@ -89,7 +89,7 @@ def load(
     if explicit is not None:
         return _named(explicit)
     try:
-        start = trees.resolve(paths[0] if paths else ".")
+        start = trees.confined(paths[0] if paths else ".")
     except TreeError:
         return Config()
     first = start if os.path.isdir(start) else start.parent

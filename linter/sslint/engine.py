@@ -160,6 +160,7 @@ def _elsewhere(own: Span | None, spans: Iterable[Span]) -> tuple[Span, ...]:
 def merge_twins(findings: Sequence[Finding]) -> list[Finding]:
     """Join findings that say the same thing of the same entity: the two families of one port."""
     first: dict[tuple[str, str, str, str, str], Finding] = {}
+    more: dict[int, list[Span]] = {}  # by the first one's identity
     for finding in findings:
         key = (
             finding.host,
@@ -170,8 +171,12 @@ def merge_twins(findings: Sequence[Finding]) -> list[Finding]:
         )
         twin = first.setdefault(key, finding)
         if twin is not finding:
-            spans = (*twin.related, *((finding.span,) if finding.span else ()), *finding.related)
-            twin.related = _elsewhere(twin.span, spans)
+            spans = more.setdefault(id(twin), list(twin.related))
+            spans += [finding.span] if finding.span else []
+            spans += finding.related
+    for twin in first.values():
+        if id(twin) in more:
+            twin.related = _elsewhere(twin.span, more[id(twin)])
     return list(first.values())
 
 
@@ -224,7 +229,7 @@ def _place(finding: Finding) -> tuple[str, str, int, int, str]:
 
 _NAME = re.compile(r"[a-z0-9-]{1,60}")  # another may be anything, and is not repeated
 _PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_.]*)(?:\|(and|or))?\}")
-_OBEYED = re.compile(r"[;&|`$<>\\\n]")
+_OBEYED = re.compile(r"[;&|`$<>\\\n'\"()#!]|\s-")
 MAX_NAMED = 5  # names of a list that a sentence tells before it only counts them
 
 Words = Mapping[str, str | Mapping[str, str]]
@@ -242,6 +247,8 @@ def fill(
 
     def value(match: re.Match[str]) -> str:
         text = _filled(match[1], match[2], fact, words)
+        if to_paste and text.startswith("-"):  # quotes keep no option from being one
+            return "NAME"
         if not to_paste or not _OBEYED.search(text):
             return text
         from shlex import quote

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from shlex import quote
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from sslint.source import Location
 
 Family = Literal[4, 6]
+# A name that stands in a command: nft joins its arguments and parses them again, so that quotes
+# do not keep `f i accept ; flush ruleset ; #` together, and what begins with `-` is an option.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+@-]{0,127}")
+_OBEYED = re.compile(r"[;&|`$<>\\\n\r#(){}!]")
 MAX_PROVED = 64  # fixes that are proved one by one when they do not hold together
 
 # Names of firewalld's stock services by port; where there is one it reads better than a port.
@@ -72,6 +77,8 @@ def propose(host: Host, findings: Sequence[Finding], rules: Sequence[Rule]) -> d
         make = _MAKERS.get(finding.rule.fix)
         fix = make(host, finding) if make is not None else None
         if fix is not None:
+            commands = tuple(c for c in fix.commands if not _OBEYED.search(c))
+            fix = replace(fix, commands=commands)
             # Where a rule knows another remedy, its advice names both.
             fixes[id(finding)] = replace(fix, title=finding.advice) if finding.advice else fix
         elif finding.advice:
@@ -132,6 +139,8 @@ def _insertion(suggestion: Suggestion, transport: str) -> tuple[Edit | None, tup
         return None, (f"ufw {position}allow {suggestion.port}/{transport}",)
     if owner == "firewalld" and suggestion.purpose == "port":
         return None, _firewalld(suggestion, transport)
+    if not (_NAME.fullmatch(table.name) and _NAME.fullmatch(chain.name)):
+        return None, ()
     if owner in ("iptables", "iptables-legacy"):
         spec = _iptables_rule(suggestion, transport, table)
         program = "ip6tables" if table.family == "ip6" else "iptables"
@@ -199,6 +208,8 @@ def _denied_by_user(suggestion: Suggestion) -> bool:
 
 def _firewalld(suggestion: Suggestion, transport: str) -> tuple[str, ...]:
     zone = _zone(suggestion.chain)
+    if zone and not _NAME.fullmatch(zone):
+        return ()
     service = FIREWALLD_SERVICES.get((transport, suggestion.port))
     what = f"--add-service={service}" if service else f"--add-port={suggestion.port}/{transport}"
     where = f" --zone={quote(zone)}" if zone else ""

@@ -7,6 +7,9 @@ import re
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
+from sslint.budgets import ExhaustedError
+
+MAX_PATTERN = 4096  # characters
 MAX_BRACES = 1_000  # alternatives of one pattern
 
 
@@ -27,12 +30,14 @@ def matcher(pattern: str) -> Callable[[str], object]:
 
 
 def expand_braces(pattern: str) -> Iterable[str]:
-    """Expand `{a,b}` as glob(3) with GLOB_BRACE does, nested ones too."""
+    """Expand `{a,b}` as glob(3) with GLOB_BRACE does, nested ones too. Raise ExhaustedError."""
+    if len(pattern) > MAX_PATTERN:  # no path is as long
+        return []
     results = [pattern]
     done: list[str] = []
     while results:
         if len(results) + len(done) > MAX_BRACES:
-            return done
+            raise ExhaustedError(f"has a pattern of more than {MAX_BRACES:,} alternatives")
         current = results.pop(0)
         start = current.find("{")
         depth, end, commas = 0, -1, []

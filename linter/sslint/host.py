@@ -198,8 +198,8 @@ def _read(target: Target, network: HostFacts) -> Host:
     _read_servers(host)
     for reading in host.readings:
         _report_refusals(tree, reading)
-    _read_firewall(host)
     with Edge(tree, "firewall:", "/etc") as edge:
+        _read_firewall(host)
         _reach_sockets(host)
     if edge.reason:
         _forget_firewall(host, edge.reason)
@@ -295,7 +295,10 @@ def _read_servers(host: Host) -> None:
 
     host.others = others.read_others(tree)
     if any(reading.server == "docker" for reading in host.others):
-        host.published = list(containers.publications(tree))
+        with Edge(tree, "compose:", "/"):
+            for publication in containers.publications(tree):
+                tree.budgets.spend("published")
+                host.published.append(publication)
 
 
 def _unread_servers(host: Host) -> Iterator[ServerReading]:
@@ -327,6 +330,8 @@ def _add(host: Host, server: str, read: Callable[[], ServerReading | None]) -> N
     """Add a reading; a server whose unit does not start at boot may not listen at all."""
     with Edge(host.tree, f"{server}:", f"/etc/{server}") as edge:
         reading = read()
+        if reading is not None and server != "nginx":  # which counts them as it reads
+            host.tree.budgets.spend("sockets", len(reading.endpoints))
     if edge.reason:
         reading = ServerReading(server, complete=False, reasons=[edge.reason])
     if reading is None:
@@ -354,7 +359,8 @@ def _version(host: Host, package: str) -> tuple[int, ...] | None:
     text = given if given is not None else host.network.package_version(package)
     if text is None:
         return None
-    return tuple(int(part) for part in text.split(".") if part.isdigit()) or None
+    parts = text.split(".")[:8]
+    return tuple(int(p) for p in parts if p.isascii() and p.isdigit() and len(p) < 10) or None
 
 
 def _read_firewall(host: Host) -> None:
@@ -364,10 +370,7 @@ def _read_firewall(host: Host) -> None:
         host.ruleset.families = {4, 6}
         host.ruleset.assumptions.append("this host filters nothing (firewall: none, as configured)")
     else:
-        with Edge(host.tree, "firewall:", "/etc") as edge:
-            host.ruleset = discovery.load(host.tree, host.network, host.target.firewall)
-        if edge.reason:
-            _forget_firewall(host, edge.reason)
+        host.ruleset = discovery.load(host.tree, host.network, host.target.firewall)
         if host.ruleset.empty and _is_unfiltered(host):
             host.ruleset.families = {4, 6}
             host.ruleset.assumptions.append(_unfiltered(host))

@@ -11,6 +11,7 @@ PRIVATE_KEY = "PRIVATE KEY-----"
 MIN_RUN = 40  # characters of base64 that may be a key
 MIN_PIECE = 12  # characters of a line of a key that are recognised
 
+_WORD = re.compile(r"[a-z0-9]*|[A-Z0-9]*|(?:[A-Z][a-z]+)+[0-9]*")  # as in the parts of a path
 _RUN = re.compile(r"[A-Za-z0-9+/=]{40,}")
 _PIECE = re.compile(r"[A-Za-z0-9]{12,}")
 # GitHub's, Azure's and TeamCity's commands: at the start of a line, and anywhere in it.
@@ -70,7 +71,7 @@ def _is_key(run: str) -> bool:
     """Tell whether a run of base64 may be a key: it mixes cases and digits, and is no path."""
     if not _is_mixed(run) or all(char in "0123456789abcdefABCDEF" for char in run):
         return False
-    return "/" not in run or any(len(part) >= 8 and _is_mixed(part) for part in run.split("/"))
+    return "/" not in run or not all(map(_WORD.fullmatch, run.split("/")))
 
 
 def _is_mixed(text: str) -> bool:

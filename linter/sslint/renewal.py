@@ -14,6 +14,7 @@ from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
 
+MAX_RENEWAL = 65_536  # characters; real ones are a few hundred
 DIRECTORY = "/etc/letsencrypt"
 MAX_LINEAGES = 10_000
 MAX_HOOKS = 200
@@ -203,6 +204,9 @@ def read(tree: Tree) -> Renewal:
 def _lineage(tree: Tree, file: SourceFile, name: str) -> Lineage | None:
     from configobj import ConfigObj, ConfigObjError
 
+    if len(file.text) > MAX_RENEWAL:
+        tree.problem(file, "is too large for certbot's renewal configuration", decisive=False)
+        return None
     try:
         parsed = ConfigObj(file.text.splitlines(), interpolation=False, list_values=False)
     except (ConfigObjError, RecursionError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sslint.engine import Fact, Finding, Span, bundled
@@ -57,12 +58,13 @@ def mark_ignored(
         for comment in comments.values()
         for name in comment.names or ("",)
         if (comment.place.file, comment.place.line, name) not in used
-        and (name in judged or not _is_known(name))
+        and (name in judged or name not in _known())
     ]
 
 
-def _is_known(name: str) -> bool:
-    return any(name in (rule.name, rule.family) for rule in bundled())
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(name for rule in bundled() for name in (rule.name, rule.family))
 
 
 def _lines(place: Location) -> tuple[int, ...]:

@@ -259,24 +259,11 @@ def _of_parts(parts: Parts, paths: Sequence[Path], root: str | None) -> Target:
 
 
 def confined(text: str) -> Path:
-    """Return where a PATH leads: a list of changed files may hold links that somebody put there.
-
-    A link may not leave its work tree, or outside of one the etc/ or else the directory that holds
-    it. Raise UsageError.
-    """
-    path, real = Path(os.path.abspath(text)), Path(os.path.realpath(text))
-    top = next((up for up in (path, *path.parents) if os.path.exists(up / ".git")), None)
-    if top is None:
-        top = next((up for up in path.parents if up.name == "etc"), None)
-    if top is None and path.is_symlink():
-        top = path.parent
-    if top is not None:
-        within = Path(os.path.realpath(top))
-        if real != within and within not in real.parents:
-            raise UsageError(
-                f"{text}: is a symbolic link that leaves {top}", tip="name what it leads to"
-            )
-    return real
+    """Return where a PATH leads. Raise UsageError if it is a link that leaves where it lies."""
+    try:
+        return trees.confined(text)
+    except TreeError as error:
+        raise UsageError(f"{text}: {error.reason}", tip="name what it leads to") from None
 
 
 def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Target]:

@@ -253,6 +253,27 @@ def resolve(path: str | Path) -> Path:
     return Path(real)
 
 
+def confined(text: str) -> Path:
+    """Return where a PATH leads: a list of changed files may hold links that somebody put there.
+
+    A link may not leave its work tree, or outside of one the etc/ or else the directory that holds
+    it. Raise TreeError.
+    """
+    if "\0" in text:
+        raise TreeError(text, "no such file or directory", Status.ABSENT)
+    path, real = Path(os.path.abspath(text)), Path(os.path.realpath(text))
+    top = next((up for up in (path, *path.parents) if os.path.exists(up / ".git")), None)
+    if top is None:
+        top = next((up for up in path.parents if up.name == "etc"), None)
+    if top is None and path.is_symlink():
+        top = path.parent
+    if top is not None:
+        within = Path(os.path.realpath(top))
+        if real != within and within not in real.parents:
+            raise TreeError(text, f"is a symbolic link that leaves {top}", Status.UNKNOWN)
+    return real
+
+
 def open_named(name: str) -> IO[bytes]:
     """Open what the user names, for reading; `-` is standard input. Raise OSError."""
     if name == "-":

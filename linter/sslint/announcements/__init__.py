@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from sslint.announcements.model import Announced
+from sslint.budgets import ExhaustedError
 from sslint.source import SourceFile
 from sslint.tree import Tree
 
@@ -96,8 +97,12 @@ def _zones(tree: Tree) -> Iterator[tuple[str, str]]:
         directories = [d for text in texts for d in _DIRECTORY.findall(text)]
         base = directories[0] if directories else "/var/cache/bind"
         for text in texts:
+            looked_at = 0
             for match in list(_ZONE.finditer(text))[:MAX_ZONES]:
                 origin, body = match.group(1), _block(text, match.end())
+                looked_at += len(body)
+                if looked_at > 4 * len(text) + 65536:  # each in the one before
+                    raise ExhaustedError("zones are nested too deeply")
                 name = _FILE.search(body)
                 kind = re.search(r"\btype\s+(\w+)", body)
                 if name and (kind is None or kind.group(1) in ("master", "primary")):

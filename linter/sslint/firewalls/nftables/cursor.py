@@ -9,6 +9,7 @@ from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables.tokens import tokens_of
 from sslint.source import Location, SourceFile
 
+MAX_INSERTED = 1_000_000  # tokens of all included files
 MAX_TOKENS = 8_000_000
 MAX_MOVED = 500_000_000  # tokens that make room for included ones
 
@@ -171,11 +172,15 @@ class Cursor:
         self._bases: list[int] = [0]
         self._end = len(file.text) + 1
         self._moved = 0
+        self._inserted = 0
 
     def insert(self, file: SourceFile) -> int:
         """Put a file's tokens before the next one. Return how many there are."""
         tokens, starts = tokens_of(file)
         if len(self.tokens) + len(tokens) > MAX_TOKENS:
+            raise RulesetError("the included files are too large", file.span(0))
+        self._inserted += len(tokens)
+        if self._inserted > MAX_INSERTED:
             raise RulesetError("the included files are too large", file.span(0))
         del tokens[-2:], starts[-2:]
         self._moved += len(self.tokens) - self.position

@@ -29,7 +29,7 @@ FILLED_IN = "is filled in by a template"
 # What conf.d/10-auth.conf includes lies there with the package; a checkout may well lack it.
 _PACKAGED = re.compile(r"/conf\.d/auth-[\w-]+\.conf\.ext$")
 MAX_INCLUDES = 20_000
-MAX_STATEMENTS = 2_000_000
+MAX_STATEMENTS = 200_000
 MAX_DEPTH = 100
 MAX_VALUE = 1 << 20  # characters; `$setting` can double a value again and again
 

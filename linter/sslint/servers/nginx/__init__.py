@@ -109,6 +109,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
             if known is None or directive.block is not None:
                 listen = parse_listen(directive, server.kind, nginx.version, resolve)
                 parsed[server.kind, directive.args] = listen
+                tree.budgets.spend("sockets", len(listen.addresses), directive.location)
             else:  # thousands of blocks say the same
                 listen = replace(known, directive=directive)
             if listen.error is not None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
+from sslint.budgets import ExhaustedError
 from sslint.servers.model import Transport
 from sslint.servers.nginx.syntax import Directive
 from sslint.servers.nginx.templates import FILLED_IN
@@ -19,6 +20,7 @@ Kind = Literal["http", "stream", "mail"]
 Version = tuple[int, ...] | None
 
 ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"  # noqa: S104
+MAX_SOCKETS = 12_000  # of one statement
 WILDCARDS = (ANY_IPV4, ANY_IPV6)
 
 _COMMON = frozenset(("bind", "ssl", "proxy_protocol", "multipath"))
@@ -203,6 +205,11 @@ def _expand(listen: Listen, hosts: list[str], ports: tuple[int, int], version: V
     if first != last and version is not None and version < (1, 15, 10):
         listen.error = "port ranges are not known before 1.15.10"
         return
+    count = len(hosts) * (last - first + 1)
+    if count > MAX_SOCKETS:
+        raise ExhaustedError(
+            f"needs more than {MAX_SOCKETS:,} listening sockets", listen.directive.location
+        )
     listen.addresses = [
         (host, port) for host in dict.fromkeys(hosts) for port in range(first, last + 1)
     ]

@@ -16,7 +16,7 @@ from sslint.values import dataclass, field
 
 MAX_TOKEN = 4096  # bytes, NGX_CONF_BUFFER
 MAX_DEPTH = 64  # nested blocks in one file, and nested includes
-MAX_DIRECTIVES = 2_000_000  # after expansion of all includes
+MAX_DIRECTIVES = 250_000  # after expansion of all includes
 
 # Blocks whose lines are not directives; nginx refuses a block in them.
 _TABLES = frozenset(("types", "map", "geo", "split_clients", "charset_map"))

@@ -41,7 +41,7 @@ def read_others(tree: Tree) -> list[ServerReading]:
         before = len(tree.problems)
         with Edge(tree, f"{name or 'others'}:", "/etc"):
             for listener in reader(tree):
-                _add(listener, readings)
+                _add(tree, listener, readings)
         if name in UNITS and len(tree.problems) > before:
             reading = readings.setdefault(name, ServerReading(name))
             reading.complete = False
@@ -53,12 +53,14 @@ def read_others(tree: Tree) -> list[ServerReading]:
     return list(readings.values())
 
 
-def _add(listener: Listener, readings: dict[str, ServerReading]) -> None:
+def _add(tree: Tree, listener: Listener, readings: dict[str, ServerReading]) -> None:
     reading = readings.setdefault(listener.server, ServerReading(listener.server))
     if not listener.port:
         reading.complete = False
         reading.reasons += listener.reasons
-    reading.endpoints += endpoints(listener)
+    found = list(endpoints(listener))
+    tree.budgets.spend("sockets", len(found), listener.location)
+    reading.endpoints += found
     path = listener.location.file.path
     if path not in reading.files:
         reading.files.append(path)

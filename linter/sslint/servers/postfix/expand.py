@@ -48,6 +48,7 @@ class _Expansion:
 
     def parse(self, text: str, depth: int) -> None:
         """Expand literal text and references (mac_parse.c)."""
+        self.length += len(text) >> 2  # what is read costs as well
         position = 0
         while position < len(text):
             dollar = text.find("$", position)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sslint.budgets import ExhaustedError
 from sslint.servers.postfix.main_cf import (
     TEMPLATE,
     Conditional,
@@ -15,6 +16,7 @@ from sslint.servers.postfix.main_cf import (
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass, field
 
+MAX_LINES = 20_000  # logical ones; Debian's has sixty
 _SPACE = " \t\r\n"
 _FIELDS = ("name", "type", "private", "unprivileged", "chroot", "wakeup", "max_proc", "command")
 _TYPES = ("inet", "unix", "unix-dgram", "fifo", "pass")
@@ -73,7 +75,9 @@ def parse_master_cf(file: SourceFile) -> MasterCf:
     """Read a master.cf."""
     master = MasterCf(file)
     conditional = Conditional()
-    for line in logical_lines(file):
+    for count, line in enumerate(logical_lines(file)):
+        if count >= MAX_LINES:
+            raise ExhaustedError(f"has more than {MAX_LINES:,} lines in master.cf", line.span())
         if conditional.statement(line.text):
             continue
         if line.stray:
