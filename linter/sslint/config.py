@@ -90,11 +90,11 @@ def load(
         return _named(explicit)
     try:
         start = trees.confined(paths[0] if paths else ".")
-    except TreeError:
+        owner = os.stat(start).st_uid
+    except (TreeError, OSError):
         return Config()
     first = start if os.path.isdir(start) else start.parent
     top = work_tree(first)
-    owner = os.stat(start).st_uid
     for directory in (first, *first.parents):
         here = os.access(directory, os.X_OK)  # else it is what cannot be read, and not its settings
         names = FILE_NAMES if here else ()
