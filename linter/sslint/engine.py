@@ -229,7 +229,7 @@ def _place(finding: Finding) -> tuple[str, str, int, int, str]:
 
 _NAME = re.compile(r"[a-z0-9-]{1,60}")  # another may be anything, and is not repeated
 _PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_.]*)(?:\|(and|or))?\}")
-_OBEYED = re.compile(r"[;&|`$<>\\\n'\"()#!]|\s-")
+_OBEYED = re.compile(r"[;&|`$<>\\\n'\"#!]|\s-")
 MAX_NAMED = 5  # names of a list that a sentence tells before it only counts them
 
 Words = Mapping[str, str | Mapping[str, str]]

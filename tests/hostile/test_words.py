@@ -124,7 +124,7 @@ def test_a_lineage_is_no_option_of_certbot(tmp_path: Path, capsys) -> None:
         for line in (advice, *(finding["fix"] or {}).get("commands", ())):
             if "certbot" in line and line.count("'") % 2 == 0:
                 words = shlex.split(line)
-                assert not [w for w in words if w.startswith("--deploy-hook")], line
+                assert not [w for w in words if w.startswith("--deploy-hook=")], line
 
 
 @pytest.mark.parametrize(
