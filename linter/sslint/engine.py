@@ -71,6 +71,18 @@ class Finding:
     silenced: bool = False  # an ignore, or a rule that was not asked for: it hides what follows
     also_affects: list[Finding] = field(default_factory=list)
 
+    @property
+    def fingerprint(self) -> str:
+        """An identity that survives moved lines: rule, host, file, and the text of the line."""
+        import hashlib
+
+        place = self.span.location if self.span else None
+        parts = (self.rule.name, self.host, self.fact.name) + (
+            (place.path, place.text) if place else ()
+        )
+        data = "\0".join(parts).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(data).hexdigest()[:20]
+
 
 _Matcher = Callable[[Fact, Facts, Fact | None], Truth]
 _FieldTest = Callable[[Any, Fact, Fact | None], Truth]

@@ -95,13 +95,11 @@ def apply_baseline(result: Result, name: str, data: bytes) -> None:
     """Take out of a result what a baseline has. Raise UsageError if it is none."""
     import json
 
-    from sslint.reports.data import fingerprint
-
     try:
         known = set(json.loads(data)["findings"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"baseline: {name}: is not an sslint baseline file") from None
-    kept = [finding for finding in result.findings if fingerprint(finding) not in known]
+    kept = [finding for finding in result.findings if finding.fingerprint not in known]
     result.baselined = len(result.findings) - len(kept)
     result.findings = kept
 
@@ -110,9 +108,7 @@ def write_baseline(result: Result, path: str) -> None:
     """Write the findings of a result to a file. Raise UsageError if it cannot be written."""
     import json
 
-    from sslint.reports.data import fingerprint
-
-    found = {fingerprint(f): f"{f.rule.name}: {f.fact.name}" for f in result.findings}
+    found = {f.fingerprint: f"{f.rule.name}: {f.fact.name}" for f in result.findings}
     text = json.dumps({"version": 1, "findings": found}, indent=2, sort_keys=True)
     try:
         write_named(path, text + "\n")

@@ -32,18 +32,6 @@ def location(place: Location | None) -> dict[str, Any] | None:
     return found
 
 
-def fingerprint(finding: Finding) -> str:
-    """Return an identity that survives moved lines: rule, file, and the text of the line."""
-    import hashlib
-
-    place = finding.span.location if finding.span else None
-    parts = (finding.rule.name, finding.host, finding.fact.name) + (
-        (place.path, place.text) if place else ()
-    )
-    data = "\0".join(parts).encode("utf-8", "surrogateescape")
-    return hashlib.sha256(data).hexdigest()[:20]
-
-
 def finding_data(finding: Finding, fix: Fix | None) -> dict[str, Any]:
     """Return a finding as data."""
     return {
@@ -64,7 +52,7 @@ def finding_data(finding: Finding, fix: Fix | None) -> dict[str, Any]:
             for other in finding.also_affects
         ],
         "fix": fix_data(fix),
-        "fingerprint": fingerprint(finding),
+        "fingerprint": finding.fingerprint,
         "docs": f"{DOCS}{finding.rule.name}.md" if finding.rule.family != OWN else "",
     }
 
