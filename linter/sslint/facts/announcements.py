@@ -128,7 +128,7 @@ def _add_disagreements(found: Sequence[Fact]) -> None:
             if _entry(fact) in {_entry(entry) for entry in kinds[other_kind]}:
                 continue
             fact.values["disagrees"] = (
-                f"{other_kind} says {other.values['host']}:{other.values['port']} "
+                f"{other_kind} publishes {other.values['host']}:{other.values['port']} "
                 f"({other.values['security_words']})"
             )
             fact.values["both_served"] = bool(fact.values["served"] and other.values["served"])
@@ -168,7 +168,7 @@ def _announcement(host: Host, whereabouts: Whereabouts, told: Announcement) -> F
         "label": told.label,
         "rank": told.rank,
         "security": told.security,
-        "security_words": SECURITY_WORDS.get(told.security or "", "whatever is offered"),
+        "security_words": SECURITY_WORDS.get(told.security or "", "any kind of TLS"),
         "other_protocol": other if len(spoken) == 1 and None not in spoken else None,
         "means": _words(told.service, told.security, other),
         "has": _words(spoken.pop() or "", served, other) if len(spoken) == 1 else None,
@@ -217,7 +217,7 @@ def _announcement(host: Host, whereabouts: Whereabouts, told: Announcement) -> F
 
 def _words(service: str, security: str | None, by_name: bool) -> str:
     """Return what is told or served, with the protocol where that is what differs."""
-    words = SECURITY_WORDS.get(security or "", "whatever is offered")
+    words = SECURITY_WORDS.get(security or "", "any kind of TLS")
     if not by_name:
         return words
     return f"{service if service == 'submission' else service.upper()} with {words}"
@@ -237,6 +237,6 @@ def _certificate_names(
         leaves = [leaf for ref in chosen if (leaf := load(host.tree, ref).leaf) is not None]
         if leaves:
             found = [own for leaf in leaves for own in leaf.names]
-            found = found or ["no name that clients look at"]
+            found = found or ["no name that clients check"]
             return found, not any(covers(leaf.names, name) for leaf in leaves)
     return [], None

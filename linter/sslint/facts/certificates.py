@@ -149,7 +149,7 @@ def _certificate(
     location = ref.location
     if status != "absent" and key_status == "absent" and ref.key_location is not None:
         location = ref.key_location
-    places = {str(use.ref.location): Span(use.ref.location, "named here too") for use in uses[1:]}
+    places = {str(use.ref.location): Span(use.ref.location, "also used here") for use in uses[1:]}
     places.pop(str(location), None)
     ports = sorted({port for use in uses for port in use.ports})
     names = sorted({name for use in uses for name in use.places})
@@ -177,7 +177,9 @@ def _certificate(
             "lineage": _lineage_of(path),
             "lineage_known": _lineage_known(host, path),
             "newer_twin": (twin := _newer_twin(host, path, facts)),
-            "renewed_words": f"{twin} instead" if twin else f"no {_lineage_of(path)}",
+            "renewed_words": f"certbot renews {twin} instead"
+            if twin
+            else f"no lineage {_lineage_of(path)} is renewed",
             "mail_exchanger_only": {port for _, port in ports} <= {25},
             "names": names,
             "content": Later(lambda: _content(host, uses, wanted)),

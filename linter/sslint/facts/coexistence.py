@@ -325,7 +325,7 @@ def published(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
                 kind="published",
                 name=f"container {one.transport}/{one.text}",
                 values=values,
-                span=Span(one.location, "published to the world"),
+                span=Span(one.location, "published to the whole Internet"),
                 subjects=frozenset({one.key}),
             )
         )
@@ -363,5 +363,5 @@ def add_host(host: Host, fact: Fact) -> None:
     )
     fact.values["ufw_off_with_rules"] = bool(ufw_off and allows is not None)
     if ufw_off and allows is not None:
-        fact.spans["allows"] = (Span(allows, "allowed, and never loaded"),)
+        fact.spans["allows"] = (Span(allows, "allowed, but never loaded"),)
     fact.values["managers"] = len(managers(host))

@@ -177,7 +177,7 @@ def hosts(host: Host) -> list[Fact]:
     accepts = [o for o in firewall.openings() if o.effective and o.family == 4]
     values["ipv4_accepts"] = bool(accepts)
     if accepts:
-        fact.spans["accepts"] = (Span(accepts[0].location, "accepts what is open anyway"),)
+        fact.spans["accepts"] = (Span(accepts[0].location, "accepts a port that is already open"),)
     coexistence.add_host(host, fact)
     if fact.span is None and (places := fact.spans.get("allows") or fact.spans.get("accepts")):
         fact.span = places[0]

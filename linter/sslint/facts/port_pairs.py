@@ -115,7 +115,7 @@ def _translated(host: Host, own: int, ports: Sequence[int], family: Family) -> I
         if target in (None, own, outer):
             continue
         if firewall.reach_outer("tcp", outer, family).verdict == "open":
-            message = f"sends tcp/{outer} to tcp/{target}"
+            message = f"translates tcp/{outer} to tcp/{target}"
             yield _Way(
                 outer,
                 target,

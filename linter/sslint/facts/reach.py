@@ -91,7 +91,9 @@ def blocking_spans(reaches: Iterable[Reach | None], what: str) -> tuple[Span, ..
         for decision in reach.translated_by if not reach.reached_as else ():
             if decision.location is not None:
                 key = (decision.location.path, decision.location.line)
-                spans.setdefault(key, Span(decision.location, f"sends the clients of {what} on"))
+                spans.setdefault(
+                    key, Span(decision.location, f"translates {what} to another destination")
+                )
     return tuple(spans.values())
 
 

@@ -43,6 +43,7 @@ def _record(host: Host, whereabouts: Whereabouts, record: Record) -> Fact:
         "ipv6_unserved": None,
         "unserved_name": None,
         "https_problem": None,
+        "https_detail": None,
     }
     if record.type in ("SRV", "MX"):
         target = _target(record)
@@ -53,7 +54,7 @@ def _record(host: Host, whereabouts: Whereabouts, record: Record) -> Fact:
     elif record.type == "AAAA" and here:
         values["ipv6_unserved"], related = _ipv6_unserved(host, whereabouts, record)
     elif record.type == "HTTPS":
-        values["https_problem"] = _https_problem(host, whereabouts, record)
+        values["https_problem"], values["https_detail"] = _https_problem(host, whereabouts, record)
     if record.type in ("A", "AAAA", "CNAME") and record.name.startswith(CLIENT_NAMES):
         alias = record.type == "CNAME"
         target = str(record.data.target.to_text()) if alias else record.name
@@ -83,14 +84,14 @@ def _target_problem(host: Host, record: Record, target: str) -> str | None:
     if not target:
         return None
     if re.fullmatch(r"[0-9.]+", target):
-        return "is an address, and must be a name"
+        return "is an address, but must be a name"
     zone = host.announced.zone_of(target)
     if zone is None:
         return None
     if zone and target.endswith(f".{zone}.{zone}"):
-        return "lacks its final dot, and has the zone's name twice"
+        return "lacks its final dot, so it has the zone's name twice"
     if host.announced.find(target, "CNAME"):
-        return "is an alias (CNAME), and must be a name with addresses"
+        return "is an alias (CNAME), but must be a name with addresses"
     if not host.announced.addresses(target, "A") and not host.announced.addresses(target, "AAAA"):
         return "has no address in the zone"
     return None
@@ -188,7 +189,7 @@ def _ipv6_unserved(
                 first.setdefault(key, socket)
     lacking = [key for key in first if by_port[key] == {4}]
     text = ", ".join(f"{transport}/{port}" for transport, port in sorted(lacking))
-    spans = tuple(Span(first[key].endpoint.location, "listens over IPv4 alone") for key in lacking)
+    spans = tuple(Span(first[key].endpoint.location, "listens on IPv4 only") for key in lacking)
     return text or None, spans
 
 
@@ -219,7 +220,7 @@ def _unserved(host: Host, name: str) -> str | None:
         if (leaf := load(host.tree, ref).leaf) is not None
     ]
     if leaves and not any(covers(leaf.names, name) for leaf in leaves):
-        return "no certificate that is served has the name"
+        return "no served certificate covers the name"
     if not named and not leaves:
         return None  # the default server answers, with a certificate that is not known
     if not named and not any(covers(leaf.names, name) for leaf in leaves):
@@ -227,29 +228,33 @@ def _unserved(host: Host, name: str) -> str | None:
     return None
 
 
-def _https_problem(host: Host, whereabouts: Whereabouts, record: Record) -> str | None:
-    """Say where an HTTPS record and what is served differ (RFC 9460)."""
+_Problem = tuple[str | None, str | None]
+_NO_PROBLEM: _Problem = (None, None)
+
+
+def _https_problem(host: Host, whereabouts: Whereabouts, record: Record) -> _Problem:
+    """Return how an HTTPS record differs from what is served: a code and its detail (RFC 9460)."""
     target, port, alpn = https_endpoint(record)
     if not record.data.priority:
         zone = host.announced.zone_of(target)
         found = zone is not None and any(
             host.announced.addresses(target, kind) for kind in ("A", "AAAA")
         )
-        return None if zone is None or found else f"its alias {target} has no address"
+        return _NO_PROBLEM if zone is None or found else ("alias-without-address", target)
     if not whereabouts.here(target):
-        return None
+        return _NO_PROBLEM
     over_tcp = any(not a.startswith("h3") for a in alpn)
     if over_tcp and listening(host, "tcp", port) == "none":
-        return f"tcp/{port} is not served"
+        return "not-served", f"tcp/{port}"
     if any(a.startswith("h3") for a in alpn) and listening(host, "udp", port) == "none":
-        return f"it offers h3, and nothing speaks QUIC on udp/{port}"
+        return "no-quic", f"udp/{port}"
     parameters = {int(key): value for key, value in record.data.params.items()}
     for key, kind in ((4, "A"), (6, "AAAA")):
         hints = {str(a) for a in getattr(parameters.get(key), "addresses", ())}
         known = {r.data.to_text() for r in host.announced.addresses(target, kind)}  # type: ignore[arg-type]
         if hints and known and not hints <= known:
-            return f"its address hint {', '.join(sorted(hints - known))} is not an {kind} record"
-    return None
+            return "wrong-hint", ", ".join(sorted(hints - known))
+    return _NO_PROBLEM
 
 
 # -- MTA-STS: RFC 8461 -----------------------------------------------------------------------
@@ -268,7 +273,7 @@ def _policy(host: Host, whereabouts: Whereabouts, policy: StsPolicy) -> Fact:
     if not _sts_told(host, domain):
         pass  # nobody asks for the policy
     elif uncovered:
-        problem = f"the mail exchanger {uncovered[0]} is not among its mx lines"
+        problem = f"the mail exchanger {uncovered[0]} is not in its mx lines"
     else:
         problem = _sts_certificate(host, whereabouts, exchanges or policy.mx)
     return Fact(
@@ -311,10 +316,10 @@ def _sts_certificate(host: Host, whereabouts: Whereabouts, names: Sequence[str])
             if (endpoint.transport, endpoint.port) != ("tcp", 25) or socket.scope == "loopback":
                 continue
             if endpoint.tls == "none":
-                return f"{name} offers no STARTTLS on tcp/25"
+                return f"{name} does not offer STARTTLS on tcp/25"
             found = [c for ref in _served(socket, name) if (c := load(host.tree, ref)).leaf]
             if found and not any(covers(c.names, name) for c in found):
-                return f"the certificate of {name} on tcp/25 does not have the name"
+                return f"the certificate of {name} on tcp/25 does not cover the name"
             if found and all(c.chain_status in ("leaf-only", "self-signed") for c in found):
-                return f"the certificate of {name} on tcp/25 is not trusted by others"
+                return f"the certificate of {name} on tcp/25 is not trusted"
     return None

@@ -141,7 +141,7 @@ def _lineage(
         kind="lineage",
         name=f"lineage {lineage.name}",
         values=values,
-        span=Span(span, f"renewed by {lineage.authenticator or 'nobody'}"),
+        span=Span(span, f"authenticator {lineage.authenticator or 'not set'}"),
         spans={
             "decided_by": reaching.blocking_spans((ipv4,), "tcp/80"),
             "decided_by_ipv6": reaching.blocking_spans((ipv6,), "tcp/80"),
@@ -149,7 +149,7 @@ def _lineage(
             "owners": tuple(Span(o.location, f"{o.server} listens") for o in owners[:1]),
             "aaaa": tuple(Span(r.location, "IPv6 address") for r in with_aaaa[:1]),
             "caa_records": tuple(
-                Span(record.location, "says who may issue")
+                Span(record.location, "allows these certificate authorities")
                 for name in names[:1]
                 for record in _caa_records(host, name)
             ),
@@ -294,7 +294,7 @@ def _challenge(host: Host, lineage: Lineage, answer: Answer, names: Sequence[str
             "same_root": None if served is None else _same(host, served, webroot),
             "other_owner": any(e.server != "nginx" for e in listeners(host, "tcp", ACME_PORT)),
         },
-        span=Span(place, "challenges go here"),
+        span=Span(place, "certbot writes challenges here"),
         spans={
             "answered_at": (Span(answer.location, "answers the challenge"),)
             if answer.location is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sslint.engine import Fact, Span
+from sslint.engine import Fact, Span, enumerated
 from sslint.facts import alternatives, coexistence, stock
 from sslint.facts import reach as reaching
 from sslint.facts.proxies import STATEMENTS, only_proxies
@@ -293,7 +293,7 @@ class _Told:
 
     def announced_by(self, transport: str, port: int) -> tuple[Span, ...]:
         """Return where clients are told of a port."""
-        return _places(self._announcements, transport, port, "clients are told to use it")
+        return _places(self._announcements, transport, port, "it is published for clients")
 
 
 def _by_port(facts: Iterable[Fact]) -> dict[tuple[str, int], list[Fact]]:
@@ -328,11 +328,11 @@ def _add_proxy_header(fact: Fact, upstreams: Sequence[Fact], *, trusted: bool) -
     fact.values["proxy_pair_broken"] = bool(senders)
     fact.values["proxy_unexplained"] = expected and not trusted
     if not expected:
-        words = "does not expect the PROXY header that this host's own proxy sends"
+        words = "does not expect the PROXY header that the proxy on this host sends"
     elif senders:
-        words = "expects the PROXY header, and this host's own proxy sends none"
+        words = "expects the PROXY header, but the proxy on this host sends none"
     else:
-        words = "expects the PROXY header, and everyone may come without one"
+        words = "expects the PROXY header, but everyone can connect without one"
     fact.values["proxy_words"] = words
     fact.spans["proxy_senders"] = tuple(u.span for u in senders if u.span is not None)
 
@@ -349,7 +349,7 @@ def _add_http3(fact: Fact, host: Host) -> None:
     fact.values["alt_svc"] = any(_names_http3(setting.value or "", port) for setting in told)
     switches = {setting.value for setting in settings if setting.name == "http3"}
     fact.values["http3"] = "off" if switches == {"off"} else "on"
-    fact.values["alt_svc_gap"] = "neither an Alt-Svc header nor an HTTPS record tells anyone"
+    fact.values["alt_svc_gap"] = "no Alt-Svc header or HTTPS record advertises it"
     nginx = reading.config if reading is not None else None
     if not isinstance(nginx, Nginx) or any(setting.scope == "location" for setting in told):
         return
@@ -368,7 +368,7 @@ def _add_http3(fact: Fact, host: Host) -> None:
                 fact.values["alt_svc_gap"] = "`location /` drops the Alt-Svc header"
                 fact.values["alt_svc_dropped"] = True
                 fact.spans["alt_svc_dropped_at"] = (
-                    Span(dropped.location, "with an add_header of its own it inherits none"),
+                    Span(dropped.location, "this add_header stops the inheritance of the others"),
                 )
                 return
 
@@ -407,7 +407,18 @@ def _add_intent(fact: Fact, intent: Intent) -> None:
         for text in fact.values["reach"]["open_to"]
         if not _within(addresses.network(text), allowed)
     ]
-    fact.values["beyond_audience"] = ", ".join(beyond[:3]) or None
+    fact.values["beyond_audience"] = _networks(beyond)
+
+
+def _networks(open_to: Sequence[str]) -> str | None:
+    """Name the networks that reach a port; None where none does."""
+    world = {"0.0.0.0/0": "IPv4", "::/0": "IPv6"}
+    families = [world[text] for text in open_to if text in world]
+    named = [text for text in open_to if text not in world][: 3 - len(families)]
+    if families:
+        over = f" over {families[0]}" if len(families) < len(world) else ""
+        named.insert(0, f"the whole Internet{over}")
+    return enumerated(named) or None
 
 
 def _is_enforced(sockets: Sequence[Socket], possible: frozenset[str]) -> bool:
@@ -523,10 +534,10 @@ def add_unserved(facts: Mapping[str, Sequence[Fact]]) -> None:
 
 _WHY = {
     "commented": "is commented out",
-    "disabled": "is switched off",
-    "absent": "does not exist",
+    "disabled": "is disabled",
+    "absent": "is missing",
     "port-zero": "has port 0",
-    "ssl-off": "is removed by ssl = no",
+    "ssl-off": "is disabled by ssl = no",
     "protocol-off": "belongs to a protocol that is not enabled",
 }
 
@@ -545,7 +556,7 @@ def _dormant(host: Host, listener: Dormant, told: _Told) -> Fact:
     openings = told.opened_by(transport, port)
     by = [
         *(["the firewall opens it"] if openings else []),
-        *(["clients are told to use it"] if wanted["announced"] else []),
+        *(["it is published for clients"] if wanted["announced"] else []),
     ]
     related = listener.related
     return Fact(

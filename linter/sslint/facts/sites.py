@@ -85,7 +85,7 @@ def _site(
             if owner is not site:
                 taken[own] = owner
     advertised = [
-        Span(setting.location, "tells browsers of HTTP/3")
+        Span(setting.location, "advertises HTTP/3")
         for setting in settings
         if _advertises_h3(setting)
     ]
@@ -113,11 +113,14 @@ def _site(
             "this certificate is never served",
         )
         if not taken
-        else Span(site.location, "never answers for it"),
+        else Span(site.location, "this block is never used for it"),
         spans={
             "block": (Span(site.location, "no listen of this block has ssl"),),
             "first_owner": tuple(
-                {o.location: Span(o.location, "answers for it") for o in taken.values()}.values()
+                {
+                    o.location: Span(o.location, "this block is used for it")
+                    for o in taken.values()
+                }.values()
             ),
             "advertised_at": tuple(advertised),
         },
@@ -202,7 +205,7 @@ def _redirect(
             "misdirected": [name for name, _ in wrong],
             "answer": None if not wrong else "rejected" if wrong[0][1] is None else "other",
         },
-        span=Span(redirect.location, "sends clients on"),
+        span=Span(redirect.location, "redirects clients"),
         spans={
             "answered_at": tuple(
                 {r.location: Span(r.location, "answers there") for _, r in wrong if r}.values()
@@ -309,7 +312,7 @@ def _upstream(host: Host, reading: ServerReading, upstream: Upstream, own: set[s
             "target_proxy_protocol": any(target.proxy_protocol for target in targets),
             "sends_proxy_protocol": upstream.proxy_protocol,
         },
-        span=Span(upstream.location, "passes requests on"),
+        span=Span(upstream.location, "proxies requests"),
         spans={"target": tuple(Span(t.location, "listens there") for t in targets[:1])},
         source=upstream,
     )
