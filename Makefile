@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench fuzz docs clean
 
 $(VENV)/runtime: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,17 @@ docs: $(VENV)/runtime
 # Whole-process times, for comparison with the commit before.
 bench: $(VENV)/runtime
 	$(BIN)/python tests/bench.py
+
+# Random inputs guided by coverage, FUZZ_RUNS for each subject; the next run goes on with the corpus
+# in build/fuzz. What is found lies in build/fuzz/found.
+FUZZ_RUNS ?= 200000
+FUZZ_SUBJECTS ?= nft iptables managers nginx postfix dovecot documents settings
+
+fuzz: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3"
+	@for subject in $(FUZZ_SUBJECTS); do \
+		$(BIN)/python -m tests.fuzz $$subject $(FUZZ_RUNS) || exit; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist linter/*.egg-info

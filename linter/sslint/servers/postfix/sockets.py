@@ -34,8 +34,14 @@ class Resolver:
         if number is None and name.isascii() and name.isdigit():
             # getaddrinfo(3) keeps the low 16 bits: 99999 listens on 34463.
             number = (int(name) if len(name) < 20 else -1) & 0xFFFF
-        if number is not None:
-            return number
+        if number is None:
+            number = self._listed(name)
+        if number == 0:
+            raise Unknown("the kernel chooses a port where it is 0")
+        return number
+
+    def _listed(self, name: str) -> int:
+        """Return the port of a service by its name."""
         if self._services is None:
             self._services = self._read_services()
         number = self._services.get(name)

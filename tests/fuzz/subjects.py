@@ -1,0 +1,335 @@
+"""What is fuzzed: eight subjects, each the files of a host that one input is cut into."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import jsonschema
+
+from sslint import announcements, ask, config, engine, intent, silence, yamlfile
+from sslint.budgets import ExhaustedError
+from sslint.checker import Result, check
+from sslint.errors import SslintError
+from sslint.firewalls import firewalld, ipset, iptables, nft_json, nftables, ufw
+from sslint.firewalls.errors import RulesetError
+from sslint.netfilter.model import Ruleset
+from sslint.netfilter.reach import Firewall
+from sslint.plain import harmless
+from sslint.reports.data import check_report
+from sslint.reports.terminal import Painter
+from sslint.reports.text import check_text
+from sslint.servers import dovecot, nginx, postfix
+from sslint.targets import Target
+from sslint.tree import Tree, TreeError
+from tests import pki
+from tests.cases import SOUND, load_cases, target
+
+SEPARATOR = "\n%%%%\n"  # between the files of one input
+KEY = pki.key_pem("canary")
+CANARIES = [line for line in KEY.splitlines() if not line.startswith("-----")]
+WHOLE = 64  # every so manieth input is checked whole, and reported
+FOUND = Path(__file__).parent / "found"
+EXAMPLES = SOUND.parents[1] / "examples"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Readers that are fed together. `places` are where the parts of an input lie."""
+
+    name: str
+    places: tuple[str, ...]
+    read: Callable[[Tree], object]
+    beside: dict[str, str] = field(default_factory=dict)  # what never changes
+    random_seeds: Callable[[int], dict[str, str]] | None = None  # by place
+    given: tuple[str, ...] = ()  # of the places, what is announced
+
+    def files(self, data: bytes) -> dict[str, str]:
+        """Return the files that an input stands for."""
+        parts = data.decode("utf-8", "surrogateescape").split(SEPARATOR)
+        shown = zip(self.places, parts, strict=False)
+        return {**self.beside, **{place: text for place, text in shown if text}}
+
+    def pack(self, files: dict[str, str]) -> bytes:
+        """Return the input that stands for files."""
+        text = SEPARATOR.join(files.get(place, "") for place in self.places)
+        return text.encode("utf-8", "surrogateescape")
+
+    def tree(self, data: bytes) -> Tree:
+        return Tree(None, overlay=self.files(data))
+
+
+def run(subject: Subject, data: bytes, *, whole: bool | None = None) -> None:
+    """Read one input, and some of them whole: a crash is an exception, so is a broken promise."""
+    with contextlib.suppress(SslintError, RulesetError, TreeError, ExhaustedError):
+        subject.read(subject.tree(data))
+    if whole or (whole is None and zlib.crc32(data) % WHOLE == 0):
+        report(subject, data)
+
+
+def report(subject: Subject, data: bytes) -> str:
+    """Check a host whole and return its report; it fits its schema, and no key is in it."""
+    result = checked(subject, data)
+    found = json.dumps(check_report(result), indent=1)
+    _schema().validate(json.loads(found))
+    shown = harmless(check_text(result, Painter(False), width=100, verbose=True))
+    for canary in CANARIES:
+        assert canary not in found, "a key is in the JSON report"
+        assert canary not in shown, "a key is in the text report"
+    strange = {char for char in shown if char != "\n" and not char.isprintable()}
+    assert not strange, f"control characters in the report: {strange!a}"
+    return found + shown
+
+
+def checked(subject: Subject, data: bytes) -> Result:
+    """Check the host that an input stands for."""
+    one = Target("host", subject.tree(data), announced=subject.given, now=pki.NOW)
+    return check([one], engine.bundled())
+
+
+@cache
+def _schema() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(engine.schema_text("report")))
+
+
+# -- the readers ----------------------------------------------------------------------------------
+
+NFT = ("/etc/nftables.conf", "/etc/nftables.d/more.nft", "/given/firewall/0/listing.json")
+DUMPS = ("/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/iptables/ipsets")
+MANAGERS = (
+    "/etc/ufw/user.rules", "/etc/ufw/user6.rules", "/etc/ufw/before.rules", "/etc/default/ufw",
+    "/etc/ufw/applications.d/nginx", "/etc/firewalld/zones/public.xml",
+    "/etc/firewalld/zones/internal.xml", "/etc/firewalld/firewalld.conf",
+    "/etc/firewalld/services/custom.xml", "/etc/firewalld/policies/policy0.xml",
+    "/etc/firewalld/ipsets/set0.xml", "/etc/firewalld/direct.xml",
+)  # fmt: skip
+NGINX = ("/etc/nginx/nginx.conf", "/etc/nginx/sites-enabled/www", "/etc/nginx/conf.d/a.conf")
+POSTFIX = ("/etc/postfix/main.cf", "/etc/postfix/master.cf", "/etc/postfix/sni")
+DOVECOT = (
+    "/etc/dovecot/dovecot.conf", "/etc/dovecot/conf.d/10-ssl.conf", "/etc/dovecot/local.conf",
+)  # fmt: skip
+DOCUMENTS = (
+    "/etc/bind/named.conf", "/etc/bind/db.example.org", "/given/announced/0/zone",
+    "/given/announced/1/config-v1.1.xml", "/given/announced/2/autodiscover.xml",
+    "/given/announced/3/mail.mobileconfig", "/given/announced/4/mta-sts.txt",
+)  # fmt: skip
+SETTINGS = ("/.sslint.yaml", "/rule.yaml", "/baseline.json")
+
+
+def _ask(ruleset: Ruleset) -> None:
+    firewall = Firewall(ruleset)
+    for family in (4, 6):
+        firewall.reach("tcp", 443, family)  # type: ignore[arg-type]
+
+
+def _attempt(action: Callable[[], object]) -> None:
+    """Read one of several files: what is refused leaves the others."""
+    with contextlib.suppress(RulesetError, TreeError, ExhaustedError):
+        action()
+
+
+def _nft(tree: Tree) -> None:
+    for path in (NFT[0], NFT[2]):
+        if tree.exists(path):
+            ruleset = Ruleset()
+            if path == NFT[0]:
+                _attempt(lambda ruleset=ruleset: nftables.read(tree, NFT[0], ruleset))
+            else:
+                _attempt(lambda ruleset=ruleset: nft_json.read(tree.read(NFT[2]), ruleset))
+            _ask(ruleset)
+
+
+def _iptables(tree: Tree) -> None:
+    ruleset = Ruleset()
+    for path, family in ((DUMPS[0], 4), (DUMPS[1], 6)):
+        if tree.exists(path):
+            file = tree.read(path)
+            strict = bool(len(file.text) % 2)
+            _attempt(
+                lambda file=file, family=family, strict=strict: iptables.read(
+                    file, family, into=ruleset, strict=strict
+                )
+            )
+    if tree.exists(DUMPS[2]):
+        _attempt(lambda: ipset.read(tree.read(DUMPS[2]), ruleset))
+    ipset.resolve(ruleset)
+    _ask(ruleset)
+
+
+def _managers(tree: Tree) -> None:
+    for read in (
+        lambda ruleset: ufw.read(tree, ruleset, named=True),
+        lambda ruleset: firewalld.read(tree, ruleset),
+    ):
+        ruleset = Ruleset()
+        _attempt(lambda read=read, ruleset=ruleset: read(ruleset))
+        _ask(ruleset)
+
+
+def _settings(tree: Tree) -> None:
+    """Take the parts for a configuration, a rule and a baseline."""
+    texts = {path: tree.read(path).text.encode("utf-8", "surrogateescape")
+             for path in SETTINGS if tree.exists(path)}  # fmt: skip
+    with contextlib.suppress(SslintError):
+        document = yamlfile.read("c", texts.get(SETTINGS[0], b""))
+        yamlfile.validate(document, "config")
+        read = config.Config(Path("/nowhere/.sslint.yaml"), document)
+        intent.parse(document.values, read.error)
+        named = ask.networks(document.values.get("networks", {}))
+        for entry in document.values.get("expect", ()):
+            ask.expectation(entry, named)
+    with contextlib.suppress(SslintError):
+        document = yamlfile.read("r", texts.get(SETTINGS[1], b""), fractions=True)
+        yamlfile.validate(document, "rule")
+        rule = engine.compile_rule(document.values, engine.OWN)
+        engine.run([rule], _facts())
+    with contextlib.suppress(SslintError):
+        silence.apply_baseline(Result([]), "b", texts.get(SETTINGS[2], b""))
+
+
+@cache
+def _facts() -> engine.Facts:
+    from sslint import facts, host
+
+    return facts.build(host.read(target("mail-announced")))
+
+
+def _lab(kind: str, names: dict[str, str], start: str = "") -> Callable[[int], dict[str, str]]:
+    """Return what makes a random ruleset of the kernel's tests of a seed, by place."""
+
+    def make(seed: int) -> dict[str, str]:
+        from tests.live.kernel.generators import generate
+
+        texts = generate(kind, seed, 0).rulesets
+        return {names.get(name, start + name): text for name, text in texts.items()}
+
+    return make
+
+
+_BOTH = {"v4": DUMPS[0], "v6": DUMPS[1], "ipset": DUMPS[2]}
+_CLOSED = {"/etc/nftables.conf": "table inet f {\n chain i {\n  type filter hook input priority 0;"
+           " policy drop;\n  tcp dport { 25, 80 } accept\n }\n}\n"}  # fmt: skip
+_KEY = {"/etc/ssl/private/key.pem": KEY}
+
+SUBJECTS = {
+    one.name: one
+    for one in (
+        Subject("nft", NFT, _nft, random_seeds=_lab("nft", {"nft": NFT[0]})),
+        Subject("iptables", DUMPS, _iptables, random_seeds=_lab("iptables", _BOTH)),
+        Subject("managers", MANAGERS, _managers,
+                random_seeds=_lab("firewalld", {}, "/etc/firewalld/")),
+        Subject("nginx", NGINX, nginx.read, {**_CLOSED, **_KEY}),
+        Subject("postfix", POSTFIX, postfix.read, {**_CLOSED, **_KEY}),
+        Subject("dovecot", DOVECOT, dovecot.read, {**_CLOSED, **_KEY}),
+        Subject("documents", DOCUMENTS,
+                lambda tree: announcements.read(tree, [d for d in DOCUMENTS[2:] if tree.exists(d)]),
+                _CLOSED, given=DOCUMENTS[2:]),
+        Subject("settings", SETTINGS, _settings),
+    )
+}  # fmt: skip
+
+
+# -- what to begin with ---------------------------------------------------------------------------
+
+
+@cache
+def seeds(name: str, *, few: bool = False) -> tuple[bytes, ...]:
+    """Return the inputs that mutation begins with: the hosts of the tests, and what was found.
+
+    A `few` are those of the sound hosts and examples, and some random rulesets.
+    """
+    subject = SUBJECTS[name]
+    made = dict.fromkeys(subject.pack(files) for files in _sources(subject, few))
+    if subject.random_seeds is not None:
+        for seed in range(4 if few else 20):
+            made[subject.pack(subject.random_seeds(seed))] = None
+    for path in sorted((FOUND / name).glob("*")):
+        made[path.read_bytes()] = None
+    return tuple(data for data in made if data.strip(b"\n%"))
+
+
+def _sources(subject: Subject, few: bool) -> Iterator[dict[str, str]]:
+    if subject.name == "settings":
+        yield from _settings_seeds()
+        return
+    trees = [Tree(path) for path in (*sorted(SOUND.iterdir()), *sorted(EXAMPLES.iterdir()))
+             if path.is_dir()]  # fmt: skip
+    if not few:
+        trees += [target(case.host, case.edits).tree for case in load_cases()]
+    for tree in trees:
+        found = {}
+        for place in subject.places:
+            file = tree.try_read(place) if tree.exists(place) else None
+            if file is not None:
+                found[place] = file.text
+        yield found
+        tree.close()
+    for place, text in _TEXTS.items():
+        if place in subject.places:
+            yield {place: text}
+
+
+def _settings_seeds() -> Iterator[dict[str, str]]:
+    yield {SETTINGS[0]: _CONFIGURATION, SETTINGS[2]: '{"version": 1, "findings": {"a": "b"}}'}
+    for path in sorted(SOUND.parents[1].glob("rules/*/*.yaml"))[::4]:
+        yield {SETTINGS[1]: path.read_text()}
+
+
+_CONFIGURATION = """\
+fail_on: warning
+hosts: {mail: {postfix: deploy, firewall: [a, b], paths: {/etc/ssl: certs}, host_ip: [192.0.2.1]}}
+networks: {office: [10.0.0.0/8, "2001:db8::/32"]}
+expose: {8443/tcp: [office]}
+internal: [9090]
+nat: {8443: 443}
+versions: {nginx: 1.26.2}
+expect:
+  - {port: 443, is: open}
+  - {port: 5432/udp, from: office, is: closed, family: ipv4}
+"""
+_TEXTS = {
+    NFT[2]: json.dumps({"nftables": [
+        {"table": {"family": "inet", "name": "f", "handle": 1}},
+        {"chain": {"family": "inet", "table": "f", "name": "i", "handle": 1, "type": "filter",
+                   "hook": "input", "prio": 0, "policy": "drop"}},
+        {"set": {"family": "inet", "table": "f", "name": "s", "type": "ipv4_addr",
+                 "flags": ["interval"], "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}]}},
+        {"rule": {"family": "inet", "table": "f", "chain": "i", "expr": [
+            {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established"]}},
+            {"accept": None}]}},
+        {"rule": {"family": "inet", "table": "f", "chain": "i", "expr": [
+            {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}},
+                       "right": {"set": [80, {"range": [443, 445]}]}}}, {"accept": None}]}},
+    ]}),
+    MANAGERS[7]: "DefaultZone=public\nFirewallBackend=nftables\n",
+    MANAGERS[9]: '<policy priority="-5" target="DROP"><ingress-zone name="ANY"/>'
+                 '<egress-zone name="HOST"/><service name="https"/></policy>',
+    MANAGERS[11]: '<direct><rule ipv="ipv4" table="filter" chain="INPUT" priority="0">'
+                  "-p tcp --dport 443 -j ACCEPT</rule></direct>",
+    POSTFIX[2]: "a.example.org /etc/ssl/private/key.pem\n",
+    DOVECOT[1]: "ssl = required\nssl_cert = </etc/ssl/private/key.pem\n",
+    DOCUMENTS[3]: '<clientConfig version="1.1"><emailProvider id="example.org">'
+                  '<domain>example.org</domain><incomingServer type="imap"><hostname>mail.example'
+                  ".org</hostname><port>993</port><socketType>SSL</socketType></incomingServer>"
+                  "</emailProvider></clientConfig>",
+    DOCUMENTS[4]: '<Autodiscover><Response xmlns="http://schemas.microsoft.com/exchange/'
+                  'autodiscover/outlook/responseschema/2006a"><Account><AccountType>email'
+                  "</AccountType><Action>settings</Action><Protocol><Type>IMAP</Type><Server>mail."
+                  "example.org</Server><Port>993</Port><SSL>on</SSL></Protocol></Account>"
+                  "</Response></Autodiscover>",
+    DOCUMENTS[5]: '<plist version="1.0"><dict><key>PayloadContent</key><array><dict><key>'
+                  "PayloadType</key><string>com.apple.mail.managed</string><key>"
+                  "IncomingMailServerHostName</key><string>mail.example.org</string><key>"
+                  "IncomingMailServerPortNumber</key><integer>993</integer><key>"
+                  "IncomingMailServerUseSSL</key><true/></dict></array></dict></plist>",
+    DOCUMENTS[6]: "version: STSv1\nmode: enforce\nmx: mail.example.org\nmax_age: 604800\n",
+    DOCUMENTS[2]: "$ORIGIN example.org.\n$TTL 1h\n@ IN SOA ns h 1 2 3 4 5\n@ MX 10 mail\n"
+                  "mail A 192.0.2.1\n_imaps._tcp SRV 0 1 993 mail\n@ HTTPS 1 . alpn=h3 port=8443\n"
+                  "_25._tcp.mail TLSA 3 1 1 "
+                  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+}  # fmt: skip
