@@ -226,6 +226,9 @@ def _reading(parser: _Parser) -> None:
 
 def _configuration(parser: _Parser) -> None:
     parser.add_argument("--config", metavar="FILE", help="default: .sslint.yaml beside PATH")
+    parser.add_argument(
+        "--config-from", metavar="REV", help="the .sslint.yaml of a commit, such as origin/main"
+    )
     _switch(parser, "--no-config", "read no configuration")
 
 

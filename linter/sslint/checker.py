@@ -15,7 +15,18 @@ from sslint.targets import Target
 from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
+    from sslint.config import Change
     from sslint.fix import Fix
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What the checked tree would change of the configuration of a commit, which counts."""
+
+    revision: str
+    commit: str
+    path: str  # of that commit's file, "" if it has none
+    changes: tuple[Change, ...]
 
 
 @dataclass(slots=True)
@@ -27,6 +38,7 @@ class Result:
     fixes: dict[int, Fix] = field(default_factory=dict)
     ignored: int = 0
     baselined: int = 0
+    proposed: Proposed | None = None
 
     @property
     def judged(self) -> list[Judged]:

@@ -20,6 +20,7 @@ from sslint.plain import clean, harmless
 
 if TYPE_CHECKING:
     from sslint.ask import Ask
+    from sslint.checker import Proposed
     from sslint.engine import Rule
     from sslint.host import Host
 
@@ -140,7 +141,12 @@ def _as_json(options: argparse.Namespace, config: Config) -> bool:
 def _config(options: argparse.Namespace, paths: Sequence[str]) -> Config:
     from sslint import config
 
-    return config.load(paths, explicit=options.config, disabled=options.no_config)
+    return config.load(
+        paths,
+        explicit=options.config,
+        disabled=options.no_config,
+        revision=options.config_from,
+    )
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -167,6 +173,7 @@ def _check(options: argparse.Namespace) -> int:
         if _as_json(options, config):
             _print_json(check_report(Result([])))
         raise
+    result.proposed = _proposed(config, paths)
     if baseline is not None:
         silence.apply_baseline(result, *baseline)
     if options.write_baseline is not None:
@@ -191,6 +198,18 @@ def _check(options: argparse.Namespace) -> int:
     return FOUND if any(finding.severity in failing for finding in result.findings) else 0
 
 
+def _proposed(config: Config, paths: Sequence[str]) -> Proposed | None:
+    """Return what the checked tree changes of the configuration, if that is another commit's."""
+    from sslint.checker import Proposed
+    from sslint.config import changes
+
+    revision = config.revision
+    if revision is None:
+        return None
+    path = "" if config.path is None else config.path.relative_to(revision.top).as_posix()
+    return Proposed(revision.name, revision.id, path, tuple(changes(config, paths)))
+
+
 def _baseline(config: Config, options: argparse.Namespace) -> tuple[str, bytes] | None:
     """Return the name and the bytes of the baseline, if there is one."""
     from sslint import tree as trees
@@ -201,8 +220,7 @@ def _baseline(config: Config, options: argparse.Namespace) -> tuple[str, bytes] 
             return name, trees.read_named(name)
         if "baseline" not in config.values:
             return None
-        path = config.found(config.values["baseline"], ("baseline",))
-        return str(path), trees.read_found(path)[0]
+        return next(config.files(config.values["baseline"], ("baseline",)))
     except trees.TreeError as error:
         raise UsageError(f"baseline: {error}") from None
     except OSError as error:
@@ -216,7 +234,9 @@ def _own_rules(config: Config) -> list[Rule]:
     return [
         rule
         for index, text in enumerate(config.values.get("rules", ()))
-        for rule in engine.load(config.found(text, ("rules", index)))
+        for rule in engine.load(
+            config.files(text, ("rules", index), ending=".yaml", limit=engine.MAX_RULE)
+        )
     ]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sslint import tree as trees
 from sslint.errors import UsageError
@@ -13,16 +13,23 @@ from sslint.tree import Status, TreeError, work_tree
 from sslint.values import dataclass, field
 from sslint.yamlfile import MAX_SIZE, Document, Where, display, dotted
 
+if TYPE_CHECKING:
+    from sslint.revisions import Revision
+
 FILE_NAMES = (".sslint.yaml", ".sslint.yml")
 
 
 @dataclass(slots=True)
 class Config:
-    """What a `.sslint.yaml` says; `base` is the directory that its paths are relative to."""
+    """What a `.sslint.yaml` says; `base` is the directory that its paths are relative to.
+
+    With a `revision` it is that commit's, and so are the rules and the baseline that it names.
+    """
 
     path: Path | None = None
     document: Document = field(default_factory=Document)
     data: bytes = b""
+    revision: Revision | None = None
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -75,15 +82,47 @@ class Config:
             raise self.error(where, "names a symbolic link; name a file")
         return path
 
+    def files(
+        self, text: str, where: Where, *, ending: str = "", limit: int = trees.MAX_FILE
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the name and bytes of a file that the file names, or of those in a directory.
+
+        Raise UsageError.
+        """
+        if self.revision is None:
+            path = self.found(text, where)
+            try:
+                for file in trees.files_below(path, ending):
+                    yield display(file), trees.read_found(file, limit=limit)[0]
+            except TreeError as error:
+                raise UsageError(str(error)) from None
+            return
+        top = self.revision.top
+        inside = os.path.relpath(os.path.normpath(self.base / text), top)
+        if inside == ".." or inside.startswith("../"):
+            raise self.error(where, f"leads out of {display(top)}")
+        for name, data in self.revision.below(inside, ending, limit):
+            yield self.revision.called(name), data
+
 
 def load(
-    paths: Sequence[str], *, explicit: str | None = None, disabled: bool | None = False
+    paths: Sequence[str],
+    *,
+    explicit: str | None = None,
+    disabled: bool | None = False,
+    revision: str | None = None,
 ) -> Config:
     """Find and read the configuration of what is to be checked.
 
     Without `explicit` it is the `.sslint.yaml` beside the first path, or above it up to the top
     of its work tree, if it has the same owner as the path: nobody else's file decides for us.
+    With `revision` it is the file there of that commit. Raise UsageError.
     """
+    if revision is not None:
+        if disabled or explicit is not None:
+            other = "--no-config" if disabled else "--config"
+            raise UsageError(f"--config-from and {other}: give one of them")
+        return _of_revision(paths, revision)
     if disabled:
         return Config()
     if explicit is not None:
@@ -109,6 +148,96 @@ def load(
     return Config()
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A setting that the checked tree would change, and does not; `line` is in its own file."""
+
+    key: str
+    how: Literal["added", "changed", "removed"]
+    path: str
+    line: int = 0
+
+
+def changes(config: Config, paths: Sequence[str]) -> list[Change]:
+    """Return what the checked tree's own configuration changes of a commit's.
+
+    A file that it names and that differs counts as well; a configuration that cannot be read is
+    one change without a key.
+    """
+    try:
+        own = load(paths)
+    except UsageError:
+        return [Change("", "changed", "")]
+    assert config.revision is not None
+    name = own.path.relative_to(config.revision.top).as_posix() if own.path is not None else ""
+    found = []
+    for key in sorted({*config.values, *own.values}):
+        how = _difference(config, own, key)
+        if how is not None:
+            found.append(Change(key, how, name, own.document.line((key,))))
+    return found
+
+
+def _difference(
+    config: Config, own: Config, key: str
+) -> Literal["added", "changed", "removed"] | None:
+    if key not in config.values:
+        return "added"
+    if key not in own.values:
+        return "removed"
+    if config.values[key] != own.values[key] or (
+        key in ("baseline", "rules") and _contents(config, key) != _contents(own, key)
+    ):
+        return "changed"
+    return None
+
+
+def _contents(config: Config, key: str) -> list[bytes] | None:
+    """Return what the files hold that a setting names; None where they cannot be read."""
+    value = config.values[key]
+    ending = ".yaml" if key == "rules" else ""
+    try:
+        return [
+            data
+            for index, text in enumerate([value] if isinstance(value, str) else value)
+            for _, data in config.files(text, (key, index), ending=ending)
+        ]
+    except UsageError:
+        return None
+
+
+def _of_revision(paths: Sequence[str], name: str) -> Config:
+    """Read the configuration that a commit has for a path."""
+    from sslint.revisions import open_revision
+
+    try:
+        start = trees.resolve(paths[0] if paths else ".")
+    except TreeError as error:
+        raise UsageError(str(error)) from None
+    first = start if os.path.isdir(start) else start.parent
+    top = work_tree(first)
+    revision = open_revision(top, name)
+    for directory in (first, *first.parents):
+        inside = directory.relative_to(top)
+        found = [
+            (file, data)
+            for file in FILE_NAMES
+            if (data := revision.read((inside / file).as_posix(), MAX_SIZE)) is not None
+        ]
+        if len(found) > 1:
+            raise UsageError(
+                f"{revision.called(inside.as_posix())}: holds {' and '.join(FILE_NAMES)}; "
+                "keep one of them"
+            )
+        if found:
+            path = directory / found[0][0]
+            called = revision.called((inside / found[0][0]).as_posix())
+            return _read(path, found[0][1], called, revision)
+        if directory == top:
+            break
+    return Config(revision=revision)
+
+
 def _beside(path: Path, owner: int) -> tuple[Path, bytes] | None:
     """Return a configuration that lies there and is its owner's. Raise UsageError."""
     try:
@@ -132,11 +261,13 @@ def _named(name: str) -> Config:
         raise UsageError(f"{name}: {error.reason}") from None
 
 
-def _read(path: Path, data: bytes) -> Config:
+def _read(
+    path: Path, data: bytes, name: str | None = None, revision: Revision | None = None
+) -> Config:
     from sslint import yamlfile
     from sslint.arguments import setting_names
 
-    document = yamlfile.read(display(path), data)
+    document = yamlfile.read(name or display(path), data)
     known = yamlfile.properties("config")
     for name in document.values:
         if (flag := name.replace("-", "_")) in setting_names() - known:
@@ -146,4 +277,4 @@ def _read(path: Path, data: bytes) -> Config:
                 f"SSLINT_{flag.upper()}",
             )
     yamlfile.validate(document, "config")
-    return Config(path.parent.resolve() / path.name, document, data)
+    return Config(path.parent.resolve() / path.name, document, data, revision)

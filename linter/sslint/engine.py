@@ -16,7 +16,7 @@ from typing import Any, Literal
 from sslint.errors import UsageError
 from sslint.patterns import compile_pattern
 from sslint.source import Location
-from sslint.tree import Tree, TreeError, read_bundled, read_found
+from sslint.tree import read_bundled
 from sslint.values import dataclass, field
 
 Severity = Literal["error", "warning", "info"]
@@ -617,6 +617,8 @@ def _check(document: Mapping[str, Any]) -> None:
     each = document["each"]
     check_kind(each)
     cases, default = _severities(document)
+    if any(not isinstance(case, Mapping) or "when" not in case for case in cases):
+        raise _MalformedError("severity: all but the last need `when` and `is`")
     if default not in SEVERITIES or any(case.get("is") not in SEVERITIES for case in cases):
         raise _MalformedError(f"a severity is one of {', '.join(SEVERITIES)}")
     for key in ("message", "clients", "advice"):
@@ -723,44 +725,22 @@ def schema_text(name: str) -> str:
     return read_bundled(_directory("schemas") / f"{name}.schema.json")
 
 
-def load(path: Path) -> list[Rule]:
-    """Return a user's rules: those of a file, or of all .yaml files below a directory.
+def load(files: Iterable[tuple[str, bytes]]) -> list[Rule]:
+    """Return a user's rules, one a file.
 
     A user's rule is checked against schemas/rule.schema.json. Raise UsageError.
     """
     from sslint import yamlfile
 
     rules = []
-    for file in _rule_files(path):
-        try:
-            data = read_found(file, limit=MAX_RULE)[0]
-        except TreeError as error:
-            raise UsageError(str(error)) from None
-        document = yamlfile.read(yamlfile.display(file), data, fractions=True)
+    for name, data in files:
+        document = yamlfile.read(name, data, fractions=True)
         yamlfile.validate(document, "rule")
         try:
             rules.append(compile_rule(document.values, OWN))
         except UsageError as error:
             raise UsageError(f"{document.name}: {error}") from None
     return rules
-
-
-def _rule_files(path: Path) -> list[Path]:
-    """Return a file, or all .yaml files below a directory."""
-    if not path.is_dir():
-        return [path]
-    tree, found, pending = Tree(path), [], ["/"]
-    while pending:
-        directory = pending.pop()
-        below = set(tree.subdirectories(directory))
-        pending += [f"{directory}{name}/" for name in below]
-        found += [
-            path / directory[1:] / name
-            for name in tree.names(directory)
-            if name.endswith(".yaml") and name not in below
-        ]
-    tree.close()
-    return sorted(found)
 
 
 def select(

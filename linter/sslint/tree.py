@@ -226,6 +226,24 @@ def _read_regular(
     return data, details
 
 
+def files_below(path: Path, ending: str) -> list[Path]:
+    """Return a file, or all files with such an ending below a directory."""
+    if not path.is_dir():
+        return [path]
+    tree, found, pending = Tree(path), [], ["/"]
+    while pending:
+        directory = pending.pop()
+        below = set(tree.subdirectories(directory))
+        pending += [f"{directory}{name}/" for name in below]
+        found += [
+            path / directory[1:] / name
+            for name in tree.names(directory)
+            if name.endswith(ending) and name not in below
+        ]
+    tree.close()
+    return sorted(found)
+
+
 def head(path: Path, limit: int = 65536) -> str:
     """Return the beginning of a regular file at a resolved path, "" if it cannot be read."""
     door = _Door()

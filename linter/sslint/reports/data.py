@@ -12,7 +12,7 @@ from sslint.plain import clean
 from sslint.source import Location
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
+    from sslint.checker import Proposed, Result
     from sslint.engine import Finding
     from sslint.fix import Fix
     from sslint.host import Host, Socket
@@ -240,4 +240,18 @@ def check_report(result: Result) -> dict[str, Any]:
         "findings": [finding_data(f, result.fixes.get(id(f))) for f in result.findings],
         "summary": summary,
         **{k: v for k, v in endpoints_report(result.hosts).items() if k != "version"},
+        **({} if result.proposed is None else {"configuration": _proposed(result.proposed)}),
+    }
+
+
+def _proposed(proposed: Proposed) -> dict[str, Any]:
+    changes = [
+        {"key": one.key or None, "change": one.how, "path": one.path or None, "line": one.line}
+        for one in proposed.changes
+    ]
+    return {
+        "revision": proposed.revision,
+        "commit": proposed.commit,
+        "path": proposed.path or None,
+        "changes": changes,
     }

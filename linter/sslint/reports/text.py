@@ -14,9 +14,10 @@ from sslint.plain import clean
 from sslint.reports.table import endpoints_table, notes
 from sslint.reports.terminal import Painter, Places, places
 from sslint.values import replace
+from sslint.yamlfile import dotted
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
+    from sslint.checker import Proposed, Result
     from sslint.fix import Fix
     from sslint.host import Host
 
@@ -37,6 +38,8 @@ def check_text(
         notes(result.hosts),
         *_findings(result, paint, width),
     ]
+    if result.proposed is not None:
+        parts.append(_proposed(result.proposed))
     lines = [line for part in parts if part for line in (*part, "")]
     if result.findings:
         worst = min(result.findings, key=_rank)
@@ -57,6 +60,19 @@ def _findings(result: Result, paint: Painter, width: int | None) -> Iterable[lis
         shown = places(by_name[name].tree)
         for finding in findings:
             yield _Finding(finding, shown, paint, width).lines(result.fixes.get(id(finding)))
+
+
+def _proposed(proposed: Proposed) -> list[str]:
+    """Say whose configuration counts, and what the checked tree would change of it."""
+    counts = f"configuration: {proposed.path or 'none'} of {clean(proposed.revision)}"
+    if not proposed.changes:
+        return [f"{counts}; the checked tree changes nothing of it"]
+    lines = [f"{counts}; what the checked tree changes does not count:"]
+    for change in proposed.changes:
+        place = f" ({clean(change.path)}:{change.line})" if change.line else ""
+        what = dotted((change.key,)) if change.key else "its .sslint.yaml cannot be read"
+        lines.append(f"  {what}{f' is {change.how}' if change.key else ''}{place}")
+    return lines
 
 
 def _rank(finding: Finding) -> int:
