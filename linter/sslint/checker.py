@@ -15,18 +15,8 @@ from sslint.targets import Target
 from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
-    from sslint.config import Change
     from sslint.fix import Fix
-
-
-@dataclass(frozen=True, slots=True)
-class Proposed:
-    """What the checked tree would change of the configuration of a commit, which counts."""
-
-    revision: str
-    commit: str
-    path: str  # of that commit's file, "" if it has none
-    changes: tuple[Change, ...]
+    from sslint.revisions import Proposed
 
 
 @dataclass(slots=True)

@@ -20,9 +20,9 @@ from sslint.plain import clean, harmless
 
 if TYPE_CHECKING:
     from sslint.ask import Ask
-    from sslint.checker import Proposed
     from sslint.engine import Rule
     from sslint.host import Host
+    from sslint.revisions import Proposed
 
 FOUND, INCOMPLETE, BUG = 1, 3, 4
 
@@ -200,8 +200,8 @@ def _check(options: argparse.Namespace) -> int:
 
 def _proposed(config: Config, paths: Sequence[str]) -> Proposed | None:
     """Return what the checked tree changes of the configuration, if that is another commit's."""
-    from sslint.checker import Proposed
     from sslint.config import changes
+    from sslint.revisions import Proposed
 
     revision = config.revision
     if revision is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sslint import tree as trees
 from sslint.errors import UsageError
@@ -14,7 +14,7 @@ from sslint.values import dataclass, field
 from sslint.yamlfile import MAX_SIZE, Document, Where, display, dotted
 
 if TYPE_CHECKING:
-    from sslint.revisions import Revision
+    from sslint.revisions import Change, How, Revision
 
 FILE_NAMES = (".sslint.yaml", ".sslint.yml")
 
@@ -148,22 +148,14 @@ def load(
     return Config()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A setting that the checked tree would change, and does not; `line` is in its own file."""
-
-    key: str
-    how: Literal["added", "changed", "removed"]
-    path: str
-    line: int = 0
-
-
 def changes(config: Config, paths: Sequence[str]) -> list[Change]:
     """Return what the checked tree's own configuration changes of a commit's.
 
     A file that it names and that differs counts as well; a configuration that cannot be read is
     one change without a key.
     """
+    from sslint.revisions import Change
+
     try:
         own = load(paths)
     except UsageError:
@@ -178,9 +170,7 @@ def changes(config: Config, paths: Sequence[str]) -> list[Change]:
     return found
 
 
-def _difference(
-    config: Config, own: Config, key: str
-) -> Literal["added", "changed", "removed"] | None:
+def _difference(config: Config, own: Config, key: str) -> How | None:
     if key not in config.values:
         return "added"
     if key not in own.values:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from sslint.errors import UsageError
 from sslint.values import dataclass, field
@@ -113,6 +114,29 @@ class Revision:
         said = _ask(self.top, "--batch", found[0].decode())
         _, _, rest = said.partition(b"\n")
         return rest[: int(found[2])]
+
+
+How = Literal["added", "changed", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A setting that the checked tree would change, and does not; `line` is in its own file."""
+
+    key: str  # "" where its file cannot be read
+    how: How
+    path: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What the checked tree would change of the configuration of a commit, which counts."""
+
+    revision: str
+    commit: str
+    path: str  # of that commit's file, "" if it has none
+    changes: tuple[Change, ...]
 
 
 def open_revision(top: Path, name: str) -> Revision:

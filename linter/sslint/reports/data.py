@@ -12,11 +12,12 @@ from sslint.plain import clean
 from sslint.source import Location
 
 if TYPE_CHECKING:
-    from sslint.checker import Proposed, Result
+    from sslint.checker import Result
     from sslint.engine import Finding
     from sslint.fix import Fix
     from sslint.host import Host, Socket
     from sslint.netfilter.reach import Decision, Reach
+    from sslint.revisions import Proposed
     from sslint.servers.model import CertificateRef
 
 DOCS = "docs/rules/"  # the pages of the rules, in the repository of sslint

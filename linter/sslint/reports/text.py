@@ -17,9 +17,10 @@ from sslint.values import replace
 from sslint.yamlfile import dotted
 
 if TYPE_CHECKING:
-    from sslint.checker import Proposed, Result
+    from sslint.checker import Result
     from sslint.fix import Fix
     from sslint.host import Host
+    from sslint.revisions import Proposed
 
 MAX_WIDTH = 160  # characters of a source line that are shown
 MIN_WIDTH = 40
