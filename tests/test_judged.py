@@ -343,7 +343,7 @@ ROWS = (
         lambda b: write(b, {"etc/nginx/nginx.conf": TLS, "etc/ufw/ufw.conf": "ENABLED=no\n"}),
         ("etc",),
         3,
-        NOT_HERE,
+        "not judged: no firewall in force: etc/ufw: ENABLED=no in /etc/ufw/ufw.conf (name one",
     ),
     Row(
         "CSF",

@@ -198,7 +198,7 @@ def test_a_directory_that_holds_nothing_is_named(capsys, tmp_path: Path) -> None
 
 
 def test_servers_that_belong_to_no_host_are_not_green(capsys, tmp_path: Path) -> None:
-    lay(tmp_path, {"web/nginx.conf": NGINX, "nftables.conf": RULES})
+    lay(tmp_path, {"a/nginx.conf": NGINX, "b/nginx.conf": NGINX, "nftables.conf": RULES})
     code, report, _ = check(capsys, tmp_path)
     assert code == 3
     assert any("belongs to no host" in unread["reason"] for unread in report["unread"])
@@ -281,3 +281,82 @@ def test_what_may_not_be_read_is_not_green(hidden: str, paths: list[str]) -> Non
     report = json.loads(done.stdout)
     told = done.stderr + json.dumps(report["unread"]) + json.dumps(report.get("judged"))
     assert "cannot be read" in told or "ermission denied" in told
+
+
+WEB = (
+    "events {}\nhttp {\n  server {\n    listen 443 ssl;\n    ssl_certificate /etc/ssl/x.pem;\n"
+    "    ssl_certificate_key /etc/ssl/x.key;\n  }\n}\n"
+)
+DUMP = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 443 -j ACCEPT\nCOMMIT\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"roles/nginx/files/nginx.conf": WEB, "roles/firewall/files/rules.v4": DUMP},
+        {"nginx/config/nginx.conf": WEB, "firewall/host.nft": RULES},
+        {"web/nginx.conf": WEB, "nftables.conf": RULES},
+        {"server/nginx/nginx.conf": WEB, "server/iptables/rules.v4": DUMP},
+        {"etc/nftables.conf": RULES, "nginx/nginx.conf": WEB},
+    ],
+)
+def test_parts_that_lie_apart_are_one_host(capsys, tmp_path: Path, files: dict[str, str]) -> None:
+    lay(tmp_path, files)
+    _code, report, err = check(capsys, tmp_path)
+    assert not err
+    assert {end["port"]: end["reach"]["ipv4"]["verdict"] for end in report["endpoints"]} != {}
+    assert all(end["reach"]["ipv4"]["verdict"] != "unknown" for end in report["endpoints"])
+    assumed = report["firewall"][0]["assumptions"]
+    assert any(
+        "one of each kind here" in text or "only one of its kind" in text for text in assumed
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"roles/web2/files/nginx.conf": WEB},
+        {"roles/firewall2/files/rules.v4": DUMP},
+        {"roles/nginx/files/Dockerfile": "FROM nginx\n"},
+        {"Dockerfile": "FROM nginx\n"},
+        {"docker-compose.yml": "services: {}\n"},
+    ],
+)
+def test_parts_of_several_hosts_or_of_containers_are_not_joined(
+    capsys, tmp_path: Path, more: dict[str, str]
+) -> None:
+    apart = {"roles/nginx/files/nginx.conf": WEB, "roles/firewall/files/rules.v4": DUMP}
+    lay(tmp_path, apart | more)
+    code, report, err = check(capsys, tmp_path)
+    assert (code, report["endpoints"]) == (3, [])
+    assert "roles/nginx/files/nginx.conf belongs to no host" in err
+
+
+def test_what_belongs_to_no_host_is_shown_as_a_block_to_paste(capsys, tmp_path: Path) -> None:
+    lay(
+        tmp_path,
+        {
+            "a/nginx.conf": WEB,
+            "b/nginx.conf": WEB,
+            "fw/rules.v4": DUMP,
+        },
+    )
+    _, _, err = check(capsys, tmp_path)
+    lines = [line.strip() for line in err.splitlines()]
+    start = lines.index("hosts:")
+    assert lines[start + 1 : start + 4] == [
+        "NAME:",
+        "nginx: a  # or b",
+        "firewall: [fw/rules.v4]",
+    ]
+    block = "\n".join(err.splitlines()[start:])
+    (tmp_path / ".sslint.yaml").write_text(block)
+    _code, report, _ = check(capsys, tmp_path)
+    assert [end["port"] for end in report["endpoints"]]
+
+
+@pytest.mark.parametrize("place", ["fail2ban/filter.d/dovecot.conf", "logrotate.d/nginx.conf"])
+def test_files_of_other_programs_are_nobodys_main_file(capsys, tmp_path: Path, place: str) -> None:
+    lay(tmp_path, {"nginx/nginx.conf": WEB, "nftables.conf": RULES, place: "[Definition]\n"})
+    _, report, _ = check(capsys, tmp_path)
+    assert report["unread"] == []

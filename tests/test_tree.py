@@ -266,3 +266,28 @@ def test_other_layers_of_an_image_may_hold_what_its_source_lacks(tmp_path: Path)
 
 def test_on_the_machine_itself_what_is_not_there_is_absent() -> None:
     assert Tree(Path("/")).absent("/etc/no-such-directory/file") is True
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\0GITCRYPT\0\xa2%\xb3E3", "is encrypted with git-crypt"),
+        (b"$ANSIBLE_VAULT;1.1;AES256\n3366\n", "is encrypted with ansible-vault"),
+        (b"age-encryption.org/v1\n-> X25519 x\n", "is encrypted with age"),
+        (b"-----BEGIN AGE ENCRYPTED FILE-----\n", "is encrypted with age"),
+        (b"key=ENC[AES256_GCM,data:x]\nsops_version=3.8\n", "is encrypted with sops"),
+        (b'{"data": "ENC[AES256_GCM,data:x]",\n"sops": {}}', "is encrypted with sops"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "is a pointer of Git LFS: its content was not fetched",
+        ),
+    ],
+)
+def test_what_a_repository_keeps_encrypted_is_called_so(
+    root: Path, data: bytes, reason: str
+) -> None:
+    (root / "etc/file").write_bytes(data)
+    for read in (Tree(root).read, Tree(root).read_bytes):
+        with pytest.raises(TreeError) as error:
+            read("/etc/file")
+        assert (error.value.reason, error.value.status) == (reason, Status.UNKNOWN)

@@ -88,7 +88,7 @@ def _guarded(action: Callable[[], int]) -> int:
 
 def _complain(problem: str, tip: str | None = None) -> None:
     """Say on stderr what is wrong; it may quote a file."""
-    said = [f"sslint: {clean(problem)}", *([f"  {clean(tip)}"] if tip else [])]
+    said = [f"sslint: {clean(problem)}", *(f"  {clean(line)}" for line in (tip or "").splitlines())]
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             sys.stderr.write(harmless("".join(f"{line}\n" for line in said)))

@@ -377,7 +377,7 @@ def _read_firewall(host: Host) -> None:
     if host.ruleset.empty and not host.target.no_firewall:
         from sslint.netfilter.nothing import NoFirewall
 
-        host.firewall = NoFirewall(host.network.network)
+        host.firewall = NoFirewall(host.network.network, _asleep(host))
     else:
         from sslint.netfilter.reach import Firewall
 
@@ -408,14 +408,19 @@ def _is_unfiltered(host: Host) -> bool:
 
 def _unfiltered(host: Host) -> str:
     """Say why nothing is filtered, with the rulesets that lie in the tree and are not in force."""
+    asleep = _asleep(host)
+    why = "the whole /etc is here and starts no firewall" + (f"; {asleep}" if asleep else "")
+    return f"this host filters nothing ({why})"
+
+
+def _asleep(host: Host) -> str:
+    """Name the rulesets that lie in the tree and are not in force, each with why."""
     from sslint.firewalls import discovery
 
-    asleep = (
+    return "; ".join(
         f"{host.tree.name(one.path)}: {one.inactive}"
         for one in discovery.inactive(host.tree, host.network)
     )
-    why = "; ".join(("the whole /etc is here and starts no firewall", *asleep))
-    return f"this host filters nothing ({why})"
 
 
 def _forget_firewall(host: Host, reason: str) -> None:

@@ -170,7 +170,9 @@ def _why(host: Host, socket: Socket, reach: Reach, family: int) -> tuple[Why, st
         return Why.LISTENER_UNCERTAIN, f"whether it is opened is not known: {reason}"
     if reach.verdict == "unknown":
         if host.ruleset.empty:
-            return Why.NO_FIREWALL, f"no firewall in the files ({PASTE})"
+            asleep = getattr(host.firewall, "asleep", "")
+            said = f"no firewall in force: {asleep}" if asleep else "no firewall in the files"
+            return Why.NO_FIREWALL, f"{said} ({PASTE})"
         missing = [one for one in host.ruleset.missing if family in one.families]
         if missing:
             return Why.FIREWALL_UNREAD, missing[0].reason

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 Given = tuple[str | None, str]
 UNREADABLE = "cannot be read: permission denied"
 SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".tox"})
+# Directories of other programs, which name a file after the server that it is about.
+_OTHERS = frozenset(
+    {
+        *("fail2ban", "filter.d", "action.d", "jail.d", "logrotate.d", "logcheck", "rsyslog.d"),
+        *("sysctl.d", "pam.d", "apparmor.d", "tmpfiles.d", "sudoers.d", "cron.d", "avahi"),
+        *("monit", "collectd", "munin", "zabbix", "telegraf"),
+    }
+)
 MAX_DEPTH = 8
 MAX_DIRECTORIES = 20_000
 MAX_UNCLAIMED_DEPTH = 4
@@ -116,6 +124,7 @@ def find(
     found: list[Target] = []
     loose: list[Path] = []
     problems: list[Problem] = []
+    gathered: list[Path] = []
     for text in paths:
         try:
             is_directory = _is_directory(text)
@@ -125,10 +134,15 @@ def find(
         real = confined(text)
         hosts = _directory(real, root, excluded) if is_directory else []
         found += hosts
+        laid: list[Path] = []
+        apart = [] if hosts or not is_directory else _apart(real, excluded)
+        gathered += apart
         if not hosts:
-            loose.append(Path(os.path.abspath(text)))
-        if is_directory and all(real in host.tree.mounts.values() for host in hosts):
-            problems += _unclaimed(real, bool(hosts), excluded)
+            loose += apart or [Path(os.path.abspath(text))]
+        if len(hosts) == 1 and root is None:
+            laid = _beside(hosts[0], real, excluded)
+        if is_directory and not apart and all(real in host.tree.mounts.values() for host in hosts):
+            problems += _unclaimed(real, bool(hosts), (*excluded, *map(str, laid)))
     found = list({(one.tree.root, *one.tree.mounts.items()): one for one in found}.values())
     loose = [path for path in dict.fromkeys(loose) if not _is_covered(path, loose, found)]
     if loose:
@@ -136,12 +150,15 @@ def find(
 
         parts = collect(loose, confined)
         if len(parts):
+            if gathered:
+                shown = ", ".join(display(path) for path in gathered)
+                parts.assumed.append(f"one host has {shown}: there is one of each kind here")
             found.append(_of_parts(parts, loose, root))
         problems += parts.problems
     if not found:
         raise NothingToCheckError(
             f"{', '.join(paths) or '.'}: nothing to check; looked for {LOOKED_FOR}",
-            tip="; ".join(f"{problem.path} {problem.reason}" for problem in problems) or None,
+            tip=_seen(problems, paths, excluded),
         )
     for target in found:
         target.assumed = (*target.assumed, *complete(target.tree))
@@ -152,6 +169,42 @@ def find(
             target.name = display(top) if top is not None else target.name
     found[-1].tree.problems += problems
     return found
+
+
+def _seen(problems: Sequence[Problem], paths: Sequence[str], excluded: Sequence[str]) -> str | None:
+    """Name what was seen and is no host, and the block of .sslint.yaml that would make it one."""
+    from sslint.gather import gather
+
+    lines = [f"{problem.path} {problem.reason}" for problem in problems]
+    for top in (confined(text) for text in paths if os.path.isdir(text)):
+        gathered = gather(top, excluded)
+        if gathered.found:
+            lines += ["to describe a host, write into .sslint.yaml:", *gathered.block(top)]
+    return "\n".join(lines) or None
+
+
+def _beside(host: Target, top: Path, excluded: Sequence[str]) -> list[Path]:
+    """Give a host the servers whose files lie beside its etc/; return where."""
+    from sslint.gather import lay
+
+    etc = host.tree.mounts.get("/etc") or (host.tree.root and host.tree.root / "etc")
+    if etc is None or top.name == "etc":
+        return []
+    laid = lay(host.tree, etc, top, excluded)
+    if laid:
+        shown = ", ".join(display(path) for path in laid)
+        host.assumed = (*host.assumed, f"{shown}: this host's, the only one of its kind here")
+    return laid
+
+
+def _apart(top: Path, excluded: Sequence[str]) -> list[Path]:
+    """Return the parts of one host that lie apart below a directory, if they are one host's."""
+    if any(os.path.isfile(top / name) for name in ("nginx.conf", "main.cf", "dovecot.conf")):
+        return []
+    from sslint.gather import gather
+
+    gathered = gather(top, excluded)
+    return gathered.paths if gathered.is_one_host else []
 
 
 def complete(tree: Tree) -> list[str]:
@@ -201,7 +254,7 @@ def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Pro
         pending += [
             posixpath.join(directory, name)
             for name in tree.subdirectories(directory)
-            if name not in SKIPPED
+            if name not in SKIPPED and name not in _OTHERS
         ]
     tree.close()
 

@@ -34,6 +34,17 @@ MAX_LINKS = 40  # the kernel's own bound, path_resolution(7)
 MAX_DIRECTORY = 100_000  # entries
 MAX_PATH = 4096  # the kernel's own bound
 MAX_DESCRIPTORS = 64  # directories held open for one tree
+# How files begin that a repository keeps encrypted.
+_ENCRYPTED = {
+    "git-crypt": b"\0GITCRYPT\0",
+    "ansible-vault": b"$ANSIBLE_VAULT;",
+    "age": b"age-encryption.org/v1",
+    "age ": b"-----BEGIN AGE ENCRYPTED FILE-----",
+    "PGP": b"-----BEGIN PGP MESSAGE-----",
+    "OpenSSL": b"Salted__",
+    "transcrypt": b"U2FsdGVkX1",
+}
+_SOPS = b"ENC[AES256_GCM,data:"
 EXCLUDED = "excluded by the configuration"
 _IMAGE = re.compile(r"^(Dockerfile|Containerfile)")
 
@@ -565,6 +576,9 @@ class Tree:
             raise _error(path, error) from None
         self._spend(path, "bytes", len(data))
         self._spend(path, "files", 1)
+        reason = _not_its_text(data)
+        if reason:
+            raise TreeError(path, reason, Status.UNKNOWN)
         return data
 
     def _spend(self, path: str, name: str, amount: int) -> None:
@@ -899,6 +913,18 @@ class Tree:
 def _normal(path: str) -> str:
     """Return an absolute path without `.`, `..` and doubled slashes."""
     return "/" + posixpath.normpath("/" + path).lstrip("/")
+
+
+def _not_its_text(data: bytes) -> str:
+    """Say what a repository keeps in place of a file's text, "" if that is its text."""
+    for program, mark in _ENCRYPTED.items():
+        if data.startswith(mark):
+            return f"is encrypted with {program.strip()}"
+    if _SOPS in data and re.search(rb"^\s*\W?sops(\b|_)", data, re.M):
+        return "is encrypted with sops"
+    if data.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "is a pointer of Git LFS: its content was not fetched"
+    return ""
 
 
 def _error(path: str, error: OSError) -> TreeError:

@@ -283,3 +283,51 @@ def test_an_unreadable_ruleset_is_not_an_absent_one(tmp_path: Path) -> None:
     ruleset = discovery.load(tree, read_network(tree))
     assert "cannot be read" in ruleset.missing[0].reason
     assert tree.problems
+
+
+ASSUMED = "is loaded at boot: what loads it is not in these files"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "kind"),
+    [
+        ("/etc/iptables.rules", RULES, "iptables"),
+        ("/etc/iptables.up.rules", RULES, "iptables"),
+        ("/etc/ip6tables.up.rules", RULES, "ip6tables"),
+        ("/etc/iptables/firewall", RULES, "iptables"),
+        ("/etc/network/iptables", RULES, "iptables"),
+        ("/etc/nftables/main.nft", NFT, "nft"),
+        ("/etc/firewall.nft", NFT, "nft"),
+    ],
+)
+def test_a_ruleset_that_nothing_loads_is_taken_to_be_loaded(
+    path: str, text: str, kind: str
+) -> None:
+    _, ruleset = load({path: text, "/etc/nginx/nginx.conf": ""})
+    assert kinds(ruleset) == [(kind, path.lstrip("/"))]
+    assert ruleset.assumptions == [f"{path.lstrip('/')} {ASSUMED}"]
+
+
+def test_of_several_kept_rulesets_none_is_taken() -> None:
+    _, ruleset = load({"/etc/iptables.rules": RULES, "/etc/iptables.up.rules": RULES})
+    assert [one.reason for one in ruleset.missing] == [
+        "which of etc/iptables.rules and etc/iptables.up.rules is loaded is not in the files"
+    ]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"/etc/iptables.rules.bak": RULES},
+        {"/etc/iptables.rules": "# none yet\n"},
+        {"/etc/iptables/example.rules": RULES},
+        {"/etc/iptables.rules": RULES, OTHER: "[Unit]\n"},  # what starts is listed
+    ],
+)
+def test_what_is_not_kept_to_be_loaded(files: dict[str, str]) -> None:
+    assert load(files)[1].empty
+
+
+def test_a_kept_ruleset_does_not_stand_beside_one_in_force() -> None:
+    _, ruleset = load({"/etc/iptables/rules.v4": RULES, "/etc/iptables.up.rules": RULES})
+    assert kinds(ruleset) == [("iptables", "etc/iptables/rules.v4")]

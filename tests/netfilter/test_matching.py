@@ -118,12 +118,23 @@ def holds(*items: RuleItem, family: int = 4, transport: str = "tcp", **more: obj
         # Sizes of a SYN
         ((match("meta.length", (0, 1500)),), "yes", "yes"),
         ((match("meta.length", (1000, 1500)),), "no", "no"),
+        ((match("tcp.option.maxseg.size", (1, 535)),), "no", "no"),
+        ((match("tcp.option.maxseg.size", (1, 535), negate=True),), "yes", "yes"),
+        ((match("tcp.option.maxseg.size", (1, 1300)),), "unknown", "unknown"),
+        ((match("tcp.option.maxseg", 1),), "unknown", "unknown"),
         ((match("ip.ttl", 64),), "unknown", "no"),
         ((match("tcp.window", 0),), "unknown", "unknown"),
     ],
 )  # fmt: skip
 def test_keys(items: tuple[RuleItem, ...], over4: str, over6: str) -> None:
     assert (holds(*items), holds(*items, family=6)) == (over4, over6)
+
+
+def test_the_segment_size_of_usual_clients_is_assumed() -> None:
+    small = match("tcp.option.maxseg.size", (1, 535))
+    answer = reach(firewall(incoming(ESTABLISHED, ND, (small, DROP), (tcp(443), ACCEPT))))
+    assert answer.verdict == "open"
+    assert any("segment size (MSS) of 536 to 8960" in text for text in answer.assumptions)
 
 
 def test_a_missing_field_does_not_match_even_in_a_concatenation() -> None:

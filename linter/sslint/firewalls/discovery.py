@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from sslint.edges import Edge
-from sslint.firewalls import commands, managers, naming
+from sslint.firewalls import commands, kept, managers, naming
 from sslint.firewalls.commands import Load, Script
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter.model import Missing, Ruleset, Source
@@ -76,10 +76,36 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
         _load(tree, network, candidate.kind, candidate.path, ruleset)
     ruleset.missing += found.missing
     ruleset.missing += managers.unread(tree, network)
+    if not found.candidates and not ruleset.missing:
+        active = _load_kept(tree, network, ruleset)
     ruleset.assumptions += managers.assumptions(tree, network)
     _shared_tables(tree, active, ruleset)
     _resolve_sets(ruleset)
     return ruleset
+
+
+def _load_kept(tree: Tree, network: HostFacts, ruleset: Ruleset) -> list[Candidate]:
+    """Read the ruleset that the tree keeps without what loads it; of several, none."""
+    from sslint.network.whole import is_whole_etc
+
+    if tree.live or network.units.recorded or is_whole_etc(tree):
+        return []  # what starts is known, and loads none
+    found = kept.find(tree)
+    chosen = [Candidate(kind, files[0].path) for kind, files in found.items()]
+    several = [files for files in found.values() if len(files) > 1]
+    mixed = "nft" in found and len(found) > 1
+    if several or mixed:
+        named = several[0] if several else [files[0] for files in found.values()]
+        names = " and ".join(file.name for file in named[:2])
+        ruleset.missing.append(
+            Missing(f"which of {names} is loaded is not in the files", (4, 6), may_open=True)
+        )
+        return []
+    for candidate in chosen:
+        _load(tree, network, candidate.kind, candidate.path, ruleset)
+        name = tree.name(candidate.path)
+        ruleset.assumptions.append(f"{name} is loaded at boot: what loads it is not in these files")
+    return chosen
 
 
 def _resolve_sets(ruleset: Ruleset) -> None:

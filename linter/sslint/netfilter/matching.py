@@ -21,6 +21,7 @@ from sslint.netfilter.model import (
     Set,
     SetRef,
     Table,
+    TcpFlag,
     UnknownValues,
     Values,
 )
@@ -33,6 +34,7 @@ from sslint.netfilter.packet import (
     LOCAL,
     MISSING,
     RATED,
+    TCP,
     Entry,
     PacketState,
     Range,
@@ -43,6 +45,7 @@ from sslint.netfilter.packet import (
 
 _DONT_FRAGMENT = 0x4000
 _LAST_INDEX = (1 << 31) - 1  # of an interface
+USUAL_MSS = Range(536, 8960)  # RFC 9293, 3.7.1, to that of a jumbo frame
 
 Answer = tuple[int, int, str]
 """(far addresses that certainly match, that possibly match, why the two differ)."""
@@ -59,6 +62,7 @@ class Matching:
         self.universes = universes
         self.assumptions: dict[str, None] = {}
         self.exact: tuple[int, int] | None = None  # (family, address): only this one is asked for
+        self.client = True  # a client connects, as clients do; False: one packet alone is judged
         self._merged: dict[int, Intervals | Names | UnknownValues | None] = {}
         self._looked_up: dict[tuple[object, ...], Answer] = {}
 
@@ -98,7 +102,17 @@ class Matching:
         """Return what a key reads from a packet."""
         if key.name == "ip.frag-off" and key.mask is not None and not key.mask & _DONT_FRAGMENT:
             return 0 if state.family == 4 else MISSING  # conntrack defragments first
+        if key.name == "tcp.option.maxseg.size" and self.client and state.proto == TCP:
+            return self._segment_size(state)
         return read(key.name, key.arg, state, self.network)
+
+    def _segment_size(self, state: PacketState) -> Value:
+        """Return what a client announces: its first packet alone has the option."""
+        if not state.flags & TcpFlag.SYN:
+            return MISSING
+        low, high = USUAL_MSS
+        self.assume(f"clients announce a maximum segment size (MSS) of {low} to {high} bytes")
+        return USUAL_MSS
 
     def set_of(self, table: Table, reference: SetRef) -> Set | None:
         """Find a set of the table, or an ipset."""

@@ -14,8 +14,11 @@ NO_FIREWALL = "no firewall found"
 class NoFirewall:
     """Stands for a `Firewall` without any ruleset."""
 
-    def __init__(self, network: HostNetwork) -> None:
+    def __init__(self, network: HostNetwork, asleep: str = "") -> None:
+        """Take what names the rulesets that are not in force, each with why, "" without any."""
         self.network = network
+        self.asleep = asleep
+        self.reason = f"no firewall in force: {asleep}" if asleep else NO_FIREWALL
 
     def reach(
         self,
@@ -31,7 +34,7 @@ class NoFirewall:
                 return Reach("closed", reasons=("it is bound to loopback",))
         if family == 6 and self.network.ipv6 is False:
             return Reach("closed", reasons=("IPv6 is disabled",))
-        return Reach("unknown", reasons=(NO_FIREWALL,))
+        return Reach("unknown", reasons=(self.reason,))
 
     reach_outer = reach
 

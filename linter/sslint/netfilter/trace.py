@@ -134,6 +134,7 @@ def _judge(firewall: Firewall, packet: Packet, iif: str) -> PacketVerdict:
     if early is not None:
         return PacketVerdict("unknown", None, early.reasons[0])
     firewall = _alone(firewall, source, family)
+    firewall.matching.client = False
     bit = firewall.universes[family].bit(source)
     known = firewall.judged.get((state, bit))
     if known is None:

@@ -161,7 +161,6 @@ _UNKNOWN = {
     "realm": "depends on the routing table",
     "socket": "depends on the open sockets",
     "string": "looks at the packet's contents",
-    "tcpmss": "depends on a size that the client chooses",
     "time": "depends on the time of day",
     "u32": "looks at the packet's contents",
 }
@@ -303,6 +302,14 @@ def _length(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     given = extension.given["length"][0]
     low, high = cast(Interval, given.value)
     return [compare("meta.length", low, high, negate=given.negate)]
+
+
+def _segment_size(extension: Extension, arguments: Arguments) -> list[RuleItem]:
+    given = extension.given["mss"][0]
+    if given.negate:  # it holds for a packet without the option (xt_tcpmss.c)
+        return [Unknown("-m tcpmss ! --mss depends on what the client announces")]
+    low, high = cast(Interval, given.value)
+    return [compare("tcp.option.maxseg.size", low, high)]
 
 
 def _hop_limit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
@@ -510,6 +517,7 @@ _PLAIN: dict[str, Callable[[Extension, Arguments], list[RuleItem]]] = {
     "srh": _absent("a packet with a segment routing header"),
     "statistic": _statistic,
     "tcp": transport.tcp,
+    "tcpmss": _segment_size,
     "tos": _tos,
     "ttl": _hop_limit,
     "udp": transport.udp,

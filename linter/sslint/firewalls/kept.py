@@ -1,0 +1,58 @@
+"""Saved rulesets that lie where people keep them, and that nothing in the tree loads.
+
+A repository seldom has the line that loads its ruleset. Where it has one ruleset of a kind and no
+other firewall at all, that one is taken to be the host's; of several none is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sslint.firewalls import commands
+from sslint.source import SourceFile
+from sslint.tree import Status, Tree
+
+_PLACES = (
+    "/etc/iptables*",
+    "/etc/ip6tables*",
+    "/etc/iptables/*",
+    "/etc/iptables.d/*",
+    "/etc/network/ip*tables*",
+    "/etc/network/*.rules",
+    "/etc/firewall*",
+    "/etc/firewall/*",
+    "/etc/nftables.d/*",
+    "/etc/nftables/*",
+    "/etc/*.nft",
+)
+# What is kept beside a ruleset and is not it.
+ASIDE = re.compile(
+    r"~$|^\.|\.(bak|back|backup|old|orig|original|save\d*|rej|swp|sample|example|disabled|off|j2|tmpl"
+    r"|template|sh|md|txt|dpkg-\w+|ucf-\w+|rpmnew|rpmsave)$|sample|example",
+    re.I,
+)
+_DUMP = re.compile(r"^[ \t]*\*(filter|nat|mangle|raw)[ \t]*$", re.M)
+_NFT = re.compile(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)
+
+
+def find(tree: Tree) -> dict[str, list[SourceFile]]:
+    """Return the rulesets that are kept in /etc, by kind."""
+    from sslint.firewalls.discovery import detect
+
+    found: dict[str, list[SourceFile]] = {}
+    for file in _files(tree):
+        if _DUMP.search(file.text) or _NFT.search(file.text):
+            kind = detect(file)
+            if kind in ("iptables", "ip6tables", "nft") and not commands.is_empty(file):
+                found.setdefault(kind, []).append(file)
+    return found
+
+
+def _files(tree: Tree) -> Iterator[SourceFile]:
+    paths = dict.fromkeys(path for pattern in _PLACES for path in tree.glob(pattern))
+    for path in paths:
+        if not ASIDE.search(path.rpartition("/")[2]) and tree.status(path) is Status.FILE:
+            file = tree.try_read(path, decisive=False)
+            if file is not None:
+                yield file

@@ -1,0 +1,154 @@
+"""Parts of one host that lie apart in a repository: roles/nginx/files, firewall/rules.v4.
+
+Where a repository has one main file of a server and one ruleset at most of each kind, and nothing
+says that a container reads them, they are one host's. Where there are several, none is chosen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sslint import tree as trees
+from sslint.firewalls.kept import ASIDE
+from sslint.tree import Status, Tree
+from sslint.values import dataclass, field
+
+MAX_DEPTH = 6
+MAX_DIRECTORIES = 5_000
+MAX_FILES = 400  # that are looked into
+_SERVERS = {"nginx.conf": "nginx", "main.cf": "postfix", "dovecot.conf": "dovecot"}
+_RULESET = re.compile(r"^(rules\.v[46]|nftables\.conf|.*\.nft|ip6?tables(\.up)?\.rules)$")
+_DUMP = re.compile(r"^[ \t]*\*(filter|nat|mangle|raw)[ \t]*$", re.M)
+_TABLE = re.compile(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)
+# What is there to be read or tried, or is a container's.
+_APART = re.compile(
+    r"^(\..*|node_modules|vendor|third.?party|tests?|test.?data|fixtures|examples?|samples?|docs?"
+    r"|docker.*|.*docker|containers?|compose|k8s|kubernetes|helm|charts?|fail2ban|filter\.d|action\.d"
+    r"|logrotate\.d|sysctl\.d|pam\.d|apparmor\.d|backups?|old|archive)$",
+    re.I,
+)
+_IMAGE = re.compile(r"^(Dockerfile|Containerfile|(docker-)?compose\b.*\.ya?ml$)", re.I)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What lies below a directory, by kind: "nginx", "postfix", "dovecot", "iptables" ..."""
+
+    found: dict[str, list[Path]] = field(default_factory=dict)
+
+    @property
+    def is_one_host(self) -> bool:
+        """Whether the parts are a server's and a ruleset, each once."""
+        servers = [kind for kind in self.found if kind in _SERVERS.values()]
+        rulesets = [kind for kind in self.found if kind not in servers]
+        alone = all(len(paths) == 1 for paths in self.found.values())
+        return bool(servers and rulesets) and alone and not {"nft", "iptables"} <= set(rulesets)
+
+    def block(self, top: Path) -> list[str]:
+        """Return what .sslint.yaml says of them as one host, for the user to choose from."""
+
+        def shown(path: Path) -> str:
+            text = path.relative_to(top).as_posix()
+            return text if re.fullmatch(r"[\w./-]+", text) else json.dumps(text)
+
+        lines = ["hosts:", "  NAME:"]
+        rulesets = []
+        for kind, paths in self.found.items():
+            if kind not in _SERVERS.values():
+                rulesets += [shown(path) for path in paths]
+                continue
+            first, *others = map(shown, paths)
+            lines.append(f"    {kind}: {first}" + (f"  # or {', '.join(others)}" if others else ""))
+        if rulesets:
+            lines.append(f"    firewall: [{', '.join(rulesets)}]")
+        return lines
+
+    @property
+    def paths(self) -> list[Path]:
+        """The parts: a server's directory, a ruleset's file."""
+        return [path for paths in self.found.values() for path in paths]
+
+
+def lay(tree: Tree, etc: Path, top: Path, excluded: Sequence[str] = ()) -> list[Path]:
+    """Give a host the servers that it has nothing of and that lie once beside its etc/.
+
+    Return their directories.
+    """
+    laid = []
+    for kind, paths in gather(top, excluded, beside=etc).found.items():
+        if kind not in _SERVERS.values() or len(paths) > 1:
+            continue
+        place = f"/etc/{kind}"
+        if tree.status(place) is Status.ABSENT and tree.link_target(place) is None:
+            tree.mount(place, paths[0])
+            laid.append(paths[0])
+    return laid
+
+
+def gather(top: Path, excluded: Sequence[str] = (), *, beside: Path | None = None) -> Gathered:
+    """Return the parts of hosts below a directory that are no container's.
+
+    `beside` is the etc/ of a host that is there: what it holds itself is not looked at.
+    """
+    from sslint.parts import is_ruleset
+
+    gathered = Gathered()
+    looked = 0
+    for directory, name in _files(top, excluded, beside):
+        path = directory / name
+        server = _SERVERS.get(name)
+        if server is None and not _RULESET.match(name):
+            continue
+        looked += 1
+        if looked > MAX_FILES:
+            break
+        text = trees.head(path)
+        if server is not None:
+            if server != "nginx" or re.search(r"^[ \t]*http[ \t]*\{", text, re.M):
+                gathered.found.setdefault(server, []).append(directory)
+        elif is_ruleset(text) and (_DUMP.search(text) or _TABLE.search(text)):
+            gathered.found.setdefault(_kind(name, text), []).append(path)
+    for paths in gathered.found.values():
+        paths.sort()
+    return gathered
+
+
+def _kind(name: str, text: str) -> str:
+    if _DUMP.search(text) is None:
+        return "nft"
+    return "ip6tables" if re.search(r"v6|ip6", name) else "iptables"
+
+
+def _files(top: Path, excluded: Sequence[str], beside: Path | None) -> Iterator[tuple[Path, str]]:
+    from sslint.parts import TOPS
+
+    tree = Tree(top)
+    tree.exclude(excluded)
+    pending, visited = ["/"], 0
+    while pending and visited < MAX_DIRECTORIES:
+        directory = pending.pop()
+        visited += 1
+        names = tree.names(directory)
+        own = top / directory[1:] == beside
+        if any(map(_IMAGE.match, names)) or (own and directory != "/"):
+            continue  # what a container is built of, with all below
+        below = set(tree.subdirectories(directory))
+        if own:  # a directory that is an etc/ by what it holds
+            names = sorted(below - TOPS)
+        for name in names:
+            path = posixpath.join(directory, name)
+            if name in below:
+                if directory.count("/") < MAX_DEPTH and not _APART.match(name):
+                    pending.append(path)
+            elif (
+                not ASIDE.search(name)
+                and tree.status(path) is Status.FILE
+                and not os.path.islink(top / path[1:])
+            ):
+                yield top / directory[1:], name
+    tree.close()
