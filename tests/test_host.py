@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sslint import host
-from sslint.targets import Target
+from sslint.targets import Target, complete
 from tests.support import tree_of
 
 
@@ -44,6 +46,25 @@ def test_sites_whose_links_a_checkout_lost_are_taken_for_enabled() -> None:
     assert reading.starts
     assert [e.port for e in reading.endpoints] == [443]
     assert "sites-enabled is not here" in found.assumptions[0]
+
+
+@pytest.mark.parametrize(
+    "main", [{"/etc/nginx/nginx.conf": "events {}\nhttp { include sites-enabled/*; }\n"}, {}]
+)
+def test_what_a_site_includes_is_no_site(main: dict[str, str]) -> None:
+    files = {
+        **main,
+        "/etc/nginx/sites-available/shop": SITE.replace(
+            "ssl_certificate /c", "include /home/me/conf/options.conf;\n ssl_certificate /c"
+        ),
+        "/etc/nginx/sites-available/options.conf": "if ($request_method = PUT) { return 405; }\n",
+    }
+    tree = tree_of(files)
+    assumed = complete(tree)
+    assert bool(assumed) is not bool(main)
+    (reading,) = host.read(Target("host", tree)).readings
+    assert [e.port for e in reading.endpoints] == [443]
+    assert not [text for text in reading.reasons if "not allowed" in text]
 
 
 def test_an_empty_sites_enabled_enables_nothing() -> None:

@@ -559,8 +559,10 @@ def complete(tree: Tree) -> list[str]:
         if tree.live or is_whole_etc(probe) or any(probe.exists(e) for e in ELSEWHERE[server]):
             continue
         places = [f"{directory}/{p}" for p in patterns if probe.glob(f"{directory}/{p}")]
-        if not any("sites-enabled" in place for place in places):
-            places += probe.glob(f"{directory}/sites-available/*")
+        if server == "nginx" and not any("sites-enabled" in place for place in places):
+            from sslint.servers.nginx import available
+
+            places += [f"{directory}/sites-available/{name}" for name in available.sites(probe)]
         if server == "nginx":
             places += [p for p in probe.glob(f"{directory}/*") if _is_site(probe, p)]
         if places:

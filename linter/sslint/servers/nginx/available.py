@@ -16,6 +16,7 @@ _ASIDE = re.compile(
 )
 # What marks the site of the package itself, which an administrator disables as the first thing.
 _STOCK = re.compile(r"^\s*index\s[^;]*index\.nginx-debian\.html", re.M)
+_INCLUDE = re.compile(r"^[ \t]*include[ \t]+([^\s;*]{1,400})[ \t]*;", re.M)
 _OWN = re.compile(r"^\s*(ssl_certificate\s|server_name\s+(?!_\s*;))", re.M)
 
 
@@ -23,8 +24,7 @@ def enable(tree: Tree) -> str:
     """Enable every site for a tree without sites-enabled; return what that assumes, or ""."""
     if tree.live or tree.status(ENABLED) is not Status.ABSENT or tree.link_target(ENABLED):
         return ""
-    sites = [name for name in tree.names(_AVAILABLE) if not _ASIDE.search(name)]
-    enabled = [name for name in sites if not _is_stock(tree, f"{_AVAILABLE}/{name}")]
+    enabled = sites(tree)
     for name in enabled:
         try:
             tree.lay(f"{ENABLED}/{name}", f"{_AVAILABLE}/{name}")
@@ -33,6 +33,22 @@ def enable(tree: Tree) -> str:
     if not enabled:
         return ""
     return f"each site in {tree.name(_AVAILABLE)} is enabled: sites-enabled is not here"
+
+
+def sites(tree: Tree) -> list[str]:
+    """Return the sites of sites-available that an operator wrote to be enabled.
+
+    What another of them includes is a piece of that one.
+    """
+    names = [name for name in tree.names(_AVAILABLE) if not _ASIDE.search(name)]
+    files = (tree.try_read(f"{_AVAILABLE}/{name}", decisive=False) for name in names)
+    texts = [file.text for file in files if file is not None]
+    included = {each.rpartition("/")[2] for text in texts for each in _INCLUDE.findall(text)}
+    return [
+        name
+        for name in names
+        if name not in included and not _is_stock(tree, f"{_AVAILABLE}/{name}")
+    ]
 
 
 def _is_stock(tree: Tree, path: str) -> bool:
