@@ -72,6 +72,16 @@ def test_a_main_cf_alone_has_the_packages_services() -> None:
     assert "etc/postfix/master.cf: as Debian 12 and 13 ship it" in found.assumptions
 
 
+def test_a_service_that_a_shipped_file_leaves_out_may_be_served() -> None:
+    rules = USER_RULES.replace("443", "587")
+    files = {"/etc/postfix/main.cf": POSTFIX, "/etc/ufw/user.rules": rules}
+    own = {**files, "/etc/postfix/master.cf": "smtp inet n - y - - smtpd\n"}
+    for held, expected in ((files, []), (own, ["submission-disabled"])):
+        result = run_check([Target("host", tree_of(held))], bundled())
+        found = [one.rule.name for one in result.findings if "587" in one.message]
+        assert found == expected
+
+
 def test_files_of_dovecot_that_were_not_edited_are_the_packages() -> None:
     files = {
         "/etc/dovecot/conf.d/10-ssl.conf": SSL_24,

@@ -161,6 +161,9 @@ def _read_completed(target: Target, releases: Sequence[str]) -> Host:
             other = replace(target, tree=tree)
             _compare(host, _read(other, _network(other)), releases)
     host.completed = shipped.assumptions(target.tree, laid, releases)
+    theirs = {file.name for file in target.tree.files() if file.path in laid.files}
+    for reading in host.readings:  # what the operator left out is not in a file that is not here
+        reading.dormant = [one for one in reading.dormant if one.location.path not in theirs]
     return host
 
 

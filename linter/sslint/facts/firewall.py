@@ -72,7 +72,9 @@ def _opening(host: Host, group: list[Opening], possible: frozenset[str]) -> Fact
             "enforced": not blocking
             or any(coexistence.owner(d.table) not in possible for d in blocking),
             "owner": owner,
-            "owner_read": None if reading is None else reading.complete,
+            "owner_read": None
+            if reading is None
+            else reading.complete and not _lacks_services(host, owner),
             "listener": listening(host, transport, port),
             "dormant": dormant[0].reason if dormant else None,
             "translated": _translated(host, first),
@@ -94,6 +96,12 @@ def _opening(host: Host, group: list[Opening], possible: frozenset[str]) -> Fact
         subjects=frozenset({(transport, port)}),
         source=tuple(group),
     )
+
+
+def _lacks_services(host: Host, server: str | None) -> bool:
+    """Tell whether the file that says what Postfix serves is not the operator's, but shipped."""
+    laid = host.shipped.files if host.shipped is not None else ()
+    return server == "postfix" and "/etc/postfix/master.cf" in laid
 
 
 def _for_both(opening: Opening) -> bool:
