@@ -1,0 +1,36 @@
+"""What is exchanged for a link during a run leads no run out of the tree."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import race
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "renameat2"),
+    reason="needs renameat2 and inotify of Linux",
+)
+
+
+@pytest.mark.parametrize("kind", race.KINDS)
+def test_no_run_opens_anything_outside(kind: str, tmp_path: Path) -> None:
+    outcome = race.race(kind, 40, tmp_path)
+    assert outcome.exchanges > 300
+    assert outcome.opened == []
+    assert outcome.leaked == []
+    assert set(outcome.codes) <= {0, 1, 2, 3}
+
+
+def test_an_opening_outside_would_be_seen(tmp_path: Path) -> None:
+    arena = race.Arena(tmp_path)
+    watch = race.Watch(arena.outside)
+    assert watch.opened() == []
+    (arena.outside / "etc/nftables.conf").read_text()
+    assert set(watch.opened()) == {"nftables.conf"}
+    list((arena.outside / "lint").iterdir())
+    assert "." in watch.opened()
+    watch.close()
