@@ -129,7 +129,10 @@ def load(
         return _named(explicit)
     try:
         start = trees.confined(paths[0] if paths else ".")
+        try:
         owner = os.stat(start).st_uid
+    except OSError as error:  # it went away meanwhile
+        raise UsageError(f"{display(start)}: {error.strerror}") from None
     except (TreeError, OSError):
         return Config()
     first = start if os.path.isdir(start) else start.parent
@@ -267,4 +270,4 @@ def _read(
                 f"SSLINT_{flag.upper()}",
             )
     yamlfile.validate(document, "config")
-    return Config(path.parent.resolve() / path.name, document, data, revision)
+    return Config(trees.real_path(path.parent) / path.name, document, data, revision)

@@ -15,7 +15,7 @@ from sslint.errors import UsageError
 from sslint.intent import parse as parse_intent
 from sslint.source import Problem
 from sslint.targets import Given, Stream, Target
-from sslint.tree import Tree, work_tree
+from sslint.tree import Tree, real_path, work_tree
 from sslint.yamlfile import Where, display
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _excluded(config: Config, warn: Callable[[str], None]) -> list[str]:
 def _is_one_host(config: Config, paths: Sequence[str]) -> bool:
     """Tell whether the paths name something within the configuration's tree, not all of it."""
     whole = (config.base, *config.base.parents)
-    return any(Path(os.path.realpath(path)) not in whole for path in paths)
+    return any(real_path(path) not in whole for path in paths)
 
 
 def _addresses(config: Config, options: argparse.Namespace) -> list[str]:

@@ -18,7 +18,7 @@ from sslint import tree as trees
 from sslint.errors import UsageError
 from sslint.source import Problem
 from sslint.targets import is_there
-from sslint.tree import Status, Tree
+from sslint.tree import Status, Tree, real_path
 from sslint.values import dataclass, field
 from sslint.yamlfile import display
 
@@ -218,7 +218,7 @@ def add_files(
 
 
 def _files(parts: Parts, directory: Path) -> Iterator[Path]:
-    tree = Tree(Path(os.path.realpath(directory)))
+    tree = Tree(real_path(directory))
     below_it = [n for n in (*BESIDE, *OF_RULESETS) if n in tree.subdirectories("/")]
     for top in ("/", *(f"/{name}" for name in below_it)):
         if not tree.listable(top):

@@ -16,7 +16,7 @@ from sslint.errors import NothingToCheckError, UsageError, did_you_mean
 from sslint.intent import Intent
 from sslint.netfilter.model import Ruleset
 from sslint.source import Problem
-from sslint.tree import Status, Tree, TreeError
+from sslint.tree import Status, Tree, TreeError, real_path
 from sslint.values import dataclass, field
 from sslint.yamlfile import display
 
@@ -278,7 +278,7 @@ def _is_directory(text: str) -> bool:
 
 def _is_covered(path: Path, others: Sequence[Path], hosts: Sequence[Target]) -> bool:
     """Tell whether what else was given holds a path."""
-    real = Path(os.path.realpath(path))
+    real = real_path(path)
     whole = [
         directory
         for one in hosts
@@ -297,8 +297,8 @@ def _of_parts(parts: Parts, paths: Sequence[Path], root: str | None) -> Target:
     roots = {root_of(path) for path in paths}
     base = roots.pop() if len(roots) == 1 else None
     tree = Tree(
-        Path(os.path.realpath(root)) if root else None,
-        base=Path(os.path.realpath(base)) if base is not None else Path.cwd(),
+        real_path(root) if root else None,
+        base=real_path(base) if base is not None else Path.cwd(),
     )
     rulesets = join(parts, tree)
     target = Target(
@@ -321,7 +321,7 @@ def confined(text: str) -> Path:
 
 def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Target]:
     if root is not None:
-        base = Path(os.path.realpath(root))
+        base = real_path(root)
         name = real.name or "etc"
         if real in (base, base / "etc") or (base in real.parents and _marked(base / "etc")):
             return [Target(name, Tree(base))]
@@ -353,7 +353,7 @@ def _unreadable(etc: Path) -> Target:
 def _root(root: Path, within: Path, name: str) -> Target:
     """Return the host of a directory that holds etc/, itself perhaps a link to a place within."""
     etc = root / "etc"
-    if etc.is_symlink() and within in (real := Path(os.path.realpath(etc))).parents:
+    if etc.is_symlink() and within in (real := real_path(etc)).parents:
         return Target(name, Tree(root, mounts={"/etc": real}))
     return Target(name, Tree(root))
 
@@ -379,7 +379,7 @@ def _marked(etc: Path, marks: Sequence[str] = ETC_MARKS) -> bool:
 def _roots(top: Path, excluded: Sequence[str]) -> Iterator[Path]:
     """Yield the directories below `top` whose etc/ has something sslint reads."""
     tree = Tree(top)
-    left_out = {Path(os.path.realpath(path)) for path in excluded}
+    left_out = {real_path(path) for path in excluded}
     pending, visited = ["/"], 0
     while pending and visited < MAX_DIRECTORIES:
         path = pending.pop()

@@ -19,6 +19,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import IO
 
 from sslint import globs
 from sslint.budgets import Budgets, ExhaustedError
+from sslint.errors import UsageError
 from sslint.source import Location, Problem, SourceFile
 
 MAX_FILE = 64 << 20  # bytes; 100,000 iptables rules are 10 MB
@@ -269,12 +271,20 @@ def head(path: Path, limit: int = 65536) -> str:
         door.close()
 
 
+def real_path(path: str | Path) -> Path:
+    """Return where a path leads, as far as it is there. Raise UsageError if that never rests."""
+    for _ in range(8):
+        with suppress(OSError):  # readlink(2) of what was a link when it was looked at
+            return Path(os.path.realpath(path))
+    raise UsageError(f"{path}: changed while it was read")
+
+
 def resolve(path: str | Path) -> Path:
     """Return where a path of this machine leads, all links followed. Raise TreeError."""
     text = str(path)
     if "\0" in text:
         raise TreeError(text, "no such file or directory", Status.ABSENT)
-    real = os.path.realpath(text)
+    real = str(real_path(text))
     if not os.path.lexists(real):
         raise TreeError(text, "no such file or directory", Status.ABSENT)
     if os.path.islink(real):  # realpath(3) gives up
@@ -290,14 +300,14 @@ def confined(text: str) -> Path:
     """
     if "\0" in text:
         raise TreeError(text, "no such file or directory", Status.ABSENT)
-    path, real = Path(os.path.abspath(text)), Path(os.path.realpath(text))
+    path, real = Path(os.path.abspath(text)), real_path(text)
     top = next((up for up in (path, *path.parents) if os.path.exists(up / ".git")), None)
     if top is None:
         top = next((up for up in path.parents if up.name == "etc"), None)
     if top is None and path.is_symlink():
         top = path.parent
     if top is not None:
-        within = Path(os.path.realpath(top))
+        within = real_path(top)
         if real != within and within not in real.parents:
             raise TreeError(text, f"is a symbolic link that leaves {top}", Status.UNKNOWN)
     return real
@@ -337,7 +347,7 @@ def write_named(path: str, text: str) -> None:
 
 def work_tree(start: Path) -> Path:
     """Return the top of the work tree that a directory lies in, else the directory itself."""
-    start = start.resolve()
+    start = real_path(start)
     for directory in (start, *start.parents):
         if os.path.exists(directory / ".git"):
             return directory
@@ -456,9 +466,7 @@ class Tree:
 
     def exclude(self, paths: Iterable[str]) -> None:
         """Leave out real files and directories: to this tree they are not known."""
-        self.excluded = tuple(
-            Path(os.path.realpath(path)) for path in paths if "\0" not in str(path)
-        )
+        self.excluded = tuple(real_path(path) for path in paths if "\0" not in str(path))
 
     # -- what could not be read -------------------------------------------------------------
 
@@ -518,7 +526,7 @@ class Tree:
         if resolved in self.overlay or real is None:
             return None
         # An absolute link means this tree's root, and leads elsewhere on disk.
-        same = direct is not None and os.path.realpath(direct) == os.path.realpath(real)
+        same = direct is not None and real_path(direct) == real_path(real)
         return direct if same else real
 
     def files(self) -> list[SourceFile]:

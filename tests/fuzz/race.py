@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -146,7 +147,10 @@ def exchange(pairs: list[tuple[str, str]], seed: int) -> None:
     rnd = random.Random(seed)
     while True:
         one, other = (os.fsencode(path) for path in rnd.choice(pairs))
-        done += call(here, one, here, other, _EXCHANGE) == 0
+        # There and back again before the next: else what lies outside would be moved in.
+        for _ in range(2):
+            done += call(here, one, here, other, _EXCHANGE) == 0
+            time.sleep(rnd.choice((0, 0, 0.0001, 0.001)))
 
 
 class Watch:
