@@ -129,10 +129,7 @@ def load(
         return _named(explicit)
     try:
         start = trees.confined(paths[0] if paths else ".")
-        try:
         owner = os.stat(start).st_uid
-    except OSError as error:  # it went away meanwhile
-        raise UsageError(f"{display(start)}: {error.strerror}") from None
     except (TreeError, OSError):
         return Config()
     first = start if os.path.isdir(start) else start.parent
@@ -203,10 +200,7 @@ def _of_revision(paths: Sequence[str], name: str) -> Config:
     """Read the configuration that a commit has for a path."""
     from sslint.revisions import open_revision
 
-    try:
-        start = trees.resolve(paths[0] if paths else ".")
-    except TreeError as error:
-        raise UsageError(str(error)) from None
+    start = trees.confined(paths[0] if paths else ".")
     first = start if os.path.isdir(start) else start.parent
     top = work_tree(first)
     revision = open_revision(top, name)

@@ -41,7 +41,11 @@ _CONFIGURATION = """\
 baseline: known.json
 rules: [lint]
 hosts:
-  web: {{nginx: deploy/nginx, firewall: deploy/x.nft, paths: {{/etc/ssl: certs}}, announced: [zone]}}
+  web:
+    nginx: deploy/nginx
+    firewall: deploy/x.nft
+    paths: {{/etc/ssl: certs}}
+    announced: [zone]
 """
 _RULE = """\
 # {name}
