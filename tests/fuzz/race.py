@@ -87,6 +87,7 @@ COMMANDS = (
     ("check", "."),
     ("check", "etc", "--no-config"),
     ("check", "etc/nginx/nginx.conf", "etc/nftables.conf", "--no-config"),
+    ("check", "etc/nginx/sites-enabled/www", "etc/nftables.conf", "--no-config"),
     ("endpoints", "deploy/nginx", "--no-config"),
     ("trace", ".", "443"),
 )
