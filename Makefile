@@ -43,7 +43,7 @@ bench: $(VENV)/runtime
 # Random inputs guided by coverage, FUZZ_RUNS for each subject; the next run goes on with the corpus
 # in build/fuzz. What is found lies in build/fuzz/found.
 FUZZ_RUNS ?= 200000
-FUZZ_SUBJECTS ?= nft iptables managers nginx postfix dovecot documents settings
+FUZZ_SUBJECTS ?= nft iptables managers nginx postfix dovecot documents settings host
 
 fuzz: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3"

@@ -27,4 +27,4 @@ def test_the_recipe_takes_the_configuration_from_the_base() -> None:
 
 
 def test_no_setting_of_the_tree_raises_a_limit() -> None:
-    assert '"limit' not in (TOP / "schemas/config.schema.json").read_text()
+    assert '"limit":' not in (TOP / "schemas/config.schema.json").read_text()

@@ -1,4 +1,7 @@
-"""What is fuzzed: eight subjects, each the files of a host that one input is cut into."""
+"""What is fuzzed: the readers in eight subjects, and whole hosts with rules, fixes and reports.
+
+An input of a subject is cut into the files of a host.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,6 @@ from tests.cases import SOUND, load_cases, target
 SEPARATOR = "\n%%%%\n"  # between the files of one input
 KEY = pki.key_pem("canary")
 CANARIES = [line for line in KEY.splitlines() if not line.startswith("-----")]
-WHOLE = 64  # every so manieth input is checked whole, and reported
 FOUND = Path(__file__).parent / "found"
 EXAMPLES = SOUND.parents[1] / "examples"
 
@@ -48,6 +50,7 @@ class Subject:
     beside: dict[str, str] = field(default_factory=dict)  # what never changes
     random_seeds: Callable[[int], dict[str, str]] | None = None  # by place
     given: tuple[str, ...] = ()  # of the places, what is announced
+    whole: int = 64  # every so manieth input is checked whole, and reported
 
     def files(self, data: bytes) -> dict[str, str]:
         """Return the files that an input stands for."""
@@ -68,7 +71,7 @@ def run(subject: Subject, data: bytes, *, whole: bool | None = None) -> None:
     """Read one input, and some of them whole: a crash is an exception, so is a broken promise."""
     with contextlib.suppress(SslintError, RulesetError, TreeError, ExhaustedError):
         subject.read(subject.tree(data))
-    if whole or (whole is None and zlib.crc32(data) % WHOLE == 0):
+    if whole or (whole is None and zlib.crc32(data) % subject.whole == 0):
         report(subject, data)
 
 
@@ -117,6 +120,12 @@ DOCUMENTS = (
     "/etc/bind/named.conf", "/etc/bind/db.example.org", "/given/announced/0/zone",
     "/given/announced/1/config-v1.1.xml", "/given/announced/2/autodiscover.xml",
     "/given/announced/3/mail.mobileconfig", "/given/announced/4/mta-sts.txt",
+)  # fmt: skip
+HOST = (
+    "/etc/nftables.conf", *DUMPS, *NGINX, *POSTFIX, *DOVECOT, *DOCUMENTS,
+    "/etc/letsencrypt/renewal/www.example.org.conf", "/etc/letsencrypt/renewal-hooks/deploy/reload",
+    "/etc/network/interfaces", "/etc/default/ufw", "/etc/ufw/user.rules", "/etc/ufw/ufw.conf",
+    "/etc/haproxy/haproxy.cfg", "/etc/docker-compose.yml",
 )  # fmt: skip
 SETTINGS = ("/.sslint.yaml", "/rule.yaml", "/baseline.json")
 
@@ -230,6 +239,7 @@ SUBJECTS = {
                 lambda tree: announcements.read(tree, [d for d in DOCUMENTS[2:] if tree.exists(d)]),
                 _CLOSED, given=DOCUMENTS[2:]),
         Subject("settings", SETTINGS, _settings),
+        Subject("host", HOST, lambda tree: None, _KEY, given=DOCUMENTS[2:], whole=1),
     )
 }  # fmt: skip
 

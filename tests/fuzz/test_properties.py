@@ -137,7 +137,7 @@ def test_what_stands_after_an_end_changes_nothing(seed: int) -> None:
 
 def test_an_accept_never_closes() -> None:
     tried = 0
-    for kind, seed in itertools.product(("iptables", "ip6tables", "nft"), range(60)):
+    for kind, seed in itertools.product(("iptables", "ip6tables", "nft"), range(25)):
         texts = {place: without_writes(text) for place, text in random_ruleset(kind, seed).items()}
         before = answers(texts)
         for place, text in texts.items():
@@ -158,7 +158,7 @@ def test_an_accept_never_closes() -> None:
             assert is_within(before[key][1], opened), (kind, seed, key)
             assert is_within(closed, before[key][2]), (kind, seed, key)
         tried += any(verdict != "unknown" for verdict, _, _ in before.values())
-    assert tried > 60
+    assert tried > 25
 
 
 def test_what_a_set_holds_decides_nothing_where_it_is_not_known() -> None:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("kind", race.KINDS)
 def test_no_run_opens_anything_outside(kind: str, tmp_path: Path) -> None:
-    outcome = race.race(kind, 40, tmp_path)
+    outcome = race.race(kind, 24, tmp_path)
     assert outcome.exchanges > 300
     assert outcome.opened == []
     assert outcome.leaked == []
