@@ -24,7 +24,7 @@ from sslint.tree import Tree
 from tests import pki
 from tests.cases import SOUND
 from tests.fuzz import mutation, subjects
-from tests.live.kernel.generators import generate, iptables
+from tests.live.kernel.generators import generate, iptables, nft
 from tests.live.kernel.generators.vocabulary import Vocabulary
 
 V4, V6, SETS, NFT = "/given/firewall/0/v4", "/given/firewall/1/v6", "/given/firewall/2/sets", \
@@ -66,6 +66,32 @@ def is_within(part: tuple[str, ...], whole: tuple[str, ...]) -> bool:
 
     both = [ip_network(text) for text in (*part, *whole)]
     return list(collapse_addresses(both)) == list(collapse_addresses(map(ip_network, whole)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_spellings_of_an_nft_ruleset_say_the_same(seed: int) -> None:
+    text = random_ruleset("nft", seed)[NFT]
+    lines = text.strip("\n").split("\n")
+    spelled = [f"  {line} # comment" if line.endswith(("accept", "drop")) else line
+               for line in lines]  # fmt: skip
+    assert answers({NFT: "\n\n".join(spelled) + "\n"}) == answers({NFT: text})
+    if not any(line.startswith("add ") for line in lines):
+        assert answers({NFT: "\n".join(nft._as_commands(lines)) + "\n"}) == answers({NFT: text})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_spellings_of_a_dump_say_the_same(seed: int) -> None:
+    texts = random_ruleset("iptables", seed)
+    spelled = {}
+    for place, text in texts.items():
+        tables = re.findall(r"^\*.*?^COMMIT\n", text, re.M | re.S)
+        if place == SETS:
+            spelled[place] = text
+            continue
+        assert tables
+        joined = "# another order\n" + "".join(reversed(tables))
+        spelled[place] = re.sub(r"^-A ", "[12:345] -A ", joined, flags=re.M)
+    assert answers(spelled) == answers(texts)
 
 
 def without_writes(text: str) -> str:
