@@ -337,7 +337,7 @@ def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Ta
             return [Target("etc", Tree(real.parent))]
         return []
     if os.path.isdir(real / "etc") and _marked(real / "etc"):
-        return [_root(real, real.parent, real.name or "/")]
+        return [_root(real, trees.work_tree(real), real.name or "/")]
     roots = [] if _marked(real, ETC_FILES) else list(_roots(real, excluded))
     if _marked(real) and not roots and (_marked(real, ETC_STRONG) or not holds_servers(real)):
         return [Target(real.name, Tree(None, mounts={"/etc": real}, base=real.parent))]

@@ -122,6 +122,25 @@ def test_a_path_that_is_a_link_stays_in_its_work_tree(
     assert "Canary" not in out
 
 
+def test_an_etc_that_is_a_link_stays_in_its_work_tree(work: Path, capsys) -> None:
+    host = work.parent / "outside/etc/nginx"
+    host.mkdir(parents=True)
+    text = "events {} http { server { listen 443 ssl; server_name Canary.example.org; } }\n"
+    (host / "nginx.conf").write_text(text)
+    (work / "other").mkdir()
+    (work / "etc").rename(work / "other/etc")
+    for place in (work, work / "hosts/web"):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "etc").symlink_to(host.parent)
+        main(["check", str(place)])
+        main(["endpoints", str(place)])
+        assert "anary" not in said(capsys)
+    (work / "hosts/web/etc").unlink()
+    (work / "hosts/web/etc").symlink_to("../../other/etc")
+    assert main(["endpoints", str(work / "hosts/web")]) == 0
+    assert "0.0.0.0:80/tcp" in said(capsys)
+
+
 def test_a_path_without_a_work_tree_stays_in_its_etc(tmp_path: Path, secret: Path, capsys) -> None:
     available = tmp_path / "host/etc/nginx/sites-available"
     enabled = tmp_path / "host/etc/nginx/sites-enabled"
