@@ -18,7 +18,7 @@ from sslint import tree as trees
 from sslint.errors import UsageError
 from sslint.source import Problem
 from sslint.targets import is_there
-from sslint.tree import Status, Tree, real_path
+from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
 from sslint.yamlfile import display
 
@@ -199,7 +199,7 @@ def add_files(
 
     `beside_main`: only rulesets, and sites that lie beside a main file, which must include them.
     """
-    for path in _files(parts, directory):
+    for path in _files(parts, directory, confine(str(directory))):
         try:
             real = confine(str(path))
         except UsageError as error:
@@ -217,8 +217,8 @@ def add_files(
             _add_file(parts, path, real, named=False)
 
 
-def _files(parts: Parts, directory: Path) -> Iterator[Path]:
-    tree = Tree(real_path(directory))
+def _files(parts: Parts, directory: Path, real: Path) -> Iterator[Path]:
+    tree = Tree(real)
     below_it = [n for n in (*BESIDE, *OF_RULESETS) if n in tree.subdirectories("/")]
     for top in ("/", *(f"/{name}" for name in below_it)):
         if not tree.listable(top):

@@ -301,12 +301,13 @@ def confined(text: str) -> Path:
     if "\0" in text:
         raise TreeError(text, "no such file or directory", Status.ABSENT)
     path, real = Path(os.path.abspath(text)), real_path(text)
-    top = next((up for up in (path, *path.parents) if os.path.exists(up / ".git")), None)
-    if top is None:
-        top = next((up for up in path.parents if up.name == "etc"), None)
-    if top is None and path.is_symlink():
-        top = path.parent
-    if top is not None:
+    # All of them: the innermost may be what a link leads to.
+    tops = [up for up in (path, *path.parents) if os.path.exists(up / ".git")]
+    if not tops:
+        tops = [up for up in path.parents if up.name == "etc"][:1]
+    if not tops and path.is_symlink():
+        tops = [path.parent]
+    for top in tops:
         within = real_path(top)
         if real != within and within not in real.parents:
             raise TreeError(text, f"is a symbolic link that leaves {top}", Status.UNKNOWN)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sslint import parts
+from sslint.cli import main
 from tests.fuzz import race
 
 pytestmark = pytest.mark.skipif(
@@ -23,6 +25,30 @@ def test_no_run_opens_anything_outside(kind: str, tmp_path: Path) -> None:
     assert outcome.opened == []
     assert outcome.leaked == []
     assert set(outcome.codes) <= {0, 1, 2, 3}
+
+
+def test_a_directory_that_leads_out_when_it_is_listed(tmp_path: Path, monkeypatch) -> None:
+    """It was a directory when PATH was judged, and is a link when its files are looked for."""
+    arena = race.Arena(tmp_path)
+    deploy = arena.work / "deploy"
+    files = parts._files
+    looked: list[object] = []
+
+    def exchanged(*arguments: object) -> object:
+        looked.append(arguments)
+        deploy.rename(arena.work / "aside")
+        deploy.symlink_to(arena.outside / "deploy")
+        found = list(files(*arguments))
+        deploy.unlink()
+        (arena.work / "aside").rename(deploy)
+        return found
+
+    monkeypatch.setattr(parts, "_files", exchanged)
+    watch = race.Watch(arena.outside)
+    main(["endpoints", str(deploy / "nginx"), "--no-config"])
+    assert looked
+    assert watch.opened() == []
+    watch.close()
 
 
 def test_an_opening_outside_would_be_seen(tmp_path: Path) -> None:

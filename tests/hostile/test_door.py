@@ -122,6 +122,23 @@ def test_a_path_that_is_a_link_stays_in_its_work_tree(
     assert "Canary" not in out
 
 
+def test_a_path_that_leads_into_another_work_tree_is_refused(work: Path, capsys) -> None:
+    other = work.parent / "other"
+    (other / ".git").mkdir(parents=True)
+    (other / "etc/nginx").mkdir(parents=True)
+    text = "events {} http { server { listen 443 ssl; server_name Canary.example.org; } }\n"
+    (other / "etc/nginx/nginx.conf").write_text(text)
+    (work / "link").symlink_to(other)
+    for path in ("link", "link/etc", "link/etc/nginx/nginx.conf"):
+        assert main(["check", str(work / path)]) == 2
+        assert "Canary" not in said(capsys)
+    (work / "module").mkdir()
+    (work / "module/.git").write_text("gitdir: ../.git/modules/module\n")
+    (work / "module/etc").symlink_to("../etc")
+    assert main(["check", str(work / "module/etc")]) == 2  # a module's work tree is its own
+    assert main(["endpoints", str(work / "etc")]) == 0
+
+
 def test_an_etc_that_is_a_link_stays_in_its_work_tree(work: Path, capsys) -> None:
     host = work.parent / "outside/etc/nginx"
     host.mkdir(parents=True)
