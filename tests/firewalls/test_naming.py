@@ -256,6 +256,32 @@ def test_one_zone_file_may_be_the_default_zone_or_not(here: Path) -> None:
     assert "the default zone is public" in ruleset.assumptions[-1]
 
 
+@pytest.mark.parametrize("name", ["zones", "zones/web.xml", "loose", "loose/web.xml"])
+def test_zones_whose_firewalld_conf_was_not_given(
+    here: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for directory in ("zones", "loose"):
+        write(here / "deploy" / directory / "web.xml", ALLOW)
+    write(here / "deploy/firewalld.conf", "DefaultZone=web\n")
+    monkeypatch.chdir(here / "etc")
+    found = reach(named(f"firewalld={here}/deploy/{name}"), 443)
+    assert found.verdict == "unknown"
+    assert found.reasons == (
+        "whether web is the default zone is in firewalld.conf, which is not here",
+    )
+    detected = reach(named(f"{here}/deploy/{name}"), 443)
+    assert detected.reasons == found.reasons or name == "loose"
+
+
+def test_a_directory_without_anything_of_firewalld(here: Path) -> None:
+    write(here / "deploy/readme", "zones follow\n")
+    found = reach(named("firewalld=deploy"), 22)
+    assert (found.verdict, found.reasons) == (
+        "unknown",
+        ("deploy holds no configuration of firewalld",),
+    )
+
+
 def test_a_zone_file_as_a_path(zones: Path) -> None:
     ruleset = as_path("etc/firewalld/zones/web.xml")
     assert verdicts(ruleset) == verdicts(named("firewalld=etc/firewalld"))

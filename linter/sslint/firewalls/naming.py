@@ -82,8 +82,8 @@ def kind_of_directory(tree: Tree, path: str) -> str | None:
     """Return whose configuration a directory is, if a manager's; an etc/ may hold several."""
     if _ufw_directory(tree, path) == path:
         return "ufw"
-    own = (path, posixpath.dirname(path))  # zones/ alone stands for what it lies in
-    return "firewalld" if _firewalld_directory(tree, path) in own else None
+    zones = _holds_zones(tree, path)  # which stands for what it lies in
+    return "firewalld" if zones or _firewalld_directory(tree, path) == path else None
 
 
 def kind_of_file(file: SourceFile) -> str | None:
@@ -132,6 +132,13 @@ def _tops(real: Path) -> Iterator[Path]:
             break
     yield real.parent.parent
     yield real.parent
+
+
+def _is_given(tree: Tree, path: str) -> bool:
+    """Tell whether a directory was given, and not only something in it."""
+    within = (path, *(path[:end] for end, char in enumerate(path) if char == "/"))
+    own = tree.root is not None and not path.startswith("/given/")
+    return own or any(place in tree.mounts for place in within)
 
 
 def _lay(tree: Tree, place: str, path: str) -> bool:
@@ -191,24 +198,29 @@ def _firewalld_directory(tree: Tree, path: str) -> str | None:
         names = tree.names(directory)
         if {"firewalld.conf", "direct.xml", "zones", "policies"} & set(names):
             return directory
-    if posixpath.basename(path) == "zones" and any(n.endswith(".xml") for n in tree.names(path)):
-        return posixpath.dirname(path)
+    if _holds_zones(tree, path):
+        above = posixpath.dirname(path)
+        return above if _is_given(tree, above) else None
     return path if posixpath.basename(path) == "firewalld" and tree.names(path) else None
+
+
+def _holds_zones(tree: Tree, path: str) -> bool:
+    names = tree.names(path) if posixpath.basename(path) == "zones" else []
+    return any(name.endswith(".xml") for name in names)
 
 
 def _firewalld(tree: Tree, path: str, boot: bool) -> Named:
     named = Named("firewalld", "/etc/firewalld", boot)
-    if tree.status(path) is Status.DIRECTORY:
-        directory: str | None = _firewalld_directory(tree, path) or path
-    else:
+    if tree.status(path) is not Status.DIRECTORY:
         directory = _whole(tree, path)
+        files = [] if directory else [path]
+    else:
+        directory = _firewalld_directory(tree, path)
+        files = [] if directory else [f"{path}/{name}" for name in tree.names(path)]
     if directory is None:
-        element = _ELEMENT.search(_text(tree, path))
-        name = posixpath.basename(path)
-        if element is not None and element.group(1) == "direct":
-            _lay(tree, "/etc/firewalld/direct.xml", path)
-        elif element is not None:
-            _lay(tree, f"/etc/firewalld/{_DIRECTORIES[element.group(1)]}/{name}", path)
+        if not sum(_lay_part(tree, file) for file in files):
+            reason = f"{tree.name(path)} holds no configuration of firewalld"
+            named.missing.append(Missing(reason, may_open=True))
         return named
     _lay(tree, "/etc/firewalld", directory)
     shipped = posixpath.normpath(posixpath.join(directory, "../../usr/lib/firewalld"))
@@ -217,16 +229,28 @@ def _firewalld(tree: Tree, path: str, boot: bool) -> Named:
     return named
 
 
+def _lay_part(tree: Tree, path: str) -> bool:
+    """Lay a file of firewalld's where its element belongs; return False if it is none."""
+    element = _ELEMENT.search(_text(tree, path)) if tree.status(path) is Status.FILE else None
+    if element is None:
+        return False
+    if element.group(1) == "direct":
+        return _lay(tree, "/etc/firewalld/direct.xml", path)
+    directory = _DIRECTORIES[element.group(1)]
+    return _lay(tree, f"/etc/firewalld/{directory}/{posixpath.basename(path)}", path)
+
+
 def _whole(tree: Tree, path: str) -> str | None:
-    """Return the etc/firewalld that a file lies in, as firewalld lays it out."""
+    """Return the etc/firewalld that a file lies in, as firewalld lays it out, if it was given."""
     directory, name = posixpath.split(path)
     if name in ("firewalld.conf", "direct.xml"):
         return directory
     above, last = posixpath.split(directory)
-    if last in _DIRECTORIES.values():
-        return above
-    beyond, last = posixpath.split(above)  # zones/NAME/part.xml
-    return beyond if last == "zones" else None
+    if last not in _DIRECTORIES.values():
+        above, last = posixpath.split(above)  # zones/NAME/part.xml
+        if last != "zones":
+            return None
+    return above if _is_given(tree, above) else None
 
 
 # -- nftables ----------------------------------------------------------------------------
