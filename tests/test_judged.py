@@ -17,6 +17,7 @@ import pytest
 
 from sslint.cli import main
 from sslint.engine import schema_text
+from sslint.judged import Why
 from tests.cases import EXAMPLES, SOUND, sound_hosts
 
 HERE = Path(__file__).parent
@@ -89,6 +90,11 @@ def hosts_of_a_repository(base: Path) -> None:
 def unreadable(base: Path) -> None:
     copy(WEB, base / "etc")
     (base / "etc/nginx").chmod(0)
+
+
+def unreadable_etc(base: Path) -> None:
+    copy(WEB, base / "etc")
+    (base / "etc").chmod(0)
 
 
 def unreadable_sites(base: Path) -> None:
@@ -249,7 +255,31 @@ ROWS = (
         ("etc",),
         1,
         CLOSED,
-        (3, "etc/nftables.conf would not load"),
+        (3, "not judged: etc/nftables.conf cannot be read: permission denied"),
+    ),
+    Row(
+        "unreadable ruleset that is named",
+        unreadable_ruleset,
+        ("etc/nginx", "--firewall", "etc/nftables.conf"),
+        1,
+        CLOSED,
+        (3, "not judged: etc/nftables.conf cannot be read: permission denied"),
+    ),
+    Row(
+        "unreadable ruleset alone",
+        unreadable_ruleset,
+        ("etc/nftables.conf",),
+        0,
+        "0 TLS listeners",
+        (3, "0 TLS listeners; not judged: etc/nftables.conf: Permission denied"),
+    ),
+    Row(
+        "unreadable etc",
+        unreadable_etc,
+        (".",),
+        1,
+        CLOSED,
+        (3, "0 TLS listeners; not judged: etc: cannot be read: permission denied"),
     ),
     Row(
         "unreadable part of a ruleset",
@@ -684,6 +714,12 @@ def test_each_reason_has_its_code_and_its_ports(capsys, tmp_path: Path) -> None:
     assert judged["not_judged"] == [
         {"code": "no-firewall", "reason": PASTE, "tls_listeners": 1, "ports": ["tcp/8443"]}
     ]
+
+
+def test_the_schema_knows_every_reason() -> None:
+    host = json.loads(schema_text("report"))["properties"]["judged"]["items"]["properties"]
+    codes = host["not_judged"]["items"]["properties"]["code"]["enum"]
+    assert sorted(codes) == sorted(why.value for why in Why)
 
 
 def test_each_host_of_a_run_must_be_judged(capsys, tmp_path: Path) -> None:

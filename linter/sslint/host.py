@@ -315,6 +315,8 @@ def _unread_servers(host: Host) -> Iterator[ServerReading]:
             continue
         if host.network.unit_state(server) in ("disabled", "masked"):
             continue  # what another package left in its directory
+        if unreadable:
+            host.tree.try_read(path)  # which reports it
         said = f"{host.tree.name(path)} {'cannot be read' if unreadable else 'is not here'}"
         yield ServerReading(server, complete=False, reasons=[said])
 

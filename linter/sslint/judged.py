@@ -37,6 +37,7 @@ class Why(Enum):
     SERVER_INCOMPLETE = "server-incomplete"  # it may have TLS listeners that are not known
     TLS_UNREAD = "tls-unread"  # a program that may serve TLS, whose TLS is not read
     EXPECTATION = "expectation-undecided"  # whether a port is as the configuration expects
+    FILE_UNREAD = "file-unread"  # a file that decides a socket or a ruleset
 
 
 # Each of these alone leaves a host unjudged; the others only if no listener has a verdict.
@@ -107,6 +108,7 @@ def judge(host: Host) -> Judged:
     gaps += _servers(host)
     gaps += _programs(host)
     gaps += _expectations(host)
+    gaps += [] if gaps else _files(host)
     doubtful = counts["unknown"] or any(gap.why is Why.SERVER_INCOMPLETE for gap in gaps)
     enough = (decided or not doubtful) and not any(gap.why in _WHOLE for gap in gaps)
     servers = tuple(reading.server for reading in host.readings if not reading.starts)
@@ -238,6 +240,15 @@ def _expectations(host: Host) -> Iterator[Gap]:
                 said = f"whether {one.question.subject} is {one.expected} is not known"
                 yield Gap(Why.EXPECTATION, f"{said}: {why}" if why else said)
                 break
+
+
+def _files(host: Host) -> list[Gap]:
+    """Return what could not be read where nothing else says why the exit status is 3."""
+    decisive = [problem for problem in host.problems if problem.decisive]
+    return [
+        Gap(Why.FILE_UNREAD, f"{problem.location or problem.path}: {problem.reason}")
+        for problem in decisive
+    ]
 
 
 def _shown(ports: Sequence[str]) -> str:

@@ -307,7 +307,12 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
     """Read what is named; two files of one manager are parts of one ruleset."""
     settled: dict[tuple[str, str], naming.Named] = {}
     for kind, path in given:
-        kind = kind or _detect_given(tree, path)
+        try:
+            kind = kind or _detect_given(tree, path)
+        except TreeError as error:
+            tree.problem(path, error.reason)
+            ruleset.missing.append(Missing(_unreadable(tree, path, error), may_open=True))
+            continue
         if kind is None:
             tree.problem(path, "is not a ruleset of a known format")
             ruleset.missing.append(Missing(f"{tree.name(path)} is not understood", may_open=True))
@@ -321,14 +326,15 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
     _shared_tables(tree, [Candidate(named.kind, named.path) for named in settled.values()], ruleset)
 
 
+def _unreadable(tree: Tree, path: str, error: TreeError) -> str:
+    return f"{tree.name(path)} cannot be read: {error.reason[:1].lower()}{error.reason[1:]}"
+
+
 def _detect_given(tree: Tree, path: str) -> str | None:
+    """Return the kind of what is named, if it is known. Raise TreeError."""
     if tree.status(path) is Status.DIRECTORY:
         return naming.kind_of_directory(tree, path)
-    try:
-        file = tree.read(path)
-    except TreeError as error:
-        tree.problem(path, error.reason)
-        return None
+    file = tree.read(path)
     return naming.kind_of_file(file) or detect(file)
 
 
@@ -358,7 +364,7 @@ def _load(
             reason = f"{tree.name(path)} would not load: {where}: {error.reason}"
         except TreeError as error:
             tree.problem(path, error.reason)
-            reason = f"{tree.name(path)} cannot be read: {error.reason}"
+            reason = _unreadable(tree, path, error)
     if edge.reason:
         reason, location = f"{tree.name(path)} {edge.reason}", edge.location
     if reason:

@@ -9,7 +9,7 @@ from sslint.firewalls.nftables.commands import CommandParser
 from sslint.firewalls.nftables.kernel import Kernel
 from sslint.netfilter.model import Ruleset, Source
 from sslint.source import SourceFile
-from sslint.tree import Tree, TreeError
+from sslint.tree import Tree
 
 _MANAGED = re.compile(r"^# Warning: table (\S+) (\S+) is managed by iptables-nft", re.MULTILINE)
 
@@ -17,15 +17,13 @@ _MANAGED = re.compile(r"^# Warning: table (\S+) (\S+) is managed by iptables-nft
 def read(tree: Tree, path: str, into: Ruleset, *, listing: bool | None = None) -> list[SourceFile]:
     """Run a file as `nft -f` does on an empty kernel, and add its tables to a ruleset.
 
-    Return the files that were read. Raise RulesetError where nft refuses: nothing is loaded then.
+    Return the files that were read. Raise TreeError where the file cannot be read, RulesetError
+    where nft refuses it: nothing is loaded then.
     `listing`: the file is what `nft list ruleset` printed, which may hold remnants of iptables
     rules that nft prints and does not read back. None takes files below /etc and /var for what is
     loaded at boot, and others for listings.
     """
-    try:
-        file = tree.read(path)
-    except TreeError as error:
-        raise RulesetError(f"{error.path}: {error.reason}") from None
+    file = tree.read(path)
     parser = CommandParser(tree, file, Kernel())
     parser.listing = not path.startswith(("/etc/", "/var/")) if listing is None else listing
     try:

@@ -79,7 +79,8 @@ def _open(tree: Tree, directory: str, reading: ServerReading) -> _Instance | Non
             reading.files.append(file.path)
         else:
             reading.complete = False
-            reading.reasons.append(f"{path} was not given")
+            here = tree.status(path) is not Status.ABSENT and not tree.is_excluded(path)
+            reading.reasons.append(f"{path} {'cannot be read' if here else 'was not given'}")
     scope = Scope(main, _built_in(tree, directory, main, reading.version), reading.version)
     master = parse_master_cf(master_file) if master_file is not None else None
     return _Instance(tree, reading, scope, master)
