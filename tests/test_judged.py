@@ -97,6 +97,12 @@ def unreadable_etc(base: Path) -> None:
     (base / "etc").chmod(0)
 
 
+def linked(base: Path, name: str) -> None:
+    write(base, {"etc/nftables.conf": ACCEPT, f"etc/{name}": ""})
+    (base / "etc" / name).unlink()
+    (base / "etc" / name).symlink_to(f"/opt/elsewhere/{name}")
+
+
 def unreadable_sites(base: Path) -> None:
     copy(WEB, base / "etc")
     (base / "etc/nginx/sites-enabled").chmod(0)
@@ -279,7 +285,7 @@ ROWS = (
         (".",),
         1,
         CLOSED,
-        (3, "0 TLS listeners; not judged: etc: cannot be read: permission denied"),
+        (3, "0 TLS listeners; not judged: etc cannot be read: permission denied"),
     ),
     Row(
         "unreadable part of a ruleset",
@@ -474,6 +480,73 @@ ROWS = (
         ("etc",),
         0,
         "4 TLS listeners: 4 open",
+    ),
+    *(
+        Row(
+            f"{name} is a link to what was not copied",
+            partial(linked, name=name),
+            ("etc",),
+            3,
+            f"0 TLS listeners; not judged: {said}",
+        )
+        for name, said in (
+            ("nginx", "nginx has no listener that is known: etc/nginx/nginx.conf is not here"),
+            ("postfix", "postfix has no listener that is known"),
+            ("dovecot", "dovecot has no listener that is known"),
+            ("haproxy", "what haproxy listens on is not known: etc/haproxy/haproxy.cfg"),
+            ("haproxy/haproxy.cfg", "what haproxy listens on is not known"),
+            ("apache2", "what apache listens on is not known"),
+            ("gitlab", "what gitlab listens on is not known"),
+        )
+    ),
+    *(
+        Row(
+            f"{name} is empty",
+            partial(write, files={**files, "etc/nftables.conf": ACCEPT}),
+            ("etc", "--fail-on", "never"),
+            3,
+            f"0 TLS listeners; not judged: {said}",
+        )
+        for name, files, said in (
+            ("nginx.conf", {"etc/nginx/nginx.conf": "# moved\n"}, "etc/nginx/nginx.conf:1:1: nginx"),
+            (
+                "master.cf",
+                {"etc/postfix/main.cf": "", "etc/postfix/master.cf": ""},
+                "postfix has no listener that is known: /etc/postfix/master.cf has no services",
+            ),
+        )
+    ),
+    Row(
+        "a host of the configuration that names nothing to check",
+        partial(
+            write,
+            files={
+                ".git/HEAD": "",
+                ".sslint.yaml": "hosts: {x: {firewall: none}}\n",
+                "r.nft": ACCEPT,
+            },
+        ),
+        (".",),
+        3,
+        "",
+    ),
+    *(
+        Row(
+            f"compose file: {entry}",
+            partial(
+                write, files={"etc/nftables.conf": DROP, "compose.yml": f"services: {{x: {entry}}}\n"}
+            ),
+            (".",),
+            3 if said else 0,
+            "0 TLS listeners" + said,
+        )
+        for entry, said in (
+            ("{ports: ['${PORT}:443']}", "; not judged: what docker listens on is not known: compo"),
+            ("{ports: ['443']}", "; not judged: what docker listens on is not known: compose.yml:1"),
+            ("{ports: ['443:${PORT}']}", "; not judged: the TLS of docker on tcp/443 is not read"),
+            ("{ports: [", "; not judged: what docker listens on is not known: compose.yml is not Y"),
+            ("{ports: ['${PORT}:8080']}", ""),
+        )
     ),
     Row(
         "Apache without TLS",

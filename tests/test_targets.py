@@ -66,7 +66,7 @@ def test_paths_that_are_no_file(tmp_path: Path, text: str) -> None:
 def test_a_file_that_nothing_recognises_is_not_green(tmp_path: Path, capsys) -> None:
     (tmp_path / "x").write_text("hello\n")
     assert main(["check", str(tmp_path / "x")]) == 3
-    assert "is no server configuration" in capsys.readouterr().out
+    assert "is not a server configuration" in capsys.readouterr().out
 
 
 def test_announced(tmp_path: Path, capsys) -> None:

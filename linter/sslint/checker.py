@@ -52,7 +52,7 @@ class Result:
             not host.readings
             and not host.other_sockets
             and not host.target.announced
-            and host.ruleset.empty
+            and (host.ruleset.empty or host.target.no_firewall)
             and not host.problems
             and judge(host).enough
             for host in self.hosts

@@ -260,7 +260,7 @@ def _read(
         if (flag := name.replace("-", "_")) in setting_names() - known:
             raise document.error(
                 (name,),
-                f"{dotted((name,))} is no setting of a file; use --{flag.replace('_', '-')} or "
+                f"{dotted((name,))} is not a setting of a file; use --{flag.replace('_', '-')} or "
                 f"SSLINT_{flag.upper()}",
             )
     yamlfile.validate(document, "config")

@@ -311,7 +311,9 @@ def _unread_servers(host: Host) -> Iterator[ServerReading]:
         if host.tree.is_excluded(path):
             continue
         unreadable = host.tree.status(path) is Status.UNKNOWN
-        if host.reading(server) is not None or not (unreadable or host.tree.names(directory)):
+        linked = host.tree.link_target(directory) is not None  # to what was not given
+        there = unreadable or linked or host.tree.names(directory)
+        if host.reading(server) is not None or not there:
             continue
         if host.network.unit_state(server) in ("disabled", "masked"):
             continue  # what another package left in its directory

@@ -222,7 +222,7 @@ def _programs(host: Host) -> Iterator[Gap]:
         if ports:
             reason = f"the TLS of {reading.server} on {_shown(list(ports))} is not read"
             yield Gap(Why.TLS_UNREAD, reason, ports=tuple(ports))
-        elif reading.server in UNITS and not reading.complete:
+        elif not reading.complete and (reading.server in UNITS or reading.server == "docker"):
             reason = reading.reasons[0] if reading.reasons else "its files are not complete"
             yield Gap(Why.TLS_UNREAD, f"what {reading.server} listens on is not known: {reason}")
 
@@ -245,10 +245,7 @@ def _expectations(host: Host) -> Iterator[Gap]:
 def _files(host: Host) -> list[Gap]:
     """Return what could not be read where nothing else says why the exit status is 3."""
     decisive = [problem for problem in host.problems if problem.decisive]
-    return [
-        Gap(Why.FILE_UNREAD, f"{problem.location or problem.path}: {problem.reason}")
-        for problem in decisive
-    ]
+    return [Gap(Why.FILE_UNREAD, problem.sentence) for problem in decisive]
 
 
 def _shown(ports: Sequence[str]) -> str:

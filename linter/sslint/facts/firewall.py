@@ -227,7 +227,8 @@ def _problem(host: Host, group: Sequence[Problem]) -> Fact:
     elif first.subject:
         reason = reason.replace(first.subject, enumerated([p.subject for p in group]))
     elif first.location is None:
-        reason = f"{enumerated([p.path for p in group])}: {reason}"
+        named = enumerated([p.path for p in group])
+        reason = first.sentence if len(group) == 1 else f"{named}: {reason}"
     return Fact(
         kind="problem",
         name=first.path,

@@ -78,6 +78,8 @@ def read(
     )
     for where, reason in loader.fatal:
         nginx.refuse(where, reason)
+    if not statements:
+        nginx.refuse(tree.read(path).at(1), 'no "events" section in configuration')
     nginx.config = collect(statements, directory, _hostname(tree), nginx.refuse)
     reading.config = nginx
     _listen(nginx, tree, reading)

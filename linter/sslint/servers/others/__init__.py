@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from sslint.edges import Edge
 from sslint.servers.model import ServerReading
 from sslint.servers.others import apache, containers, host, mail, network, unread, web
-from sslint.servers.others.common import Listener, endpoints
+from sslint.servers.others.common import Listener, endpoints, leads_away
 from sslint.servers.others.tls import UNITS
 from sslint.tree import Tree
 
@@ -29,6 +29,17 @@ _READERS: dict[str, Callable[[Tree], Iterator[Listener]]] = {
     "unbound": network.unbound,
     "": unread.unread,
 }
+# What the readers with a parser of their own read first.
+_MAINS = (
+    ("haproxy", "/etc/haproxy/haproxy.cfg"),
+    ("apache", "/etc/apache2/apache2.conf"),
+    ("apache", "/etc/httpd/conf/httpd.conf"),
+    ("caddy", "/etc/caddy/Caddyfile"),
+    ("lighttpd", "/etc/lighttpd/lighttpd.conf"),
+    ("exim", "/etc/exim4/update-exim4.conf.conf"),
+    ("stunnel", "/etc/stunnel/stunnel.conf"),
+    ("cyrus", "/etc/cyrus.conf"),
+)
 
 
 def read_others(tree: Tree) -> list[ServerReading]:
@@ -42,11 +53,13 @@ def read_others(tree: Tree) -> list[ServerReading]:
         with Edge(tree, f"{name or 'others'}:", "/etc"):
             for listener in reader(tree):
                 _add(tree, listener, readings)
-        if name in UNITS and len(tree.problems) > before:
-            reading = readings.setdefault(name, ServerReading(name))
+        if (name in UNITS or name == "compose") and len(tree.problems) > before:
+            program = "docker" if name == "compose" else name
+            reading = readings.setdefault(program, ServerReading(program))
             reading.complete = False
-            reading.reasons += [f"{p.path}: {p.reason}" for p in tree.problems[before:]]
-    for name, path in unread.unreadable(tree):
+            reading.reasons += [problem.sentence for problem in tree.problems[before:]]
+    linked = ((name, path) for name, path in _MAINS if leads_away(tree, path))
+    for name, path in (*unread.unreadable(tree), *linked):
         reading = readings.setdefault(name, ServerReading(name))
         reading.complete = False
         reading.reasons.append(f"{tree.name(path)} cannot be read")

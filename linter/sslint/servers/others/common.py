@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 
 from sslint.servers.model import Endpoint, Tls, Transport
 from sslint.servers.postfix.sockets import address as ip_address
 from sslint.source import Location, SourceFile
-from sslint.tree import Tree
+from sslint.tree import Status, Tree
 from sslint.values import dataclass
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - what the programs bind
@@ -70,6 +71,13 @@ def endpoints(listener: Listener) -> Iterator[Endpoint]:
             certain=certain,
             reasons=reasons,
         )
+
+
+def leads_away(tree: Tree, path: str) -> bool:
+    """Tell whether a file, or the directory that holds it, is a link to what was not given."""
+    links = (path, posixpath.dirname(path))
+    linked = any(tree.link_target(link) is not None for link in links)
+    return linked and tree.status(path) is Status.ABSENT
 
 
 def split_address(text: str) -> tuple[str, str]:

@@ -40,7 +40,10 @@ Node = object
 
 def compose(tree: Tree) -> Iterator[Listener]:
     """Yield the host's sockets of what compose files in the usual places publish."""
-    for one in publications(tree):
+    for one in _published(tree):
+        if isinstance(one, Listener):
+            yield one
+            continue
         for port in one.ports[:MAX_PORTS]:
             for address in (one.host,) if one.host else WILDCARDS:
                 yield Listener(
@@ -56,6 +59,11 @@ def compose(tree: Tree) -> Iterator[Listener]:
 
 def publications(tree: Tree) -> Iterator[Publication]:
     """Yield the ports that compose files in the usual places publish."""
+    return (one for one in _published(tree) if isinstance(one, Publication))
+
+
+def _published(tree: Tree) -> Iterator[Publication | Listener]:
+    """Yield what is published; a listener stands for TLS on a port that is not known."""
     found = 0
     for count, paths in enumerate(_projects(tree)):
         if count >= MAX_COMPOSE_FILES:
@@ -84,7 +92,7 @@ def _projects(tree: Tree) -> Iterator[tuple[str, ...]]:
 # -- one project ----------------------------------------------------------------------------------
 
 
-def _project(tree: Tree, parts: list[SourceFile]) -> Iterator[Publication]:
+def _project(tree: Tree, parts: list[SourceFile]) -> Iterator[Publication | Listener]:
     documents = [(file, root) for file in parts if (root := _document(tree, file)) is not None]
     if not documents:
         return
@@ -100,7 +108,21 @@ def _project(tree: Tree, parts: list[SourceFile]) -> Iterator[Publication]:
         for file, node in _ports(bodies):
             location = file.at(node.start_mark.line + 1)
             text = _text(node, variables)
-            yield from published(text, name, location, bridge, reason)
+            known = list(published(text, name, location, bridge, reason))
+            yield from known
+            if not known and _may_be_tls(text):
+                where = f"{location.path}:{location.line}: {location.text[:80]}"
+                yield Listener(
+                    "docker", "container", 0, location, certain=False, reasons=(where,)
+                )  # fmt: skip
+
+
+def _may_be_tls(text: str) -> bool:
+    """Tell whether a container serves TLS on a port of its own that is published somewhere."""
+    from sslint.servers.others.tls import TLS_PORTS
+
+    inner = _range(text.partition("/")[0].rpartition(":")[2])
+    return inner is None or not TLS_PORTS.isdisjoint(inner)
 
 
 def _document(tree: Tree, file: SourceFile) -> Node | None:
@@ -253,8 +275,10 @@ def published(
         return
     host, _, outside = outer.rpartition(":")
     outer_ports, inner_ports = _range(outside), _range(inner)
-    if outer_ports is None or inner_ports is None:
+    if outer_ports is None:
         return
+    if inner_ports is None:  # a variable that is not set here
+        inner_ports, reason = outer_ports, reason or "its port in the container is not known"
     count = len(outer_ports)
     if len(inner_ports) != count:
         reason = reason or "it takes one port of a range"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sslint.servers.others.common import Listener, files
+from sslint.servers.others.common import Listener, files, leads_away
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
 
@@ -288,7 +288,7 @@ def unread(tree: Tree) -> Iterator[Listener]:
 
 
 def unreadable(tree: Tree) -> Iterator[tuple[str, str]]:
-    """Yield the programs of which a file is there that may not be read, and that file."""
+    """Yield the programs of which a file is there that may not be read or was not given."""
     present = {f"/etc/{name}" for name in tree.names("/etc")}
     for program in PROGRAMS:
         for path in program.files:
@@ -297,7 +297,7 @@ def unreadable(tree: Tree) -> Iterator[tuple[str, str]]:
             status = tree.status(path)
             hidden = status is Status.UNKNOWN and not tree.is_excluded(path)
             shut = status is Status.FILE and tree.try_read(path, decisive=False) is None
-            if hidden or shut:
+            if hidden or shut or leads_away(tree, path):
                 yield program.name, path
 
 

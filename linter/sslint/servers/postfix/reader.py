@@ -83,6 +83,9 @@ def _open(tree: Tree, directory: str, reading: ServerReading) -> _Instance | Non
             reading.reasons.append(f"{path} {'cannot be read' if here else 'was not given'}")
     scope = Scope(main, _built_in(tree, directory, main, reading.version), reading.version)
     master = parse_master_cf(master_file) if master_file is not None else None
+    if master is not None and not master.services and not master.template:
+        reading.complete = False
+        reading.reasons.append(f"{paths[1]} has no services")
     return _Instance(tree, reading, scope, master)
 
 
