@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -13,6 +15,46 @@ import pytest
 from sslint.cli import main
 from sslint.engine import schema_text
 from tests.cases import EXAMPLES, SOUND, sound_hosts
+
+
+@pytest.mark.parametrize("words", [
+    ["check", "."], ["endpoints", "."], ["trace", ".", "443"], ["explain", "tls-port-closed"],
+    ["rules"],
+])  # fmt: skip
+def test_a_closed_output_is_no_bug(words: list[str]) -> None:
+    closed = 'exec "$0" "$@" >&-'
+    run = [sys.executable, "-m", "sslint"]
+    done = subprocess.run(
+        ["sh", "-c", closed, *run, *words],
+        cwd=EXAMPLES / "web-443-closed",
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "sslint: the report cannot be written: standard output is closed\n",
+    )
+
+
+def test_a_closed_input_is_no_bug() -> None:
+    words = [sys.executable, "-m", "sslint", "check", ".", "--firewall", "-"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" "$@" <&-', *words],
+        cwd=EXAMPLES / "web-443-closed",
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (2, "sslint: --firewall: -: Bad file descriptor\n")
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch, capsys) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["check"]) == 2
+    assert "the working directory is gone" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:

@@ -483,6 +483,27 @@ ROWS = (
     ),
     *(
         Row(
+            f"template of {path}",
+            partial(write, files={"etc/nginx/nginx.conf": TLS, f"etc/{path}": rules}),
+            ("etc",),
+            3,
+            f"1 TLS listener; not judged: etc/{path}:{place}: a template decides which rules stand",
+        )
+        for path, place, rules in (
+            (
+                "nftables.conf",
+                "4:2",
+                DROP.replace(" }\n}", "{% for port in open %}\n  accept\n{% endfor %}\n }\n}"),
+            ),
+            (
+                "iptables/rules.v4",
+                "5:1",
+                V4.replace("COMMIT", "{% if web %}\n-A INPUT -j ACCEPT\n{% endif %}\nCOMMIT"),
+            ),
+        )
+    ),
+    *(
+        Row(
             f"{name} is a link to what was not copied",
             partial(linked, name=name),
             ("etc",),
@@ -508,7 +529,11 @@ ROWS = (
             f"0 TLS listeners; not judged: {said}",
         )
         for name, files, said in (
-            ("nginx.conf", {"etc/nginx/nginx.conf": "# moved\n"}, "etc/nginx/nginx.conf:1:1: nginx"),
+            (
+                "nginx.conf",
+                {"etc/nginx/nginx.conf": "# moved\n"},
+                "etc/nginx/nginx.conf:1:1: nginx",
+            ),
             (
                 "master.cf",
                 {"etc/postfix/main.cf": "", "etc/postfix/master.cf": ""},
@@ -534,17 +559,27 @@ ROWS = (
         Row(
             f"compose file: {entry}",
             partial(
-                write, files={"etc/nftables.conf": DROP, "compose.yml": f"services: {{x: {entry}}}\n"}
+                write,
+                files={"etc/nftables.conf": DROP, "compose.yml": f"services: {{x: {entry}}}\n"},
             ),
             (".",),
             3 if said else 0,
             "0 TLS listeners" + said,
         )
         for entry, said in (
-            ("{ports: ['${PORT}:443']}", "; not judged: what docker listens on is not known: compo"),
-            ("{ports: ['443']}", "; not judged: what docker listens on is not known: compose.yml:1"),
+            (
+                "{ports: ['${PORT}:443']}",
+                "; not judged: what docker listens on is not known: compo",
+            ),
+            (
+                "{ports: ['443']}",
+                "; not judged: what docker listens on is not known: compose.yml:1",
+            ),
             ("{ports: ['443:${PORT}']}", "; not judged: the TLS of docker on tcp/443 is not read"),
-            ("{ports: [", "; not judged: what docker listens on is not known: compose.yml is not Y"),
+            (
+                "{ports: [",
+                "; not judged: what docker listens on is not known: compose.yml is not Y",
+            ),
             ("{ports: ['${PORT}:8080']}", ""),
         )
     ),

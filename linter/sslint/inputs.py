@@ -32,7 +32,10 @@ def default_paths(options: argparse.Namespace) -> list[str]:
         if not os.path.isdir(etc):
             raise UsageError(f"--root: {etc}: no such directory", tip="name a PATH as well")
         return [etc]
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory is gone", tip="name a PATH") from None
     for directory in (here, *here.parents):
         if os.path.exists(directory / ".git"):
             return [str(directory)]

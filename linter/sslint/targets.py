@@ -416,6 +416,8 @@ def named(text: str, flag: str) -> Path | Stream:
 
     Raise UsageError.
     """
+    if not text:
+        raise UsageError(f"{flag}: name a file")
     try:
         if trees.is_stream(text):
             return Stream(text, trees.read_named(text))

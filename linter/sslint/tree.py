@@ -317,6 +317,8 @@ def confined(text: str) -> Path:
 def open_named(name: str) -> IO[bytes]:
     """Open what the user names, for reading; `-` is standard input. Raise OSError."""
     if name == "-":
+        if sys.stdin is None:  # closed by who runs it
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     return open(name, "rb")
 

@@ -48,7 +48,9 @@ def read(tree: Tree, given: Iterable[str] = (), roots: Iterable[str] = ()) -> An
         # Somebody named it: an answer without it is not the one that was asked for.
         file = tree.try_read(path)
         if file is not None and not _one(tree, file, announced):
-            tree.problem(file, "is not a server configuration, ruleset, zone file or client document")
+            tree.problem(
+                file, "is not a server configuration, ruleset, zone file or client document"
+            )
     for path, origin in _zones(tree):
         if path not in seen:
             seen.add(path)

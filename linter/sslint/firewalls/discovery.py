@@ -30,6 +30,7 @@ _NFTABLES = {
     "gentoo": "/var/lib/nftables/rules-save",
     "": "/etc/nftables.conf",
 }
+_TEMPLATE = re.compile(r"\{\{[^{}\n]+\}\}|\{%|<%")  # of Jinja, Go and ERB; no ruleset has these
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,10 +359,14 @@ def _load(
         try:
             _read(tree, network, kind, path, part, named)
         except RulesetError as error:
-            tree.problem(error.location or path, error.reason)
             location = error.location
             where = location or tree.name(path)
-            reason = f"{tree.name(path)} would not load: {where}: {error.reason}"
+            if location is not None and _TEMPLATE.search(location.file.text):
+                reason = f"{where}: a template decides which rules stand here"
+                tree.problem(location, "a template decides which rules stand here", decisive=False)
+            else:
+                reason = f"{tree.name(path)} would not load: {where}: {error.reason}"
+                tree.problem(location or path, error.reason)
         except TreeError as error:
             tree.problem(path, error.reason)
             reason = _unreadable(tree, path, error)

@@ -32,7 +32,7 @@ def coloured(choice: str) -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def columns() -> int | None:
@@ -40,6 +40,8 @@ def columns() -> int | None:
     text = os.environ.get("COLUMNS", "")
     if text.isdecimal() and 0 < len(text) < 6 and int(text):
         return int(text)
+    if sys.stdout is None:  # closed by who runs it
+        return None
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None
     except (OSError, ValueError):  # a pipe; a stream that is no file
