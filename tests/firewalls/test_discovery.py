@@ -177,6 +177,56 @@ def test_a_hook_that_restores_files_and_one_that_does_more() -> None:
     assert ruleset.missing[0].location.line == 2
 
 
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/etc/crontab", "@reboot root iptables-restore < /etc/my.rules\n"),
+        (
+            "/etc/cron.d/firewall",
+            "PATH=/sbin\n@reboot\troot\t/sbin/iptables-restore /etc/my.rules\n",
+        ),
+        ("/var/spool/cron/crontabs/root", "@reboot iptables-restore < /etc/my.rules\n"),
+        (
+            "/etc/NetworkManager/dispatcher.d/50-rules",
+            "#!/bin/sh\niptables-restore < /etc/my.rules\n",
+        ),
+        (
+            "/etc/networkd-dispatcher/routable.d/rules",
+            "#!/bin/sh\niptables-restore < /etc/my.rules\n",
+        ),
+        (
+            f"{ETC}/ssh.service.d/rules.conf",
+            "[Service]\nExecStartPre=/sbin/iptables-restore /etc/my.rules\n",
+        ),
+        (
+            f"{ETC}/ssh.service",
+            "[Service]\nExecStart=/sbin/sshd\nExecStartPost=/sbin/iptables-restore /etc/my.rules\n",
+        ),
+    ],
+)
+def test_what_loads_rules_at_boot(path: str, text: str) -> None:
+    wants = f"{ETC}/multi-user.target.wants"
+    units = {f"{wants}/{name}.service": "" for name in ("NetworkManager", "networkd-dispatcher")}
+    files = {path: text, "/etc/my.rules": RULES, OTHER: "", **units}
+    assert kinds(load(files)[1]) == [("iptables", "etc/my.rules")]
+    changed = text.replace("iptables-restore", "iptables -P INPUT DROP;")
+    assert "managed by a script" in load({**files, path: changed})[1].missing[0].reason
+    assert load({**files, path: text.replace("iptables-restore", "logger")})[1].empty
+
+
+def test_a_hook_that_runs_a_firewall_that_is_not_here() -> None:
+    files = {
+        "/etc/network/interfaces": "iface eth0 inet dhcp\n",
+        "/etc/network/if-up.d/local": "#!/bin/sh\n/usr/local/sbin/firewall.sh start\n",
+    }
+    assert "managed by a script" in load(files)[1].missing[0].reason
+
+
+def test_cron_is_asked_for_what_runs_at_boot_alone() -> None:
+    files = {"/etc/crontab": "*/5 * * * * root iptables-restore < /etc/my.rules\n", OTHER: ""}
+    assert load(files)[1].empty
+
+
 def test_a_unit_of_the_administrators_that_runs_a_script() -> None:
     unit = "[Service]\nExecStart=/usr/local/sbin/firewall.sh start\n"
     files = {"/etc/systemd/system/fw.service": unit, OTHER: ""}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from sslint.network import HostFacts
 from sslint.network.interfaces import interfaces_files
+from sslint.network.units import ETC, Command
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
@@ -66,7 +67,7 @@ def load_of(command: str, location: Location) -> Load | None:
 def boot_commands(
     tree: Tree, network: HostFacts, known: Collection[str] = ()
 ) -> Iterator[Load | Script]:
-    """Yield what units, init scripts, interfaces(5), its hooks and rc.local load or change at boot.
+    """Yield what units, init scripts, hooks of networks, cron and rc.local load or change at boot.
 
     `known` are the services of which it is known what they load.
     """
@@ -77,6 +78,12 @@ def boot_commands(
             yield from script(tree, path)
     if network.unit_state("networking") not in ("disabled", "masked"):
         yield from _interfaces(tree)
+    for unit, pattern in _DISPATCHERS:
+        if network.unit_state(unit) not in ("disabled", "masked"):
+            for path in tree.glob(pattern):
+                if _executable(tree, path):
+                    yield from script(tree, path)
+    yield from _cron(tree)
     for path in ("/etc/rc.local", "/etc/rc.d/rc.local"):
         if tree.link_target(path) is None and _executable(tree, path):
             yield from script(tree, path)
@@ -85,8 +92,11 @@ def boot_commands(
 def unit_loads(tree: Tree, network: HostFacts, unit: str) -> list[Load | Script] | None:
     """Return what a unit's ExecStart loads, or None where that is not known."""
     commands = network.exec_start(unit)
-    if commands is None:
-        return None
+    return None if commands is None else _run_by(tree, commands)
+
+
+def _run_by(tree: Tree, commands: Iterable[Command]) -> list[Load | Script]:
+    """Return what the commands of a unit load."""
     found: list[Load | Script] = []
     for command in commands:
         words = command.words
@@ -113,7 +123,7 @@ def script(tree: Tree, path: str) -> list[Load | Script]:
         load = load_of(line, file.at(number))
         if load is not None:
             loads.append(load)
-        elif _CHANGES.search(line + " "):
+        elif _CHANGES.search(line + " ") or _is_named(line):
             changes = changes or file.at(number)
         elif not re.match(r"(echo|logger|sleep|touch|mkdir|/usr/bin/\S+|/bin/\S+)\b", line):
             plain = False  # a condition or a variable may decide about the load
@@ -143,6 +153,12 @@ def _command(tree: Tree, line: str, location: Location) -> list[Load | Script]:
     return []
 
 
+def _is_named(line: str) -> bool:
+    """Tell whether a line runs a program that is called a firewall."""
+    word = line.partition(" ")[0]
+    return word.startswith("/") and _NAMED.search(posixpath.basename(word)) is not None
+
+
 def _is_script(tree: Tree, path: str) -> bool:
     if path.startswith(("/usr/bin/", "/usr/sbin/", "/usr/lib/", "/bin/", "/sbin/")):
         return False  # a distribution's own programs are known by their units
@@ -158,15 +174,50 @@ _KNOWN = (*_OWN_PLACES, "iptables", "ip6tables")
 
 
 def _units(tree: Tree, network: HostFacts) -> Iterator[Load | Script]:
-    """The units an administrator wrote: regular files in /etc/systemd/system."""
-    directory = "/etc/systemd/system"
-    for name in tree.names(directory):
-        stem, _, suffix = name.rpartition(".")
-        path = f"{directory}/{name}"
+    """The units an administrator wrote: regular files in /etc/systemd/system, and drop-ins."""
+    for name in tree.names(ETC):
+        stem, _, suffix = name.removesuffix(".d").rpartition(".")
+        path = f"{ETC}/{name}"
+        if suffix == "service" and tree.link_target(path) is None:
+            unit = f"{stem}.service"
+            if network.unit_state(unit) in ("enabled", "unknown"):
+                yield from _beside(tree, network, unit)
         if suffix != "service" or stem in _KNOWN or tree.link_target(path) is not None:
             continue
         if tree.status(path) is Status.FILE and network.unit_state(name) in ("enabled", "unknown"):
             yield from unit_loads(tree, network, name) or ()
+
+
+def _beside(tree: Tree, network: HostFacts, unit: str) -> list[Load | Script]:
+    """Return what an administrator lets a unit run before and after its own command."""
+    found: list[Load | Script] = []
+    for key in ("ExecStartPre", "ExecStartPost"):
+        commands = network.units.commands(unit, key, whole=False) or ()
+        found += _run_by(tree, (c for c in commands if c.location.file.path.startswith(ETC)))
+    return found
+
+
+# What runs when a network comes up, beside the hooks of ifupdown.
+_DISPATCHERS = (
+    ("NetworkManager", "/etc/NetworkManager/dispatcher.d/*"),
+    ("NetworkManager", "/etc/NetworkManager/dispatcher.d/pre-up.d/*"),
+    ("networkd-dispatcher", "/etc/networkd-dispatcher/*.d/*"),
+)
+
+
+def _cron(tree: Tree) -> Iterator[Load | Script]:
+    """What cron runs when it starts, crontab(5); lines of users' own tables name no user."""
+    own = tree.glob("/var/spool/cron/*") + tree.glob("/var/spool/cron/crontabs/*")
+    for path in ["/etc/crontab", *tree.glob("/etc/cron.d/*"), *own]:
+        file = tree.try_read(path, decisive=False) if tree.status(path) is Status.FILE else None
+        if file is None:
+            continue
+        for number, line in enumerate(file.text.split("\n"), 1):
+            if line.lstrip().startswith("@reboot"):
+                _, _, command = line.strip().partition("@reboot")
+                if path not in own:
+                    _, _, command = command.strip().replace("\t", " ").partition(" ")
+                yield from _command(tree, command.strip(), file.at(number))
 
 
 def _interfaces(tree: Tree) -> Iterator[Load | Script]:

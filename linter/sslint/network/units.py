@@ -78,8 +78,13 @@ class Units:
         """Return the names of the units and the init scripts that start at boot."""
         return sorted({*self._wants(), *self.init_scripts()})
 
-    def commands(self, name: str, key: str = "ExecStart") -> tuple[Command, ...] | None:
-        """Return what a unit runs, drop-ins included; None where the tree does not hold it all."""
+    def commands(
+        self, name: str, key: str = "ExecStart", *, whole: bool = True
+    ) -> tuple[Command, ...] | None:
+        """Return what a unit runs, drop-ins included; None where the tree does not hold it all.
+
+        With `whole` False what the tree holds is returned, and may be a part.
+        """
         if "." not in name:
             name += ".service"
         found: list[Command] = []
@@ -96,7 +101,7 @@ class Units:
                     found, known = [], True
                     continue
                 found.append(Command(_words(value), file.at(line)))
-        return tuple(found) if known else None
+        return tuple(found) if known or not whole else None
 
     def drop_ins(self, name: str) -> list[str]:
         """Return the drop-in files of a unit, in the order in which they apply."""

@@ -18,7 +18,7 @@ _RELEASE = ("debian_version", "redhat-release", "alpine-release", "arch-release"
 # What starts at boot stands here: systemd, System V, OpenRC.
 _BOOT = ("systemd/system/multi-user.target.wants", "rc2.d", "rc.d/rc3.d", "runlevels/default")
 _FIREWALL = re.compile(
-    r"fire-?wall|\bfw\b|iptables|ip6tables|nftables|netfilter|ipset|\bufw\b|\bcsf\b|\blfd\b"
+    r"fire-?wall|\bfw\b|\bnft\b|iptables|ip6tables|nftables|netfilter|ipset|\bufw\b|\bcsf\b|\blfd\b"
     r"|shorewall|\bferm\b|firehol|uruk|\bapf\b|foomuuri|vuurmuur|\bawall\b|imunify|bitninja"
 )
 
