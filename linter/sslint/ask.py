@@ -77,7 +77,7 @@ def ask(
         families = tuple(one for one in families if one == kind)
     if not families:
         given = " and ".join(text for text in (source, destination, family) if text)
-        raise UsageError(f"{given}: of different families")
+        raise UsageError(f"{given} are of different families")
     return Ask(transport, port, families, source or "", networks, destination, iif)
 
 
@@ -98,7 +98,8 @@ def sources(text: str, named: Mapping[str, Sequence[str]]) -> Networks:
         try:
             kind, interval = addresses.network(one)
         except ValueError:
-            raise UsageError(f"{one!r} is not an address, a network or `public`") from None
+            names = ", ".join((PUBLIC, *named))
+            raise UsageError(f"{one!r} is not an address, a network or a name ({names})") from None
         family: Family = 4 if kind == 4 else 6
         found[family] = (*found.get(family, ()), interval)
     return found

@@ -41,6 +41,8 @@ def parse(values: Mapping[str, Any], refuse: Refuse = _refuse) -> Intent:
         texts = enumerate(values.get(key, ()))
         return frozenset(_port(str(text), (key, index), refuse) for index, text in texts)
 
+    if PUBLIC in values.get("networks", {}):
+        raise refuse(("networks", PUBLIC), "must have another name: public is everyone")
     networks = {
         name: tuple(
             _network(str(text), ("networks", name), refuse)
