@@ -323,3 +323,18 @@ def test_each_setting_of_the_file_that_is_a_flag_has_its_name() -> None:
                  "terminated_elsewhere", "renewed_elsewhere", "nat", "versions",
                  "expect"}  # fmt: skip
     assert yamlfile.properties("config") - file_only <= arguments.setting_names()
+
+
+@pytest.mark.parametrize("paths", [("a", "b"), ("b", "a"), ("b", "a/etc")])
+def test_settings_are_not_held_against_another_host(
+    capsys, tmp_path: Path, monkeypatch, paths: tuple[str, str]
+) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(EXAMPLES / "web-443-closed", tmp_path / name)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "a/.sslint.yaml").write_text("firewall: none\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", *paths]) == 2
+    assert "a/.sslint.yaml: holds settings that are not those of b" in capsys.readouterr().err
+    assert main(["check", *paths, "--no-config"]) == 1
+    assert main(["check", "b/etc", "b", "b/etc/nginx"]) == 1

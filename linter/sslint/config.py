@@ -116,6 +116,7 @@ def load(
 
     Without `explicit` it is the `.sslint.yaml` beside the first path, or above it up to the top
     of its work tree, if it has the same owner as the path: nobody else's file decides for us.
+    It must be that of every directory that is given: settings are not held against another host.
     With `revision` it is the file there of that commit. Raise UsageError.
     """
     if revision is not None:
@@ -127,25 +128,40 @@ def load(
         return Config()
     if explicit is not None:
         return _named(explicit)
+    first, *others = paths or ["."]
+    found = _nearest(first)
+    for path in others:
+        theirs = _nearest(path) if os.path.isdir(path) else found
+        if theirs != found and (holder := found or theirs) is not None:
+            stranger = path if found is not None else first
+            raise UsageError(
+                f"{display(holder[0])}: holds settings that are not those of {stranger}",
+                tip="check them one at a time, or choose with --config or --no-config",
+            )
+    return Config() if found is None else _read(*found)
+
+
+def _nearest(path: str) -> tuple[Path, bytes] | None:
+    """Return the configuration beside a path or above it, and its bytes. Raise UsageError."""
     try:
-        start = trees.confined(paths[0] if paths else ".")
+        start = trees.confined(path)
         owner = os.stat(start).st_uid
     except (TreeError, OSError):
-        return Config()
+        return None
     first = start if os.path.isdir(start) else start.parent
     top = work_tree(first)
     for directory in (first, *first.parents):
         here = os.access(directory, os.X_OK)  # else it is what cannot be read, and not its settings
         names = FILE_NAMES if here else ()
-        found = [read for name in names if (read := _beside(directory / name, owner))]
-        if len(found) > 1:
+        lying = [read for name in names if (read := _beside(directory / name, owner))]
+        if len(lying) > 1:
             both = " and ".join(FILE_NAMES)
             raise UsageError(f"{display(directory)}: holds {both}; keep one of them")
-        if found:
-            return _read(*found[0])
+        if lying:
+            return lying[0]
         if directory == top:
             break
-    return Config()
+    return None
 
 
 def changes(config: Config, paths: Sequence[str]) -> list[Change]:
