@@ -175,7 +175,7 @@ def _seen(problems: Sequence[Problem], paths: Sequence[str], excluded: Sequence[
     """Name what was seen and is no host, and the block of .sslint.yaml that would make it one."""
     from sslint.gather import gather
 
-    lines = [f"{problem.path} {problem.reason}" for problem in problems]
+    lines = [problem.sentence for problem in problems]
     for top in (confined(text) for text in paths if os.path.isdir(text)):
         gathered = gather(top, excluded)
         if gathered.found:
