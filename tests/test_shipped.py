@@ -162,3 +162,14 @@ def test_the_json_names_what_was_taken(tmp_path: Path) -> None:
 def test_comments_are_cut_and_lines_keep_their_number() -> None:
     text = "# a\n\nuser x; # Don't\n  # b\ndaemon off;\n#c\n"
     assert settings(text) == "\n\nuser x;\n\ndaemon off;\n"
+
+
+def test_ports_beside_a_relay_of_this_host_alone_are_not_postfixs() -> None:
+    files = {
+        "/etc/postfix/main.cf": "inet_interfaces = loopback-only\n",
+        "/etc/postfix/master.cf": "2525 inet n - n - - smtpd\n#submission inet n - n - - smtpd\n",
+        "/etc/ufw/user.rules": USER_RULES.replace("443", "587"),
+        "/etc/ufw/ufw.conf": "ENABLED=yes\n",
+    }
+    result = run_check([Target("host", tree_of(files))], bundled())
+    assert not [one.rule.name for one in result.findings if "587" in one.message]

@@ -257,6 +257,12 @@ def _report_refusals(tree: Tree, reading: ServerReading) -> None:
             tree.problem(file.at(int(match["line"])), said)
 
 
+def only_relays(reading: ServerReading) -> bool:
+    """Tell whether a mail server takes mail of this host alone: others may come to a container."""
+    scopes = [scope_of(endpoint.address) for endpoint in reading.endpoints]
+    return reading.server == "postfix" and bool(scopes) and set(scopes) == {"loopback"}
+
+
 def web_roots(host: Host) -> list[str]:
     """Return the directories that nginx serves."""
     reading = host.reading("nginx")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from sslint.engine import Fact, Span, enumerated
 from sslint.facts import coexistence
 from sslint.facts.services import listening
-from sslint.host import CONVENTIONAL_OWNERS
+from sslint.host import CONVENTIONAL_OWNERS, only_relays
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
@@ -99,9 +99,13 @@ def _opening(host: Host, group: list[Opening], possible: frozenset[str]) -> Fact
 
 
 def _lacks_services(host: Host, server: str | None) -> bool:
-    """Tell whether the file that says what Postfix serves is not the operator's, but shipped."""
+    """Tell whether Postfix is none that the ports are opened for.
+
+    It relays this host's mail alone, or what it serves is said by a shipped file.
+    """
+    reading = host.reading("postfix") if server == "postfix" else None
     laid = host.shipped.files if host.shipped is not None else ()
-    return server == "postfix" and "/etc/postfix/master.cf" in laid
+    return reading is not None and ("/etc/postfix/master.cf" in laid or only_relays(reading))
 
 
 def _for_both(opening: Opening) -> bool:

@@ -9,7 +9,7 @@ from sslint.engine import Fact, Span, enumerated
 from sslint.facts import alternatives, coexistence, stock
 from sslint.facts import reach as reaching
 from sslint.facts.proxies import STATEMENTS, only_proxies
-from sslint.host import CONVENTIONAL_OWNERS, listeners, scope_of
+from sslint.host import CONVENTIONAL_OWNERS, listeners, only_relays, scope_of
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
@@ -546,7 +546,10 @@ def dormant(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
     """Return a fact for each listener that is named or known but not opened."""
     told = _Told(facts)
     return [
-        _dormant(host, listener, told) for reading in host.readings for listener in reading.dormant
+        _dormant(host, listener, told)
+        for reading in host.readings
+        if not only_relays(reading)
+        for listener in reading.dormant
     ]
 
 
