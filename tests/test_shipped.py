@@ -173,3 +173,15 @@ def test_ports_beside_a_relay_of_this_host_alone_are_not_postfixs() -> None:
     }
     result = run_check([Target("host", tree_of(files))], bundled())
     assert not [one.rule.name for one in result.findings if "587" in one.message]
+
+
+def test_a_path_is_completed_by_the_distribution_before_a_main_file_is_made(tmp_path: Path) -> None:
+    sites = tmp_path / "etc/nginx/sites-available"
+    sites.mkdir(parents=True)
+    for name in ("shop", "blog"):
+        (sites / name).write_text(f"server {{ listen 80 default_server; server_name {name}.x; }}\n")
+    data = check(tmp_path).data()
+    assert [s["starts"] for s in data["servers"]] == [True]
+    assumed = data["firewall"][0]["assumptions"]
+    assert "etc/nginx: mime.types, nginx.conf as Debian 12 and 13 ship them" in assumed
+    assert "each site in etc/nginx/sites-available is enabled: sites-enabled is not here" in assumed

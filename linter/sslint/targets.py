@@ -43,6 +43,7 @@ MAX_UNCLAIMED_DEPTH = 4
 ETC_MARKS = (
     "nginx/nginx.conf",
     "nginx/sites-enabled",
+    "nginx/sites-available",
     "nginx/conf.d",
     "dovecot/conf.d",
     "postfix/main.cf",
@@ -56,6 +57,7 @@ ETC_MARKS = (
     "sysconfig/ip6tables",
     "sysconfig/nftables.conf",
     "ufw/ufw.conf",
+    "ufw/user.rules",
     "firewalld",
     "csf",
     "shorewall",
@@ -73,7 +75,8 @@ ETC_MARKS = (
 ETC_FILES = tuple(
     mark
     for mark in ETC_MARKS
-    if ("/" in mark or "." in mark) and not mark.endswith(("conf.d", "sites-enabled"))
+    if ("/" in mark or "." in mark)
+    and not mark.endswith(("conf.d", "sites-enabled", "sites-available"))
 )
 # Those that no flat directory has, with nginx.conf and nftables.conf side by side.
 ETC_STRONG = tuple(mark for mark in ETC_MARKS if "/" in mark)
@@ -210,9 +213,11 @@ def _apart(top: Path, excluded: Sequence[str]) -> list[Path]:
 def complete(tree: Tree) -> list[str]:
     """Make the main file of a server of which a tree has only what it includes.
 
-    Return what is assumed.
+    Return what is assumed. Where the distribution is known, its own file is read instead (shipped).
     """
     probe = tree.with_overlay({})
+    if _is_shipped(probe):
+        return []
     for server in ("nginx", "dovecot"):
         name, directory = SERVER_FILES[server]
         main = f"{directory}/{name}"
@@ -221,6 +226,14 @@ def complete(tree: Tree) -> list[str]:
 
             return parts.complete(tree)
     return []
+
+
+def _is_shipped(tree: Tree) -> bool:
+    """Tell whether a distribution is known that ships the main files."""
+    from sslint import shipped
+    from sslint.network import read_network
+
+    return bool(shipped.fitting(tree, read_network(tree), {}))
 
 
 def is_there(path: Path) -> bool:
