@@ -61,6 +61,8 @@ PLACES = (
     ("socket transparent 1", "inet/prerouting inet/input inet/output",
      "inet/forward netdev/ingress"),
     ("osf name \"Linux\"", "inet/input", "inet/output"),
+    ("meta sdif 0", "inet/input inet/forward", "inet/prerouting inet/output"),
+    ("meta sdifname != \"eth0\"", "inet/input inet/forward", "inet/prerouting inet/output"),
     ("ct original saddr 10.0.0.1", "ip/input", "inet/input"),
     ("ct original ip saddr 10.0.0.1", "inet/input", "netdev/ingress"),
 )  # fmt: skip
@@ -77,6 +79,20 @@ OBJECTS = (  # (an object of a table, whether it loads)
     ("limit l { rate 10/second }", True),
     ("limit l { }", False),
     ("quota q { }", True),
+    ('set s { type ifname; elements = { "eth0", "eth*" }; }', False),
+    ('set s { type ifname; flags interval; elements = { "eth0", "eth*" }; }', True),
+    ('map s { type ifname : verdict; elements = { "eth*" : accept }; }', False),
+    ("set s { type ipv4_addr; flags interval, dynamic; }", False),
+    ("set s { type ipv4_addr . inet_service; flags interval, dynamic; }", False),
+    ("set s { type ipv4_addr; flags interval, timeout; }", True),
+    ("set s { type ipv4_addr; flags interval; }\nchain c {\nadd @s { ip saddr }\n}", False),
+    ("set s { type ipv4_addr; flags constant; }\nchain c {\nadd @s { ip saddr }\n}", False),
+    ("set s { type ipv4_addr; }\nchain c {\nadd @s { ip saddr timeout 5s }\n}", False),
+    ("set s { type ipv4_addr; }\nchain c {\nset add ip saddr timeout 5s @s\n}", False),
+    ("set s { type ipv4_addr; timeout 5m; }\nchain c {\nadd @s { ip saddr timeout 5s }\n}", True),
+    ("set s { type ipv4_addr; }\nchain c {\ndelete @s { ip saddr }\n}", True),
+    ("chain c {\njump {\naccept\n}\n}", True),
+    ("chain c {\njump {\njump {\naccept\n}\n}\n}", False),
 )
 
 

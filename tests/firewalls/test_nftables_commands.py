@@ -137,7 +137,7 @@ def test_sets() -> None:
         "set block {\ntype ipv4_addr\nflags interval\nauto-merge\n"
         "elements = { 10.0.0.0/8, 10.1.0.0/16, # a comment\n"
         '  192.0.2.1 timeout 1h comment "x",\n  # another\n  192.0.2.2 }\n}\n'
-        'set names {\ntype ifname\nelements = { lo, "eth*" }\n}\n'
+        'set names {\ntype ifname\nflags interval\nelements = { lo, "eth*" }\n}\n'
         "set pairs {\ntypeof ip saddr . tcp dport\nflags interval\n"
         "elements = { 10.0.0.0/8 . 22 }\n}\n"
         "map jumps {\ntype inet_service : verdict\nelements = { 22 : accept, * : drop }\n}\n"

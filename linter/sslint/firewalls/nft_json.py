@@ -188,7 +188,12 @@ class _Reader:
         if "map" in body:
             self._map_type(state, body["map"])
         if self._over(body.get("stmt")):
-            state.unknown = "every element has a limit of its own"
+            state.unknown = state.model.adding = "every element has a limit of its own"
+        state.model.limited = any(
+            name not in ("counter", "last") for part in body.get("stmt", []) for name in part
+        )
+        if "elem" in body and not state.interval and len(body["elem"]) >= body.get("size", 1 << 32):
+            state.model.adding = f"the set {name} is full"
         self.kernel.add_set(table, state, self.location)
         if "elem" in body and any("quota" in part for part in body.get("stmt", [])[1:]):
             state.unknown = "quotas of elements, which the JSON leaves out"
@@ -370,6 +375,8 @@ class _Reader:
         key = body["elem"]
         if isinstance(key, dict) and "elem" in key:
             key = key["elem"]["val"]
+        if "data" in body:
+            builder.present(self._expression(body["data"]))
         statements = body.get("stmt")
         limited = any(name not in ("counter", "last") for part in statements or [] for name in part)
         sized = any(_capacity(k, b) for part in statements or [] for k, b in part.items())

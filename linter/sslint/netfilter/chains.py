@@ -465,19 +465,21 @@ class _Run:
         if MISSING in values:
             add(self.following, state, possible)
             return
-        if item.limited and state.history == RATED:
+        found = matching.set_of(self.table, item.set)
+        deletes = item.operation == "delete"
+        limited = not deletes and (item.limited or (found is not None and found.limited))
+        if limited and state.history == RATED:
             reason = f"the rate kept in {item.set.name}"
             self._answered((0, full, reason), state, possible, onward)
             return
-        own = Entry(
-            id(matching.set_of(self.table, item.set)), item.keys, tuple(values), item.limited
-        )
+        own = Entry(id(found), item.keys, tuple(values), limited, gone=deletes)
         added = frozenset(entry for entry in state.added if entry[:3] != own[:3])
-        if item.operation != "delete":
-            added |= {own}
-        state = state._replace(added=added)
+        state = state._replace(added=added | {own})
         first = full if item.first else 0
-        self._answered((first, first, ""), state, possible, onward)
+        answer = (first, first, "")
+        if found is not None and found.adding and not deletes:
+            answer = (0, full, found.adding)
+        self._answered(answer, state, possible, onward)
 
     def _translate(self, item: Nat, state: PacketState, possible: int) -> None:
         """Translate and end the nat base chain; what the map misses goes on."""

@@ -16,6 +16,7 @@ from sslint.netfilter.model import (
     CtStatus,
     Hook,
     Key,
+    PktType,
     Ruleset,
     Table,
 )
@@ -31,6 +32,9 @@ _MARTIAN = (
     "the kernel drops connections that a rule sends to 127.0.0.0/8, because no sysctl file sets "
     "route_localnet=1"
 )
+# Its route is looked for behind the ingress interface alone (rt6_need_strict).
+_MARTIAN6 = "the kernel delivers nothing to ::1 that came in by another interface than lo"
+_LOCALHOST6 = 1
 _ND_TYPES = range(133, 138)  # RFC 4861: never tracked, nf_conntrack_proto_icmpv6.c
 # include/uapi/linux/netfilter/nf_conntrack_common.h
 _SRC_NAT_DONE, _DST_NAT_DONE = 128, 256
@@ -99,6 +103,7 @@ class Hooks:
         for state, mask in flow.items():
             if (HEADERS, None) in state.written:  # the IP header is looked at next (ip_rcv)
                 log.drop |= mask
+        flow = self._for_this_host(flow, log)
         flow = self.run("prerouting", flow, log)
         here: Flow = {}
         there: Flow = {}
@@ -107,7 +112,8 @@ class Hooks:
             if state.mangled and martian is False:
                 martian = self._is_martian_source(state)
             if martian is not False:
-                _note(log, mask, state, "drop" if martian else "unknown", _MARTIAN)
+                reason = _MARTIAN if state.family == 4 else _MARTIAN6
+                _note(log, mask, state, "drop" if martian else "unknown", reason)
                 log.drop |= mask
                 if martian and not log.through:
                     continue
@@ -128,6 +134,19 @@ class Hooks:
             there = self.run("postrouting", there, log)
             arrival.forward = self.run("egress", there, log)
         return arrival
+
+    def _for_this_host(self, flow: Flow, log: Log) -> Flow:
+        """Leave out what an ingress rule has made another host's (PACKET_OTHERHOST, ip_rcv)."""
+        if not any(state.written for state in flow):
+            return flow
+        kept: Flow = {}
+        for state, mask in flow.items():
+            kind = dict(state.written).get("meta.pkttype", PktType.HOST)
+            if kind in (None, PktType.OTHER):
+                log.drop |= mask
+            if kind != PktType.OTHER:
+                add(kept, state, mask)
+        return kept
 
     def _is_martian_source(self, state: PacketState) -> bool | None:
         """Tell whether routing drops a packet for the source that a rule gave it; None: it may."""
@@ -150,6 +169,8 @@ class Hooks:
         """Tell whether routing drops a packet to 127.0.0.0/8 or 0.0.0.0 (ip_route_input_slow)."""
         if state.family == 4 and state.host == 0:
             return True
+        if state.family == 6 and state.host == _LOCALHOST6:
+            return state.iif != "lo"
         loopback = state.family == 4 and addresses.contains(addresses.LOOPBACK[4], state.host)
         if not loopback or state.iif == "lo":
             return False

@@ -141,9 +141,9 @@ class Matching:
                 return 0, full, f"what a rule adds to the set {found.name} has limits of its own"
             if same is None:
                 return 0, full, f"this packet's own entry in the set {found.name} has other keys"
-            return full, full, ""
+            return (0, 0, "") if entry.gone else (full, full, "")
         merged = self._merge(found) if len(values) == 1 and not found.holes else None
-        if found.default is True:
+        if found.default is not None:
             answer = (full, full, "")
         elif merged is not None:
             answer = self._compare(values[0], keys[0], merged, "in", state)

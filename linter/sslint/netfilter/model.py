@@ -407,7 +407,8 @@ class Set:
 
     `elements` are the keys; in a map `data` holds, in the same order, a Verdict (verdict map), or
     (addresses, ports) for NAT, or Values. `unknown` says why the contents are not known.
-    `dynamic`: rules or daemons fill it at run time (flags dynamic or timeout).
+    `dynamic`: rules or daemons fill it at run time (flags dynamic or timeout). `limited`: each
+    element has a rate of its own. `adding` says why it may be that nothing can be added.
     """
 
     name: str
@@ -416,6 +417,8 @@ class Set:
     data: list[object] | None = None
     default: object | None = None  # the `*` element's data, or True in a set
     dynamic: bool = False
+    limited: bool = False
+    adding: str = ""
     unknown: str = ""
     location: Location | None = None
     # ipset: which family and how the elements' fields are to be compared is said by `keys`:

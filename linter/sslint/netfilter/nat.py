@@ -17,7 +17,16 @@ from sslint.netfilter.model import (
     UnknownValues,
     Values,
 )
-from sslint.netfilter.packet import KNOWN_HOST, MISSING, NO_PORT, THIS_HOST, PacketState, Why, read
+from sslint.netfilter.packet import (
+    ARP,
+    KNOWN_HOST,
+    MISSING,
+    NO_PORT,
+    THIS_HOST,
+    PacketState,
+    Why,
+    read,
+)
 from sslint.netfilter.writes import write
 
 MAX_TARGETS = 16  # addresses of one dnat that are followed apart
@@ -172,9 +181,17 @@ def _redirected(
     return after
 
 
+def _broadcasts(network: HostNetwork) -> set[int]:
+    """Return the addresses at which every host of a link, and so this one, listens."""
+    links = [link for interface in network.interfaces for link in interface.addresses(4)]
+    return {0xFFFFFFFF, *(address | (1 << 32 - length) - 1 for address, length in links)}
+
+
 def local(state: PacketState, own: tuple[int, ...], matching: Matching) -> bool | None:
     """Tell whether a packet's destination is this host; None if it may or may not be."""
     host, family = state.host, state.family
+    if family == ARP:
+        return True
     if state.written:
         name = "ip.daddr" if family == 4 else "ip6.daddr"
         if isinstance(read(name, "", state, matching.network), Why):
@@ -183,6 +200,8 @@ def local(state: PacketState, own: tuple[int, ...], matching: Matching) -> bool 
         return True
     if addresses.contains(addresses.MULTICAST[family], host):
         return True
+    if family == 4 and host in _broadcasts(matching.network):
+        return None
     if matching.network.own(family):
         return addresses.contains(addresses.LOOPBACK[family], host)
     if addresses.contains(addresses.LOOPBACK[family], host):

@@ -71,7 +71,7 @@ Value = int | str | Range | Why | Symbol
 class Entry(NamedTuple):
     """What this packet put in a set (by id) or a list of xt_recent (by name), and how often.
 
-    `limited`: the entry has a limit of its own.
+    `limited`: the entry has a limit of its own. `gone`: this packet deleted it.
     """
 
     where: int | str
@@ -79,6 +79,7 @@ class Entry(NamedTuple):
     values: tuple[Value, ...] = ()
     limited: bool = False
     times: int = 1
+    gone: bool = False
 
 
 class PacketState(NamedTuple):

@@ -41,6 +41,7 @@ _PLACES = {
         "ip6.saddr": (64, 128), "ip6.daddr": (192, 128),
     },
 }  # fmt: skip
+_ZONES = ("zone", "original.zone", "reply.zone")
 _PORTS = ("sport", "dport")
 # What is certainly there even where its value is not known.
 _PRESENT = ("ip.", "ip6.", "tcp.", "udp.", "sctp.", "dccp.", "icmp", "meta.", "numgen.")
@@ -71,7 +72,7 @@ def assign(item: Assign, state: PacketState, network: HostNetwork) -> PacketStat
     if name == "meta.mark":
         return state._replace(mark=value)
     if group == "ct":
-        return _connection(field, value, state)
+        return _connection(item.key, value, state)
     if group == "payload":
         return _raw(field, item.key.arg, state)
     if field in _PORTS and group != "ct":
@@ -113,13 +114,21 @@ def _early(state: PacketState) -> PacketState:
     return write(state, "ct.state", None)
 
 
-def _connection(field: str, value: int | None, state: PacketState) -> PacketState:
+def _connection(key: Key, value: int | None, state: PacketState) -> PacketState:
     """Write to the connection; only a zone may be written before there is one."""
-    if field == "zone":
-        if state.tracked or state.ct != CtState.INVALID:
-            return state  # nft_ct_set_zone_eval: it has a connection, or will have none
+    field = key.name.removeprefix("ct.")
+    if field in _ZONES:
+        # nft_ct_set_zone_eval, xt_ct_target: it has a connection, or to iptables will have none
+        if state.tracked or (state.notrack and key.arg):
+            return state
         state = write(state, TEMPLATE, None)
-        return write(state, "ct.zone", value)._replace(mangled=True)
+        for side in _ZONES:  # one of a direction is read without one, but not as the other's
+            state = write(state, f"ct.{side}", value if side in ("zone", field) else 0)
+        if field == "zone":
+            state = write(write(state, "ct.original.zone", value), "ct.reply.zone", value)
+        # The template takes the place of an earlier notrack.
+        ct = CtState.INVALID if state.notrack else state.ct
+        return state._replace(mangled=True, notrack=False, ct=ct)
     if not state.tracked:
         return state
     if field == "mark":

@@ -364,7 +364,7 @@ def _ct(target: Extension, arguments: Arguments) -> list[RuleItem]:
         given = target.first(name)
         if given is not None:
             number = values.number(str(given.value))
-            key = Key("ct.zone")
+            key = Key("ct.zone", arg="xt")
             if number is None and given.value != "mark":
                 raise RulesetError(f"--{name}: `{given.value}' is no zone")
             if number is None or name == "zone-reply":

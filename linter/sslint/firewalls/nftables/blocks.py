@@ -21,6 +21,7 @@ INCLUDE_PATH = "/etc"  # the compiled-in one, nft -h
 MAX_INCLUDE_DEPTH = 16  # nft's own
 MAX_INCLUDES = 10_000
 MAX_INNER_CHAINS = 16
+MAX_SCOPES = 4  # SCOPE_NEST_MAX in nft's include/parser.h
 
 _CT_OBJECTS = frozenset(("helper", "timeout", "expectation"))
 _CT_OPTIONS = {
@@ -185,13 +186,17 @@ class BlockParser(StatementParser):
         self.check_pending()
 
     def _table_flags(self, table: TableState) -> None:
+        flags: set[str] = set()
         while True:
             flag = self.word()
             if flag not in ("dormant", "owner", "persist"):
                 self.fail(f"unknown table option {flag}", self.position - 1)
-            table.model.dormant |= flag == "dormant"
+            flags.add(flag)
             if not self.take(","):
-                return
+                break
+        table.model.dormant |= "dormant" in flags
+        # Such a table goes with the process that made it: here with nft.
+        table.owned |= "owner" in flags and "persist" not in flags and not self.listing
 
     def _in_table(self, table: TableState, lexeme: str) -> None:
         start = self.position
@@ -392,7 +397,7 @@ class BlockParser(StatementParser):
         location = self.here()
         self.expect("{")
         self._inner += 1
-        if self._inner > MAX_INNER_CHAINS:
+        if self._inner > MAX_INNER_CHAINS or len(self.scopes) >= MAX_SCOPES:
             self.fail("too many levels of nesting")
         name = f"__chain{table.anonymous}"
         table.anonymous += 1
@@ -464,6 +469,10 @@ class BlockParser(StatementParser):
         state.model.keys = tuple(dtype.name for dtype in state.dtypes)
         state.interval = "interval" in flags
         state.constant = "constant" in flags
+        state.timed = "timeout" in flags
+        if state.interval and "dynamic" in flags:
+            raise RulesetError(f"set {name} cannot be of intervals and dynamic", location)
+        state.inline = bool(literals)
         state.model.dynamic = bool(flags & {"dynamic", "timeout"})
         target = self.kernel.add_set(table, state, location)
         for literal in literals:
@@ -496,8 +505,10 @@ class BlockParser(StatementParser):
         else:
             self.position -= 1
             while self.tokens[self.position] in STATEFUL:
+                state.model.limited |= self.tokens[self.position] not in ("counter", "last")
                 if self.stateful() is not False:
                     state.unknown = "every element has a limit of its own"
+                    state.model.adding = state.unknown
             if self.tokens[self.position] == lexeme:
                 self.unexpected()
 

@@ -17,7 +17,7 @@ ARP = 0x806
 
 _PARTICULAR = (
     "ct.", "fib.", "geneve.", "ipsec.", "meta.broute", "meta.ibr", "meta.ipsec", "meta.nfproto",
-    "meta.obr", "osf.", "route.", "socket.", "vxlan.",
+    "meta.obr", "meta.sdif", "osf.", "route.", "socket.", "vxlan.",
 )  # fmt: skip
 
 

@@ -54,6 +54,8 @@ def allowed(name: str, family: str) -> frozenset[str] | None:
         return _INWARD
     elif name.startswith("socket."):
         return frozenset(("prerouting", "input", "output"))
+    elif name in ("meta.sdif", "meta.sdifname"):  # nft_meta_get_validate_sdif
+        return frozenset(("input", "forward"))
     elif name.startswith("fib.") and family == "inet":
         return _IP_HOOKS
     return None

@@ -54,6 +54,8 @@ class SetState:
     data: list[DataType] | None = None  # types of a map's data
     kind: str = "set"  # set, map, verdict, or the kind of object a map names
     interval: bool = False
+    inline: bool = False  # its block holds elements
+    timed: bool = True  # an element may have a timeout
     auto_merge: bool = False
     constant: bool = False
     size: int | None = None
@@ -95,6 +97,8 @@ class SetState:
                 self.numbers[found] = None
                 self.checked = False
             elif isinstance(found, str):
+                if not self.interval and _is_pattern(found):
+                    raise Refused("You must add 'flags interval' to your set declaration")
                 self.names[found] = None
             elif isinstance(found, UnknownValues):
                 self.unknown = self.unknown or found.reason
@@ -129,6 +133,8 @@ class SetState:
     def remove(self, literal: SetLiteral, place: Place, *, must_exist: bool) -> None:
         """Delete elements. Raise RulesetError if one is not there."""
         self.check()
+        if self.inline and self.interval:  # nft 1.1.3 says nothing and deletes nothing
+            self.unknown = "whether nft deletes from a set what its block holds is uncertain"
         item: Item | None = None
         try:
             for item in flatten(literal):
@@ -213,6 +219,9 @@ class SetState:
         model = self.model
         model.default = self.default
         model.unknown = self.unknown
+        count = len(self.entries) + len(self.names) + len(self.numbers)
+        if self.size is not None and count >= self.size:
+            model.adding = model.adding or f"the set {model.name} is full"
         if self.plain:
             model.elements = []
             if self.numbers:
@@ -226,7 +235,13 @@ class SetState:
 
 
 def _is_range(part: object) -> bool:
+    if isinstance(part, Names):
+        return any(_is_pattern(name) for name in part.items)
     return isinstance(part, Intervals) and part.items[0][0] != part.items[0][1]
+
+
+def _is_pattern(name: str) -> bool:
+    return name.endswith("*") and not name.endswith("\\*")
 
 
 def map_data(expression: Expression, dtypes: list[DataType]) -> object:
@@ -260,6 +275,7 @@ class TableState:
     objects: dict[tuple[str, str], bool | None] = field(default_factory=dict)
     handles: dict[str, list[int]] = field(default_factory=dict)  # of each chain's rules
     needs: dict[str, list[tuple[Need, Location]]] = field(default_factory=dict)
+    owned: bool = False  # by nft itself, with which it goes
     last_handle: int = 0
     anonymous: int = 0
 
@@ -422,6 +438,10 @@ class Kernel:
                 raise RulesetError(f"datatype mismatch with set {name}", place())
             if is_map and state.kind == "set":
                 raise RulesetError(f"{name} is no map", place())
+        for name, timed in builder.updates:  # nft_dynset_init
+            state = table.sets[name]
+            if state.interval or state.constant or (timed and not state.timed):
+                raise RulesetError(f"set {name} is not for what rules add", place())
         for name in builder.chains:
             chain = table.model.chains.get(name)
             if chain is None:
@@ -460,6 +480,8 @@ class Kernel:
         found = []
         for table in self.tables.values():
             self._validate(table)
+            if table.owned:
+                continue
             for state in table.sets.values():
                 state.finish()
                 for name in _chains(state.verdicts()):

@@ -165,6 +165,7 @@ class RuleBuilder:
         self.layer3 = _FAMILY.get(family, 0)
         self.layer4 = 0
         self.sets: list[tuple[str, list[DataType] | None, bool]] = []  # name, types, is a map
+        self.updates: list[tuple[str, bool]] = []  # name of a set, with a timeout
         self.chains: list[str] = []
         self.objects: list[tuple[str, str]] = []
         self.anonymous = 0  # sets that get a handle of their own
@@ -656,6 +657,7 @@ class RuleBuilder:
         *,
         over: bool = False,
         limited: bool = False,
+        timed: bool = False,
         declare: bool = False,
     ) -> None:
         """Add `add @name { KEY ... }`. `declare`: a meter brings its set along."""
@@ -666,6 +668,7 @@ class RuleBuilder:
         keys = found[0] if found else (Key("computed"),)
         if not declare:
             self.sets.append((name, found[1] if found else None, False))
+            self.updates.append((name, timed))
         self.add(SetUpdate(SetRef(name), keys, operation, not over, limited))
 
 

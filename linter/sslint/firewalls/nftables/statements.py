@@ -526,11 +526,12 @@ class StatementParser(ExpressionParser):
         if self.take("set"):  # the old form: set add KEY @name
             operation = self._operation()
             item = Item(self.keys())
+            timed = self.tokens[self.position] == "timeout"
             self.element_options(item)
             name = self.set_name()
             if item.key is None or not isinstance(name, SetName):
                 self.unexpected()
-            builder.set_update(operation, name.name, item.key)
+            builder.set_update(operation, name.name, item.key, timed=timed)
             return
         operation = self._operation()
         name = self.set_name()
@@ -575,7 +576,9 @@ class StatementParser(ExpressionParser):
                 stops = self.stateful()
                 over, sized = over or bool(stops), sized or stops is None
         if self.take(":"):
-            self.value()
+            data = self.value()
+            builder.look_at(data)
+            builder.present(data)
             while self.tokens[self.position] in ("timeout", "expires"):
                 self.position += 1
                 self.time()
@@ -584,7 +587,9 @@ class StatementParser(ExpressionParser):
             self.declare_meter(builder, name, key)
             operation = "update" if timed else "add"
         over &= not sized
-        builder.set_update(operation, name, key, over=over, limited=limited, declare=declare)
+        builder.set_update(
+            operation, name, key, over=over, limited=limited, timed=timed, declare=declare
+        )
         if sized:
             builder.add(Unknown(f"a rate in the set {name} depends on the packet's size"))
 

@@ -33,7 +33,7 @@ class Set:
     name: str
     key: str  # the expression it is looked up with
     declaration: str
-    kind: str  # set, vmap, dynamic
+    kind: str  # set, vmap, marks, dynamic
     rate: str = ""  # what its elements count; it belongs to the element, whichever rule adds it
 
 
@@ -415,7 +415,14 @@ class Tables:
             statements += [f"ct mark set {value}", "ct mark set meta mark", "meta mark set ct mark"]
         if self.hook == "prerouting" and self.early:
             statements += ["notrack"] * 6
-        if self.words.chance(0.3):
+            if self.words.rare:
+                zones = ("ct zone set 5", "ct original zone set 5", "ct reply zone set 6")
+                statements += [self.pick(*zones)] * 3
+        marks = [item for item in self.sets if item.kind == "marks" and self.fits(item)]
+        if marks and self.words.chance(0.5):
+            chosen = self.words.random.choice(marks)
+            return f"meta mark set {chosen.key} map @{chosen.name}"
+        if self.words.chance(0.5 if self.words.rare else 0.3):
             return self.set_update()
         if self.words.rare and self.words.chance(0.7):
             return self.writing()
@@ -462,6 +469,8 @@ class Tables:
             else:
                 key += " & " + ("255.255.0.0" if self.version == 4 else "ffff:ffff::")
             return f"{self.pick('add', 'update')} @{chosen.name} {{ {key}{timeout}{chosen.rate} }}"
+        if self.words.rare and self.words.chance(0.5):
+            return f"delete @{chosen.name} {{ {key} }}"
         return (
             f"{self.pick('add', 'update')} @{chosen.name} {{ {chosen.key}{timeout}{chosen.rate} }}"
         )
@@ -562,10 +571,18 @@ class Tables:
                 f"set {name} {{ type {kind}; flags dynamic, timeout; size 65535; timeout 1h; }}"
             )
             rate = self.pick("", "", f" limit rate {RATE}", f" limit rate over {RATE}")
+            if self.words.rare and self.words.chance(0.4):  # every element has the set's own
+                own = self.pick(f"limit rate over {RATE}", "quota over 500 mbytes", "counter")
+                return Set(name, f"{ip} saddr", f"{dynamic[:-1]}{own}; }}", "dynamic")
             if self.words.rare and self.words.chance(0.5):
                 dynamic = dynamic.replace(f"type {kind};", f"type {kind} . inet_service;")
                 return Set(name, f"{ip} saddr . {self.proto} dport", dynamic, "dynamic", rate)
             return Set(name, f"{ip} saddr", dynamic, self.pick("dynamic", "set"), rate)
+        if self.words.rare and self.words.chance(0.4):
+            entries = ", ".join(self.entries(lambda: str(self.words.port()), lambda: "0x1"))
+            entries = entries.replace("* : 0x1", f"* : {self.pick(*MARKS)}")
+            declaration = f"map {name} {{ type inet_service : mark; elements = {{ {entries} }} }}"
+            return Set(name, f"{self.proto} dport", declaration, "marks")
         key, make = self.words.random.choice(
             [("tcp dport", self.port), (f"{ip} saddr", lambda: self.address(family))]
         )
