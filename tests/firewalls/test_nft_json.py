@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sslint.firewalls.errors import RulesetError
-from sslint.netfilter.model import Base, Limit, Unknown, Unmodelled, Verdict
+from sslint.netfilter.model import Base, Limit, SetUpdate, Unknown, Unmodelled, Verdict
 from tests.firewalls.nft_models import comparable, read_json, read_text
 
 TEXT = """table inet filter {
@@ -175,6 +175,18 @@ def test_limits() -> None:
         False, "quota over 25 mbytes"
     )
     assert items({"ct count": {"val": 20, "inv": True}})[0] == Limit(False, "ct count over 20", 20)
+    # the first connection is more than none
+    assert items({"ct count": {"val": 0, "inv": True}})[0] == Limit(True, "ct count over 0")
+    assert items({"ct count": {"val": 0}})[0] == Limit(False, "ct count 0")
+
+
+def test_a_rate_in_a_set_may_depend_on_the_size_of_the_packet() -> None:
+    quota = {"val": 1, "val_unit": "bytes", "inv": True}
+    update = {"op": "add", "elem": payload("ip", "saddr"), "set": "@s", "stmt": [{"quota": quota}]}
+    update_item, doubt = items({"set": update})[-2:]
+    assert isinstance(update_item, SetUpdate)
+    assert update_item.first
+    assert isinstance(doubt, Unknown)
 
 
 @pytest.mark.parametrize(

@@ -379,8 +379,14 @@ class _Reader:
             builder.present(self._expression(body["data"]))
         statements = body.get("stmt")
         limited = any(name not in ("counter", "last") for part in statements or [] for name in part)
-        sized = any(_capacity(k, b) for part in statements or [] for k, b in part.items())
-        over = self._over(statements) and not sized
+        stops = [
+            _stops(k, b)
+            for part in statements or []
+            for k, b in part.items()
+            if isinstance(b, dict)
+        ]
+        sized = None in stops
+        over = True in stops and not sized
         name = str(body[kind]).removeprefix("@")
         builder.set_update(operation, name, self._expression(key), over=over, limited=limited)
         if sized:
@@ -494,6 +500,8 @@ def _stops(kind: str, body: dict[str, Any]) -> bool | None:
     if kind != "quota":
         if _capacity(kind, body) is not None:
             return None
+        if kind == "ct count" and not body.get("val"):  # the first connection is one too many
+            over = not over
         return over and kind in ("limit", "ct count")
     allowed = _int(body.get("val", 0)) * _FACTORS.get(str(body.get("val_unit")), 1)
     used = _int(body.get("used", 0)) * _FACTORS.get(str(body.get("used_unit")), 1)
