@@ -444,6 +444,8 @@ def _resolved(item: RuleItem, table: Table, ruleset: Ruleset) -> list[RuleItem]:
     family = 6 if table.family == "ip6" else 4
     found = ruleset.ipsets.get(reference.name)
     if isinstance(item, SetUpdate):
+        if found is not None:
+            found.dynamic = True
         keys = _keys(found, directions, family) if found is not None else None
         return [replace(item, keys=keys)] if keys else []
     if found is None:

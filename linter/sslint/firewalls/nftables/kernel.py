@@ -442,6 +442,7 @@ class Kernel:
             state = table.sets[name]
             if state.interval or state.constant or (timed and not state.timed):
                 raise RulesetError(f"set {name} is not for what rules add", place())
+            state.model.dynamic = True  # nft sets the flag
         for name in builder.chains:
             chain = table.model.chains.get(name)
             if chain is None:
