@@ -332,6 +332,32 @@ def test_parts_of_several_hosts_or_of_containers_are_not_joined(
     assert "roles/nginx/files/nginx.conf belongs to no host" in err
 
 
+@pytest.mark.parametrize(
+    ("web", "firewall"),
+    [
+        ("hosts/web/nginx/nginx.conf", "hosts/db/rules.v4"),
+        ("servers/a/nginx.conf", "servers/b/rules.v4"),
+        ("web.example.org/nginx.conf", "db.example.org/rules.v4"),
+        ("prod/nginx.conf", "staging/rules.v4"),
+        ("web1/files/nginx.conf", "db1/files/rules.v4"),
+    ],
+)
+def test_parts_of_hosts_by_their_names_are_not_joined(
+    capsys, tmp_path: Path, web: str, firewall: str
+) -> None:
+    lay(tmp_path, {web: WEB, firewall: DUMP})
+    code, report, err = check(capsys, tmp_path)
+    assert (code, report["endpoints"]) == (3, [])
+    assert f"{web} belongs to no host" in err
+
+
+def test_parts_below_one_host_are_joined(capsys, tmp_path: Path) -> None:
+    lay(tmp_path, {"hosts/web/nginx/nginx.conf": WEB, "hosts/web/firewall/rules.v4": DUMP})
+    code, report, _ = check(capsys, tmp_path)
+    assert code != 3
+    assert report["endpoints"]
+
+
 def test_what_belongs_to_no_host_is_shown_as_a_block_to_paste(capsys, tmp_path: Path) -> None:
     lay(
         tmp_path,

@@ -32,6 +32,13 @@ _APART = re.compile(
     r"|logrotate\.d|sysctl\.d|pam\.d|apparmor\.d|backups?|old|archive)$",
     re.I,
 )
+# A directory whose directories are hosts, and one that is called as a host or a stage is.
+_MACHINES = re.compile(r"^(hosts|servers|machines|nodes|boxes|inventory|environments|envs)$", re.I)
+_MACHINE = re.compile(
+    r"^([\w-]+\.)+[a-z]{2,}$(?<!\.nft)(?<!\.conf)(?<!\.rules)|^(prod(uction)?|stag(e|ing)|dev(elopment)?)$"
+    r"|^(web|db|mail|mx|app|proxy|gw|node|host|srv|lb)-?\d+$",
+    re.I,
+)
 _IMAGE = re.compile(r"^(Dockerfile|Containerfile|(docker-)?compose\b.*\.ya?ml$)", re.I)
 
 
@@ -47,7 +54,18 @@ class Gathered:
         servers = [kind for kind in self.found if kind in _SERVERS.values()]
         rulesets = [kind for kind in self.found if kind not in servers]
         alone = all(len(paths) == 1 for paths in self.found.values())
-        return bool(servers and rulesets) and alone and not {"nft", "iptables"} <= set(rulesets)
+        both = {"nft", "iptables"} <= set(rulesets)
+        return bool(servers and rulesets) and alone and not both and not self._of_several
+
+    @property
+    def _of_several(self) -> bool:
+        """Whether the parts lie in directories that are called as hosts are, or hold these."""
+        common = Path(os.path.commonpath(self.paths))
+        first = {path.relative_to(common).parts[:1] for path in self.paths}
+        if len(first) < 2:
+            return False
+        named = any(_MACHINE.match(name) for (name, *_) in filter(None, first))
+        return named or _MACHINES.match(common.name) is not None
 
     def block(self, top: Path) -> list[str]:
         """Return what .sslint.yaml says of them as one host, for the user to choose from."""
