@@ -23,6 +23,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict linter/
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.words
 
 # The reports of the examples, as the README shows them.
 demo: $(VENV)/runtime

@@ -119,4 +119,6 @@ def test_a_document_with_a_doctype_is_refused_and_said_so() -> None:
     announced = Announced()
     assert documents.read(tree, file, announced)
     assert not announced.announcements
-    assert [problem.reason for problem in tree.problems] == ["autoconfig: a DOCTYPE is not read"]
+    assert [problem.reason for problem in tree.problems] == [
+        "autoconfig: a DOCTYPE is not supported"
+    ]

@@ -176,7 +176,7 @@ def test_it_stands_alone(work: Path, capsys, tmp_path: Path) -> None:
     assert main(["check", str(work), "--config-from", "base", "--config", "x"]) == 2
     (tmp_path / "plain/etc").mkdir(parents=True)
     assert main(["check", str(tmp_path / "plain"), "--config-from", "base"]) == 2
-    assert "no work tree of git" in capsys.readouterr().err
+    assert "not a work tree of git" in capsys.readouterr().err
 
 
 def test_git_runs_nothing_of_the_checked_tree(work: Path, capsys, monkeypatch) -> None:

@@ -45,7 +45,7 @@ def test_sites_whose_links_a_checkout_lost_are_taken_for_enabled() -> None:
     assert reading.complete
     assert reading.starts
     assert [e.port for e in reading.endpoints] == [443]
-    assert "sites-enabled is not here" in found.assumptions[0]
+    assert "sites-enabled is missing" in found.assumptions[0]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ TLS = (
     "    ssl_certificate /etc/ssl/shop.pem;\n    ssl_certificate_key /etc/ssl/shop.key;\n  }\n}\n"
 )
 PLAIN = "events {}\nhttp { server { listen 80; } }\n"
-PASTE = "no firewall in the files (name one with --firewall, or say firewall: none)"
+PASTE = "no firewall in the files (name one with --firewall, or set firewall: none)"
 
 
 def write(base: Path, files: dict[str, str]) -> Path:
@@ -301,7 +301,7 @@ ROWS = (
         ("etc", "--fail-on", "never"),
         0,
         "2 TLS listeners: 2 open",
-        (3, "which protocols are enabled is decided by files that were not given"),
+        (3, "the enabled protocols are set in files that were not given"),
     ),
     Row(
         "unreadable program that may serve TLS",
@@ -511,7 +511,7 @@ ROWS = (
             f"0 TLS listeners; not judged: {said}",
         )
         for name, said in (
-            ("nginx", "nginx has no listener that is known: etc/nginx/nginx.conf is not here"),
+            ("nginx", "nginx has no listener that is known: etc/nginx/nginx.conf is missing"),
             ("postfix", "postfix has no listener that is known"),
             ("dovecot", "dovecot has no listener that is known"),
             ("haproxy", "what haproxy listens on is not known: etc/haproxy/haproxy.cfg"),
@@ -643,14 +643,14 @@ ROWS = (
         partial(write, files={**debian_dovecot("imap"), "etc/nftables.conf": ACCEPT}),
         ("etc", "--fail-on", "never"),
         0,
-        "not judged: whether it is opened is not known: which protocols are enabled",
+        "not judged: whether it is opened is not known: the enabled protocols are set",
     ),
     Row(
         "mail host without any sign of its protocols",
         partial(write, files={**debian_dovecot(), "etc/nftables.conf": ACCEPT}),
         ("etc", "--fail-on", "never"),
         3,
-        "not judged: whether it is opened is not known: which protocols are enabled",
+        "not judged: whether it is opened is not known: the enabled protocols are set",
     ),
     Row(
         "a server that the configuration excludes",
@@ -860,7 +860,7 @@ def test_a_whole_etc_says_why_it_is_open(capsys, tmp_path: Path) -> None:
     whole(tmp_path, files, "nginx.service", "ufw.service")
     assert main(["check", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert "assumed: this host filters nothing (the whole /etc is here and starts no" in said
+    assert "assumed: this host filters nothing (/etc is complete and starts no" in said
     assert "ENABLED=no in /etc/ufw/ufw.conf" in said
 
 

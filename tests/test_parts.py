@@ -169,7 +169,7 @@ def test_fragments_of_dovecot(capsys, tmp_path: Path, paths: list[str]) -> None:
         (143, "closed"),
         (993, "closed"),
     }
-    assert any("dovecot.conf is not here" in text for text in report["firewall"][0]["assumptions"])
+    assert any("dovecot.conf is missing" in text for text in report["firewall"][0]["assumptions"])
 
 
 def test_a_ruleset_that_another_includes_is_read_once(capsys, tmp_path: Path) -> None:
@@ -210,11 +210,11 @@ def test_servers_that_belong_to_no_host_are_not_green(capsys, tmp_path: Path) ->
         ("nginx: sites", 1, None),
         ("nginx: sites/shop.conf", 1, None),
         ("nginx: main.conf", 1, None),
-        ("nginx: empty", 3, "holds no nginx.conf and nothing that nginx.conf would include"),
-        ("dovecot: empty", 3, "holds no dovecot.conf and nothing"),
+        ("nginx: empty", 3, "holds neither nginx.conf nor files that it would include"),
+        ("dovecot: empty", 3, "holds neither dovecot.conf nor files"),
         ("dovecot: mail/conf.d", 1, None),
         ("dovecot: mail/dovecot.conf", 1, None),
-        ("postfix: empty", 3, "holds no main.cf and no master.cf"),
+        ("postfix: empty", 3, "does not hold main.cf or master.cf"),
         ("root: empty", 3, "holds no etc/"),
     ],
 )

@@ -44,7 +44,7 @@ table ip nat {
 LIMITED = """\
 tcp/8443 over IPv4: limited to 10.1.0.0/16: ip saddr 10.1.0.0/16 tcp dport 8443 accept, rules.nft:18
 tcp/8443 over IPv6: closed, refused: tcp dport 8443 reject, rules.nft:9
-2 rules or policies keep it closed; -v shows them
+2 rules or policies close it; -v shows them
 no server that was read listens on tcp/8443
 """
 STEPS = """\
@@ -70,7 +70,7 @@ over IPv4:
         rules.nft:9  tcp dport 8443 reject: rejects all but 10.0.0.0/8, 192.0.2.0/24
     hook input (priority 0), table inet filter, chain input
       rules.nft:15  ct state established,related accept: accepts
-  each of these keeps others out:
+  each of these blocks the others:
     rules.nft:4  ip saddr 192.0.2.0/24 drop  [the first packet, hook input (priority -10), table inet early, chain input]
     rules.nft:9  tcp dport 8443 reject  [the first packet, hook input (priority -10), table inet early, chain admin]
     rules.nft:14  type filter hook input priority filter; policy drop;  [the first packet, hook input (priority 0), table inet filter, chain input]

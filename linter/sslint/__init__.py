@@ -1,4 +1,4 @@
-"""Lint a host's TLS against its firewall, its certificates and what clients are told.
+"""Lint a host's TLS against its firewall, its certificates and what is published for clients.
 
 from sslint import check
 

@@ -13,7 +13,7 @@ from sslint.errors import UsageError, did_you_mean
 FAIL_ON = ("error", "warning", "info", "never", "unknown")
 FORMATS = ("text", "json")
 COLOURS = ("auto", "always", "never")
-# What is asked of one run, and is no setting of the environment.
+# What is asked of one run only: not a setting of the environment.
 _QUESTIONS = frozenset({"help", "source", "destination", "iif", "family", "expect", "packets"})
 _OTHER_VARIABLES = frozenset({"DEBUG", "CORPORA", "COUNT", "SEED", "UPDATE"})  # the tests' own
 
@@ -128,8 +128,8 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
 def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     parser = _Parser(
         prog="sslint",
-        description="Will TLS reach the people it is meant for? Checks server, firewall and "
-        "certificate configuration together, from files alone.",
+        description="Check from configuration files alone whether clients can reach TLS services: "
+        "servers, firewall, certificates and DNS together.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sslint {__version__}")
@@ -140,16 +140,26 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
 
     check = command("check", "find mismatches between certificates, services, firewall and DNS")
     check.add_argument(
-        "paths", nargs="*", metavar="PATH", help="an etc/, a root, a repository, parts of one host"
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="an etc/ directory, a root directory, a repository, or files of one host",
     )
     _reading(check)
     _printing(check)
-    check.add_argument("--select", action=_Append, metavar="NAME|FAMILY", help="only these rules")
-    check.add_argument("--ignore", action=_Append, metavar="NAME|FAMILY", help="not these rules")
+    check.add_argument(
+        "--select", action=_Append, metavar="NAME|FAMILY", help="report only these rules"
+    )
+    check.add_argument(
+        "--ignore", action=_Append, metavar="NAME|FAMILY", help="do not report these rules"
+    )
     check.add_argument("--baseline", metavar="FILE", help="leave out findings that are in FILE")
     check.add_argument("--write-baseline", metavar="FILE", help="write the findings to FILE")
-    _switch(check, "--no-ignores", "let no comment silence a finding")
-    fail_on = "the lowest severity that exits 1; unknown: error, and exit 3 for what is not judged"
+    _switch(check, "--no-ignores", "report findings that a comment ignores, too")
+    fail_on = (
+        "exit 1 for findings of this severity or worse; "
+        "unknown: as error, and exit 3 if anything is not judged"
+    )
     _choice(check, "--fail-on", FAIL_ON, fail_on)
     _switch(check, "--verbose", "show every endpoint", "-v")
 
@@ -158,7 +168,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     _reading(endpoints)
     _printing(endpoints)
 
-    trace = command("trace", "say who reaches a port, and which rule decides")
+    trace = command("trace", "show who can reach a port, and which rule decides")
     trace.add_argument("words", nargs="*", metavar="[PATH...] PORT[/udp]")
     trace.add_argument(
         "--from",
@@ -167,9 +177,9 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         help="only these clients; `public` is the whole Internet",
     )
     trace.add_argument("--to", dest="destination", metavar="ADDR", help="an address of this host")
-    trace.add_argument("--iif", metavar="IFACE", help="the interface they come in by")
+    trace.add_argument("--iif", metavar="IFACE", help="the interface their packets arrive on")
     _choice(trace, "--family", ("ipv4", "ipv6"), "default: both")
-    _choice(trace, "--expect", ("open", "closed", "limited"), "exit 1 if it is otherwise")
+    _choice(trace, "--expect", ("open", "closed", "limited"), "exit 1 if the answer differs")
     _switch(trace, "--verbose", "show each rule on the way", "-v")
     trace.add_argument("--packets", metavar="FILE", help="judge the packets of a JSON-lines file")
     _reading(trace)
@@ -195,30 +205,32 @@ def _switch(parser: _Parser, name: str, text: str, short: str | None = None) -> 
 
 
 def _reading(parser: _Parser) -> None:
-    parser.add_argument("--root", metavar="DIR", help="directory that stands for / in the files")
+    parser.add_argument(
+        "--root", metavar="DIR", help="directory that stands for / in absolute paths"
+    )
     parser.add_argument(
         "--firewall",
         action=_Append,
         metavar="[KIND=]FILE",
-        help="use this ruleset instead of the tree's (repeatable; - reads standard input), "
-        "or none: this host filters nothing",
+        help="use this ruleset instead of the host's own (repeatable; - reads standard input); "
+        "none: the host filters nothing",
     )
     parser.add_argument(
         "--announced",
         action=_Append,
         metavar="FILE",
-        help="what clients are told: a zone file, autoconfig, autodiscover, mobileconfig or "
-        "MTA-STS policy (repeatable)",
+        help="what is published for clients: a zone file, autoconfig, autodiscover, mobileconfig "
+        "or MTA-STS policy (repeatable)",
     )
     parser.add_argument(
         "--host-ip", action=_Append, metavar="ADDR", help="an address of this host (repeatable)"
     )
-    _switch(parser, "--live", "compare with the running firewall too (root)")
+    _switch(parser, "--live", "also compare with the running firewall (needs root)")
     parser.add_argument(
         "--limit",
         action=_Append,
         metavar="NAME=NUMBER",
-        help="how much may be read and counted before the answer is unknown (repeatable)",
+        help="how much a run may read and count before it answers unknown (repeatable)",
     )
     parser.add_argument("--now", metavar="DATE", help="judge certificates at this time (ISO 8601)")
     _configuration(parser)

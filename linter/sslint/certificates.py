@@ -25,7 +25,7 @@ ChainStatus = Literal[
     "complete", "leaf-only", "misordered", "self-signed", "issued-by-root-unknown", "unknown"
 ]
 
-# What cryptography dislikes about somebody's certificate is no business of whoever runs this.
+# Warnings of cryptography about a certificate are not for the user of sslint.
 warnings.filterwarnings("ignore", module=r"sslint\.certificates")
 
 MANY_NAMES = 16  # of one certificate: to be sorted once
@@ -246,7 +246,7 @@ def _load(tree: Tree, ref: CertificateRef) -> Certificate:
     for path in ref.chain_files:
         sent += _file(tree, path).certificates
     leaf = _leaf(sent)
-    key = _Pem("unknown", "no key is named")
+    key = _Pem("unknown", "no key is configured")
     if ref.key is not None:
         key = _file(tree, ref.key, key=True)
     key_problem = key.key_problem or ("" if key.public_keys else key.reason)
@@ -291,7 +291,7 @@ def _read(tree: Tree, path: str) -> _Pem:
         if error.status is Status.ABSENT:
             if missing(tree, path):
                 return _Pem("absent", error.reason)
-            return _Pem("unknown", "the file is outside what was given")
+            return _Pem("unknown", "the file is outside the files that were given")
         if error.status in (Status.DIRECTORY, Status.OTHER):
             return _Pem("present", error.reason, key_problem=error.reason)
         return _Pem("unknown", error.reason)
@@ -517,7 +517,7 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def _leaf(sent: list[Link]) -> Link | None:
-    """Return the first certificate, or the first that is no authority's if that one is."""
+    """Return the first certificate, or the first that is not an authority's if that one is."""
     if not sent:
         return None
     if sent[0].authority and not sent[0].self_signed:

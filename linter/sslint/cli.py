@@ -71,7 +71,7 @@ def _guarded(action: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     except (MemoryError, ExhaustedError, OutOfTimeError) as error:
-        _complain(str(error) or "needs more memory than there is")
+        _complain(str(error) or "needs more memory than is available")
         return INCOMPLETE
     except Exception as error:  # a bug: say what to report, whatever it is
         if os.environ.get("SSLINT_DEBUG"):
@@ -118,7 +118,7 @@ def _flush() -> int:
 
 
 def _no_output(error: OSError) -> None:
-    """Print nothing from now on; a reader that went away (`sslint check | head`) is no error."""
+    """Print nothing from now on; the reader (`sslint check | head`) has gone."""
     with contextlib.suppress(OSError):  # a stdout without a descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, BrokenPipeError):
@@ -309,7 +309,7 @@ def _trace(options: argparse.Namespace) -> int:
     targets = inputs.find(options, config, paths, _warn)
     if len(targets) > 1:
         names = ", ".join(target.name for target in targets)
-        raise UsageError(f"trace looks at one host, and there are several: {names}")
+        raise UsageError(f"trace needs one host, but there are several: {names}")
     one = host.read(targets[0])
     if question is None:
         _judge_packets(options, config, one)

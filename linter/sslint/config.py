@@ -70,9 +70,9 @@ class Config:
                 where, names if absent else f"cannot be read: {error.reason}"
             ) from None
         if path != top and top not in path.parents:
-            raise self.error(where, f"leads out of {display(top)}")
+            raise self.error(where, f"points outside {display(top)}")
         if ".git" in path.relative_to(top).parts:
-            raise self.error(where, "leads into .git")
+            raise self.error(where, "points into .git")
         return path
 
     def found(self, text: str, where: Where) -> Path:

@@ -36,11 +36,13 @@ class Edge:
         if isinstance(error, ExhaustedError):
             self.reason, self.location = str(error), error.location
         elif isinstance(error, MemoryError):
-            self.reason = "needs more memory than there is"
+            self.reason = "needs more memory than is available"
         elif os.environ.get("SSLINT_DEBUG"):
             return False
         else:
-            self.reason = f"is not understood: {_origin(error)}; this is a bug in sslint, report it"
+            self.reason = (
+                f"cannot be analysed: {_origin(error)}; this is a bug in sslint, report it"
+            )
         said = f"{self._layer} {self.reason}"
         self._tree.problem(self.location or self._place(), said)
         return True

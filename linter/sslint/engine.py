@@ -259,6 +259,9 @@ def fill(
 
     def value(match: re.Match[str]) -> str:
         text = _filled(match[1], match[2], fact, words)
+        own = words.get(match[1], {})
+        if text in ((own,) if isinstance(own, str) else own.values()):
+            return text  # the rule's own words
         if to_paste and text.startswith("-"):  # quotes keep no option from being one
             return "NAME"
         if not to_paste or not _OBEYED.search(text):

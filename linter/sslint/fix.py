@@ -1,4 +1,4 @@
-"""Fixes in the tongue of the firewall that owns the host, each proved on an overlay of the tree."""
+"""Fixes in the format of the host's own firewall, each proved on an overlay of the tree."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What mends a finding. `proved`: with the edits the finding is gone and nothing new comes."""
+    """The fix of a finding. `proved`: the edits remove the finding and add none."""
 
     title: str
     kind: Literal["safe", "opens", "advice"]
@@ -126,7 +126,7 @@ def _opened(
                 edits[(edit.path, edit.line, edit.text)] = edit
     if not commands:
         return None
-    title = f"let {transport}/{port} through"
+    title = f"accept {transport}/{port}"
     return Fix(title, "opens", tuple(edits.values()), tuple(commands))
 
 
@@ -238,7 +238,7 @@ def _close_port(host: Host, finding: Finding) -> Fix | None:
     if owner == "firewalld":
         return Fix(title, "advice")
     where = f"{place.path}:{place.line}"
-    return Fix(f"take {values['port']} out of {where}, or enable the service", "advice")
+    return Fix(f"remove {values['port']} from {where}, or enable the service", "advice")
 
 
 def _ufw_deletion(finding: Finding, place: Location) -> tuple[str, ...]:

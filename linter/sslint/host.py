@@ -325,7 +325,7 @@ def _unread_servers(host: Host) -> Iterator[ServerReading]:
             continue  # what another package left in its directory
         if unreadable:
             host.tree.try_read(path)  # which reports it
-        said = f"{host.tree.name(path)} {'cannot be read' if unreadable else 'is not here'}"
+        said = f"{host.tree.name(path)} {'cannot be read' if unreadable else 'is missing'}"
         yield ServerReading(server, complete=False, reasons=[said])
 
 
@@ -422,7 +422,7 @@ def _is_unfiltered(host: Host) -> bool:
 def _unfiltered(host: Host) -> str:
     """Say why nothing is filtered, with the rulesets that lie in the tree and are not in force."""
     asleep = _asleep(host)
-    why = "the whole /etc is here and starts no firewall" + (f"; {asleep}" if asleep else "")
+    why = "/etc is complete and starts no firewall" + (f"; {asleep}" if asleep else "")
     return f"this host filters nothing ({why})"
 
 

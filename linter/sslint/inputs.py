@@ -64,7 +64,7 @@ def find(
     announced = _announced(config, options)
     given = options.firewall or []
     if "none" in given and set(given) != {"none"}:
-        raise UsageError("--firewall none: this host filters nothing; name no ruleset beside it")
+        raise UsageError("--firewall none: cannot be combined with a ruleset")
     rulesets = [targets.ruleset(text) for text in given if text != "none"]
     limits = budgets.parse(options.limit or ())
     budgets.last_stop.use(limits)
@@ -106,7 +106,7 @@ def _firewall(
 
 
 def _announced(config: Config, options: argparse.Namespace) -> list[Path | Stream]:
-    """Return the files that say what clients are told; named hosts have the configuration's."""
+    """Return the files that are published for clients; named hosts have the configuration's."""
     given = [targets.named(text, "--announced") for text in options.announced or ()]
     own = () if "hosts" in config.values else config.values.get("announced", ())
     return [*given, *(config.within(text, ("announced", n)) for n, text in enumerate(own))]
@@ -212,7 +212,9 @@ def _host(config: Config, name: str, host: Mapping[str, Any]) -> Target:
     root = config.within(host["root"], (*where, "root")) if "root" in host else None
     tree = Tree(root, mounts=mounts, base=work_tree(config.base))
     if root is not None and not targets.is_root(root):
-        tree.problems.append(Problem(display(root), "holds no etc/ with what sslint reads"))
+        tree.problems.append(
+            Problem(display(root), "holds no etc/ directory with files that sslint reads")
+        )
     assumed: list[str] = []
     for server in targets.SERVER_FILES:
         if server in host:

@@ -22,14 +22,14 @@ MAX_REASONS = 3  # of one tally
 MAX_PORTS = 4  # of one reason
 VERDICTS = ("open", "limited", "closed")
 COUNTS = (*VERDICTS, "not_opened", "unknown")
-PASTE = "name one with --firewall, or say firewall: none"
+PASTE = "name one with --firewall, or set firewall: none"
 
 
 class Why(Enum):
     """Why something was not judged; the values are part of the JSON report."""
 
     NO_FIREWALL = "no-firewall"  # no ruleset in the files, and nothing says that there is none
-    FIREWALL_UNREAD = "firewall-unread"  # a manager, a script, a file that would not load
+    FIREWALL_UNREAD = "firewall-unread"  # a manager, a script, a file that cannot be loaded
     UNDECIDED = "undecided"  # the rules leave it open
     LISTENER_UNCERTAIN = "listener-uncertain"  # whether it is opened is not known
     TLS_UNKNOWN = "tls-unknown"  # whether it speaks TLS is not known

@@ -117,8 +117,8 @@ class Parts:
         """Give a file or directory its place. Raise UsageError if another one has it."""
         if self.mounts.setdefault(place, real) != real:
             raise UsageError(
-                f"{real}: {self.mounts[place]} is this host's {place} already",
-                tip="one file can have that place; check them one at a time",
+                f"{real}: {self.mounts[place]} is already this host's {place}",
+                tip="only one file can be at that path; check them separately",
             )
 
     def refuse(self, path: Path | str, reason: str) -> None:
@@ -386,7 +386,9 @@ def _join_fragments(
         parts.mounts[found or place] = file
         if found is None and place in parts.asked and not _is_mentioned(parts, place):
             name = display(real)
-            parts.refuse(file, f"is included by no file that is given; {name} is its main file")
+            parts.refuse(
+                file, f"is not included by any file that was given; {name} is its main file"
+            )
     if real is None:
         texts = (trees.head(file) for _, file in fragments)
         make_main(parts, tree, server, [place for place, _ in fragments], texts)
@@ -429,7 +431,7 @@ def make_main(
     tree.give(main, main.lstrip("/"), text.encode("utf-8", "surrogateescape"))
     block = "its http block" if server == "nginx" else "it"
     name = posixpath.basename(main)
-    parts.assumed.append(f"{name} is not here: {block} is taken to include what is given of it")
+    parts.assumed.append(f"{name} is missing; {block} includes the files that were given")
 
 
 def _nginx_main(places: Sequence[str], texts: Sequence[str]) -> str:
@@ -520,7 +522,7 @@ def serve(tree: Tree, server: str, real: Path, confine: Callable[[str], Path]) -
     elif server not in INCLUDED or any(is_there(real / Path(main).name) for main in mains):
         parts.mount(f"/etc/{server}", real)
         if not any(is_there(real / Path(main).name) for main in mains):
-            parts.refuse(real, f"holds no {' and no '.join(Path(main).name for main in mains)}")
+            parts.refuse(real, f"does not hold {' or '.join(Path(main).name for main in mains)}")
     else:
         found = Parts()
         add_files(found, real, confine)
@@ -530,7 +532,7 @@ def serve(tree: Tree, server: str, real: Path, confine: Callable[[str], Path]) -
         if not fragments and not parts.problems:
             name = Path(mains[0]).name
             parts.mount(f"/etc/{server}", real)
-            parts.refuse(real, f"holds no {name} and nothing that {name} would include")
+            parts.refuse(real, f"holds neither {name} nor files that it would include")
     join(parts, tree)
     tree.problems += parts.problems
     return parts.assumed

@@ -129,7 +129,7 @@ def _repeat(least: Any, most: Any, body: Any) -> _Ways:
 
 # -- RE2 --------------------------------------------------------------------------------------
 
-# What `re` and RE2 read differently, and is no error to either.
+# What `re` and RE2 read differently, and neither rejects.
 _DIFFERENT = re.compile(r"\{,\d|\[\[?:|\\B")
 
 

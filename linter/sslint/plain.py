@@ -68,7 +68,7 @@ def _cut(text: str) -> str:
 
 
 def _is_key(run: str) -> bool:
-    """Tell whether a run of base64 may be a key: it mixes cases and digits, and is no path."""
+    """Tell whether a run of base64 may be a key: it mixes cases and digits, and is not a path."""
     if not _is_mixed(run) or all(char in "0123456789abcdefABCDEF" for char in run):
         return False
     return "/" not in run or not all(map(_WORD.fullmatch, run.split("/")))

@@ -143,7 +143,7 @@ def open_revision(top: Path, name: str) -> Revision:
     """Return a commit of a work tree. Raise UsageError."""
     if not os.path.exists(top / ".git"):
         raise UsageError(
-            f"--config-from: {top}: is no work tree of git", tip="run in a checkout of git"
+            f"--config-from: {top}: is not a work tree of git", tip="run in a checkout of git"
         )
     if not _NAME.fullmatch(name):
         raise UsageError("--config-from: takes a commit, branch or tag")

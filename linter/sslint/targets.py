@@ -329,7 +329,7 @@ def confined(text: str) -> Path:
     try:
         return trees.confined(text)
     except TreeError as error:
-        raise UsageError(f"{text}: {error.reason}", tip="name what it leads to") from None
+        raise UsageError(f"{text}: {error.reason}", tip="name its target") from None
 
 
 def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Target]:
@@ -454,7 +454,7 @@ def ruleset(text: str) -> tuple[str | None, Path | Stream]:
         # What came to nothing is a command that failed more often than a host without a firewall.
         raise UsageError(
             f"--firewall: nothing was read from {name}",
-            tip="if this host filters nothing, say --firewall none",
+            tip="use --firewall none if this host filters nothing",
         )
     return kind, source
 
@@ -491,7 +491,7 @@ def lay(tree: Tree, place: str, source: Path | Stream) -> None:
 
 
 def announce(target: Target, files: Iterable[Path | Stream]) -> None:
-    """Give a host files that say what clients are told."""
+    """Give a host the files that are published for clients."""
     for source in files:
         # mta-sts.example.org/.well-known/mta-sts.txt: the place says the domain
         real = Path("/stdin") if isinstance(source, Stream) else source

@@ -482,7 +482,7 @@ class Tree:
         subject: str = "",
     ) -> None:
         """Record something that could not be read or understood; the same one only once."""
-        if EXCLUDED in reason:  # acknowledged: whoever excluded it knows
+        if EXCLUDED in reason:  # acknowledged by the configuration
             return
         if isinstance(where, Location):
             problem = Problem(where.path, reason, where, decisive, subject)

@@ -116,7 +116,7 @@ def test_directives_that_lead_elsewhere_are_not_followed(line: str) -> None:
 def test_what_follows_a_broken_origin_is_not_read() -> None:
     announced, tree = read(f"{SOA}$ORIGIN a..b\nc A 192.0.2.3\n")
     assert [r.name for r in announced.records] == ["example.org"]
-    assert "nothing after it is read" in tree.problems[0].reason
+    assert "the rest of the file is not read" in tree.problems[0].reason
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ OPEN = NFT.replace("drop", "accept")
 def test_an_init_script_that_loads_rules(files: dict[str, str], managed: bool) -> None:
     _, ruleset = load({**files, "/etc/nftables.conf": OPEN})
     name = next(path for path in files if path.startswith("/etc/init.d"))
-    expected = [f"managed by a script: {name}"] if managed else []
+    expected = [f"the script {name} manages the firewall"] if managed else []
     assert [missing.reason for missing in ruleset.missing] == expected
 
 
@@ -170,7 +170,7 @@ def test_a_hook_that_restores_files_and_one_that_does_more() -> None:
     files["/etc/network/if-pre-up.d/iptables"] = "#!/bin/sh\niptables -A INPUT -j DROP\n"
     _, ruleset = load(files)
     assert [m.reason for m in ruleset.missing] == [
-        "managed by a script: /etc/network/if-pre-up.d/iptables"
+        "the script /etc/network/if-pre-up.d/iptables manages the firewall"
     ]
     assert ruleset.missing[0].may_open
     assert ruleset.missing[0].location is not None
@@ -210,7 +210,7 @@ def test_what_loads_rules_at_boot(path: str, text: str) -> None:
     files = {path: text, "/etc/my.rules": RULES, OTHER: "", **units}
     assert kinds(load(files)[1]) == [("iptables", "etc/my.rules")]
     changed = text.replace("iptables-restore", "iptables -P INPUT DROP;")
-    assert "managed by a script" in load({**files, path: changed})[1].missing[0].reason
+    assert "manages the firewall" in load({**files, path: changed})[1].missing[0].reason
     assert load({**files, path: text.replace("iptables-restore", "logger")})[1].empty
 
 
@@ -219,7 +219,7 @@ def test_a_hook_that_runs_a_firewall_that_is_not_here() -> None:
         "/etc/network/interfaces": "iface eth0 inet dhcp\n",
         "/etc/network/if-up.d/local": "#!/bin/sh\n/usr/local/sbin/firewall.sh start\n",
     }
-    assert "managed by a script" in load(files)[1].missing[0].reason
+    assert "manages the firewall" in load(files)[1].missing[0].reason
 
 
 def test_cron_is_asked_for_what_runs_at_boot_alone() -> None:
@@ -232,7 +232,7 @@ def test_a_unit_of_the_administrators_that_runs_a_script() -> None:
     files = {"/etc/systemd/system/fw.service": unit, OTHER: ""}
     assert load(files)[1].empty  # not enabled
     files["/etc/systemd/system/multi-user.target.wants/fw.service"] = ""
-    assert "managed by a script" in load(files)[1].missing[0].reason
+    assert "manages the firewall" in load(files)[1].missing[0].reason
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_ruleset_that_does_not_load_is_unknown_as_a_whole() -> None:
     broken = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT --nonsense\nCOMMIT\n"
     tree, ruleset = load({"/etc/iptables/rules.v4": broken, "/etc/nftables.conf": NFT})
     assert [table.origin for table in ruleset.tables] == ["nft"]
-    assert "etc/iptables/rules.v4 would not load" in ruleset.missing[0].reason
+    assert "etc/iptables/rules.v4 cannot be loaded" in ruleset.missing[0].reason
     assert ruleset.missing[0].families == (4,)
     assert [(p.path, p.decisive) for p in tree.problems] == [("etc/iptables/rules.v4", True)]
 

@@ -161,7 +161,7 @@ NETWORK = PUBLISH % "5432:5432" + "    networks: [n]\nnetworks:\n  n:%s\n"
         ),
         ({}, PUBLISH % "5432:5432" + "    deploy: {mode: global}\n", "deployed to a swarm"),
         ({}, PUBLISH % "5432:5432" + "    profiles: [x]\n", "it has profiles"),
-        ({}, PUBLISH % "5430-5440:80", "it takes one port of a range"),
+        ({}, PUBLISH % "5430-5440:80", "Docker chooses its port from a range"),
         *(
             ({"etc/docker/daemon.json": json.dumps({key: value})}, "", f"daemon.json sets {key}")
             for key, value in (

@@ -103,10 +103,10 @@ def test_user_rules_as_a_path(here: Path) -> None:
 @pytest.mark.parametrize(
     ("gone", "reason"),
     [
-        ("default/ufw", "ufw's default policy is in etc/default/ufw, which is not here"),
-        ("ufw/before.rules", "ufw loads etc/ufw/before.rules, which is not here"),
-        ("ufw/after.rules", "ufw loads etc/ufw/after.rules, which is not here"),
-        ("ufw/user.rules", "ufw loads etc/ufw/user.rules, which is not here"),
+        ("default/ufw", "ufw's default policy is in etc/default/ufw, which is missing"),
+        ("ufw/before.rules", "ufw loads etc/ufw/before.rules, which is missing"),
+        ("ufw/after.rules", "ufw loads etc/ufw/after.rules, which is missing"),
+        ("ufw/user.rules", "ufw loads etc/ufw/user.rules, which is missing"),
     ],
 )
 def test_what_is_missing_of_ufw_is_not_known(here: Path, gone: str, reason: str) -> None:
@@ -153,10 +153,10 @@ def test_without_ufw_conf_what_is_named_is_assumed_to_be_enabled(here: Path) -> 
     (here / "etc/ufw/ufw.conf").unlink()
     ruleset = named("ufw=etc/ufw")
     assert verdicts(ruleset) == wanted
-    assert "ufw is enabled: ufw.conf, which says so, is not here" in ruleset.assumptions
+    assert "ufw is enabled: ufw.conf, which would say so, is missing" in ruleset.assumptions
     ruleset = discovery.load(Tree(here), read_network(Tree(here)))
     assert verdicts(ruleset) == wanted
-    assert "ufw is enabled: ufw.conf, which says so, is not here" in ruleset.assumptions
+    assert "ufw is enabled: ufw.conf, which would say so, is missing" in ruleset.assumptions
 
 
 def test_the_hosts_own_policy_stands_in_for_one_that_is_not_beside_it(here: Path) -> None:
@@ -239,7 +239,7 @@ def test_the_zones_that_are_named_decide(zones: Path, name: str, whence: str) ->
 def test_one_zone_file_that_binds_an_interface(here: Path) -> None:
     write(here / "deploy/web.xml", ALLOW.replace("<zone>", '<zone><interface name="eth0"/>'))
     ruleset = named("deploy/web.xml")
-    assert "firewalld.conf is not here" in ruleset.assumptions[-1]
+    assert "firewalld.conf is missing" in ruleset.assumptions[-1]
     assert (reach(ruleset, 443).verdict, reach(ruleset, 993).verdict) == ("open", "closed")
 
 
@@ -248,7 +248,7 @@ def test_one_zone_file_may_be_the_default_zone_or_not(here: Path) -> None:
     found = reach(named("deploy/web.xml"), 443)
     assert found.verdict == "unknown"
     assert found.reasons == (
-        "whether web is the default zone is in firewalld.conf, which is not here",
+        "whether web is the default zone is in firewalld.conf, which is missing",
     )
     write(here / "deploy/public.xml", ALLOW)
     ruleset = named("deploy/public.xml")
@@ -267,7 +267,7 @@ def test_zones_whose_firewalld_conf_was_not_given(
     found = reach(named(f"firewalld={here}/deploy/{name}"), 443)
     assert found.verdict == "unknown"
     assert found.reasons == (
-        "whether web is the default zone is in firewalld.conf, which is not here",
+        "whether web is the default zone is in firewalld.conf, which is missing",
     )
     detected = reach(named(f"{here}/deploy/{name}"), 443)
     assert detected.reasons == found.reasons or name == "loose"
@@ -288,7 +288,7 @@ def test_a_zone_file_as_a_path(zones: Path) -> None:
 
 
 def test_an_etc_is_no_ruleset_of_one_kind(zones: Path) -> None:
-    assert reach(named("etc"), 443).reasons == ("etc is not understood",)
+    assert reach(named("etc"), 443).reasons == ("the format of etc is not known",)
 
 
 def test_ufw_beside_iptables_is_not_known(here: Path) -> None:
@@ -350,7 +350,7 @@ def test_a_dump_that_iptables_restore_refuses(here: Path, junk: str) -> None:
     flag = named("deploy/rules.v4")
     assert reach(flag, 443).verdict in ("open", "limited")
     assert reach(flag, 993).verdict == "closed"
-    assert "though iptables-restore refuses" in flag.assumptions[0]
+    assert "although iptables-restore rejects" in flag.assumptions[0]
     configured = named("deploy/rules.v4", whence="boot")
     assert reach(configured, 443).verdict == reach(configured, 993).verdict == "unknown"
     shutil.rmtree(here / "etc/ufw")

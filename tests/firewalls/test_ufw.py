@@ -198,9 +198,7 @@ def test_tables_before_an_error_are_loaded() -> None:
 def test_missing_files() -> None:
     tree, ruleset = load(etc__ufw__user_dot_rules=None)
     assert tree.problems == []
-    assert [m.reason for m in ruleset.missing] == [
-        "ufw loads etc/ufw/user.rules, which is not here"
-    ]
+    assert [m.reason for m in ruleset.missing] == ["ufw loads etc/ufw/user.rules, which is missing"]
     assert "ufw-user-input" not in filter_table(ruleset).chains
     assert verdict(ruleset, 443) == "unknown"
     _, ruleset = load(etc__default__ufw=None)

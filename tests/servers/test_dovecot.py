@@ -583,7 +583,7 @@ class TestSettings:
     def test_old_names_in_a_new_file(self) -> None:
         legacy = [s for s in modern("ssl_key = <x\n").settings if s.scope == "legacy"]
         assert [(s.name, s.arguments) for s in legacy] == [
-            ("ssl_key", ("ssl_server_key_file = /path, the path alone",))
+            ("ssl_key", ("ssl_server_key_file = /path, without the prefix",))
         ]
         assert [s for s in old("ssl_key = <a.key\n").settings if s.scope == "legacy"] == []
 

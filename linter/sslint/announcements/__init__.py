@@ -1,4 +1,4 @@
-"""What clients are told: zone files, autoconfig, autodiscover, mobileconfig, MTA-STS."""
+"""What is published for clients: zone files, autoconfig, autodiscover, mobileconfig, MTA-STS."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DIRECTORY = re.compile(r"^[ \t]*directory\s+\"([^\"]+)\"", re.M)
 
 
 def read(tree: Tree, given: Iterable[str] = (), roots: Iterable[str] = ()) -> Announced:
-    """Return what clients are told by the files named, and by those at well-known places.
+    """Return what is published for clients in the files named and in those at well-known places.
 
     `roots` are directories that a web server of this host serves.
     """

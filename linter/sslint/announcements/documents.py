@@ -91,7 +91,7 @@ def _parse(file: SourceFile) -> _Element:
             stack[-1].text += data
 
     def doctype(*_arguments: Any) -> None:
-        raise _RefusedError("a DOCTYPE is not read")
+        raise _RefusedError("a DOCTYPE is not supported")
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
@@ -228,13 +228,13 @@ def _mobileconfig(file: SourceFile, into: Announced) -> None:
         content = _signed_content(content)
     start, end = content.find(b"<plist"), content.rfind(b"</plist>")
     if start < 0 or end < 0:
-        raise _RefusedError("no property list in it")
+        raise _RefusedError("the file has no property list")
     body = content[start : end + len(b"</plist>")]
     # The DOCTYPE that every property list has is Apple's own, and left out with its entities.
     try:
         data = plistlib.loads(body, fmt=plistlib.FMT_XML)
     except Exception as error:
-        raise _RefusedError(f"no property list: {error}") from None
+        raise _RefusedError(f"not a property list: {error}") from None
     payloads = data.get("PayloadContent") if isinstance(data, dict) else None
     for payload in payloads[:MAX_PAYLOADS] if isinstance(payloads, list) else ():
         if isinstance(payload, dict):

@@ -1,4 +1,4 @@
-"""What clients are told, from whatever document: the model that all readers fill."""
+"""What is published for clients, in any document: the model that all readers fill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Announcement:
     """One place that sends clients to a host and port.
 
     `service` is imap, pop3, submission, smtp, sieve, https, xmpp, caldav or carddav. `security`
-    None: the document does not say. `domain` is whose clients are told. `label`: the document's
+    None: the document does not say. `domain` is whose it is. `label`: the document's
     own word (`_imaps`, `SSL`). `rank` orders entries for the same service: the first is preferred.
     """
 
@@ -57,7 +57,7 @@ class StsPolicy:
 
 @dataclass(slots=True)
 class Announced:
-    """All that clients are told. Of `incomplete` zones not all records are known."""
+    """Everything published for clients. Not all records of `incomplete` zones are known."""
 
     announcements: list[Announcement] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)

@@ -10,7 +10,7 @@ from sslint.source import SourceFile
 from sslint.tree import Tree
 
 MAX_RECORDS = 500_000
-MAX_ERRORS = 100  # in one file; a text with more is no zone file
+MAX_ERRORS = 100  # in one file; a text with more is not a zone file
 
 # RFC 6186, RFC 8314 section 5.1, RFC 5804, RFC 6764, XEP-0368.
 SRV_SERVICES: dict[str, tuple[str, Security]] = {
@@ -147,7 +147,7 @@ def _records(tree: Tree, file: SourceFile, origin: str) -> tuple[list[tuple[str,
     skipped = list(_SKIPPED.finditer(text))
     for match in skipped[:MAX_ERRORS]:
         place = file.span(match.start(1), match.end(1))
-        tree.problem(place, f"zone file: {match.group(1)} is not followed", decisive=False)
+        tree.problem(place, f"zone file: {match.group(1)} is not supported", decisive=False)
     text = _SKIPPED.sub(";", text)
     tokenizer = Tokenizer(text, filename=file.name)
     reader = Reader(
@@ -162,7 +162,7 @@ def _records(tree: Tree, file: SourceFile, origin: str) -> tuple[list[tuple[str,
         reader.read()
     except (dns.exception.DNSException, ValueError, IndexError, RecursionError) as error:
         reason = re.sub(rf"^{re.escape(file.name)}:\d+: ", "", str(error))
-        wrong(tokenizer.where()[1], f"{reason}; nothing after it is read")
+        wrong(tokenizer.where()[1], f"{reason}; the rest of the file is not read")
     return found, not errors and not skipped
 
 

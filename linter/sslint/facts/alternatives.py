@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sslint.engine import Fact
 
 IMPLICIT_SIBLING = {143: 993, 110: 995, 587: 465}
-# Ports of one kind of service: whoever cannot use one may use another.
+# Ports of one kind of service: a client that cannot use one may use another.
 PORTS = {
     "web": (443, 8443, 9443, 80),
     "imap": (993, 143),
@@ -110,7 +110,7 @@ class _Ways:
 
 
 def _is_usable(fact: Fact) -> bool | None:
-    """Tell whether those who are meant reach a TLS port; whom a declaration means, it says."""
+    """Tell whether the intended clients reach a TLS port; None where they may."""
     values = fact.values
     if values["transport"] != "tcp" or values["tls"] == "none" or values["scope"] == "loopback":
         return False

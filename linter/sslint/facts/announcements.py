@@ -1,4 +1,4 @@
-"""Facts about what clients are told, joined with the endpoints that it should mean."""
+"""Facts about what is published for clients, joined with the endpoints it names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from sslint.announcements.model import Announcement
     from sslint.host import Host, Socket
 
+_DOCUMENTS = {"srv": "the SRV record", "mobileconfig": "the Apple profile"}
 SECURITY_WORDS = {
     "implicit": "TLS from the first byte",
     "starttls": "STARTTLS",
     "none": "no TLS",
 }
-MAIL = {  # what clients are told of, by the protocol of the endpoint
+MAIL = {  # published services, by the protocol of the endpoint
     "imap": "imap", "imaps": "imap", "pop3": "pop3", "pop3s": "pop3", "sieve": "sieve",
     "smtp": "submission", "submission": "submission", "submissions": "submission",
 }  # fmt: skip
@@ -128,8 +129,8 @@ def _add_disagreements(found: Sequence[Fact]) -> None:
             if _entry(fact) in {_entry(entry) for entry in kinds[other_kind]}:
                 continue
             fact.values["disagrees"] = (
-                f"{other_kind} publishes {other.values['host']}:{other.values['port']} "
-                f"({other.values['security_words']})"
+                f"{_DOCUMENTS.get(other_kind, other_kind)} publishes {other.values['host']}:"
+                f"{other.values['port']} ({other.values['security_words']})"
             )
             fact.values["both_served"] = bool(fact.values["served"] and other.values["served"])
             if other.span is not None:

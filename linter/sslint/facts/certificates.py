@@ -194,7 +194,7 @@ def _certificate(
 def _unreadable_by(host: Host, servers: Sequence[str], paths: Sequence[str]) -> str | None:
     """Return the user that a server starts as and that may not read a file; None for root.
 
-    Owners mean something only on the host itself: a checkout belongs to whoever made it.
+    Owners are known only on the host itself: a checkout belongs to the user who made it.
     """
     for server in servers:
         units = host.network.units.commands(server, "User") or ()

@@ -141,7 +141,7 @@ _UNITS = {
 def only_possible(host: Host) -> frozenset[str]:
     """Return the managers of which the files do not tell whether they are in force.
 
-    One that is alone in a tree without units is taken to be; of several, any may be left over.
+    One that is alone in a tree without units is assumed to be; of several, any may be unused.
     """
     found = [fact.values["kind"] for fact in managers(host)]
     if len(found) < 2 or host.target.firewall:

@@ -140,7 +140,7 @@ def _public_share(family: int, networks: Sequence[str]) -> float:
 
 
 def _covers(decision: Decision, opening: Opening) -> bool:
-    """Tell whether a decision is about most of whom an opening accepts, not about a few banned."""
+    """Tell whether a decision is about most sources of an opening, not about a few banned ones."""
     accepted = _size(opening.sources)
     return accepted > 0 and _size(decision.sources) / accepted > 1 - MOST
 
@@ -184,7 +184,12 @@ def hosts(host: Host) -> list[Fact]:
             for s in host.sockets
         ),
     }
-    span = Span(policy[0].location, "closes IPv4") if policy and policy[0].location else None
+    place = policy[0].location if policy else None
+    span = (
+        Span(place, f"default for IPv4: {default.get(ipv4.verdict, ipv4.verdict)}")
+        if place
+        else None
+    )
     fact = Fact("host", host.name, values, span=span)
     accepts = [o for o in firewall.openings() if o.effective and o.family == 4]
     values["ipv4_accepts"] = bool(accepts)

@@ -104,5 +104,5 @@ def deciding_spans(reaches: Iterable[Reach | None]) -> tuple[Span, ...]:
         for decision in reach.decided_by if reach is not None else ():
             if decision.location is not None:
                 key = (decision.location.path, decision.location.line)
-                spans.setdefault(key, Span(decision.location, decision.effect))
+                spans.setdefault(key, Span(decision.location, decision.effect.replace("-", " ")))
     return tuple(spans.values())

@@ -287,7 +287,7 @@ def _policy(host: Host, whereabouts: Whereabouts, policy: StsPolicy) -> Fact:
 
 
 def _sts_told(host: Host, domain: str) -> bool:
-    """Tell whether senders are told of a policy, as far as the zones say (RFC 8461, 3.1)."""
+    """Tell whether a record announces a policy, as far as the zones say (RFC 8461, 3.1)."""
     name = f"_mta-sts.{domain}"
     if not domain or host.announced.zone_of(name) is None:
         return True

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sslint.servers.model import ServerReading
     from sslint.servers.nginx.routing import Answer
 
-# What a server does with a certificate that was renewed on disk, if nobody tells it.
+# What a server does with a certificate that was renewed on disk, if it is not reloaded.
 KEEPS_OLD = ("nginx", "dovecot", "haproxy")
 ACME_PORT = 80
 HOOKS = f"{DIRECTORY}/renewal-hooks"

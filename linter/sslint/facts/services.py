@@ -31,6 +31,13 @@ TLS_WORDS = {
     "mixed": "TLS on some addresses",
     "unknown": "?",
 }
+_LISTENERS = {
+    "implicit": "TLS listener",
+    "starttls": "STARTTLS listener",
+    "none": "listener without TLS",
+    "mixed": "listener with TLS on some addresses",
+    "unknown": "listener",
+}
 
 
 def endpoints(host: Host) -> list[Fact]:
@@ -55,7 +62,7 @@ def _endpoint(
     place = (endpoint.transport, endpoint.address, endpoint.port)
     # What a server block includes and was not given may say that it is TLS.
     unknown = endpoint.tls == "unknown" or (endpoint.tls == "none" and place in unsure)
-    # On a port of its own choice, a Dovecot listener's name says what is meant: `imaps2`.
+    # On an unusual port, the name of a Dovecot listener says what is meant: `imaps2`.
     secure = endpoint.server == "dovecot" and endpoint.service.startswith(("imaps", "pop3s"))
     by_name = "implicit" if secure and endpoint.port not in EXPECTED_TLS else None
     return Fact(
@@ -84,7 +91,7 @@ def _endpoint(
             "named": by_name is not None,
             "reach": reaching.values(socket.ipv4, socket.ipv6),
         },
-        span=Span(endpoint.location, f"{TLS_WORDS[endpoint.tls]} listener"),
+        span=Span(endpoint.location, _LISTENERS[endpoint.tls]),
         subjects=frozenset({(endpoint.transport, endpoint.port)}),
         source=socket,
     )
@@ -169,7 +176,7 @@ def _service(key: tuple[str, str, int], sockets: list[Socket], told: _Told) -> F
         "reach": reaching.values(ipv4, ipv6),
     }
     values.update(told.wanted(transport, port))
-    message = f"{TLS_WORDS[tls]} listener"
+    message = _LISTENERS[tls]
     if certificates:
         message += f", certificate {certificates[0]}"
     return Fact(
@@ -215,7 +222,7 @@ def _is_explicit(endpoint: Endpoint) -> bool:
     """Tell whether the configuration itself names a port.
 
     Dovecot's listeners have ports by default, and Debian's files name them with empty blocks; it
-    has ManageSieve only for whoever asks for it. Postfix's own master.cf opens `smtp` alone.
+    has ManageSieve only if it is configured. Postfix's own master.cf opens `smtp` alone.
     """
     if endpoint.server == "postfix":
         return endpoint.port != 25
@@ -245,7 +252,7 @@ def _takes_cleartext(endpoint: Endpoint) -> bool:
 
 
 class _Told:
-    """Who counts on a port: the firewall's author, clients, redirects, proxies."""
+    """What expects a port to be served: firewall rules, records, redirects, proxies."""
 
     def __init__(self, facts: Mapping[str, Sequence[Fact]]) -> None:
         self._openings = _by_port(facts["opening"])
@@ -292,7 +299,7 @@ class _Told:
         return _places(self._openings, transport, port, f"opens {transport}/{port}")
 
     def announced_by(self, transport: str, port: int) -> tuple[Span, ...]:
-        """Return where clients are told of a port."""
+        """Return where a port is published for clients."""
         return _places(self._announcements, transport, port, "it is published for clients")
 
 
@@ -338,7 +345,7 @@ def _add_proxy_header(fact: Fact, upstreams: Sequence[Fact], *, trusted: bool) -
 
 
 def _add_http3(fact: Fact, host: Host) -> None:
-    """Say whether clients are told of HTTP/3 on this port, and whether it is switched on."""
+    """Say whether HTTP/3 is advertised on this port, and whether it is enabled."""
     from sslint.servers.nginx.parsed import Nginx
     from sslint.servers.nginx.settings import header_dropped
 

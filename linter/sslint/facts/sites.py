@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
+# What stands there, for settings that have a name of sslint's own.
+_LABELS = {
+    "listen.http2": "the http2 parameter",
+    "master.cf.orphan-options": "these options",
+    "master.cf.unknown-service": "the service name",
+    "relay": "relayhost",
+}
+
 
 def sites(host: Host) -> list[Fact]:
     """Return a fact for each server block."""
@@ -110,7 +118,7 @@ def _site(
         },
         span=Span(
             certificate.location if certificate and site.own_certificate else site.location,
-            "this certificate is never served",
+            "this certificate is never served" if site.tls is False else "this server block",
         )
         if not taken
         else Span(site.location, "this block is never used for it"),
@@ -360,7 +368,7 @@ def _setting(
         kind="setting",
         name=f"{setting.server} {setting.name}",
         values=values,
-        span=Span(setting.location, setting.name),
+        span=Span(setting.location, _LABELS.get(setting.name, setting.name)),
         spans={"related": related},
         source=setting,
     )
@@ -448,7 +456,7 @@ def _hsts(
 
 
 def _postmap(host: Host, setting: Setting) -> dict[str, bool]:
-    """Say whether a hook makes Postfix's map of certificates anew."""
+    """Say whether a hook rebuilds Postfix's map of certificates."""
     if setting.name != "tls_server_sni_maps":
         return {}
     hooks = list(host.renewal.hooks)

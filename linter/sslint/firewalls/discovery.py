@@ -207,7 +207,7 @@ def _find_nftables(tree: Tree, network: HostFacts, found: Found) -> None:
         found.add(Candidate("nft", present, ("nftables",), inactive))
     elif network.unit_state("nftables") == "enabled":
         found.missing.append(
-            Missing(f"nftables.service loads {preferred}, which is not here", may_open=True)
+            Missing(f"nftables.service loads {preferred}, which is missing", may_open=True)
         )
 
 
@@ -251,10 +251,10 @@ def _add_command(
             found.add(Candidate(command.kind, command.path, units, inactive, command.location))
         elif not inactive:
             families = _FAMILIES.get(command.kind, (4, 6))
-            reason = f"{command.path} is loaded at boot and is not here"
+            reason = f"{command.path} is loaded at boot but is missing"
             found.missing.append(Missing(reason, families, command.location, may_open=True))
     elif not inactive:
-        reason = f"managed by a script: {command.name}"
+        reason = f"the script {command.name} manages the firewall"
         found.missing.append(Missing(reason, (4, 6), command.location, may_open=True))
 
 
@@ -285,7 +285,7 @@ def _find_firewalld(tree: Tree, network: HostFacts, found: Found) -> None:
     if network.unit_state("firewalld") == "unknown" and not _configured(tree):
         others = any(not candidate.inactive for candidate in found.candidates)
         if others:  # the package may be there unused, beside what is used
-            inactive = "nothing in /etc/firewalld is configured"
+            inactive = "/etc/firewalld holds no configuration"
     found.add(Candidate("firewalld", "/etc/firewalld", ("firewalld",), inactive))
 
 
@@ -315,8 +315,10 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
             ruleset.missing.append(Missing(_unreadable(tree, path, error), may_open=True))
             continue
         if kind is None:
-            tree.problem(path, "is not a ruleset of a known format")
-            ruleset.missing.append(Missing(f"{tree.name(path)} is not understood", may_open=True))
+            tree.problem(path, "is not in a known ruleset format")
+            ruleset.missing.append(
+                Missing(f"the format of {tree.name(path)} is not known", may_open=True)
+            )
             continue
         named = naming.settle(tree, kind, path)
         settled.setdefault((kind, named.path), named).missing += named.missing
@@ -348,7 +350,7 @@ def _load(
     *,
     named: naming.Named | None = None,
 ) -> None:
-    """Read one ruleset; one that would not load leaves its whole layer unknown.
+    """Read one ruleset; one that cannot be loaded leaves its whole layer unknown.
 
     One that is not `named` is loaded at boot: the real tool takes nothing but its own format.
     """
@@ -365,7 +367,7 @@ def _load(
                 reason = f"{where}: a template decides which rules stand here"
                 tree.problem(location, "a template decides which rules stand here", decisive=False)
             else:
-                reason = f"{tree.name(path)} would not load: {where}: {error.reason}"
+                reason = f"{tree.name(path)} cannot be loaded: {where}: {error.reason}"
                 tree.problem(location or path, error.reason)
         except TreeError as error:
             tree.problem(path, error.reason)
@@ -446,7 +448,7 @@ def _shared_tables(tree: Tree, active: list[Candidate], ruleset: Ruleset) -> Non
         if candidate.kind in _FAMILIES:
             file = tree.try_read(candidate.path)
             if file is not None and ":ufw" not in file.text and not commands.is_empty(file):
-                reason = f"ufw and {file.name} fill the same chains, in an order that is not known"
+                reason = f"ufw and {file.name} fill the same chains, and their order is not known"
                 ruleset.missing.append(
                     Missing(reason, _FAMILIES[candidate.kind], candidate.location, may_open=True)
                 )

@@ -162,7 +162,9 @@ def assume(
     return whole
 
 
-ADDS_CHAINS = "Docker adds chains of its own when it runs; ports it publishes are not in the files"
+ADDS_CHAINS = (
+    "Docker adds its own chains at run time; the ports it publishes are not in these files"
+)
 _WRITTEN = "the rules of Docker in the files do not publish it"
 
 

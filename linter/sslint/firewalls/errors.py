@@ -6,7 +6,7 @@ from sslint.source import Location
 
 
 class RulesetError(Exception):
-    """A ruleset that would not load: its whole layer is unknown, never half.
+    """A ruleset that cannot be loaded: its whole layer is unknown.
 
     `location` is the place of the error, None only where the caller adds it.
     """

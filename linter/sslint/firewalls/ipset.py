@@ -118,7 +118,7 @@ def _command(sets: dict[str, _Definition], words: list[str], file: SourceFile, n
         words = words[1:]
     command = _COMMANDS.get(words[0]) if words else None
     if command is None or (len(words) < 2 and command not in ("flush", "destroy")):
-        raise RulesetError("the line is no ipset command")
+        raise RulesetError("the line is not an ipset command")
     name = words[1] if len(words) > 1 else ""
     if command == "create":
         if name in sets and not exist:
@@ -305,7 +305,7 @@ def _element(definition: _Definition, text: str) -> Element | None:
     parts = text.split(",")
     if len(parts) > len(definition.fields) or len(parts) < len(definition.fields):
         if definition.type != "bitmap:ip,mac" or len(parts) != 1:
-            raise RulesetError(f"`{text[:80]}' is no element of a {definition.type}")
+            raise RulesetError(f"`{text[:80]}' is not an element of a {definition.type}")
         return _address(definition, parts[0]), UnknownValues("the MAC address is learnt later")
     fields: list[Values] = []
     for kind, part in zip(definition.fields, parts, strict=True):
@@ -346,7 +346,7 @@ def _address(definition: _Definition, text: str) -> Values:
         if isinstance(value, UnknownValues):
             return value
         if not values.contiguous(mask, family):
-            raise RulesetError(f"`{text[:60]}' is no network")
+            raise RulesetError(f"`{text[:60]}' is not a network")
         interval = value, value | mask ^ ((1 << values.width(family)) - 1)
     if definition.netmask is not None and "ip" in definition.fields:
         host_bits = (1 << (values.width(family) - definition.netmask)) - 1
@@ -417,7 +417,7 @@ def _visible(marked: list[tuple[Interval, bool]]) -> list[Interval]:
 def resolve(ruleset: Ruleset) -> None:
     """Replace the ipset matches of all rules by matches of the packet's fields.
 
-    To be called once everything is read. A set that is not in the input is unknown.
+    To be called once everything is read. A set that is not in the files is unknown.
     """
     for table in ruleset.tables:
         for chain in table.chains.values():
@@ -449,14 +449,14 @@ def _resolved(item: RuleItem, table: Table, ruleset: Ruleset) -> list[RuleItem]:
         keys = _keys(found, directions, family) if found is not None else None
         return [replace(item, keys=keys)] if keys else []
     if found is None:
-        return [Unknown(f"the set {reference.name} is not in the input")]
+        return [Unknown(f"the set {reference.name} is not in the files")]
     if found.keys[0] == "ipset:list:set":
         found = _list_of_sets(found, len(directions), family, ruleset)
     if found.unknown:
         return [Unknown(found.unknown)]
     keys = _keys(found, directions, family)
     if keys is None:  # another family, or too few directions: ip_set_test answers no
-        return [Constant(item.negate, f"the set {reference.name} cannot be asked so")]
+        return [Constant(item.negate, f"the set {reference.name} cannot be matched this way")]
     return [replace(item, keys=keys, values=SetRef(found.name))]
 
 
@@ -495,7 +495,7 @@ def _list_of_sets(found: Set, directions: int, family: int, ruleset: Ruleset) ->
     for (field,) in found.elements:
         member = ruleset.ipsets.get(field.items[0]) if isinstance(field, Names) else None
         if member is None or member.unknown:
-            merged.unknown = f"a member of the list {found.name} is not in the input"
+            merged.unknown = f"a member of the list {found.name} is not in the files"
             break
         kind = member.keys[0].removeprefix("ipset:").partition(":")[2]
         fields = kind.replace("net", "ip").split(",")

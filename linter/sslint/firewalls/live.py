@@ -34,7 +34,7 @@ class _CommandError(Exception):
 def load_live() -> Ruleset:
     """Return the ruleset that is loaded now; its sources are named live:nft, live:iptables ..."""
     if os.geteuid() != 0:
-        raise UsageError("--live needs root: the kernel lists its rules to nobody else")
+        raise UsageError("--live needs root: the kernel lists its rules to root only")
     ruleset = Ruleset(families={4, 6})
     objects = _nft(ruleset)
     saved = [table for family in (4, 6) for table in _iptables_nft(ruleset, family, objects)]

@@ -97,9 +97,9 @@ def assumptions(tree: Tree, network: HostFacts) -> Iterator[str]:
         yield "Docker adds chains of its own when it runs; ports it publishes are not in the files"
     for name in ("fail2ban", "crowdsec"):
         if _runs(tree, network, name, f"/etc/{name}"):
-            yield f"{name} bans addresses when it runs; a first connection is not banned"
+            yield f"{name} bans addresses at run time; a first connection is not banned"
     if _runs(tree, network, "sshguard", "/etc/sshguard"):
-        yield "sshguard bans addresses when it runs; a first connection is not banned"
+        yield "sshguard bans addresses at run time; a first connection is not banned"
 
 
 # -- inside -----------------------------------------------------------------------------------

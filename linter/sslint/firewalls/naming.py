@@ -259,7 +259,7 @@ def _whole(tree: Tree, path: str) -> str | None:
 def _includes(tree: Tree, path: str) -> list[Missing]:
     """Lay what a ruleset includes by absolute names over the host's /etc, from the etc it lies in.
 
-    Return what is not known: the files of a pattern whose directory is not here.
+    Return what is not known: the files of a pattern whose directory is missing.
     """
     etc = _etc(path)
     missing: list[Missing] = []
@@ -278,7 +278,7 @@ def _includes(tree: Tree, path: str) -> list[Missing]:
             directory = posixpath.dirname(pattern)
             wildcard = any(char in pattern for char in "*?[")
             if wildcard and etc is None and not tree.exists(directory) and file is not None:
-                reason = f"{pattern} is included, and {directory.lstrip('/')} is not here"
+                reason = f"{pattern} is included, and {directory.lstrip('/')} is missing"
                 missing.append(Missing(reason, location=file.span(match.start(1)), may_open=True))
             pending += tree.glob(pattern)
     return missing

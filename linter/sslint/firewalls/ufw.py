@@ -76,14 +76,14 @@ def read(tree: Tree, into: Ruleset, *, named: bool = False) -> bool:
     into.sources.append(Source("ufw", tree.name(DIRECTORY)))
     into.families |= {4, 6}
     if tree.status(DEFAULTS) is not Status.FILE or not tree.read(DEFAULTS).text:
-        reason = "which is not here" if not tree.live else "which is not there: ufw does not start"
+        reason = "which is missing" if not tree.live else "which is missing: ufw does not start"
         into.missing.append(
             Missing(f"ufw's default policy is in {tree.name(DEFAULTS)}, {reason}", may_open=True)
         )
         return True
     command = _command(tree)
     if command is not None:
-        reason = f"{command} is no setting: to the shell it is a command, which may end ufw's start"
+        reason = f"{command} is not a setting but a shell command, which may stop ufw from starting"
         into.missing.append(Missing(reason, location=command, may_open=True))
         return True
     settings = _settings(tree)
@@ -91,7 +91,7 @@ def read(tree: Tree, into: Ruleset, *, named: bool = False) -> bool:
         return True
     _scripts(tree, into)
     if _value(settings, "MANAGE_BUILTINS") != "yes":
-        into.assumptions.append("nothing but ufw adds rules to the built-in chains")
+        into.assumptions.append("only ufw adds rules to the built-in chains")
     four = _Init(tree, settings, 4, 0)
     four.run()
     six = _Init(tree, settings, 6, four.order)
@@ -109,7 +109,7 @@ def _switched_on(tree: Tree, settings: dict[str, _Setting], into: Ruleset) -> bo
     """Tell whether what was named is loaded; without ufw.conf it is assumed to be."""
     if "ENABLED" not in settings and tree.status(CONF) is Status.ABSENT:
         settings["ENABLED"] = _Setting("yes", tree.read(DEFAULTS).at(1))
-        into.assumptions.append("ufw is enabled: ufw.conf, which says so, is not here")
+        into.assumptions.append("ufw is enabled: ufw.conf, which would say so, is missing")
         return True
     setting = settings.get("ENABLED")
     if setting is not None and setting.value in ("yes", "YES"):
@@ -257,7 +257,9 @@ class _Init:
         try:
             tables = self.restore(file)
         except RulesetError as error:
-            self.tree.problem(where, f"ufw-init does not load what follows from it: {error.reason}")
+            self.tree.problem(
+                where, f"ufw-init cannot load the rules of this setting: {error.reason}"
+            )
             return
         for loading in tables.values():
             if loading.table.location is not None and loading.table.location.file is file:
@@ -306,10 +308,10 @@ class _Init:
         if file is None or not file.text:
             absent = file is None and self.tree.status(path) is Status.ABSENT
             if absent and not self.tree.live:
-                reason = f"ufw loads {self.tree.name(path)}, which is not here"
+                reason = f"ufw loads {self.tree.name(path)}, which is missing"
                 self.missing.append(Missing(reason, (self.family,), may_open=True))
             elif file is not None or absent:
-                self.tree.problem(path, "ufw-init misses it and goes on", decisive=False)
+                self.tree.problem(path, "ufw-init skips it and continues", decisive=False)
             else:
                 self.missing.append(
                     Missing(f"{self.tree.name(path)} cannot be read", (self.family,), may_open=True)
@@ -319,7 +321,7 @@ class _Init:
             self.tables = self.restore(file)
         except RulesetError as error:
             self.tree.problem(
-                error.location or file, f"ufw-init cannot load it and goes on: {error.reason}"
+                error.location or file, f"ufw-init cannot load it and continues: {error.reason}"
             )
             self.committed(file, error.location)
         return True
@@ -398,7 +400,7 @@ _PORTS = re.compile(r"[0-9]{1,5}(?:[,:][0-9]{1,5})*")
 def written(location: Location) -> Written | None:
     """Return what made a rule, as the comment above says; None for any but a plain one.
 
-    What is no word of ufw is not repeated: the file may be anyone's.
+    A word that ufw does not know is not repeated: the file may be anyone's.
     """
     number = location.line - 1
     while number > 0 and location.file.line(number).startswith("-A "):

@@ -338,7 +338,7 @@ class _Run:
         elif kind == "queue":
             reason = "a program in user space decides"
             if verdict.bypass:
-                reason += ", or nobody listens and it is accepted"
+                reason += ", or none is running and the packet is accepted"
             self._undecided(reason, state, possible)
         else:
             add(self.following, state, possible)
@@ -430,7 +430,7 @@ class _Run:
             if after != state:
                 self._note("set", possible, after)
             if absent is None:
-                self._note("unknown", possible, state, f"{item.unknown} may not be there")
+                self._note("unknown", possible, state, f"{item.unknown} may not be present")
             add(onward, after, possible)
         elif isinstance(item, Notrack):
             told = any(name == TEMPLATE for name, _ in state.written)
@@ -518,7 +518,7 @@ def _entries(
         return list(item.entries), item.default, ""
     found: Set | None = table.sets.get(item.entries.name)
     if found is None:
-        return [], None, f"the map {item.entries.name} is not in the input"
+        return [], None, f"the map {item.entries.name} is not in the files"
     if found.unknown or (found.elements and found.data is None):
         return [], None, found.unknown or f"the map {found.name} holds no verdicts"
     default = found.default if isinstance(found.default, Verdict) else item.default

@@ -340,15 +340,17 @@ class Connections:
         known = self._neighbours.get(memo)
         if known is None:
             known = Sets(full, full)
-            for packet, whom, vital in self.neighbour_packets(family, iif, destination, history):
+            for packet, far_mask, vital in self.neighbour_packets(
+                family, iif, destination, history
+            ):
                 log = Log(stage="neighbour-discovery")
-                passed = self.pass_neighbour(packet, whom, question.own, log)
-                if whom & ~(passed & ~log.drop):
+                passed = self.pass_neighbour(packet, far_mask, question.own, log)
+                if far_mask & ~(passed & ~log.drop):
                     known.open = 0
                 if not passed and vital:
                     known.possible = 0
             if family == 6 and known.open and self._only_by_link(question, iif, history):
-                self.matching.assume("the router is taken to have a link-local address (RFC 4861)")
+                self.matching.assume("the router has a link-local address (RFC 4861)")
             self._neighbours[memo] = known
         return known
 
@@ -360,12 +362,14 @@ class Connections:
         passed = self.pass_neighbour(advertisement, public, question.own, log)
         return bool(public & ~(passed & ~log.drop))
 
-    def pass_neighbour(self, packet: PacketState, whom: int, own: tuple[int, ...], log: Log) -> int:
+    def pass_neighbour(
+        self, packet: PacketState, far_mask: int, own: tuple[int, ...], log: Log
+    ) -> int:
         """Return the far addresses whose neighbour discovery packet may pass."""
         if packet.inbound:
-            flow = self.hooks.arrive({packet: whom}, (*own, packet.host), log).local
+            flow = self.hooks.arrive({packet: far_mask}, (*own, packet.host), log).local
         else:
-            flow = self.hooks.leave({packet: whom}, log)
+            flow = self.hooks.leave({packet: far_mask}, log)
         passed = 0
         for state, mask in flow.items():
             passed |= mask

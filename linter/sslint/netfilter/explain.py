@@ -163,12 +163,12 @@ def _later(firewall: Firewall, question: Question, sets: Sets) -> tuple[bool, bo
         elif not sets.possible & relevant:
             filled = firewall.connections.sets(question, iif, BANNED).sets
             if filled.possible & relevant:
-                knock = "it opens only after a knock, or once a set is filled at run time"
+                knock = "it opens only after port knocking, or when a set is filled at run time"
     return limited, banned, knock
 
 
 class _Story:
-    """Who decided: one run with all notes kept for each interface that is told of."""
+    """What decided: one run with all notes kept for each interface that is shown."""
 
     def __init__(
         self,
@@ -290,9 +290,9 @@ def notes_of(
         packets = firewall.connections.neighbour_packets(
             question.family, iif, destination, start.history
         )
-        for packet, whom, vital in packets:
+        for packet, far_mask, vital in packets:
             kept = Log(notes=Notes(), through=True, stage="neighbour-discovery")
-            firewall.connections.pass_neighbour(packet, whom, question.own, kept)
+            firewall.connections.pass_neighbour(packet, far_mask, question.own, kept)
             for note in kept.notes or ():
                 if note.effect in _CLOSING and not vital and neighbours.possible:
                     note.effect, note.reason = "unknown", _REMEMBERED

@@ -26,7 +26,7 @@ from sslint.netfilter.survey import Survey
 from sslint.values import dataclass, field
 
 Member = tuple[Table, Chain]
-# What is no source beside own addresses and the loopback (ip_route_input_slow)
+# What is not a source beside own addresses and the loopback (ip_route_input_slow)
 _NO_SOURCE = ((0, 0), *addresses.MULTICAST[4], (0xFFFFFFFF, 0xFFFFFFFF))
 _MARTIAN = (
     "the kernel drops connections that a rule sends to 127.0.0.0/8, because no sysctl file sets "
@@ -42,7 +42,7 @@ _SRC_NAT_DONE, _DST_NAT_DONE = 128, 256
 
 @dataclass(slots=True)
 class Log:
-    """What was dropped on the way; with `notes`, also by whom.
+    """What was dropped on the way; with `notes`, also by which rule.
 
     `through`: what is dropped goes on all the same, to find all that would drop it.
     """
@@ -202,7 +202,7 @@ class Hooks:
             return None
         (name,) = said
         shown = addresses.show(state.family, state.host)
-        self.matching.assume(f"{shown} is taken to be behind {name}, as rules say")
+        self.matching.assume(f"{shown} is behind {name}, as the rules say")
         return name
 
     # -- one hook -----------------------------------------------------------------------------

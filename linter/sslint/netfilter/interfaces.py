@@ -41,7 +41,7 @@ def classes(found: Survey, network: HostNetwork) -> tuple[tuple[str, ...], tuple
             named.append(pattern)
     if len(named) > MAX_CLASSES:
         del named[MAX_CLASSES:]
-        found.broken["more interfaces are named than can be told apart"] = None
+        found.broken["the rules name too many interfaces"] = None
     virtual = [
         name for name in named if is_virtual(name) or (name in known and known[name].virtual)
     ]

@@ -87,7 +87,7 @@ class Matching:
             return 0, 0, ""
         if isinstance(values, SetRef):
             if found is None:
-                answer = (0, full, f"the set {values.name} is not in the input")
+                answer = (0, full, f"the set {values.name} is not in the files")
             else:
                 answer = self._member(found, match.keys, read_values, state)
         elif isinstance(values, tuple):
@@ -299,7 +299,7 @@ class Matching:
     def routes(self, family: int, iif: str) -> dict[str, int]:
         """Return the far addresses behind each interface; the rest is behind the default route.
 
-        Without a known default route it is taken to be where the packet came in.
+        Without a known default route it is assumed to be where the packet came in.
         """
         universe = self.universes[family]
         width = addresses.WIDTH[family]
@@ -348,7 +348,7 @@ class Matching:
         return result, result, ""
 
     def _this_host(self, items: Sequence[Interval], key: Key, state: PacketState) -> bool | str:
-        """Compare an address of this host that is not known: a public one is taken to be it."""
+        """Compare an address of this host that is not known: a public one is assumed to be it."""
         family = state.family
         if key.mask is not None:
             found = addresses.preimage(family, items, key.mask)
@@ -362,14 +362,14 @@ class Matching:
         if hits == {True}:
             return True
         if True in hits:
-            return f"which of this host's addresses is meant, {shown} or another, is not known"
+            return f"whether clients use {shown} or another address of this host is not known"
         if all(low == high and low & 255 == 255 for low, high in items) and family == 4:
-            self.assume(f"{shown} is taken to be a broadcast address")
+            self.assume(f"{shown} is a broadcast address")
             return False
         if state.host == KNOWN_HOST:
             return False
         if any(addresses.overlaps(addresses.PUBLIC[family], *item) for item in items):
-            self.assume(f"{shown}, which a rule names as destination, is taken to be this host")
+            self.assume(f"{shown}, which a rule names as destination, is this host")
             return True
         if any(addresses.overlaps(addresses.PRIVATE[family], *item) for item in items):
             return f"whether {shown} is this host is not in the files"

@@ -349,7 +349,7 @@ RuleItem = (
 class Rule:
     """Matches and statements, run from left to right until one does not match or a verdict falls.
 
-    Counters, logs and comments are left out by the readers. `label` names the rule in the tongue
+    Counters, logs and comments are left out by the readers. `label` names the rule in the words
     of the manager that wrote it (a ufw application, a firewalld service), else "".
     """
 
@@ -428,7 +428,7 @@ class Set:
 
 @dataclass(slots=True)
 class Table:
-    """A table. `origin` names what loaded it, and whose tongue a fix must speak."""
+    """A table. `origin` names what loaded it, and which format a fix must use."""
 
     family: TableFamily
     name: str

@@ -67,7 +67,7 @@ def _mapped(
     if isinstance(mapping, SetRef):
         found = table.sets.get(mapping.name)
         if found is None or found.unknown or found.data is None:
-            reason = (found and found.unknown) or f"the map {mapping.name} is not in the input"
+            reason = (found and found.unknown) or f"the map {mapping.name} is not in the files"
             yield possible, 0, _somewhere(state), reason
             return
         entries = list(zip(found.elements, found.data, strict=False))
@@ -208,6 +208,6 @@ def local(state: PacketState, own: tuple[int, ...], matching: Matching) -> bool 
         return None
     if addresses.contains(addresses.PRIVATE[family], host):
         shown = addresses.show(family, host)
-        matching.assume(f"{shown}, which NAT sends connections to, is taken to be another host")
+        matching.assume(f"{shown}, which NAT sends connections to, is another host")
         return False
     return None

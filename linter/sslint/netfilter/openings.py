@@ -248,7 +248,7 @@ class _Search:
 def _accepted(
     firewall: Firewall, table: Table, chain: Chain, rule: Rule, start: PacketState
 ) -> int:
-    """Return whom a rule accepts for certain, by itself or through the chain it jumps to."""
+    """Return the sources that a rule certainly accepts, itself or through the chain it jumps to."""
     state = track(start._replace(hook="input"))
     out = Outcome()
     following: Flow = {}

@@ -54,7 +54,7 @@ class Range(NamedTuple):
 
 
 class Symbol(NamedTuple):
-    """A value that is no number: MISSING is NFT_BREAK, the others stand for an address."""
+    """A value that is not a number: MISSING is NFT_BREAK, the others stand for an address."""
 
     name: Literal["missing", "far", "here", "type of far", "route to far"]
 
@@ -311,7 +311,7 @@ def _transport(group: str, field: str, state: PacketState) -> Value:
         return MISSING
     if group == "th":
         if state.proto not in _WITH_PORTS:
-            return Why("th reads bytes that are no ports in this protocol")
+            return Why("th reads bytes that are not ports in this protocol")
     elif state.proto != PORTED[group]:  # an option's or chunk's presence is 0, its fields break
         return 0 if field.startswith(("option.", "chunk.")) and field.count(".") == 1 else MISSING
     if field == "dport":

@@ -133,7 +133,7 @@ class Firewall:
         if address is not None and address not in WILDCARDS:
             kind, value = addresses.parse(address)
             if kind != family:
-                reason = f"its address takes no IPv{family}"
+                reason = f"it does not listen on IPv{family}"
                 return Reach("closed", shut=everyone, reasons=(reason,))
             if addresses.contains(addresses.LOOPBACK[kind], value):
                 return Reach("closed", shut=everyone, reasons=("it is bound to loopback",))

@@ -116,7 +116,7 @@ def _next(
                 top = note.rule
             if note.effect not in ("drop", "reject", "policy-drop") or not note.mask & shut_out:
                 continue
-            if note.state.synproxy == ANSWERED:  # no rule mends its handshakes
+            if note.state.synproxy == ANSWERED:  # no rule repairs its handshakes
                 return None
             if note.base is None or note.base.base is None or note.base.base.type == "nat":
                 return None

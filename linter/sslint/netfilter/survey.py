@@ -62,7 +62,7 @@ class Survey:
     rated: bool = False
     dynamic: bool = False
     broken: dict[str, None] = field(default_factory=dict)  # why nothing can be said
-    scattered: bool = False  # an address mask that is no prefix
+    scattered: bool = False  # an address mask that is not a prefix
     port_sums: bool = False
 
 
@@ -282,11 +282,13 @@ def _reachable(found: Survey, mentions: dict[str, _Mentions], table: Table, base
             on_path.discard(chain.name)
             continue
         if target in on_path:
-            found.broken[f"the chain {target} jumps in a circle: it would not load"] = None
+            found.broken[f"the chain {target} jumps in a circle, so the rules cannot be loaded"] = (
+                None
+            )
             continue
         callee = table.chains.get(target)
         if callee is None:
-            found.broken[f"the chain {target} does not exist: it would not load"] = None
+            found.broken[f"the chain {target} does not exist, so the rules cannot be loaded"] = None
             continue
         if len(path) > MAX_DEPTH and table.origin != "iptables-legacy":
             found.broken[f"jumps nest more than {MAX_DEPTH} deep at the chain {target}"] = None

@@ -76,7 +76,7 @@ def _acknowledged(
     """
     loose = hooks.matching.network.tcp_loose
     if loose is False:  # sysctl.d(5): parameters of a module that is not loaded yet are lost
-        hooks.matching.assume("conntrack is taken to be loaded when nf_conntrack_tcp_loose is set")
+        hooks.matching.assume("conntrack is loaded when nf_conntrack_tcp_loose is set")
     effect, reason = ("unknown", _LOOSE) if loose is None else ("reject", _LOST)
     states = {None: (CtState.INVALID, CtState.NEW), True: (CtState.NEW,), False: (CtState.INVALID,)}
     answered = 0

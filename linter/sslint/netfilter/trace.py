@@ -83,7 +83,7 @@ def _protocol(proto: str | int) -> int:
 
 
 def _packet_state(firewall: Firewall, packet: Packet, iif: str) -> tuple[PacketState, int]:
-    """Return a packet's state and its source. Raise ValueError for what is no packet."""
+    """Return a packet's state and its source. Raise ValueError if it is not a packet."""
     family, source = addresses.parse(packet.src)
     other, destination = addresses.parse(packet.dst)
     if family != other:
@@ -91,7 +91,7 @@ def _packet_state(firewall: Firewall, packet: Packet, iif: str) -> tuple[PacketS
     protocol = _protocol(packet.proto)
     for port in (packet.sport, packet.dport):
         if port is not None and not 0 <= port <= 65535:
-            raise ValueError(f"{port} is no port")
+            raise ValueError(f"{port} is not a port")
     ported = protocol in _PORTED
     sport = firewall.connections.port_class(packet.sport or 0) if ported else NO_PORT
     dport = (packet.dport or 0) if ported else NO_PORT

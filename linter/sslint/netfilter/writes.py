@@ -178,7 +178,7 @@ def _kept(state: PacketState, part: str) -> PacketState:
 
 
 def _raw(base: str, place: str, state: PacketState) -> PacketState:
-    """Write raw bytes: every field that they overlap is unknown; checksums are not mended."""
+    """Write raw bytes: every field that they overlap is unknown; checksums are not updated."""
     offset, _, length = place.partition(",")
     first, last = int(offset), int(offset) + int(length) - 1
     if base == "nh":

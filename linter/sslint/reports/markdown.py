@@ -48,7 +48,9 @@ def page(rule: Rule) -> str:
         ]
     if rule.consequence_of:
         causes = ", ".join(f"`{name}`" for name in sorted(rule.consequence_of))
-        text = f"A finding on the same port of one of these speaks for this one: {causes}."
+        text = (
+            f"If one of these is reported for the same port, this one is listed below it: {causes}."
+        )
         lines += ["", "## Causes", "", *textwrap.wrap(text, WIDTH, break_on_hyphens=False)]
     if document.get("references"):
         lines += ["", "## References", "", *(f"- <{url}>" for url in document["references"])]

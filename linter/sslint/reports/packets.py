@@ -20,7 +20,7 @@ MAX_LINE = 1 << 16  # characters of a line of --packets
 
 
 def packets(host: Host, lines: Iterable[str], *, as_json: bool) -> Iterator[str]:
-    """Yield one verdict for each line of JSON. Raise UsageError for what is no packet."""
+    """Yield one verdict for each line of JSON. Raise UsageError if one is not a packet."""
     asked, shown = firewall(host), places(host.tree)
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from sslint.host import Host, Socket
     from sslint.netfilter.reach import Reach
 
-HEADS = ["HOST", "ENDPOINT", "TLS", "CERTIFICATE", "IPv4", "IPv6", "CLIENTS ARE TOLD"]
+HEADS = ["HOST", "ENDPOINT", "TLS", "CERTIFICATE", "IPv4", "IPv6", "ADVERTISED BY"]
 # The columns that give way on a narrow terminal, in this order, and what each keeps of its width.
-NARROWED = {"HOST": 10, "CERTIFICATE": 10, "CLIENTS ARE TOLD": 10, "IPv4": 9, "IPv6": 9}
+NARROWED = {"HOST": 10, "CERTIFICATE": 10, "ADVERTISED BY": 10, "IPv4": 9, "IPv6": 9}
 _CLOSING = ("drop", "reject", "policy-drop", "unknown")
 
 

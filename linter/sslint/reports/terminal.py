@@ -44,7 +44,7 @@ def columns() -> int | None:
         return None
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None
-    except (OSError, ValueError):  # a pipe; a stream that is no file
+    except (OSError, ValueError):  # a pipe; a stream that is not a file
         return None
 
 

@@ -108,7 +108,7 @@ def _remarks(host: Host, answers: Answers) -> list[str]:
         reach = trace.reach
         closing = {(d.location, d.text) for d in reach.blocked_by if _closes(reach, d)}
         if len(closing) > 1:
-            remarks[f"{len(closing)} rules or policies keep it closed; -v shows them"] = None
+            remarks[f"{len(closing)} rules or policies close it; -v shows them"] = None
         if reach.rate_limited:
             remarks["a rate limit applies: this is the answer for the first connection"] = None
         if reach.may_be_banned:
@@ -160,8 +160,8 @@ def _steps(trace: PortTrace, shown: Places) -> list[str]:
         lines.append(f"      {'  ' * step.depth}{place}{_did(step, trace.asked)}")
     blocked = trace.reach.blocked_by
     if trace.reach.verdict in ("closed", "limited") and blocked:
-        closes = "it closed" if trace.reach.verdict == "closed" else "others out"
-        lines.append(f"  each of these keeps {closes}:")
+        closes = "closes it" if trace.reach.verdict == "closed" else "blocks the others"
+        lines.append(f"  each of these {closes}:")
         lines += [f"    {_decision(decision, shown)}" for decision in blocked]
     return lines
 
@@ -174,7 +174,7 @@ def _chain(step: Step | Decision) -> str:
 
 
 def _did(step: Step, asked: Sources | None) -> str:
-    """Return a rule and what it did to whom."""
+    """Return a rule, what it did, and to which sources."""
     policy = step.effect.startswith("policy-")
     does = _DOES.get(step.effect, step.effect)
     if step.effect in ("jump", "goto"):

@@ -35,8 +35,8 @@ def read(
     into.sources.append(Source("firewalld", tree.name("/etc/firewalld")))
     into.families |= {4, 6}
     into.assumptions.append(
-        "firewalld's running state is taken to be what its files say; interfaces that they bind "
-        "to no zone belong to the default zone"
+        "firewalld's running configuration matches its files; interfaces "
+        "without a zone belong to the default zone"
     )
     try:
         loaded = load(tree)
@@ -46,11 +46,11 @@ def read(
         _missing(tree, into, error.location, error.reason)
         return True
     except InvalidFile as error:
-        reason = f"firewalld refuses it: {error.reason}"
+        reason = f"firewalld rejects it: {error.reason}"
         if version is not None and _number(version) < STRICT_SINCE:
             _missing(tree, into, error.location, reason)
             return True
-        tree.problem(error.location, f"{reason}; it loads its stock configuration instead")
+        tree.problem(error.location, f"{reason}, and loads its stock configuration instead")
         try:
             table = build(load(tree, user=False))
         except (InvalidFile, NotRead) as worse:
@@ -98,12 +98,12 @@ def _default_zone(tree: Tree, loaded: Configuration, into: Ruleset) -> None:
         own = zone.location.file.path.startswith(f"{ETC}/")
         if own and not zone.bound and zone.name != default:
             reason = (
-                f"whether {zone.name} is the default zone is in firewalld.conf, which is not here"
+                f"whether {zone.name} is the default zone is in firewalld.conf, which is missing"
             )
             into.missing.append(Missing(reason, (4, 6), zone.location, may_open=True))
             return
     into.assumptions.append(
-        f"firewalld.conf is not here; its defaults hold, and the default zone is {default}"
+        f"firewalld.conf is missing; its defaults apply, and the default zone is {default}"
     )
 
 
@@ -116,7 +116,7 @@ def _zone_drifting(loaded: Configuration, into: Ruleset, version: str | None) ->
                 into.missing.append(
                     Missing(
                         "AllowZoneDrifting=yes: whether the source's zone decides alone is not "
-                        "known without firewalld's version",
+                        "known without the version of firewalld",
                         (4, 6),
                         source.location,
                         may_open=True,

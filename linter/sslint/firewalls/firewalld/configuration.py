@@ -268,7 +268,7 @@ def _choose_default(configuration: Configuration) -> None:
         )
         if options.default_zone not in zones:
             place = SourceFile("/usr/lib/firewalld/zones", "usr/lib/firewalld/zones", "").at(1)
-            raise NotRead(options.location or place, "the stock zones are not all here")
+            raise NotRead(options.location or place, "some stock zones are missing")
 
 
 # -- checking ---------------------------------------------------------------------------------
@@ -449,7 +449,7 @@ def _check_policy(configuration: Configuration, policy: Policy) -> None:
             raise InvalidFile(zone.location, f"there is no zone {zone.value}")
     for names in (ingress, egress):
         if names & {"ANY", "HOST"} and len(names) > 1:
-            raise InvalidFile(policy.location, "ANY and HOST stand alone")
+            raise InvalidFile(policy.location, "ANY and HOST must be used alone")
     if "HOST" in ingress and "HOST" in egress:
         raise InvalidFile(policy.location, "HOST is both ingress and egress zone")
     masquerades = policy.masquerade or next(

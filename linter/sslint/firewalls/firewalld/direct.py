@@ -65,7 +65,7 @@ def _parts(file: SourceFile) -> dict[Literal[4, 6], _Part]:
             check(event, _ELEMENTS, {})
             opened = event
             if event.name != "direct" and event.get("ipv") not in ("ipv4", "ipv6", "eb"):
-                raise InvalidFile(event.location, "ipv is none of ipv4, ipv6, eb")
+                raise InvalidFile(event.location, "ipv is not ipv4, ipv6 or eb")
             continue
         _close(event, opened, parts)
     return {family: part for family, part in parts.items() if part.rules}

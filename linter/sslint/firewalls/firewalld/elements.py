@@ -82,7 +82,7 @@ def elements(file: SourceFile) -> Iterator[Start | End]:
         text.clear()
 
     def doctype(*_: object) -> None:
-        raise NotRead(place(), "a DOCTYPE is not read")
+        raise NotRead(place(), "a DOCTYPE is not supported")
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end

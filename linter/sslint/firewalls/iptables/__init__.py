@@ -40,7 +40,7 @@ def read(
     if reader.forgiven:
         faults = [f"{what} (line {line})" for what, line in reader.forgiven.items()]
         into.assumptions.append(
-            f"{file.name} shows what is loaded, though iptables-restore refuses "
+            f"{file.name} shows what is loaded, although iptables-restore rejects "
             + " and ".join(faults)
         )
     into.families.add(family)

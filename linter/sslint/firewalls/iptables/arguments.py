@@ -235,7 +235,7 @@ class _Parser:
         return self.words[self.position - 1]
 
     def operand(self) -> str | None:
-        """Take the next word if it is no option (xs_has_arg)."""
+        """Take the next word if it is not an option (xs_has_arg)."""
         if self.position < len(self.words) and self.words[self.position][:1] not in _MARKS:
             self.position += 1
             return self.words[self.position - 1]
@@ -360,7 +360,7 @@ class _Parser:
         assert extension is not None
         if self.result.matches and extension is self.result.matches[-1]:
             extension.words.append(word)
-        else:  # the target is no chain then: it takes arguments
+        else:  # the target is not a chain then: it takes arguments
             if self.result.target is None:
                 self.result.target = Extension(self.result.jump, None)
             self.result.target.words.append(word)

@@ -53,7 +53,7 @@ def hashlimit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     for name in ("hashlimit-srcmask", "hashlimit-dstmask"):
         prefix = extension.first(name)
         if prefix and cast(int, prefix.value) > values.width(arguments.family):
-            raise RulesetError(f"--{name}: {prefix.value} is no prefix length")
+            raise RulesetError(f"--{name}: {prefix.value} is not a prefix length")
     if "hashlimit-rate-match" in extension.given:
         return [Unknown("--hashlimit-rate-match compares a measured rate")]
     return [Limit(above == given.negate, f"hashlimit {text}")]

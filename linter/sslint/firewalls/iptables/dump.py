@@ -100,7 +100,7 @@ class Reader:
     # -- lines --------------------------------------------------------------------------------
 
     def read(self) -> dict[str, Loading]:
-        """Read the file. Raise RulesetError, with its place, if it would not load."""
+        """Read the file. Raise RulesetError, with its place, if it cannot be loaded."""
         number = 0
         lines = self.file.text.split("\n")
         if not self.strict and "\r" in self.file.text:

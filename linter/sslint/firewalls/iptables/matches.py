@@ -359,7 +359,7 @@ _TOS = (
 
 
 def check_tos(text: str) -> None:
-    """Raise RulesetError if a text is no type of service, by name or as `value[/mask]`."""
+    """Raise RulesetError if a text is not a type of service, by name or as `value[/mask]`."""
     if text.lower() not in _TOS:
         values.masked(text, 255)
 

@@ -1,7 +1,7 @@
 """What iptables or the kernel refuses of a rule's extensions: its whole table is then not loaded.
 
 Beyond the kinds of arguments in options.py. Each was put to iptables 1.8.11 and Linux 6.18, in both
-their forms; what depends on modules, users or objects of the host is not here.
+their forms; what depends on modules, users or objects of the host is left out.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _policy(extension: Extension, arguments: Arguments) -> None:
 def _recent(extension: Extension, arguments: Arguments) -> None:
     mask = _text(extension, "mask")
     if mask is not None and values.numeric_address(mask, arguments.family) is None:
-        raise RulesetError(f"recent: --mask {mask} is no address")
+        raise RulesetError(f"recent: --mask {mask} is not an address")
 
 
 def _rt(extension: Extension, arguments: Arguments) -> None:

@@ -366,7 +366,7 @@ def _ct(target: Extension, arguments: Arguments) -> list[RuleItem]:
             number = values.number(str(given.value))
             key = Key("ct.zone", arg="xt")
             if number is None and given.value != "mark":
-                raise RulesetError(f"--{name}: `{given.value}' is no zone")
+                raise RulesetError(f"--{name}: `{given.value}' is not a zone")
             if number is None or name == "zone-reply":
                 items.append(Assign(key, unknown="a zone taken from the mark"))
             else:

@@ -432,7 +432,7 @@ def fib(result: str, flags: tuple[str, ...]) -> Field:
         raise Refused("unknown fib result")
     name = "type" if result == "type" else "oif"
     if name == "oif" and "oif" in others:
-        raise Refused("fib: oif is no key where it is asked for")
+        raise Refused("fib: oif is not a key that can be looked up")
     found = Field(f"fib.{addresses[0]}.{name}", dtype, arg=" ".join(others), presence=name == "oif")
     # net/netfilter/nft_fib.c, nft_fib_validate
     if name == "oif" or "iif" in others:

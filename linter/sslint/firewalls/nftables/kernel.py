@@ -353,7 +353,7 @@ class Kernel:
         old = chain.base
         if old is None:
             if not new:
-                raise RulesetError(f"chain {chain.name} exists and is no base chain", location)
+                raise RulesetError(f"chain {chain.name} exists and is not a base chain", location)
             chain.base = base
             return
         same = (old.type, old.hook, old.priority) == (base.type, base.hook, base.priority)
@@ -437,7 +437,7 @@ class Kernel:
             if dtypes is not None and not compatible(dtypes, state.dtypes):
                 raise RulesetError(f"datatype mismatch with set {name}", place())
             if is_map and state.kind == "set":
-                raise RulesetError(f"{name} is no map", place())
+                raise RulesetError(f"{name} is not a map", place())
         for name, timed in builder.updates:  # nft_dynset_init
             state = table.sets[name]
             if state.interval or state.constant or (timed and not state.timed):

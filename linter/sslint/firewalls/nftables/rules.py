@@ -433,7 +433,7 @@ class RuleBuilder:
                 self.items.append(Match((key,), found, operator == "!"))
             return
         if operator == "!":
-            raise Refused(f"! is no comparison for {dtype.name}")
+            raise Refused(f"! is not a comparison for {dtype.name}")
         if bitmask and key.mask is not None:
             number = constant(right, dtype)
             if isinstance(number, int):
@@ -763,7 +763,7 @@ def _order(operator: str, right: Expression, dtype: DataType) -> Values:
             return UnknownValues(f"the index of the interface {right}")
         dtype = t.INTEGER
     if dtype.base == "string":
-        raise Refused(f"{operator} is no comparison for {dtype.name}")
+        raise Refused(f"{operator} is not a comparison for {dtype.name}")
     found = interval(right, dtype)
     if isinstance(found, UnknownValues):
         return found

@@ -50,7 +50,7 @@ def constant(expression: Expression, dtype: DataType) -> Constant:
         if isinstance(right, UnknownValues):
             return right
         if isinstance(left, str) or isinstance(right, str):
-            raise Refused("a name is no operand")
+            raise Refused("a name is not an operand")
         if shift and right > 128:
             raise Refused("shift beyond the value's width")
         return _OPERATIONS[expression.operator](left, right) & dtype.top
@@ -80,7 +80,7 @@ def bits(items: list[Expression], dtype: DataType) -> int | UnknownValues:
         if isinstance(value, UnknownValues):
             return value
         if isinstance(value, str):
-            raise Refused("a name is no flag")
+            raise Refused("a name is not a flag")
         total |= value
     return total
 
@@ -173,7 +173,7 @@ def flatten(literal: SetLiteral) -> list[Item]:
         item = pending.pop()
         if isinstance(item.key, SetLiteral):
             if item.data is not None:
-                raise Refused("a set is no key")
+                raise Refused("a set is not a key")
             pending.extend(reversed(item.key.items))
         else:
             found.append(item)

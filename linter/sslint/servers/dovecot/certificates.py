@@ -89,7 +89,7 @@ def _file(value: Value, modern: bool) -> tuple[str | None, str]:
     if value.text is None:
         return None, value.reason
     if modern and value.text.startswith(names.INLINE):
-        return None, "the certificate stands in the configuration itself"
+        return None, "the certificate is in the configuration itself"
     if modern and value.read:
         return None, f"the value is what {value.text} contains: `<` is not for *_file settings"
     if not modern and not value.read:

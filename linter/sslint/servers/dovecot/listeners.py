@@ -25,7 +25,7 @@ from sslint.values import dataclass
 # An item of a list in quotes or without (settings_parse_boollist_string).
 _ITEM = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^" ,]+))(?=[ ,]|$)')
 ROOT = Event()
-UNDECIDED = "which protocols are enabled is decided by files that were not given"
+UNDECIDED = "the enabled protocols are set in files that were not given"
 
 
 @dataclass(frozen=True, slots=True)

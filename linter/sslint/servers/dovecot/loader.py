@@ -24,7 +24,7 @@ from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass
 
 OUTSIDE = "is outside the files that were given"
-TEMPLATE = "a template decides what stands here"
+TEMPLATE = "a template fills this in"
 FILLED_IN = "is filled in by a template"
 # What conf.d/10-auth.conf includes lies there with the package; a checkout may well lack it.
 _PACKAGED = re.compile(r"/conf\.d/auth-[\w-]+\.conf\.ext$")
@@ -103,7 +103,7 @@ class _Loader:
             last = line
             self.statements += 1
             if self.statements > MAX_STATEMENTS:
-                self._gap(line.location, "the configuration is too large to read whole")
+                self._gap(line.location, "the configuration is too large to read")
                 raise _StopError
             self._apply(line)
         if len(self.sections) > 1:

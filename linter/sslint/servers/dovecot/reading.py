@@ -175,7 +175,7 @@ class _Reader:
 
     @staticmethod
     def _protocol(socket: Socket, tls: Tls) -> str:
-        """Return imap, imaps ...; a service that is no mail protocol goes by its own name."""
+        """Return imap, imaps ...; a service that is not a mail protocol keeps its own name."""
         if socket.login and tls == "implicit" and socket.protocol in ("imap", "pop3", "submission"):
             return f"{socket.protocol}s"
         return socket.protocol

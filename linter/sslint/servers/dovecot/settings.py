@@ -86,7 +86,7 @@ class Configuration:
 
     root: Block
     modern: bool
-    first: Location  # the first line that is no comment, or where one should be
+    first: Location  # the first line that is not a comment, or where one should be
     version: str = ""
     blocks: list[Block] = field(default_factory=list)
     statements: list[Named] = field(default_factory=list)

@@ -54,7 +54,7 @@ class Reader:
         self._lines = file.text.split("\n")
         self._number = 0
         self._first = 0
-        # What follows the last line feed is no line if it is empty.
+        # What follows the last line feed is not a line if it is empty.
         self._end = len(self._lines) - (not self._lines[-1])
 
     def next(self, pending: list[str]) -> Line | None:

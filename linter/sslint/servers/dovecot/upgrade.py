@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from sslint.servers.dovecot.settings import Named
 
-_FILE = "{} = /path, the path alone"
-_GUIDE = "what Dovecot's guide from 2.3 to 2.4 says"
-_NOTHING = "nothing: leave it out"
+_FILE = "{} = /path, without the prefix"
+_GUIDE = "the setting named in Dovecot's upgrade guide from 2.3 to 2.4"
+_NOTHING = "nothing; remove it"
 _PURGE = "mail_cache_purge_{}"
 
 INSTEAD = {
@@ -69,7 +69,7 @@ INSTEAD = {
             "replication_full_sync_interval", "replication_max_conns", "replicator_host",
             "replicator_port",
         ),
-        "nothing: 2.4 has neither director nor replicator",
+        "nothing; 2.4 has no director or replicator",
     ),
 }  # fmt: skip
 

@@ -39,7 +39,7 @@ ENTRIES = (
 )
 MAX_REASONS = 50
 _SINCE = {"http2": (1, 25, 1), "http3": (1, 25, 0), "ssl_reject_handshake": (1, 19, 4)}
-TEMPLATE = "a template decides what stands here"
+TEMPLATE = "a template fills this in"
 _REMOVED = frozenset(("http3_push", "http3_max_concurrent_pushes", "quic_mtu"))
 
 
@@ -132,7 +132,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
     nginx.table.settle()
     if nginx.table.too_many:
         reading.complete = False
-        reading.reasons.append("the port ranges name more sockets than can be read")
+        reading.reasons.append("the port ranges name too many sockets")
 
 
 def _tls(nginx: Nginx) -> None:
@@ -237,7 +237,7 @@ def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
         reading.starts = False
     if loader.broken:
         reading.complete = False
-        reasons.append("a file that nginx reads could not be read to its end")
+        reasons.append("a file that nginx reads could not be read completely")
     for directive in nginx.config.unknown[:MAX_REASONS]:
         if directive.args != (REST,):  # the error that cut it is told
             what = f"{' '.join(directive.args)} was not given" if directive.args else TEMPLATE

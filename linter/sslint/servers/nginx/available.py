@@ -32,7 +32,7 @@ def enable(tree: Tree) -> str:
             tree.problem(f"{_AVAILABLE}/{name}", error.reason)
     if not enabled:
         return ""
-    return f"each site in {tree.name(_AVAILABLE)} is enabled: sites-enabled is not here"
+    return f"each site in {tree.name(_AVAILABLE)} is enabled: sites-enabled is missing"
 
 
 def sites(tree: Tree) -> list[str]:

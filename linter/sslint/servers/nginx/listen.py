@@ -87,7 +87,7 @@ def parse_listen(directive: Directive, kind: Kind, version: Version, resolve: Re
         listen.error = 'invalid number of arguments in "listen" directive'
         return listen
     if any(FILLED_IN in word for word in directive.args):
-        listen.unknown = "a template fills in where it listens, or how"
+        listen.unknown = "a template fills in this listen directive"
         if FILLED_IN in directive.args[0] or not {"ssl", "quic"}.intersection(directive.args):
             return listen
         listen.unknown = None
@@ -179,7 +179,7 @@ def _address(listen: Listen, text: str, default: int, version: Version, resolve:
         listen.error = f'invalid port in "{text}"'
     elif hosts is not None:
         if port is None and not default:
-            listen.unknown = "listens on a port that the kernel picks: none is given"
+            listen.unknown = "no port is given, so the kernel chooses one"
         else:
             _expand(listen, hosts, ports, version)
 

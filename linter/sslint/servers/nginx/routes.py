@@ -51,7 +51,7 @@ def redirects(server: Server, statements: Guarded) -> Iterator[Redirect]:
 
 
 def _target(directive: Directive) -> str | None:
-    """Return the URL a statement redirects to, or None if it is no redirect."""
+    """Return the URL a statement redirects to, or None if it is not a redirect."""
     args = directive.args
     if directive.name == "return" and args:
         if len(args) == 1:

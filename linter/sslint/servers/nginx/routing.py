@@ -252,7 +252,7 @@ def _modifier(location: Directive) -> tuple[str, str]:
 def _rewrite(
     request: _Request, block: Directive, inside: bool = False
 ) -> Answer | Literal["go", "break", "last"]:
-    """Run the rewrite statements of one level in their order; `inside` an `if` is no other."""
+    """Run the rewrite statements of one level in their order; inside an `if` there is no other."""
     for directive in block.block or ():
         if directive.name not in _REWRITES:
             continue

@@ -152,9 +152,9 @@ class Loader:
         more: list[Directive] = []  # stands for what is not known
         if not _GLOB.search(parent) and parent != self.whole:
             if not self.tree.holds(parent, within=self.directory) or self._links_lost(parent):
-                said = "was not given: what it holds is not known"
+                said = "was not given, so its content is not known"
                 if paths:
-                    said = "was not given whole: what else it holds is not known"
+                    said = "was given only in part, so the rest of it is not known"
                 self.tree.problem(directive.location, f"{parent} {said}", decisive=False)
                 more = [directive]
             elif not self.tree.listable(parent):
@@ -199,7 +199,7 @@ class Loader:
             self.broken = True
         else:
             self.tree.problem(
-                where, f"{path} was not given: what it holds is not known", decisive=False
+                where, f"{path} was not given, so its content is not known", decisive=False
             )
 
     def _links_lost(self, directory: str) -> bool:

@@ -31,7 +31,7 @@ _BUILT_IN = frozenset(
 )
 _TLS_MODULES = {"ssl_module", "gnutls_module", "nss_module", "tls_module"}
 _WILDCARDS = ("", "*", "_default_")
-_IN_IFDEFINE = "it stands in an IfDefine"
+_IN_IFDEFINE = "it is inside an IfDefine"
 _LOST = "the modules that are loaded are not in these files"
 
 

@@ -281,10 +281,10 @@ def published(
         inner_ports, reason = outer_ports, reason or "its port in the container is not known"
     count = len(outer_ports)
     if len(inner_ports) != count:
-        reason = reason or "it takes one port of a range"
+        reason = reason or "Docker chooses its port from a range"
     shifted = outer_ports != inner_ports and not reason
     if shifted and count > MAX_SHIFTED:
-        reason = "it is a long range of other ports"
+        reason = "its long port range maps to other ports"
     for index in range(count) if shifted and not reason else (0,):
         one = shifted and not reason
         yield Publication(

@@ -26,7 +26,7 @@ _SECTIONS = re.compile(
 
 _BINDING = ("frontend", "listen", "backend", "peers", "log-forward")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:-([^}]*))?\}|(\w+))")
-_IN_CONDITION = "whether it is opened is decided by an .if"
+_IN_CONDITION = "an .if decides whether it is opened"
 
 
 @dataclass(slots=True)

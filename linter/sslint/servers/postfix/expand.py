@@ -22,7 +22,7 @@ class ConfigurationError(Exception):
     """Postfix's program would stop with this message."""
 
 
-class Unknown(Exception):  # noqa: N818 - a value that the files do not decide is no error
+class Unknown(Exception):  # noqa: N818 - not an error: a value the files do not decide
     """The files do not decide this value; the message says why."""
 
 

@@ -29,7 +29,7 @@ _NAMES = (
 )
 
 
-_LEVEL = "set {} = {}, which wins where both are set"
+_LEVEL = "set {} = {}, which takes precedence if both are set"
 # What to do about what is obsolete: https://www.postfix.org/DEPRECATION_README.html
 _OBSOLETE = {
     **{
@@ -42,8 +42,8 @@ _OBSOLETE = {
     "tlsproxy_enforce_tls": _LEVEL.format("tlsproxy_tls_security_level", "encrypt"),
     "smtp_tls_per_site": "move it to smtp_tls_policy_maps",
     "lmtp_tls_per_site": "move it to lmtp_tls_policy_maps",
-    "smtpd_tls_dh1024_param_file": "leave it out: Postfix has better parameters of its own",
-    "smtpd_tls_eecdh_grade": "leave it out: Postfix chooses the curves itself",
+    "smtpd_tls_dh1024_param_file": "remove it: Postfix has better built-in parameters",
+    "smtpd_tls_eecdh_grade": "remove it: Postfix chooses the curves itself",
 }
 
 

@@ -48,7 +48,7 @@ class Resolver:
         if number is None and not self._services:
             number = _built_in_port(name)
             if number is None:
-                raise Unknown(f'service name "{name[:40]}" is in no table that was given')
+                raise Unknown(f'service name "{name[:40]}" is not in the files that were given')
         if number is None:
             raise ConfigurationError(f'service name "{name[:40]}" is not in /etc/services')
         return number
@@ -66,7 +66,7 @@ class Resolver:
                 self._hosts = self._read_hosts()
             known = self._hosts.get(host.lower().rstrip("."))
             if known is None:
-                raise Unknown(f'only DNS can tell the address of "{host[:80]}"')
+                raise Unknown(f'the address is known to DNS only: "{host[:80]}"')
             found = known
         found = [a for a in found if ("6" if ":" in a else "4") in families]
         if not found:

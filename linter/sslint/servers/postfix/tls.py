@@ -104,7 +104,10 @@ def postscreen(scope: Scope, tree: Tree, where: Location, behind: Mode | None) -
     reasons = behind.reasons
     if itself != tls and deep:
         tls = "unknown"
-        reasons = (*reasons, "new clients meet postscreen's TLS level, known ones smtpd's")
+        reasons = (
+            *reasons,
+            "new clients get the TLS level of postscreen, known clients that of smtpd",
+        )
     return Mode(
         tls=tls,
         required=behind.required if not deep else behind.required and enforce,
