@@ -334,3 +334,23 @@ def test_a_port_as_json_names_every_rule_to_change(capsys) -> None:
     assert blocked == [
         (4, "new"), (9, "new"), (14, "new"), (4, "established"), (9, "established")
     ]  # fmt: skip
+
+
+def test_protocols_of_packets_by_name_and_number(tmp_path, capsys) -> None:
+    ruleset = tmp_path / "r.nft"
+    ruleset.write_text(
+        "table ip f { chain i { type filter hook input priority 0; policy drop;\n"
+        " meta l4proto { esp, 47 } accept; }\n}\n"
+    )
+    packet = {"src": "203.0.113.9", "dst": "198.51.100.1"}
+    lines = [
+        {"id": n, "proto": proto, **packet} for n, proto in enumerate(("esp", "gre", "50", 51))
+    ]
+    file = tmp_path / "packets"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["trace", "--firewall", f"nft={ruleset}", "--packets", str(file)]) == 0
+    found = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert found == ["accept", "accept", "accept", "drop"]
+    file.write_text(json.dumps({"proto": "quic", **packet}))
+    assert main(["trace", "--firewall", f"nft={ruleset}", "--packets", str(file)]) == 2
+    assert "proto must be a protocol's number or one of tcp" in capsys.readouterr().err

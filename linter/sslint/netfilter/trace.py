@@ -9,7 +9,7 @@ from sslint.netfilter.addresses import Sources
 from sslint.netfilter.hooks import Log
 from sslint.netfilter.model import Chain, Rule, Table, TcpFlag
 from sslint.netfilter.notes import Note, Notes
-from sslint.netfilter.packet import NO_PORT, PROTOCOLS, TCP, PacketState
+from sslint.netfilter.packet import NO_PORT, PORTED, PROTOCOLS, TCP, PacketState
 from sslint.netfilter.reach import Firewall
 from sslint.netfilter.verdicts import Decision, Reach, decision
 from sslint.source import Location
@@ -24,7 +24,7 @@ _PORTED = frozenset((6, 17, 33, 132, 136))
 class Packet:
     """The first packet of a connection to this host. Addresses are text; `iif` None: the public's.
 
-    `proto` is a name (tcp, udp, icmp, icmpv6) or a number.
+    `proto` is a name (tcp, udp, icmp, icmpv6, sctp, esp ...) or a number.
     """
 
     proto: str | int
@@ -76,10 +76,17 @@ class PortTrace:
     asked: Sources | None = None
 
 
+_NUMBERS = {**PROTOCOLS, **PORTED, "gre": 47, "esp": 50, "ah": 51, "ipcomp": 108}
+
+
 def _protocol(proto: str | int) -> int:
     if isinstance(proto, int):
         return proto
-    return PROTOCOLS[proto] if proto in PROTOCOLS else int(proto)
+    if proto in _NUMBERS:
+        return _NUMBERS[proto]
+    if not str(proto).isdecimal():
+        raise ValueError("proto must be a protocol's number or one of " + ", ".join(_NUMBERS))
+    return int(proto)
 
 
 def _packet_state(firewall: Firewall, packet: Packet, iif: str) -> tuple[PacketState, int]:
