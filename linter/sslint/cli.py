@@ -200,12 +200,12 @@ def _check(options: argparse.Namespace) -> int:
 
 def _proposed(config: Config, paths: Sequence[str]) -> Proposed | None:
     """Return what the checked tree changes of the configuration, if that is another commit's."""
-    from sslint.config import changes
-    from sslint.revisions import Proposed
-
     revision = config.revision
     if revision is None:
         return None
+    from sslint.config import changes
+    from sslint.revisions import Proposed
+
     path = "" if config.path is None else config.path.relative_to(revision.top).as_posix()
     return Proposed(revision.name, revision.id, path, tuple(changes(config, paths)))
 

@@ -216,15 +216,13 @@ def complete(tree: Tree) -> list[str]:
     Return what is assumed. Where the distribution is known, its own file is read instead (shipped).
     """
     probe = tree.with_overlay({})
-    if _is_shipped(probe):
-        return []
     for server in ("nginx", "dovecot"):
         name, directory = SERVER_FILES[server]
         main = f"{directory}/{name}"
         if probe.status(directory) is Status.DIRECTORY and probe.status(main) is Status.ABSENT:
             from sslint import parts
 
-            return parts.complete(tree)
+            return [] if _is_shipped(probe) else parts.complete(tree)
     return []
 
 
