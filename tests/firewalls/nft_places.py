@@ -80,7 +80,7 @@ OBJECTS = (  # (an object of a table, whether it loads)
     ("limit l { }", False),
     ("quota q { }", True),
     ('set s { type ifname; elements = { "eth0", "eth*" }; }', False),
-    ('set s { type ifname; flags interval; elements = { "eth0", "eth*" }; }', True),
+    ('set s { type ifname; flags interval; elements = { "lo", "eth*" }; }', True),
     ('map s { type ifname : verdict; elements = { "eth*" : accept }; }', False),
     ("set s { type ipv4_addr; flags interval, dynamic; }", False),
     ("set s { type ipv4_addr . inet_service; flags interval, dynamic; }", False),

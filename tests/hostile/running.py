@@ -12,11 +12,12 @@ import traceback
 import unicodedata
 from pathlib import Path
 
+from sslint.budgets import last_stop
 from sslint.cli import program
 from tests.hostile import crashes, escapes, injections, secrets, sizes
 from tests.hostile.registry import CANARIES, TREES, Ground
 
-MEMORY = 2 << 30  # bytes of address space, as `ulimit -v` bounds it
+MEMORY = 2 << 30  # bytes of address space beside the parent's, as `ulimit -v` bounds it
 SECONDS = 10.0  # of processor time, on a machine that counts to three million in 0.12 s
 COMMANDS = re.compile(r"^\s*::[A-Za-z]|##\w*\[", re.M)
 MODULES = {"crashes": crashes, "escapes": escapes, "injections": injections,
@@ -29,6 +30,11 @@ def machine_factor() -> float:
     for _ in range(3_000_000):
         pass
     return max(1.0, (time.process_time() - start) / 0.12)
+
+
+def address_space() -> int:
+    """Return the bytes of address space that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def run(arguments: list[str], log: Path, limit: float) -> tuple[int, float, str]:
@@ -45,7 +51,10 @@ def run(arguments: list[str], log: Path, limit: float) -> tuple[int, float, str]
             os.dup2(out, 2)
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            # The program's own bound is absolute, and this child has all of its parent's memory.
+            bound = MEMORY + address_space()
+            resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+            last_stop.grow = lambda read: None  # type: ignore[method-assign]
             resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 1))
             code = program(arguments)
         except SystemExit as error:
