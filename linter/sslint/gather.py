@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sslint import tree as trees
-from sslint.firewalls.kept import ASIDE
+from sslint.firewalls.kept import ASIDE, DUMP, TABLE
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
 
@@ -23,8 +23,6 @@ MAX_DIRECTORIES = 5_000
 MAX_FILES = 400  # that are looked into
 _SERVERS = {"nginx.conf": "nginx", "main.cf": "postfix", "dovecot.conf": "dovecot"}
 _RULESET = re.compile(r"^(rules\.v[46]|nftables\.conf|.*\.nft|ip6?tables(\.up)?\.rules)$")
-_DUMP = re.compile(r"^[ \t]*\*(filter|nat|mangle|raw)[ \t]*$", re.M)
-_TABLE = re.compile(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)
 # What is there to be read or tried, or is a container's.
 _APART = re.compile(
     r"^(\..*|node_modules|vendor|third.?party|tests?|test.?data|fixtures|examples?|samples?|docs?"
@@ -129,7 +127,7 @@ def gather(top: Path, excluded: Sequence[str] = (), *, beside: Path | None = Non
         if server is not None:
             if server != "nginx" or re.search(r"^[ \t]*http[ \t]*\{", text, re.M):
                 gathered.found.setdefault(server, []).append(directory)
-        elif is_ruleset(text) and (_DUMP.search(text) or _TABLE.search(text)):
+        elif is_ruleset(text) and (DUMP.search(text) or TABLE.search(text)):
             gathered.found.setdefault(_kind(name, text), []).append(path)
     for paths in gathered.found.values():
         paths.sort()
@@ -137,7 +135,7 @@ def gather(top: Path, excluded: Sequence[str] = (), *, beside: Path | None = Non
 
 
 def _kind(name: str, text: str) -> str:
-    if _DUMP.search(text) is None:
+    if DUMP.search(text) is None:
         return "nft"
     return "ip6tables" if re.search(r"v6|ip6", name) else "iptables"
 

@@ -32,8 +32,9 @@ ASIDE = re.compile(
     r"|template|sh|md|txt|dpkg-\w+|ucf-\w+|rpmnew|rpmsave)$|sample|example",
     re.I,
 )
-_DUMP = re.compile(r"^[ \t]*\*(filter|nat|mangle|raw)[ \t]*$", re.M)
-_NFT = re.compile(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)
+# A saved ruleset of iptables, and one of nft.
+DUMP = re.compile(r"^[ \t]*\*(filter|nat|mangle|raw)[ \t]*$", re.M)
+TABLE = re.compile(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)
 
 
 def find(tree: Tree) -> dict[str, list[SourceFile]]:
@@ -42,7 +43,7 @@ def find(tree: Tree) -> dict[str, list[SourceFile]]:
 
     found: dict[str, list[SourceFile]] = {}
     for file in _files(tree):
-        if _DUMP.search(file.text) or _NFT.search(file.text):
+        if DUMP.search(file.text) or TABLE.search(file.text):
             kind = detect(file)
             if kind in ("iptables", "ip6tables", "nft") and not commands.is_empty(file):
                 found.setdefault(kind, []).append(file)
