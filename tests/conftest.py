@@ -1,4 +1,4 @@
-"""What holds for every test: a bug is a traceback, and only tree.py opens files."""
+"""What holds for every test: a bug is a traceback, only tree.py opens files, one seed a run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 os.environ["SSLINT_DEBUG"] = "1"
+# What is random replays from one seed, which all processes of a run share.
+os.environ.setdefault("SSLINT_SEED", str(int.from_bytes(os.urandom(4), "big")))
 
 RULES = str(Path(__file__).parents[1] / "rules")  # `make docs` lists its own
 OPENING = ("open", "os.listdir", "os.scandir")
@@ -34,6 +36,11 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_watch)
+
+
+def pytest_report_header() -> str:
+    """Print the seed, which replays the run."""
+    return f"random tests: SSLINT_SEED={os.environ['SSLINT_SEED']}"
 
 
 @pytest.fixture(autouse=True)

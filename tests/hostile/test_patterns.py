@@ -12,7 +12,7 @@ import pytest
 from sslint import patterns
 from sslint.servers.nginx import regex
 
-SEED = int(os.environ.get("SSLINT_SEED") or random.SystemRandom().randrange(1 << 32))
+SEED = int(os.environ["SSLINT_SEED"])
 
 
 def pattern(chance: random.Random, depth: int = 3) -> str:

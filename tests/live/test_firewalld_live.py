@@ -57,7 +57,7 @@ def theirs(listing: str) -> Ruleset:
 
 
 def test_random_configurations_decide_as_firewalld_does() -> None:
-    asked = unknown = 0
+    asked = unknown = undecided = 0
     with Lab() as lab:
         lab.start({})
         for number in range(count(12)):
@@ -69,13 +69,17 @@ def test_random_configurations_decide_as_firewalld_does() -> None:
             if not accepted:
                 continue
             one, other = Firewall(read), Firewall(theirs(listing))
-            for packet in packets():
-                verdict, expected = one.judge(packet).verdict, other.judge(packet).verdict
-                asked += 1
-                unknown += verdict == "unknown"
-                assert verdict in (expected, "unknown"), (number, packet, files)
-    assert asked
+            verdicts = [one.judge(packet).verdict for packet in packets()]
+            for packet, verdict in zip(packets(), verdicts, strict=True):
+                assert verdict in (other.judge(packet).verdict, "unknown"), (number, packet, files)
+            if set(verdicts) == {"unknown"}:  # two policies of one priority: firewalld draws lots
+                undecided += 1
+            else:
+                asked += len(verdicts)
+                unknown += verdicts.count("unknown")
+    assert undecided <= count(12) // 3
     assert unknown <= asked // 10
+    assert asked
 
 
 @pytest.mark.parametrize(
