@@ -56,7 +56,7 @@ def pytest_runtest_makereport(
 
 
 def seed() -> int:
-    """Return the seed of this run: SSLINT_SEED, which tests/conftest.py sets where it is not given."""
+    """Return the seed of this run, which tests/conftest.py sets where SSLINT_SEED is not given."""
     return int(os.environ["SSLINT_SEED"])
 
 
