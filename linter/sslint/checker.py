@@ -15,7 +15,7 @@ from sslint.targets import Target
 from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
-    from sslint.fix import Fix
+    from sslint.fixes import Fix
     from sslint.revisions import Proposed
 
 
@@ -81,10 +81,10 @@ def check(
         ordered = engine.order_causes(engine.merge_twins(found))
         result.findings += ordered
         if ordered:
-            from sslint import fix
+            from sslint import fixes
 
             with Edge(host.tree, "fixes:", "/"):
-                result.fixes.update(fix.propose(host, ordered, rules))
+                result.fixes.update(fixes.propose(host, ordered, rules))
     return result
 
 

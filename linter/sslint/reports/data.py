@@ -14,7 +14,7 @@ from sslint.source import Location
 if TYPE_CHECKING:
     from sslint.checker import Result
     from sslint.engine import Finding
-    from sslint.fix import Fix
+    from sslint.fixes import Fix
     from sslint.host import Host, Socket
     from sslint.netfilter.reach import Decision, Reach
     from sslint.revisions import Proposed

@@ -18,7 +18,7 @@ from sslint.yamlfile import dotted
 
 if TYPE_CHECKING:
     from sslint.checker import Result
-    from sslint.fix import Fix
+    from sslint.fixes import Fix
     from sslint.host import Host
     from sslint.revisions import Proposed
 

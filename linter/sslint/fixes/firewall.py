@@ -1,18 +1,15 @@
-"""Fixes in the format of the host's own firewall, each proved on an overlay of the tree."""
+"""Fixes of the firewall, in the format of the host's own: a port is opened or closed."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
-from sslint.engine import Finding, Rule
-from sslint.engine import run as run_rules
-from sslint.host import Host, read
-from sslint.targets import Target
-from sslint.values import dataclass, replace
+from sslint.engine import Finding
+from sslint.fixes.edits import Edit, Fix
+from sslint.host import Host
 
 if TYPE_CHECKING:
     from sslint.netfilter.model import Chain, Table
@@ -24,8 +21,6 @@ Family = Literal[4, 6]
 # A name that stands in a command: nft joins its arguments and parses them again, so that quotes
 # do not keep `f i accept ; flush ruleset ; #` together, and what begins with `-` is an option.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+@-]{0,127}")
-_OBEYED = re.compile(r"[;&|`$<>\\\n\r#(){}!]")
-MAX_PROVED = 64  # fixes that are proved one by one when they do not hold together
 
 # Names of firewalld's stock services by port; where there is one it reads better than a port.
 FIREWALLD_SERVICES = {
@@ -41,55 +36,6 @@ FIREWALLD_SERVICES = {
     ("tcp", 4190): "managesieve",
     ("udp", 443): "http3",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """One edit of a file: insert `text` before or after `line`, replace the line, or delete it."""
-
-    path: str
-    line: int
-    action: Literal["before", "after", "replace", "delete"]
-    text: str
-    host_path: str = ""
-
-    def __str__(self) -> str:
-        if self.action == "delete":
-            return f"{self.path}, delete line {self.line}: {self.text.strip()}"
-        return f"{self.path}, {self.action} line {self.line}: {self.text.strip()}"
-
-
-@dataclass(frozen=True, slots=True)
-class Fix:
-    """The fix of a finding. `proved`: the edits remove the finding and add none."""
-
-    title: str
-    kind: Literal["safe", "opens", "advice"]
-    edits: tuple[Edit, ...] = ()
-    commands: tuple[str, ...] = ()
-    proved: bool = False
-
-
-def propose(host: Host, findings: Sequence[Finding], rules: Sequence[Rule]) -> dict[int, Fix]:
-    """Return the fix of each finding that has one, by the finding's identity."""
-    fixes: dict[int, Fix] = {}
-    for finding in findings:
-        make = _MAKERS.get(finding.rule.fix)
-        fix = make(host, finding) if make is not None else None
-        if fix is not None:
-            commands = tuple(c for c in fix.commands if not _OBEYED.search(c))
-            fix = replace(fix, commands=commands)
-            # Where a rule knows another remedy, its advice names both.
-            fixes[id(finding)] = replace(fix, title=finding.advice) if finding.advice else fix
-        elif finding.advice:
-            fixes[id(finding)] = Fix(finding.advice, "advice")
-    editable = [f for f in findings if id(f) in fixes and fixes[id(f)].edits]
-    for finding in _proved(host, editable, fixes, rules):
-        fixes[id(finding)] = replace(fixes[id(finding)], proved=True)
-    return fixes
-
-
-# -- opening a port -------------------------------------------------------------------------
 
 
 def _open_port(host: Host, finding: Finding) -> Fix | None:
@@ -283,75 +229,10 @@ def _is_whole_line(place: Location) -> bool:
     )
 
 
-_MAKERS: dict[str, Callable[[Host, Finding], Fix | None]] = {
+MAKERS: dict[str, Callable[[Host, Finding], Fix | None]] = {
     "open-port": _open_port,
     "open-port-ipv6": _open_port_ipv6,
     "open-acme-port": _open_acme_port,
     "close-port": _close_port,
     "move-accept": _move_accept,
 }
-
-
-# -- proof ----------------------------------------------------------------------------------
-
-
-def _proved(
-    host: Host, findings: Sequence[Finding], fixes: dict[int, Fix], rules: Sequence[Rule]
-) -> list[Finding]:
-    """Return the findings that are gone, with nothing new, once their edits are made.
-
-    All edits are tried together; if that does not hold, in halves.
-    """
-    if not findings or len(findings) > MAX_PROVED:
-        return []
-    before = {_identity(f) for f in _findings(host, rules)}
-    edited = _edited(host, [edit for f in findings for edit in fixes[id(f)].edits])
-    after = {_identity(f) for f in _findings(read(edited), rules)}
-    gone = all(_identity(finding) not in after for finding in findings)
-    if gone and after <= before and len(edited.tree.problems) <= len(host.problems):
-        return list(findings)
-    if len(findings) == 1:
-        return []
-    middle = len(findings) // 2
-    return [
-        *_proved(host, findings[:middle], fixes, rules),
-        *_proved(host, findings[middle:], fixes, rules),
-    ]
-
-
-def _findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
-    from sslint import facts
-
-    return run_rules(rules, facts.build(host))
-
-
-def _identity(finding: Finding) -> tuple[str, str]:
-    return finding.rule.name, finding.fact.name
-
-
-def _edited(host: Host, edits: Iterable[Edit]) -> Target:
-    """Return the host with the edits laid over its files."""
-    by_path: dict[str, set[Edit]] = defaultdict(set)
-    for edit in edits:
-        by_path[edit.host_path].add(edit)
-    overlay: dict[str, str | None] = {}
-    for path, wanted in by_path.items():
-        tree = host.tree
-        overlay[tree.resolve(path)] = apply(tree.read(path).text, wanted)
-    return replace(host.target, tree=host.tree.with_overlay(overlay))
-
-
-def apply(text: str, edits: Iterable[Edit]) -> str:
-    """Return a text with edits made; their lines are those of the text as it is."""
-    lines = text.split("\n")
-    for edit in sorted(edits, key=lambda e: (e.line, e.action), reverse=True):
-        index = edit.line - 1
-        if edit.action == "before":
-            lines.insert(index, edit.text)
-        elif edit.action == "after":
-            lines.insert(index + 1, edit.text)
-        elif edit.action == "delete":
-            del lines[index]
-        else:
-            lines[index] = edit.text
-    return "\n".join(lines)
