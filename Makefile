@@ -16,7 +16,7 @@ $(VENV)/dev: $(VENV)/runtime
 
 # The quick suite, then the live tests; what this machine cannot run is skipped and says why.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check
