@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sslint import host
+from sslint import checker, engine, host
 from sslint.targets import Target, complete
 from tests.support import tree_of
 
@@ -13,7 +13,7 @@ def test_what_is_only_not_known_is_no_reason_not_to_start() -> None:
     files = {
         "/etc/dovecot/dovecot.conf": "!include_try /usr/share/dovecot/protocols.d/*.protocol\n"
         "!include conf.d/*.conf\n",
-        "/etc/dovecot/conf.d/10-ssl.conf": "ssl = required\nssl_dh = </etc/dovecot/dh.pem\n"
+        "/etc/dovecot/conf.d/10-ssl.conf": "ssl = required\n"
         "ssl_cert = </etc/dovecot/cert.pem\nssl_key = </etc/dovecot/key.pem\n",
         "/etc/dovecot/other.pem": "",
         "/etc/sysconfig/network": "",
@@ -23,6 +23,35 @@ def test_what_is_only_not_known_is_no_reason_not_to_start() -> None:
     assert not reading.starts
     assert found.problems
     assert not any("does not start" in problem.reason for problem in found.problems)
+
+
+NGINX, DOVECOT = "/etc/nginx/nginx.conf", "/etc/dovecot/dovecot.conf"
+MASTER = "/etc/postfix/master.cf"
+OLD = "ssl = yes\nprotocols = imap\n"
+NEW = "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\nprotocols = imap\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        # "service", "certificate" and "bind(" in what is quoted say nothing of the cause.
+        {NGINX: "events {}\nhttp { server { listen 80; server_name *x.service; } }\n"},
+        {NGINX: "events {}\nhttp { server { listen 80; server_name *x.certificate; } }\n"},
+        {NGINX: 'events {}\nhttp { server { listen 80 "backlog=bind("; } }\n'},
+        {NGINX: "events {}\nhttp { server { listen 80; listen 80; } }\n"},
+        {DOVECOT: f"{OLD}ssl_dh = </etc/dovecot/dh.pem\n", "/etc/dovecot/other.pem": ""},
+        {DOVECOT: NEW.replace("2.4.1", "service", 1)},
+        {DOVECOT: "ssl = service\nprotocols = imap\n"},
+        {MASTER: "25 inet n - y - - smtpd\n", "/etc/postfix/main.cf": "myhostname =\n"},
+        {MASTER: "25 inet n - y - - smtpd\n[::1 inet n - y - - smtpd\n"},
+    ],
+    ids=range(9),
+)
+def test_a_server_that_does_not_start_is_never_green(files: dict[str, str]) -> None:
+    found = checker.check([Target("host", tree_of(files))], engine.bundled())
+    (reading,) = found.hosts[0].readings
+    assert not reading.starts
+    assert [f for f in found.findings if f.severity == "error"], reading.reasons
 
 
 SITE = (

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from sslint.budgets import ExhaustedError
 from sslint.errors import SslintError
+from sslint.reasons import Code
 from sslint.source import Location
 from sslint.tree import Tree
 
@@ -14,8 +15,8 @@ from sslint.tree import Tree
 class Edge:
     """Take an unexpected error of one reader for "not understood", with its place.
 
-    `reason` says afterwards why the layer is unknown, "" if it is known. With SSLINT_DEBUG an
-    unexpected error goes on, so that tests fail on it.
+    `reason` says afterwards why the layer is unknown, "" if it is known, and `code` of what kind
+    that is. With SSLINT_DEBUG an unexpected error goes on, so that tests fail on it.
     """
 
     def __init__(self, tree: Tree, layer: str, path: str) -> None:
@@ -23,6 +24,7 @@ class Edge:
         self._layer = layer
         self._path = path
         self.reason = ""
+        self.code = Code.LIMIT
         self.location: Location | None = None
 
     def __enter__(self) -> Edge:
@@ -40,6 +42,7 @@ class Edge:
         elif os.environ.get("SSLINT_DEBUG"):
             return False
         else:
+            self.code = Code.BUG
             self.reason = (
                 f"cannot be analysed: {_origin(error)}; this is a bug in sslint, report it"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -13,6 +12,7 @@ from sslint.announcements.model import Announced
 from sslint.edges import Edge
 from sslint.netfilter import addresses
 from sslint.netfilter.model import Ruleset
+from sslint.reasons import Code, Reason
 from sslint.renewal import Renewal
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 from sslint.source import Problem
@@ -228,33 +228,25 @@ def _reach_sockets(host: Host) -> None:
 
 
 # Why a server does not start, where a rule of its own says so.
-_HAS_RULE = re.compile(
-    r"certificate|no such file|beside|bind\(|Unknown setting|takes a path|was removed|service"
+_HAS_RULE = (
+    Code.NO_CERTIFICATE,
+    Code.BIND_CONFLICT,
+    Code.OLD_SETTING,
+    Code.FILE_PREFIX,
+    Code.SERVICE_NAME,
 )
-_PLACE = re.compile(r"^(?P<path>\S+?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<reason>.+)$", re.S)
 
 
 def _report_refusals(tree: Tree, reading: ServerReading) -> None:
     """Report why a server would not start with these files: none of its sockets would exist."""
-    if reading.starts:
-        return
-    files = {file.name: file for file in tree.files()}
-    reported = {problem.reason for problem in tree.problems}  # among them what is only not known
-    reported |= {str(problem.location) for problem in tree.problems if problem.location}
-    for text in reading.reasons:
-        match = _PLACE.match(text)
-        reason = match["reason"] if match else text
-        known = match is None and any(problem.decisive for problem in tree.problems)
-        place = text.removesuffix(f": {reason}")
-        if known or reported.intersection((reason, place)) or _HAS_RULE.search(reason):
+    failed = any(problem.decisive for problem in tree.problems)
+    known = {problem.location for problem in tree.problems}  # among them what is only not known
+    for refusal in reading.refusals:
+        where = refusal.location
+        if refusal.code in _HAS_RULE or (failed if where is None else where in known):
             continue
-        file = files.get(match["path"]) if match else None
-        reason = reason.removeprefix(f"{reading.server.capitalize()} does not start: ")
-        said = f"{reading.server} does not start: {reason}"
-        if match is None or file is None:
-            tree.problem(reading.files[0] if reading.files else "/", said)
-        else:
-            tree.problem(file.at(int(match["line"])), said)
+        place = where or (reading.files[0] if reading.files else "/")
+        tree.problem(place, f"{reading.server} does not start: {refusal.text}")
 
 
 def only_relays(reading: ServerReading) -> bool:
@@ -326,7 +318,8 @@ def _unread_servers(host: Host) -> Iterator[ServerReading]:
         if unreadable:
             host.tree.try_read(path)  # which reports it
         said = f"{host.tree.name(path)} {'cannot be read' if unreadable else 'is missing'}"
-        yield ServerReading(server, complete=False, reasons=[said])
+        code = Code.UNREADABLE if unreadable else Code.NOT_GIVEN
+        yield ServerReading(server, gaps=[Reason(code, None, said)])
 
 
 def _nginx_entry(host: Host) -> str | None:
@@ -346,7 +339,7 @@ def _add(host: Host, server: str, read: Callable[[], ServerReading | None]) -> N
         if reading is not None and server != "nginx":  # which counts them as it reads
             host.tree.budgets.spend("sockets", len(reading.endpoints))
     if edge.reason:
-        reading = ServerReading(server, complete=False, reasons=[edge.reason])
+        reading = ServerReading(server, gaps=[Reason(edge.code, edge.location, edge.reason)])
     if reading is None:
         return
     if host.network.unit_state(reading.server) in ("disabled", "masked"):

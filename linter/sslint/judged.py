@@ -190,7 +190,7 @@ def _servers(host: Host) -> Iterator[Gap]:
     for reading in host.readings:
         if reading.complete or not reading.starts:
             continue
-        reason = reading.reasons[0] if reading.reasons else "its files are not complete"
+        reason = reading.gaps[0]
         if not reading.endpoints:
             said = f"{reading.server} has no listener that is known: {reason}"
             yield Gap(Why.SERVER_UNREAD, said)
@@ -223,8 +223,8 @@ def _programs(host: Host) -> Iterator[Gap]:
             reason = f"the TLS of {reading.server} on {_shown(list(ports))} is not read"
             yield Gap(Why.TLS_UNREAD, reason, ports=tuple(ports))
         elif not reading.complete and (reading.server in UNITS or reading.server == "docker"):
-            reason = reading.reasons[0] if reading.reasons else "its files are not complete"
-            yield Gap(Why.TLS_UNREAD, f"what {reading.server} listens on is not known: {reason}")
+            said = f"what {reading.server} listens on is not known: {reading.gaps[0]}"
+            yield Gap(Why.TLS_UNREAD, said)
 
 
 def _expectations(host: Host) -> Iterator[Gap]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from sslint.reasons import Code, Reason
 from sslint.source import Location
 from sslint.values import dataclass, field
 
@@ -150,14 +151,21 @@ class BindConflict:
     first_location: Location
     second_location: Location
 
+    @property
+    def reason(self) -> Reason:
+        """Why the server stops at the second of them."""
+        place = f"{self.first_location.path}:{self.first_location.line}"
+        text = f"{self.second} cannot be opened beside {self.first} ({place})"
+        return Reason(Code.BIND_CONFLICT, self.second_location, text)
+
 
 @dataclass(slots=True)
 class ServerReading:
     """All that was understood of one server on one host.
 
-    `complete` False: listeners may exist that are not in `endpoints` (an include that was not
-    given, a file that does not parse, protocols that the package decides); `reasons` says why.
-    `starts` False: the server certainly refuses to start with these files, `reasons` says why.
+    `refusals`: why the server certainly does not start with these files. `gaps`: why listeners may
+    exist that are not in `endpoints` (an include that was not given, a file that does not parse,
+    protocols that the package decides).
     `assumptions`: what was taken for granted because the files do not hold it. `sites_assumed`:
     among them which sites are enabled, so that two of them need not stand beside each other.
     """
@@ -169,12 +177,26 @@ class ServerReading:
     redirects: list[Redirect] = field(default_factory=list)
     upstreams: list[Upstream] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
-    complete: bool = True
-    starts: bool = True
-    reasons: list[str] = field(default_factory=list)
+    refusals: list[Reason] = field(default_factory=list)
+    gaps: list[Reason] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
     sites_assumed: bool = False
     files: list[str] = field(default_factory=list)
     version: tuple[int, ...] | None = None
     conflicts: list[BindConflict] = field(default_factory=list)
     config: object | None = None  # the server's own parsed form, for its own package
+
+    @property
+    def starts(self) -> bool:
+        """Whether the server may start with these files."""
+        return not self.refusals
+
+    @property
+    def complete(self) -> bool:
+        """Whether `endpoints` has every listener."""
+        return not self.gaps
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it does not start, then what is not known, each once."""
+        return list(dict.fromkeys(map(str, (*self.refusals, *self.gaps))))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from sslint.reasons import Code, Reason
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.settings import (
     Block,
@@ -68,8 +69,8 @@ class Listening:
 
     sockets: list[Socket]
     dormant: list[Dormant]
-    errors: list[tuple[Location, str]]
-    gaps: list[tuple[Location, str]]
+    errors: list[Reason]
+    gaps: list[Reason]
 
 
 def read_protocols(lookup: Lookup) -> Protocols:
@@ -310,7 +311,7 @@ class _ServiceReader:
     def _split(self, value: Value) -> list[str] | None:
         words = split(value, modern=self.lookup.configuration.modern)
         if words is None:
-            self._gap(value.location, value.reason or "the addresses are not known")
+            self._gap(value.location, value.reason or "the addresses are not known", value.code)
         return words
 
     def _port(self, value: Value | None, built_in: names.Listener | None) -> int | None:
@@ -319,7 +320,7 @@ class _ServiceReader:
             return 0 if built_in is None else built_in.port
         text = value.text
         if text is None or value.read:
-            self._gap(value.location, value.reason or "the port is a file's contents")
+            self._gap(value.location, value.reason or "the port is a file's contents", value.code)
             return None
         return int(text) if port_valid(text) else None  # another is refused as it is read
 
@@ -380,8 +381,8 @@ class _ServiceReader:
             )
         )
 
-    def _gap(self, location: Location, reason: str) -> None:
-        self.listening.gaps.append((location, reason))
+    def _gap(self, location: Location, text: str, code: Code = Code.UNKNOWN) -> None:
+        self.listening.gaps.append(Reason(code, location, text))
 
-    def _error(self, location: Location, reason: str) -> None:
-        self.listening.errors.append((location, reason))
+    def _error(self, location: Location, text: str) -> None:
+        self.listening.errors.append(Reason(Code.REFUSED, location, text))

@@ -9,6 +9,7 @@ import contextlib
 import posixpath
 import re
 
+from sslint.reasons import Code, Reason
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.settings import (
     Block,
@@ -23,9 +24,6 @@ from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass
 
-OUTSIDE = "is outside the files that were given"
-TEMPLATE = "a template fills this in"
-FILLED_IN = "is filled in by a template"
 # What conf.d/10-auth.conf includes lies there with the package; a checkout may well lack it.
 _PACKAGED = re.compile(r"/conf\.d/auth-[\w-]+\.conf\.ext$")
 MAX_INCLUDES = 20_000
@@ -103,7 +101,7 @@ class _Loader:
             last = line
             self.statements += 1
             if self.statements > MAX_STATEMENTS:
-                self._gap(line.location, "the configuration is too large to read")
+                self._gap(line.location, "the configuration is too large to read", Code.LIMIT)
                 raise _StopError
             self._apply(line)
         if len(self.sections) > 1:
@@ -111,11 +109,11 @@ class _Loader:
             assert opened is not None
             self._error(opened, "this section is never closed: Missing '}'")
 
-    def _error(self, location: Location, reason: str) -> None:
-        self.configuration.errors.append((location, reason))
+    def _error(self, location: Location, text: str) -> None:
+        self.configuration.errors.append(Reason(Code.REFUSED, location, text))
 
-    def _gap(self, location: Location, reason: str) -> None:
-        self.configuration.gaps.append((location, reason))
+    def _gap(self, location: Location, text: str, code: Code) -> None:
+        self.configuration.gaps.append(Reason(code, location, text))
 
     # -- files ------------------------------------------------------------------------------
 
@@ -128,7 +126,7 @@ class _Loader:
             file = self.tree.read(path)
         except TreeError as error:
             if last is not None:
-                self._gap(last.location, f"{path} {error.reason}")
+                self._gap(last.location, f"{path} {error.reason}", Code.UNREADABLE)
             return
         self.files.append(Reader(file, modern=self.configuration.modern))
         if path not in self.configuration.files:
@@ -143,20 +141,21 @@ class _Loader:
             self.configuration.packaged = line.location
         directory = posixpath.dirname(pattern)
         if not self.tree.listable(directory):
-            self._gap(line.location, f"{directory} cannot be read")
+            self._gap(line.location, f"{directory} cannot be read", Code.UNREADABLE)
             return
         paths = self.tree.glob(pattern, braces=True)
         if not paths:
             if not _vouched(self.tree, pattern) or _PACKAGED.search(pattern):
                 if packaged and self._assume_packages(line):
                     return
-                self._gap(line.location, f"{line.value} {OUTSIDE}")
+                said = f"{line.value} is outside the files that were given"
+                self._gap(line.location, said, Code.NOT_GIVEN)
             elif line.kind is Kind.INCLUDE:
                 self._error(line.location, f"!include {line.value}: No matches")
             return
         self.includes += len(paths)
         if self.includes > MAX_INCLUDES:
-            self._gap(line.location, f"more than {MAX_INCLUDES} files are included")
+            self._gap(line.location, f"more than {MAX_INCLUDES} files are included", Code.LIMIT)
             raise _StopError
         opened = {r if isinstance(r, str) else r.file.path for r in self.files}
         for path in reversed(paths):
@@ -193,7 +192,7 @@ class _Loader:
         if self.configuration.modern and self._version(line):
             return
         if kind is Kind.ERROR and names.TEMPLATE.search(line.location.text):
-            self._gap(line.location, TEMPLATE)
+            self._gap(line.location, "a template fills this in", Code.TEMPLATE)
         elif kind is Kind.ERROR:
             self._error(line.location, line.value)
             if line.value.startswith("Garbage"):
@@ -233,7 +232,7 @@ class _Loader:
 
     def _push(self, line: Line, *, ignored: bool = False) -> None:
         if len(self.sections) > MAX_DEPTH:
-            self._gap(line.location, "sections are nested too deeply")
+            self._gap(line.location, "sections are nested too deeply", Code.LIMIT)
             raise _StopError
         self.sections.append(_Section(self.block, "", line.location, ignored))
 
@@ -315,7 +314,7 @@ class _Loader:
             if block.path() and block.path()[0].kind.startswith("@"):
                 self._error(line.location, "Recursive include groups not allowed")
             elif value.text is None:
-                self._gap(line.location, value.reason)
+                self._gap(line.location, value.reason, value.code)
             else:
                 block.groups[key] = (value.text, line.location)
             return
@@ -354,7 +353,8 @@ class _Loader:
         if line.kind is not Kind.VARIABLE:
             text = line.value
             if names.TEMPLATE.search(text):
-                return Value(None, line.location, f"{text} {FILLED_IN}")
+                said = f"{text} is filled in by a template"
+                return Value(None, line.location, said, code=Code.TEMPLATE)
             if line.key in names.FILES and text and not text.startswith(names.INLINE):
                 if "%{" in text:
                     return Value(None, line.location, f"{text} is expanded at run time")
@@ -381,7 +381,8 @@ class _Loader:
             if found.text is None or found.read:
                 if found.read and len(line.value.split()) == 1:
                     return Value(found.text, line.location, read=True)
-                return Value(None, line.location, found.reason or f"{word} is a file's contents")
+                said = found.reason or f"{word} is a file's contents"
+                return Value(None, line.location, said, code=found.code)
             else:
                 words.append(found.text)
         text = " ".join(words)
@@ -447,7 +448,8 @@ class _Loader:
             self._set(block, "ssl", Value(flipped, value.location))
             return True
         if key == "ssl_listen" or (key == "listen" and _has_port(text)):
-            self._gap(line.location, f"{key} with a port is the syntax of Dovecot 1")
+            said = f"{key} with a port is the syntax of Dovecot 1"
+            self._gap(line.location, said, Code.UNKNOWN)
             return True
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sslint.reasons import Code, Reason
 from sslint.servers.dovecot import certificates, names, refusals
 from sslint.servers.dovecot.addresses import Resolver
 from sslint.servers.dovecot.listeners import (
@@ -11,16 +12,16 @@ from sslint.servers.dovecot.listeners import (
     read_listeners,
     read_protocols,
 )
-from sslint.servers.dovecot.loader import FILLED_IN, OUTSIDE, TEMPLATE, load
+from sslint.servers.dovecot.loader import load
 from sslint.servers.dovecot.settings import Configuration, Event, Lookup, Value
 from sslint.servers.dovecot.upgrade import instead
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Setting, Tls
-from sslint.source import Location
 from sslint.tree import Status, Tree
 
 ENTRIES = ("/etc/dovecot/dovecot.conf", "/usr/local/etc/dovecot/dovecot.conf")
 
-KNOWN_GAPS = (OUTSIDE, UNDECIDED, TEMPLATE, FILLED_IN)
+# What was not given and what a template fills in is known to be missing: nothing failed.
+_FAILED = frozenset(Code) - {Code.NOT_GIVEN, Code.PACKAGES, Code.TEMPLATE}
 
 # Statements that rules ask for as they stand.
 _ASKED = frozenset(
@@ -57,9 +58,8 @@ def read(
         return None
     file = tree.try_read(path)
     if file is None:
-        reading = ServerReading("dovecot", complete=False, version=version)
-        reading.reasons.append(f"{tree.name(path)} cannot be read")
-        return reading
+        gap = Reason(Code.UNREADABLE, None, f"{tree.name(path)} cannot be read")
+        return ServerReading("dovecot", gaps=[gap], version=version)
     return _Reader(tree, load(tree, file), version).read()
 
 
@@ -81,25 +81,23 @@ class _Reader:
         protocols = read_protocols(self.lookup)
         listening = read_listeners(self.lookup, protocols)
         self._settings()
-        for location, reason in (*configuration.gaps, *listening.gaps):
-            self._incomplete(location, reason)
-        for location, reason in configuration.errors:
-            self.tree.problem(location, reason)
-            self._refuses(location, reason)
-        for location, reason in listening.errors:
-            self._refuses(location, reason)
+        for gap in (*configuration.gaps, *listening.gaps):
+            self._incomplete(gap)
+        for error in configuration.errors:
+            self.tree.problem(error.location or "/etc/dovecot", error.text)
+        reading.refusals = [*configuration.errors, *listening.errors]
         if configuration.assumed and self._rests_on_packages():
             reading.assumptions.append(configuration.assumed)
         if protocols.unknown:
-            self._incomplete(configuration.packaged or protocols.last, UNDECIDED)
+            place = configuration.packaged or protocols.last
+            self._incomplete(Reason(Code.PACKAGES, place, UNDECIDED))
         for socket in listening.sockets:
             self._endpoint(socket)
         reading.dormant = listening.dormant
         reading.conflicts = refusals.conflicts(reading.endpoints, listening)
-        for location, reason in refusals.find(
+        reading.refusals += refusals.find(
             self.tree, self.lookup, protocols, reading.conflicts, self.version
-        ):
-            self._refuses(location, reason)
+        )
         return reading
 
     def _rests_on_packages(self) -> bool:
@@ -117,9 +115,8 @@ class _Reader:
     def _endpoint(self, socket: Socket) -> None:
         addresses = self.resolver.resolve(socket.address)
         if addresses is None:
-            self._incomplete(
-                socket.location, f"the address {socket.address} cannot be resolved from the files"
-            )
+            said = f"the address {socket.address} cannot be resolved from the files"
+            self._incomplete(Reason(Code.UNKNOWN, socket.location, said))
             return
         for address in addresses:
             self.reading.endpoints.append(self._at(socket, address))
@@ -260,20 +257,9 @@ class _Reader:
     def _setting(self, name: str, value: Value, scope: str) -> None:
         self.reading.settings.append(Setting("dovecot", name, value.text, value.location, scope))
 
-    def _refuses(self, location: Location, reason: str) -> None:
-        self.reading.starts = False
-        self._reason(location, reason)
-
-    def _reason(self, location: Location, reason: str) -> None:
-        text = f"{location.path}:{location.line}: {reason}"
-        if text not in self.reading.reasons[-20:]:
-            self.reading.reasons.append(text)
-
-    def _incomplete(self, location: Location | None, reason: str) -> None:
-        self.reading.complete = False
-        if location is None:
-            self.reading.reasons.append(reason)
-        else:
-            self._reason(location, reason)
-            # A file outside of what was given is a known unknown, and not one that failed.
-            self.tree.problem(location, reason, decisive=not reason.endswith(KNOWN_GAPS))
+    def _incomplete(self, gap: Reason) -> None:
+        if gap in self.reading.gaps:
+            return
+        self.reading.gaps.append(gap)
+        if gap.location is not None:
+            self.tree.problem(gap.location, gap.text, decisive=gap.code in _FAILED)

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sslint.certificates import missing
+from sslint.reasons import Code, Reason
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.listeners import ROOT, Listening, Protocols, boolean, port_valid, split
 from sslint.servers.dovecot.settings import Configuration, Lookup, Value
 from sslint.servers.dovecot.upgrade import instead
 from sslint.servers.model import BindConflict, Endpoint
-from sslint.source import Location
 from sslint.tree import Tree
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
-Refusal = tuple[Location, str]
+_OTHER_FILES = ("dh_file", "ssl_dh", "ca_file", "ssl_ca")  # of which no rule speaks
 
 
 def find(
@@ -27,47 +27,38 @@ def find(
     protocols: Protocols,
     conflicts: Iterable[BindConflict],
     version: tuple[int, ...] | None,
-) -> list[Refusal]:
+) -> list[Reason]:
     """Return every reason that is certain, with its place."""
     configuration = lookup.configuration
-    found = [
+    return [
         *_version(lookup, version),
         *_values(configuration),
         *_protocols(configuration, protocols),
         *_files(tree, configuration),
+        *(conflict.reason for conflict in conflicts),
     ]
-    for conflict in conflicts:
-        other = conflict.first_location
-        found.append(
-            (
-                conflict.second_location,
-                f"{conflict.second} cannot be opened beside {conflict.first} "
-                f"({other.path}:{other.line})",
-            )
-        )
-    return found
 
 
-def _version(lookup: Lookup, version: tuple[int, ...] | None) -> Iterator[Refusal]:
+def _version(lookup: Lookup, version: tuple[int, ...] | None) -> Iterator[Reason]:
     """2.4 wants a version line, and 2.3 has no such setting."""
     configuration = lookup.configuration
     first = configuration.first
     if not configuration.modern:
         if version is not None and version >= (2, 4):
-            yield first, "The first setting must be dovecot_config_version"
+            yield Reason(Code.REFUSED, first, "The first setting must be dovecot_config_version")
         return
     place = next(
         (s.value.location for s in configuration.statements if s.name == names.VERSION), first
     )
     if version is not None and version < (2, 4):
-        yield place, f"{names.VERSION}: Unknown setting"
+        yield Reason(Code.REFUSED, place, f"{names.VERSION}: Unknown setting")
     wanted = _numbers(configuration.version)
     if configuration.version == names.UNKNOWN_VERSION:
         return
     if wanted is None or wanted < (2, 4):
-        yield place, f"Invalid {names.VERSION}: {configuration.version}"
+        yield Reason(Code.REFUSED, place, f"Invalid {names.VERSION}: {configuration.version}")
     if lookup.value("dovecot_storage_version", ROOT) is None:
-        yield place, "dovecot_storage_version setting must be set"
+        yield Reason(Code.REFUSED, place, "dovecot_storage_version setting must be set")
 
 
 def _numbers(text: str) -> tuple[int, ...] | None:
@@ -77,31 +68,41 @@ def _numbers(text: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def _values(configuration: Configuration) -> Iterator[Refusal]:
+def _values(configuration: Configuration) -> Iterator[Reason]:
     """Values and names that the parser refuses, wherever they stand."""
     if configuration.modern:
         for named in configuration.statements:
             if instead(named) is not None:
-                yield named.value.location, f"{named.name}: Unknown setting"
+                yield Reason(
+                    Code.OLD_SETTING, named.value.location, f"{named.name}: Unknown setting"
+                )
     for name, value in configuration.assigned:
         text = value.text
         if text is None or value.read or "%{" in text:
             continue
         if name == "ssl" and text not in ("yes", "no", "required"):
-            yield value.location, f"ssl: Invalid value: {text}"
+            yield Reason(Code.REFUSED, value.location, f"ssl: Invalid value: {text}")
         elif _is_boolean(name) and boolean(value) is None:
-            yield value.location, f"{name}: Invalid boolean value: {text}"
+            yield Reason(Code.REFUSED, value.location, f"{name}: Invalid boolean value: {text}")
         elif configuration.modern and name == "pop3_uidl_format":
-            yield value.location, "pop3_uidl_format setting doesn't contain any %{variables}."
+            yield Reason(
+                Code.REFUSED,
+                value.location,
+                "pop3_uidl_format setting doesn't contain any %{variables}.",
+            )
         elif name == "inet_listener_port" and not port_valid(text):
-            yield value.location, f"Invalid port number {text}"
+            yield Reason(Code.REFUSED, value.location, f"Invalid port number {text}")
         elif name in names.CHOICES and split(value, modern=configuration.modern) is None:
-            yield value.location, f"{name}: misplaced quotes in {text}"
+            yield Reason(Code.REFUSED, value.location, f"{name}: misplaced quotes in {text}")
     for block in configuration.blocks:
         ssl, cleartext = (block.values.get(name) for name in ("ssl", "auth_allow_cleartext"))
         required = configuration.modern and ssl is not None and ssl.text == "required"
         if required and cleartext is not None and boolean(cleartext):
-            yield cleartext.location, "auth_allow_cleartext=yes has no effect with ssl=required"
+            yield Reason(
+                Code.REFUSED,
+                cleartext.location,
+                "auth_allow_cleartext=yes has no effect with ssl=required",
+            )
 
 
 def _is_boolean(name: str) -> bool:
@@ -109,14 +110,14 @@ def _is_boolean(name: str) -> bool:
     return name in names.BOOLEANS or (bool(slash) and listing in names.CHOICES)
 
 
-def _protocols(configuration: Configuration, protocols: Protocols) -> Iterator[Refusal]:
+def _protocols(configuration: Configuration, protocols: Protocols) -> Iterator[Reason]:
     known: set[str | None] = {service.protocol for service in names.SERVICES.values()}
     for block in configuration.blocks:
         if block.kind == "service" and "service_protocol" in block.values:
             known.add(block.values["service_protocol"].text)
     for protocol, value in protocols.enabled.items():
         if protocol not in known and None not in known and value is not None:
-            yield value.location, f"protocols: Unknown protocol: {protocol}"
+            yield Reason(Code.REFUSED, value.location, f"protocols: Unknown protocol: {protocol}")
 
 
 def conflicts(endpoints: list[Endpoint], listening: Listening) -> list[BindConflict]:
@@ -153,17 +154,22 @@ def _shown(endpoint: Endpoint) -> str:
     return f"{address}:{endpoint.port}"
 
 
-def _files(tree: Tree, configuration: Configuration) -> Iterator[Refusal]:
+def _files(tree: Tree, configuration: Configuration) -> Iterator[Reason]:
     """A certificate or key that certainly is not there is fatal, whether it is used or not."""
     for name, value in configuration.assigned:
         if name in names.FILES:
             if value.read:
-                yield value.location, f"{name} takes a path: `<` reads one out of the file"
+                yield Reason(
+                    Code.FILE_PREFIX,
+                    value.location,
+                    f"{name} takes a path: `<` reads one out of the file",
+                )
                 continue
         elif not (value.read and name.startswith("ssl_")):
             continue
         if _certainly_absent(tree, name, value):
-            yield value.location, f"{name}: no such file: {value.text}"
+            code = Code.REFUSED if name.endswith(_OTHER_FILES) else Code.NO_CERTIFICATE
+            yield Reason(code, value.location, f"{name}: no such file: {value.text}")
 
 
 def _certainly_absent(tree: Tree, name: str, value: Value) -> bool:

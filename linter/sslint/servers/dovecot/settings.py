@@ -6,6 +6,7 @@ The order of precedence is that of src/config/config-parser.c and src/lib-settin
 
 from __future__ import annotations
 
+from sslint.reasons import Code, Reason
 from sslint.source import Location
 from sslint.values import dataclass, field
 
@@ -13,6 +14,8 @@ from sslint.values import dataclass, field
 @dataclass(frozen=True, slots=True)
 class Value:
     """A setting's value; `text` None where only the running server knows it, `reason` why.
+
+    `code` is the reason's.
 
     `read`: the value is the contents of the file that `text` names (`key = <file`).
     """
@@ -22,6 +25,7 @@ class Value:
     reason: str = ""
     read: bool = False
     quoted: bool = False
+    code: Code = Code.UNKNOWN
 
 
 @dataclass(slots=True)
@@ -91,8 +95,8 @@ class Configuration:
     blocks: list[Block] = field(default_factory=list)
     statements: list[Named] = field(default_factory=list)
     assigned: list[tuple[str, Value]] = field(default_factory=list)  # by full names, in order
-    errors: list[tuple[Location, str]] = field(default_factory=list)
-    gaps: list[tuple[Location, str]] = field(default_factory=list)
+    errors: list[Reason] = field(default_factory=list)
+    gaps: list[Reason] = field(default_factory=list)
     packaged: Location | None = None  # the include of the package's protocols.d
     assumed: str = ""  # what that include is taken to enable
     files: list[str] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
+from sslint.reasons import Code, Reason
 from sslint.servers.model import ServerReading, Site
 from sslint.servers.nginx import available
 from sslint.servers.nginx import certificates as tls
@@ -16,7 +17,7 @@ from sslint.servers.nginx.resolve import resolver
 from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
 from sslint.servers.nginx.settings import alternatives, header_dropped, settings
 from sslint.servers.nginx.sockets import Socket, SocketTable
-from sslint.servers.nginx.syntax import REST, Loader, unknown_includes
+from sslint.servers.nginx.syntax import REST, Directive, Loader, unknown_includes
 from sslint.source import Location
 from sslint.tree import Tree, TreeError
 from sslint.values import replace
@@ -62,8 +63,7 @@ def read(
         statements = loader.load(posixpath.normpath(posixpath.join("/", path)))
     except TreeError as error:
         tree.problem(path, error.reason)
-        reading.complete = False
-        reading.reasons.append(f"{path}: {error.reason}")
+        reading.gaps.append(Reason(Code.UNREADABLE, None, f"{path}: {error.reason}"))
         return reading
     reading.files = loader.files
     if assumed and any(file.startswith(available.ENABLED) for file in loader.files):
@@ -89,7 +89,7 @@ def read(
     return reading
 
 
-def _pass_over(_where: Location, _reason: str) -> None:
+def _pass_over(where: Location, text: str, code: Code = Code.REFUSED) -> None:
     """Refuse nothing."""
 
 
@@ -118,8 +118,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
                 nginx.refuse(directive.location, listen.error)
                 continue
             if listen.unknown is not None:
-                reading.complete = False
-                reading.reasons.append(f"{directive.location}: {listen.unknown}")
+                reading.gaps.append(Reason(Code.UNKNOWN, directive.location, listen.unknown))
                 tree.problem(directive.location, listen.unknown, decisive=False)
             server.listens.append(listen)
             nginx.table.add(server, listen, refuse)
@@ -131,8 +130,8 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
             nginx.refuse(server.directive.location, 'no "listen" is defined for server')
     nginx.table.settle()
     if nginx.table.too_many:
-        reading.complete = False
-        reading.reasons.append("the port ranges name too many sockets")
+        said = "the port ranges name too many sockets"
+        reading.gaps.append(Reason(Code.LIMIT, None, said))
 
 
 def _tls(nginx: Nginx) -> None:
@@ -145,7 +144,8 @@ def _tls(nginx: Nginx) -> None:
             mail_blocks.check(server, bool(found.certificates), nginx.refuse)
         old = server.effective("ssl")
         if old and nginx.version is not None and nginx.version >= (1, 25, 1):
-            nginx.refuse(old[0].location, '"ssl" directive was removed in 1.25.1')
+            said = '"ssl" directive was removed in 1.25.1'
+            nginx.refuse(old[0].location, said, Code.OLD_SETTING)
         for name, since in _SINCE.items() if nginx.version is not None else ():
             new = server.effective(name)
             if new and nginx.version is not None and nginx.version < since:
@@ -197,7 +197,8 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
     if nginx.version is not None and nginx.version >= (1, 26):
         for setting in reading.settings:
             if setting.name in _REMOVED or setting.name.startswith("spdy_"):
-                nginx.refuse(setting.location, f'unknown directive "{setting.name}"')
+                said = f'unknown directive "{setting.name}"'
+                nginx.refuse(setting.location, said, Code.OLD_SETTING)
     reading.conflicts = [
         conflict
         for conflict in nginx.table.conflicts()
@@ -225,26 +226,21 @@ def _decided_by_template(nginx: Nginx, reading: ServerReading) -> None:
 
 def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
     """Say what is missing and why nginx would not start."""
-    reasons = reading.reasons
-    for where, reason in nginx.refused[:MAX_REASONS]:
-        reasons.append(f"{where}: {reason}")
+    reading.refusals += nginx.refused[:MAX_REASONS]
     for conflict in reading.conflicts[:MAX_REASONS]:
-        reasons.append(
-            f"{conflict.second_location}: {conflict.second} cannot be opened beside "
-            f"{conflict.first} ({conflict.first_location})"
-        )
-    if nginx.refused or reading.conflicts:
-        reading.starts = False
+        reading.refusals.append(conflict.reason)
+    gaps = reading.gaps
     if loader.broken:
-        reading.complete = False
-        reasons.append("a file that nginx reads could not be read completely")
+        said = "a file that nginx reads could not be read completely"
+        gaps.append(Reason(Code.UNREADABLE, None, said))
     for directive in nginx.config.unknown[:MAX_REASONS]:
         if directive.args != (REST,):  # the error that cut it is told
-            what = f"{' '.join(directive.args)} was not given" if directive.args else TEMPLATE
-            reasons.append(f"{directive.location}: {what}")
-    if nginx.config.unknown:
-        reading.complete = False
+            gaps.append(_not_given(directive))
     if loader.absent and not reading.endpoints:  # no site at all: more likely they were not given
-        first = loader.absent[0]
-        reading.complete = False
-        reasons.append(f"{first.location}: {first.args[0]} was not given")
+        gaps.append(_not_given(loader.absent[0]))
+
+
+def _not_given(include: Directive) -> Reason:
+    if not include.args:
+        return Reason(Code.TEMPLATE, include.location, TEMPLATE)
+    return Reason(Code.NOT_GIVEN, include.location, f"{' '.join(include.args)} was not given")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
+from sslint.reasons import Code
 from sslint.servers.nginx.listen import Kind, Listen
 from sslint.servers.nginx.syntax import Directive, unknown_includes
 from sslint.source import Location
 from sslint.values import dataclass, field
 
 Index = dict[str, list[Directive]]
-Refuse = Callable[[Location, str], None]
+
+
+class Refuse(Protocol):
+    """Record that nginx does not start, and why."""
+
+    def __call__(self, where: Location, text: str, code: Code = Code.REFUSED) -> None:
+        """Record a reason."""
 
 
 @dataclass(slots=True, eq=False)

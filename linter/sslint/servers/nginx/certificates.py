@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 
+from sslint.reasons import Code
 from sslint.servers.model import CertificateRef
 from sslint.servers.nginx.blocks import Refuse, Server
 from sslint.servers.nginx.listen import Version
@@ -33,6 +34,7 @@ def credentials(server: Server, directory: str, refuse: Refuse) -> Credentials:
         refuse(
             files[-1].location,
             f'no "ssl_certificate_key" is defined for certificate "{files[-1].args[0]}"',
+            Code.NO_CERTIFICATE,
         )
     found = []
     for number, certificate in enumerate(files):
@@ -147,4 +149,5 @@ def check_default(socket: Socket, known: dict[int, Credentials], refuse: Refuse)
         refuse(
             server.directive.location,
             f'no "ssl_certificate" is defined for the "listen ... {word}" directive',
+            Code.NO_CERTIFICATE,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sslint.reasons import Code
 from sslint.servers.nginx.blocks import Refuse, Server
 from sslint.servers.nginx.certificates import uses_starttls
 from sslint.servers.nginx.sockets import Socket
@@ -42,7 +43,8 @@ def check(server: Server, has_certificate: bool, refuse: Refuse) -> None:
     starttls = uses_starttls(server) != "off"
     if (wants or starttls) and not has_certificate:
         word = "listen ... ssl" if wants else "starttls"
-        refuse(where, f'no "ssl_certificate" is defined for the "{word}" directive')
+        text = f'no "ssl_certificate" is defined for the "{word}" directive'
+        refuse(where, text, Code.NO_CERTIFICATE)
     if "auth_http" not in server.own and "auth_http" not in server.outer:
         refuse(where, 'no "auth_http" is defined for server')
     if server.listens and protocol(server) is None:

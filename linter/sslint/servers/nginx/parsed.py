@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sslint.reasons import Code, Reason
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Transport
 from sslint.servers.nginx import certificates as tls
 from sslint.servers.nginx.blocks import KINDS, Configuration
@@ -19,13 +20,13 @@ class Nginx:
     table: SocketTable
     credentials: dict[int, tls.Credentials]
     version: Version
-    refused: list[tuple[Location, str]] = field(default_factory=list)
+    refused: list[Reason] = field(default_factory=list)
     templates: set[SourceFile] = field(default_factory=set)
 
-    def refuse(self, where: Location, reason: str) -> None:
+    def refuse(self, where: Location, text: str, code: Code = Code.REFUSED) -> None:
         """Record that nginx does not start, and why; what a template makes is not known."""
         if where.file not in self.templates:
-            self.refused.append((where, reason))
+            self.refused.append(Reason(code, where, text))
 
     def socket(self, transport: Transport, address: str, port: int) -> Socket | None:
         """Return the socket that takes connections to an address: its own, else the wildcard."""

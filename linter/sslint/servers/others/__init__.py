@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sslint.edges import Edge
+from sslint.reasons import Code, Reason
 from sslint.servers.model import ServerReading
 from sslint.servers.others import apache, containers, host, mail, network, unread, web
 from sslint.servers.others.common import Listener, endpoints, leads_away
@@ -56,21 +57,20 @@ def read_others(tree: Tree) -> list[ServerReading]:
         if (name in UNITS or name == "compose") and len(tree.problems) > before:
             program = "docker" if name == "compose" else name
             reading = readings.setdefault(program, ServerReading(program))
-            reading.complete = False
-            reading.reasons += [problem.sentence for problem in tree.problems[before:]]
+            for problem in tree.problems[before:]:
+                reading.gaps.append(Reason(Code.UNREADABLE, None, problem.sentence))
     linked = ((name, path) for name, path in _MAINS if leads_away(tree, path))
     for name, path in (*unread.unreadable(tree), *linked):
         reading = readings.setdefault(name, ServerReading(name))
-        reading.complete = False
-        reading.reasons.append(f"{tree.name(path)} cannot be read")
+        said = f"{tree.name(path)} cannot be read"
+        reading.gaps.append(Reason(Code.UNREADABLE, None, said))
     return list(readings.values())
 
 
 def _add(tree: Tree, listener: Listener, readings: dict[str, ServerReading]) -> None:
     reading = readings.setdefault(listener.server, ServerReading(listener.server))
     if not listener.port:
-        reading.complete = False
-        reading.reasons += listener.reasons
+        reading.gaps += [Reason(Code.UNKNOWN, None, reason) for reason in listener.reasons]
     found = list(endpoints(listener))
     tree.budgets.spend("sockets", len(found), listener.location)
     reading.endpoints += found

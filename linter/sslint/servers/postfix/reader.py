@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from sslint.reasons import Code, Reason
 from sslint.servers.model import Dormant, Endpoint, ServerReading
 from sslint.servers.postfix import defaults, tls
 from sslint.servers.postfix.comments import CommentedService, commented_services
@@ -57,8 +58,8 @@ def read(
     for other in _instances(instance):
         further = _open(tree, other, reading)
         if further is None:
-            reading.complete = False
-            reading.reasons.append(f"the instance {other} was not given")
+            said = f"the instance {other} was not given"
+            reading.gaps.append(Reason(Code.NOT_GIVEN, None, said))
         elif further.scope.text("multi_instance_enable") == "yes":
             further.certain = bool(instance.scope.text("multi_instance_wrapper"))
             further.read()
@@ -78,15 +79,19 @@ def _open(tree: Tree, directory: str, reading: ServerReading) -> _Instance | Non
         if file is not None:
             reading.files.append(file.path)
         else:
-            reading.complete = False
-            here = tree.status(path) is not Status.ABSENT and not tree.is_excluded(path)
-            reading.reasons.append(f"{path} {'cannot be read' if here else 'was not given'}")
+            reading.gaps.append(_missing(tree, path))
     scope = Scope(main, _built_in(tree, directory, main, reading.version), reading.version)
     master = parse_master_cf(master_file) if master_file is not None else None
     if master is not None and not master.services and not master.template:
-        reading.complete = False
-        reading.reasons.append(f"{paths[1]} has no services")
+        reading.gaps.append(Reason(Code.UNKNOWN, None, f"{paths[1]} has no services"))
     return _Instance(tree, reading, scope, master)
+
+
+def _missing(tree: Tree, path: str) -> Reason:
+    """Say that a file cannot be read, or was not given."""
+    if tree.status(path) is Status.ABSENT or tree.is_excluded(path):
+        return Reason(Code.NOT_GIVEN, None, f"{path} was not given")
+    return Reason(Code.UNREADABLE, None, f"{path} cannot be read")
 
 
 def _built_in(
@@ -144,23 +149,22 @@ class _Instance:
         fatal = self.scope.main.fatal
         if fatal is not None:
             self.tree.problem(fatal[0], fatal[1])
-            self._refuse(f"{fatal[0]}: {fatal[1]}")
+            self._refuse(fatal[1], fatal[0])
         self._start()
         if self.master is not None:
             if self.master.template:
-                self._unsure(f"{self.master.file.name} is a template")
+                self._unsure(f"{self.master.file.name} is a template", code=Code.TEMPLATE)
             self._services(self.master)
         self.reading.settings += settings(self.scope, self.master, self.resolver)
         self.reading.files += [p for p in self.resolver.read if p not in self.reading.files]
 
-    def _refuse(self, reason: str) -> None:
-        self.reading.starts = False
-        self.reading.reasons.append(f"Postfix does not start: {reason}")
+    def _refuse(self, text: str, where: Location | None = None, code: Code = Code.REFUSED) -> None:
+        self.reading.refusals.append(Reason(code, where, text))
 
-    def _unsure(self, reason: str) -> None:
-        self.reading.complete = False
-        if reason not in self.reading.reasons:
-            self.reading.reasons.append(reason)
+    def _unsure(self, text: str, where: Location | None = None, code: Code = Code.UNKNOWN) -> None:
+        gap = Reason(code, where, text)
+        if gap not in self.reading.gaps:
+            self.reading.gaps.append(gap)
 
     def _start(self) -> None:
         """Check what every Postfix program checks first (mail_params.c)."""
@@ -189,7 +193,7 @@ class _Instance:
         for service in enabled:
             if service.error:
                 self.tree.problem(service.location, service.error)
-                self._refuse(f"{service.location}: {service.error}")
+                self._refuse(service.error, service.location)
             self._report_options(service)
         listeners = self._listeners(enabled)
         passed = {s.name: s for s in enabled if s.type == "pass"}
@@ -248,10 +252,10 @@ class _Instance:
                 listener.host, port = split_host_port(service.name)
                 listener.port = self.resolver.port(port)
             except ConfigurationError as error:
-                self._refuse(f"{service.location}: {error}")
+                self._refuse(str(error), service.location, Code.SERVICE_NAME)
                 listener.reason = str(error)
             except Unknown as reason:
-                self._unsure(f"{service.location}: {reason}")
+                self._unsure(str(reason), service.location)
                 listener.reason = str(reason)
             if listener.port is None:
                 found[service.name] = listener
@@ -273,16 +277,16 @@ class _Instance:
         service = listener.service
         addresses = own
         if not own and not reasons and not listener.host:
-            self._refuse(f"{service.location}: inet_interfaces names no address to listen on")
+            self._refuse("inet_interfaces names no address to listen on", service.location)
         if listener.host:
             reasons = []
             try:
                 addresses = self.resolver.addresses(listener.host, allowed)
             except ConfigurationError as error:
-                self._refuse(f"{service.location}: {error}")
+                self._refuse(str(error), service.location)
                 return
             except Unknown as reason:
-                self._unsure(f"{service.location}: {reason}")
+                self._unsure(str(reason), service.location)
                 return
         mode = self._mode(service, passed)
         uncertain = [] if self.certain else ["it is not known whether this instance is started"]
