@@ -185,6 +185,10 @@ OTHERS = (
 
 
 CLOSED = "2 TLS listeners: 2 closed"
+UNKNOWN = "; not judged: what docker listens on is not known"
+QUADLET = "containers/systemd/x.container"
+UNIT = "systemd/system/web.service"
+RUN = "[Service]\nExecStart=/usr/bin/docker "
 NOT_HERE = "1 TLS listener; not judged: " + PASTE
 ROWS = (
     Row("whole root", lambda b: copy(WEB.parent, b / "root"), ("root",), 1, CLOSED),
@@ -560,7 +564,11 @@ ROWS = (
             f"compose file: {entry}",
             partial(
                 write,
-                files={"etc/nftables.conf": DROP, "compose.yml": f"services: {{x: {entry}}}\n"},
+                files={
+                    "etc/nftables.conf": DROP,
+                    "compose.yml": f"services: {{x: {entry}}}\n"
+                    "networks: {of_host: {external: true, name: host}}\n",
+                },
             ),
             (".",),
             3 if said else 0,
@@ -581,6 +589,63 @@ ROWS = (
                 "; not judged: what docker listens on is not known: compose.yml is not Y",
             ),
             ("{ports: ['${PORT}:8080']}", ""),
+            ("{network_mode: host, image: traefik}", f"{UNKNOWN}: compose.yml:1: a container uses"),
+            ("{networks: [of_host]}", f"{UNKNOWN}: compose.yml:1: a container uses the network of"),
+            ("{extends: {file: base.yml, service: x}}", f"{UNKNOWN}: compose.yml:1: a container"),
+            ("{network_mode: host, image: prom/node-exporter}", ""),
+        )
+    ),
+    *(
+        Row(
+            f"compose file at {place}",
+            partial(
+                write,
+                files={"etc/nftables.conf": DROP, place: "services: {x: {ports: ['443:443']}}\n"},
+            ),
+            (".",),
+            status,
+            "0 TLS listeners" + ("; not judged: the TLS of docker on tcp/443" if status else ""),
+        )
+        for place, status in (
+            ("docker/proxy/docker-compose.yml", 3),
+            ("a/b/c/compose.yaml", 3),
+            ("tests/compose.yaml", 0),
+            ("node_modules/x/docker-compose.yml", 0),
+        )
+    ),
+    Row(
+        "compose file beside the directory of the host",
+        partial(
+            write,
+            files={
+                "host/etc/nftables.conf": DROP,
+                "docker/x/compose.yml": "services: {x: {ports: ['${P:?}:1', '$Q:443']}}\n",
+                "docker/x/.env": "Q=443\n",
+            },
+        ),
+        (".",),
+        3,
+        "0 TLS listeners; not judged: the TLS of docker on tcp/443 is not read",
+    ),
+    *(
+        Row(
+            f"containers of units: {path} {line}",
+            partial(write, files={"etc/nftables.conf": DROP, f"etc/{path}": line}),
+            ("etc",),
+            3 if said else 0,
+            "0 TLS listeners" + said,
+        )
+        for path, line, said in (
+            (QUADLET, "PublishPort=443:443\n", "; not judged: the TLS of docker on tcp/443"),
+            (QUADLET, "Network=host\n", f"{UNKNOWN}: etc/containers/systemd/x.container:1"),
+            (QUADLET, "PublishPort=127.0.0.1:443:443\n", ""),
+            (UNIT, RUN + "run --rm -p 443:443 nginx\n", "; not judged: the TLS of docker on tcp/4"),
+            (UNIT, RUN + "run --publish=8443:443 nginx\n", "; not judged: the TLS of docker on t"),
+            (UNIT, RUN + "run -p80:80 nginx\n", ""),
+            (UNIT, RUN + "run --net=host nginx\n", f"{UNKNOWN}: etc/systemd/system/web.service:2"),
+            (UNIT, RUN + "run -p $PORT:443 nginx\n", f"{UNKNOWN}: etc/systemd/system/web.service:"),
+            (UNIT, RUN + "compose -f /opt/x/prod.yml up\n", f"{UNKNOWN}: etc/systemd/system/web.s"),
+            (UNIT, RUN + "pull nginx\n", ""),
         )
     ),
     Row(

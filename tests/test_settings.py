@@ -287,22 +287,35 @@ def test_explain_and_rules_know_ones_own_rules(capsys, project: Path) -> None:
 # -- output -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "words",
-    [["check", str(CLOSED)], ["rules"], ["check", str(CLOSED), "--format=json"]],
+    [
+        ["check", str(CLOSED)],
+        ["rules"],
+        ["check", str(CLOSED), "--format=json"],
+        ["--help"],
+        ["--version"],
+        ["trace", "--help"],
+    ],
 )
-def test_a_full_disk_is_status_2_with_a_sentence(words: list[str]) -> None:
+def test_a_full_disk_is_status_2_with_a_sentence(words: list[str], unbuffered: str) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "sslint", *words], stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "sslint", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
     assert done.returncode == 2
     assert done.stderr == "sslint: the report cannot be written: No space left on device\n"
 
 
-def test_a_closed_output_is_status_2(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["rules", "--help", "--version"])
+def test_a_closed_output_is_status_2(words: str) -> None:
     done = subprocess.run(
-        f"{sys.executable} -m sslint rules >&-", shell=True, stderr=subprocess.PIPE, text=True
+        f"{sys.executable} -m sslint {words} >&-", shell=True, stderr=subprocess.PIPE, text=True
     )
     assert done.returncode == 2
     assert "standard output is closed" in done.stderr

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from sslint import __version__
 from sslint.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 FAIL_ON = ("error", "warning", "info", "never", "unknown")
 FORMATS = ("text", "json")
@@ -114,6 +117,12 @@ class _Append(argparse.Action):
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument "), tip=f"see {self.prog} --help")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print help or the version; raise what argparse passes over, an output that is full."""
+        if file is None:
+            raise UsageError("the report cannot be written: standard output is closed")
+        file.write(message)
 
 
 def _one_of(choices: Sequence[str]) -> Callable[[str], str]:

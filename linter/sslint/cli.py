@@ -58,6 +58,9 @@ def _run(words: Sequence[str]) -> int:
         options = parse_arguments(words)
     except SystemExit as done:  # --help and --version
         return int(done.code or 0)
+    except OSError as error:
+        _no_output(error)
+        return 0
     return _COMMANDS[options.command](options)
 
 

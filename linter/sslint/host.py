@@ -295,11 +295,10 @@ def _read_servers(host: Host) -> None:
     from sslint.servers.others import containers
 
     host.others = others.read_others(tree)
-    if any(reading.server == "docker" for reading in host.others):
-        with Edge(tree, "compose:", "/"):
-            for publication in containers.publications(tree):
-                tree.budgets.spend("published")
-                host.published.append(publication)
+    with Edge(tree, "compose:", "/"):
+        for publication in containers.publications(tree):
+            tree.budgets.spend("published")
+            host.published.append(publication)
 
 
 def _unread_servers(host: Host) -> Iterator[ServerReading]:
@@ -392,13 +391,25 @@ def _read_firewall(host: Host) -> None:
             from sslint.firewalls import docker
 
             host.own_ruleset = host.ruleset
-            host.ruleset = docker.assume(host.tree, host.network, host.ruleset, host.published)
+            host.ruleset = docker.assume(
+                host.tree, host.network, host.ruleset, host.published, _taken(host)
+            )
             network = replace(network, inner=(docker.BRIDGE,))
         host.firewall = Firewall(host.ruleset, network)
     if host.target.running is not None:
         from sslint.netfilter.reach import Firewall
 
         host.running = Firewall(host.target.running, host.network.network)
+
+
+def _taken(host: Host) -> set[tuple[str, int]]:
+    """Return the ports that programs of the host itself certainly have."""
+    return {
+        (endpoint.transport, endpoint.port)
+        for reading in (*host.readings, *host.others)
+        for endpoint in reading.endpoints
+        if endpoint.certain and reading.server != "docker"
+    }
 
 
 def _is_unfiltered(host: Host) -> bool:

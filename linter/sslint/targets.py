@@ -144,6 +144,7 @@ def find(
             loose += apart or [Path(os.path.abspath(text))]
         if len(hosts) == 1 and root is None:
             laid = _beside(hosts[0], real, excluded)
+            _projects(hosts[0].tree, real, excluded)
         if is_directory and not apart and all(real in host.tree.mounts.values() for host in hosts):
             problems += _unclaimed(real, bool(hosts), (*excluded, *map(str, laid)))
     found = list({(one.tree.root, *one.tree.mounts.items()): one for one in found}.values())
@@ -157,6 +158,9 @@ def find(
                 shown = ", ".join(display(path) for path in gathered)
                 parts.assumed.append(f"one host has {shown}: there is one of each kind here")
             found.append(_of_parts(parts, loose, root))
+            for text in paths if len(found) == 1 else ():
+                if os.path.isdir(text):
+                    _projects(found[-1].tree, confined(text), excluded)
         problems += parts.problems
     if not found:
         raise NothingToCheckError(
@@ -198,6 +202,17 @@ def _beside(host: Target, top: Path, excluded: Sequence[str]) -> list[Path]:
         shown = ", ".join(display(path) for path in laid)
         host.assumed = (*host.assumed, f"{shown}: this host's, the only one of its kind here")
     return laid
+
+
+def _projects(tree: Tree, top: Path, excluded: Sequence[str]) -> None:
+    """Give the only host of a directory the compose files that lie beside its own."""
+    from sslint.servers.others import containers
+
+    own = [tree.root, *tree.mounts.values()]
+    if any(one is not None and (one == top or one in top.parents) for one in own):
+        return
+    for path in containers.find(top, excluded, tree.root):
+        tree.mount(f"{containers.BESIDE}{path.relative_to(top).as_posix()}", path)
 
 
 def _apart(top: Path, excluded: Sequence[str]) -> list[Path]:

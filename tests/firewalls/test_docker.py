@@ -274,7 +274,30 @@ def test_overrides_and_variables() -> None:
         "services:\n  db:\n    ports: !override\n      - 127.0.0.1:6000:80\n"
     )
     assert verdicts(host({**iptables(), **files}, compose=base), 6000)[0] == "closed"
-    assert verdicts(host(iptables(), "${P}:5432"))[0] == "closed"  # not set: a random port
+
+
+@pytest.mark.parametrize(
+    ("port", "asked", "expected"),
+    [
+        ("${P}:5432", 5432, "unknown"),  # the one who starts it sets P
+        ("${P}:5432", 1, "unknown"),
+        ("${P}", 5432, "unknown"),
+        ("${P:-6000}:5432", 5432, "closed"),
+        ("${P:-6000}:5432", 6000, "open"),
+        ("8${P}:5432", 8, "unknown"),
+        ("${IP}:5432:5432", 5432, "unknown"),  # perhaps 127.0.0.1
+        ("127.0.0.1:${P}:5432", 5432, "closed"),
+        ("5432", 5432, "closed"),  # Docker takes a free port
+        ("5432", 32768, "unknown"),
+        ("${P}:5432", 22, "closed"),  # sshd has it
+        ("${P}:5432/udp", 5432, "closed"),
+    ],
+)
+def test_a_port_that_is_not_in_the_files_may_be_any_that_is_free(
+    port: str, asked: int, expected: str
+) -> None:
+    files = {**iptables(), "etc/ssh/sshd_config": "Port 22\n"}
+    assert verdicts(host(files, port), asked)[0] == expected
 
 
 @pytest.mark.parametrize(

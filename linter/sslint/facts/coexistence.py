@@ -308,6 +308,8 @@ def published(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
     listening = _without_docker(host)
     found = []
     for one in host.published:
+        if one.floating:
+            continue
         reach = host.firewall.reach_outer(*one.key, 4)
         values: dict[str, Any] = {
             "transport": one.transport,

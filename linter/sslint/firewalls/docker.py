@@ -9,7 +9,7 @@ process of the host, so that INPUT decides. What else Docker may do leaves the p
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Literal
 
@@ -76,6 +76,7 @@ class Publication:
     bridge: str = ""
     reason: str = ""
     last: int = 0  # 0: `port` alone
+    floating: bool = False  # it is one of these, and not known which
 
     @property
     def key(self) -> tuple[Literal["tcp", "udp"], int]:
@@ -94,7 +95,7 @@ class Publication:
 
     def takes(self, transport: str, port: int) -> bool:
         """Tell whether a port of the host is one of them."""
-        return transport == self.transport and port in self.ports
+        return not self.floating and transport == self.transport and port in self.ports
 
     @property
     def loopback(self) -> bool:
@@ -119,11 +120,16 @@ class Publication:
 
 
 def assume(
-    tree: Tree, network: HostFacts, ruleset: Ruleset, published: Sequence[Publication]
+    tree: Tree,
+    network: HostFacts,
+    ruleset: Ruleset,
+    published: Sequence[Publication],
+    taken: Collection[tuple[str, int]] = (),
 ) -> Ruleset:
     """Return a ruleset with what Docker adds for published ports, and what is not known of them.
 
-    The ruleset itself stays as it is.
+    `taken` are the ports of other programs, which no container can have. The ruleset itself stays
+    as it is.
     """
     outward = [one for one in published if not one.loopback]
     if not outward:
@@ -141,11 +147,12 @@ def assume(
             separated[one.bridge] = _separated(ruleset, one)
         reason = one.reason or one.unbound or doubt or written or separated[one.bridge]
         if reason:
-            said = (
-                f"{one.location} publishes {one.transport}/{one.text}, "
-                f"and it is not known who gets in: {reason}"
+            what = "a port" if one.floating else f"{one.transport}/{one.text}"
+            said = f"{one.location} publishes {what}, and it is not known who gets in: {reason}"
+            doubts += (
+                Doubt(one.transport, ports, said, one.location, one.families)
+                for ports in (_free(one, taken) if one.floating else (one.ports,))
             )
-            doubts.append(Doubt(one.transport, one.ports, said, one.location, one.families))
         else:
             known.append(one)
     four = [one for one in known if 4 in one.families]
@@ -160,6 +167,16 @@ def assume(
         "rules: over IPv4 a published port passes FORWARD and not INPUT",
     ]
     return whole
+
+
+def _free(one: Publication, taken: Collection[tuple[str, int]]) -> Iterator[range]:
+    """Yield the ports of a publication that no other program has."""
+    first = one.port
+    used = sorted(port for transport, port in taken if transport == one.transport)
+    for port in (*(port for port in used if port in one.ports), one.last + 1):
+        if first < port:
+            yield range(first, port)
+        first = max(first, port + 1)
 
 
 ADDS_CHAINS = (

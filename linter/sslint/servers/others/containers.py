@@ -1,17 +1,22 @@
-"""Compose files: the ports that containers publish, and in which of Docker's networks."""
+"""Compose files: the ports that containers publish, and in which of Docker's networks.
+
+A repository keeps them anywhere (docker/proxy/docker-compose.yml): they are looked for in all of a
+tree but in what is there to be tried or read, and but on the machine itself.
+"""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslint.firewalls.docker import Publication
 from sslint.servers.model import Transport
 from sslint.servers.others.common import MAX_PORTS, WILDCARDS, Listener, files, number
 from sslint.source import Location, SourceFile
-from sslint.tree import Tree
+from sslint.tree import Status, Tree
 
 if TYPE_CHECKING:
     import yaml
@@ -21,9 +26,28 @@ MAX_COMPOSE_SIZE = 1 << 20  # characters
 MAX_NODES = 100_000
 MAX_PUBLISHED = 256  # each is asked who reaches it
 MAX_SHIFTED = 64  # ports of a range that are other ones in the container
+MAX_DEPTH = 6
+MAX_DIRECTORIES = 5_000  # that are looked into for compose files
+BESIDE = "/given/compose/"  # where what lies beside a host's directory is mounted
+ANY_PORT = range(1, 65536)
+CHOSEN = range(32768, 61000)  # net.ipv4.ip_local_port_range, from which Docker takes a free port
 
+# What lies in a tree and is no project of this host.
+_APART = re.compile(
+    r"^(\..*|node_modules|vendor|third.?party|tests?|test.?data|fixtures|examples?|samples?|docs?"
+    r"|backups?|old|archive|overlay2|__pycache__)$",
+    re.I,
+)
+_OF_A_SYSTEM = re.compile(r"/(usr|proc|sys|dev|boot|run|tmp|bin|sbin|lib|lib32|lib64)")
+# Images that are run in the network of the host and serve no TLS there.
+_HARMLESS = re.compile(
+    r"node.?exporter|cadvisor|promtail|alloy|fluent-?bit|vector|telegraf|watchtower|autoheal"
+    r"|cloudflared|tailscale|wireguard|wg-easy|zerotier|ddns|duckdns|fail2ban|crowdsec|certbot"
+    r"|netdata|zabbix-agent|datadog|newrelic|avahi|mdns|keepalived|dhcp",
+    re.I,
+)
 # Of each the first that is there is read, the second over the first (compose-go, cli/options.go).
-_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (
     "compose.override.yml",
     "compose.override.yaml",
@@ -32,6 +56,7 @@ _OVERRIDES = (
 )
 _VARIABLE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)(?:(:?[-?+])([^{}$]*))?\})")
 _SET = re.compile(r"""\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\s]*).*)""")
+UNSET = "?"  # a variable that nothing in the files sets; Compose takes it for empty
 # What only a swarm reads of `deploy`, compose-spec's deploy.md.
 _SWARM = {"mode", "placement", "endpoint_mode", "update_config", "rollback_config"}
 
@@ -44,6 +69,8 @@ def compose(tree: Tree) -> Iterator[Listener]:
         if isinstance(one, Listener):
             yield one
             continue
+        if one.floating:
+            continue  # which of the host's ports it is, is not known
         for port in one.ports[:MAX_PORTS]:
             for address in (one.host,) if one.host else WILDCARDS:
                 yield Listener(
@@ -75,18 +102,61 @@ def _published(tree: Tree) -> Iterator[Publication | Listener]:
                 tree.problem(one.location, "more published ports than are followed")
                 return
             yield one
+    from sslint.servers.others.container_units import container_units
+
+    yield from container_units(tree)
 
 
 def _projects(tree: Tree) -> Iterator[tuple[str, ...]]:
     """Yield the files of each project: one, and perhaps one that overrides it."""
-    parents = ["/"]
-    for directory in ("/etc", "/opt", "/srv", "/root", "/home"):
-        parents += [directory, *(posixpath.join(directory, n) for n in tree.names(directory))]
-    for parent in parents:
+    for parent in _directories(tree):
         present = set(tree.names(parent))
-        chosen = [next((n for n in names if n in present), "") for names in (_NAMES, _OVERRIDES)]
+        chosen = [next((n for n in names if n in present), "") for names in (NAMES, _OVERRIDES)]
         if chosen[0]:
             yield tuple(posixpath.join(parent, name) for name in chosen if name)
+
+
+def _directories(tree: Tree) -> Iterator[str]:
+    """Yield where projects may lie, the usual places first; links are followed only there."""
+    usual = ["/"]
+    for directory in ("/etc", "/opt", "/srv", "/root", "/home"):
+        usual += [directory, *(posixpath.join(directory, n) for n in tree.names(directory))]
+    usual += {posixpath.dirname(place): 0 for place in tree.mounts if place.startswith(BESIDE)}
+    yield from usual
+    if tree.live:
+        return
+    seen, pending = set(usual), ["/"]
+    for visited, directory in enumerate(pending):
+        if visited >= MAX_DIRECTORIES:
+            return
+        if directory not in seen:
+            yield directory
+        if directory.count("/") < MAX_DEPTH:
+            below = (posixpath.join(directory, n) for n in tree.subdirectories(directory))
+            pending += (
+                path
+                for path in below
+                if not _OF_A_SYSTEM.fullmatch(path) and not _APART.match(posixpath.basename(path))
+            )
+
+
+def find(top: Path, excluded: Sequence[str], beside: Path | None) -> Iterator[Path]:
+    """Yield the compose files below a directory, and what sets their variables.
+
+    What lies in `beside`, a host's own directory, is left out.
+    """
+    tree = Tree(top)
+    tree.exclude(excluded)
+    for count, paths in enumerate(_projects(tree)):
+        if count >= MAX_COMPOSE_FILES:
+            break
+        variables = posixpath.join(posixpath.dirname(paths[0]), ".env")
+        for path in (*paths, variables):
+            real = top / path[1:]
+            plain = tree.status(path) is Status.FILE and tree.link_target(path) is None
+            if plain and (beside is None or beside not in real.parents):
+                yield real
+    tree.close()
 
 
 # -- one project ----------------------------------------------------------------------------------
@@ -104,20 +174,59 @@ def _project(tree: Tree, parts: list[SourceFile]) -> Iterator[Publication | List
         for name, body in _pairs(_member(root, "services")):
             services.setdefault(name, []).append((file, body))
     for name, bodies in services.items():
-        bridge, reason = _network([body for _, body in bodies], networks)
+        nodes = [body for _, body in bodies]
+        bridge, reason = _network(nodes, networks)
+        yield from _elsewhere(bodies, networks)
         for file, node in _ports(bodies):
             location = file.at(node.start_mark.line + 1)
             text = _text(node, variables)
-            known = list(published(text, name, location, bridge, reason))
-            yield from known
-            if not known and _may_be_tls(text):
-                where = f"{location.path}:{location.line}: {location.text[:80]}"
+            for one in published(text, name, location, bridge, reason):
+                yield one
+                if one.floating and may_be_tls(text):
+                    where = f"{location.path}:{location.line}: {location.text[:80]}"
+                    yield Listener(
+                        "docker", "container", 0, location, certain=False, reasons=(where,)
+                    )  # fmt: skip
+
+
+def _elsewhere(
+    bodies: list[tuple[SourceFile, Node]], networks: dict[str, Node]
+) -> Iterator[Listener]:
+    """Yield what stands for listeners that no `ports` shows: of the host's network, of a file."""
+    import yaml
+
+    for file, body in bodies:
+        images = [value for value in map(_scalar, (_member(body, "image"),)) if value]
+        for what, node in (
+            ("the network of the host", _host_network(body, networks)),
+            ("a service of another file", _member(_member(body, "extends"), "file")),
+        ):
+            harmless = any(map(_HARMLESS.search, images)) and what.endswith("host")
+            if isinstance(node, yaml.Node) and not harmless:
+                location = file.at(node.start_mark.line + 1)
+                where = f"{location.path}:{location.line}: a container uses {what}"
                 yield Listener(
                     "docker", "container", 0, location, certain=False, reasons=(where,)
                 )  # fmt: skip
 
 
-def _may_be_tls(text: str) -> bool:
+def _host_network(body: Node, networks: dict[str, Node]) -> Node | None:
+    """Return the statement by which a service is in the network of the host itself."""
+    mode = _member(body, "network_mode")
+    if mode is not None:
+        return mode if _scalar(mode) == "host" else None
+    listed = _member(body, "networks")
+    named = (networks.get(name) for name in _names(listed))
+    return listed if any(_scalar(_member(one, "name")) == "host" for one in named) else None
+
+
+def _scalar(node: Node) -> str:
+    import yaml
+
+    return node.value if isinstance(node, yaml.ScalarNode) else ""
+
+
+def may_be_tls(text: str) -> bool:
     """Tell whether a container serves TLS on a port of its own that is published somewhere."""
     from sslint.servers.others.tls import TLS_PORTS
 
@@ -243,7 +352,7 @@ def _environment(tree: Tree, file: SourceFile) -> dict[str, str]:
 
 
 def _substituted(text: str, variables: dict[str, str]) -> str:
-    """Replace variables as Compose does; one that is not set is empty, or its default."""
+    """Replace variables as Compose does; one that is not set is UNSET, or its default."""
 
     def value(match: re.Match[str]) -> str:
         dollar, plain, name, operator, word = match.groups()
@@ -253,7 +362,7 @@ def _substituted(text: str, variables: dict[str, str]) -> str:
         if operator in ("+", ":+"):
             return word if known or (known == "" and operator == "+") else ""
         if known is None or (not known and (operator or "").startswith(":")):
-            return word if operator in ("-", ":-") else ""
+            return word if operator in ("-", ":-") else UNSET
         return known
 
     return _VARIABLE.sub(value, text)
@@ -264,19 +373,34 @@ def published(
 ) -> Iterator[Publication]:
     """Yield what `[host:]published:target[/protocol]` publishes.
 
-    A container's port alone, and one whose variable is not set, gets a random port: nothing.
+    A container's port alone gets a free one of the host's. Where a variable is not set in the
+    files, the one who starts the project sets it: it is any port.
     """
     spec, _, protocol = text.partition("/")
     transport: Transport = "udp" if protocol.partition("/")[0].lower() == "udp" else "tcp"
-    if protocol.partition("/")[0].lower() not in ("", "tcp", "udp") or "$" in spec:
+    if protocol.partition("/")[0].lower() not in ("", "tcp", "udp"):
         return
-    outer, colon, inner = spec.rpartition(":")
-    if not colon:
-        return
+    outer, _, inner = spec.rpartition(":")
     host, _, outside = outer.rpartition(":")
     outer_ports, inner_ports = _range(outside), _range(inner)
     if outer_ports is None:
+        chosen = CHOSEN if inner_ports is not None and not outside else ANY_PORT
+        why = "Docker chooses it" if chosen is CHOSEN else "it is not in the files"
+        yield Publication(
+            transport,
+            chosen[0],
+            inner_ports[0] if inner_ports is not None else 0,
+            host.strip("[]") if _is_address(host) else "",
+            service,
+            location,
+            bridge,
+            f"its port is not known: {why}",
+            chosen[-1],
+            floating=True,
+        )
         return
+    if UNSET in host:
+        host, reason = "", reason or "its address is not in the files"
     if inner_ports is None:  # a variable that is not set here
         inner_ports, reason = outer_ports, reason or "its port in the container is not known"
     count = len(outer_ports)
@@ -298,6 +422,10 @@ def published(
             reason,
             outer_ports[index] if one else outer_ports[-1],
         )
+
+
+def _is_address(text: str) -> bool:
+    return re.fullmatch(r"[\d.]+|\[?[\da-fA-F:.]+\]?", text) is not None
 
 
 def _range(text: str) -> range | None:
