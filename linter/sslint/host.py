@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from sslint import announcements, renewal
@@ -14,9 +13,11 @@ from sslint.netfilter import addresses
 from sslint.netfilter.model import Ruleset
 from sslint.reasons import Code, Reason
 from sslint.renewal import Renewal
+from sslint.servers import owners, servers
+from sslint.servers.interface import Context
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 from sslint.source import Problem
-from sslint.targets import SERVER_FILES, Target
+from sslint.targets import Target
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field, replace
 
@@ -28,26 +29,10 @@ if TYPE_CHECKING:
     from sslint.netfilter.trace import PortTrace
     from sslint.netfilter.verdicts import Reach
     from sslint.network import HostFacts
+    from sslint.servers.interface import Server
     from sslint.shipped import Shipped
 
 Scope = Literal["any", "private", "loopback"]
-
-# The ports by which each server is known; who else listens there is asked of the other readers.
-CONVENTIONAL_OWNERS = {
-    ("tcp", 25): "postfix",
-    ("tcp", 465): "postfix",
-    ("tcp", 587): "postfix",
-    ("tcp", 110): "dovecot",
-    ("tcp", 143): "dovecot",
-    ("tcp", 993): "dovecot",
-    ("tcp", 995): "dovecot",
-    ("tcp", 4190): "dovecot",
-    ("tcp", 80): "nginx",
-    ("tcp", 443): "nginx",
-    ("udp", 443): "nginx",
-    ("tcp", 8443): "nginx",
-    ("tcp", 9443): "nginx",
-}
 
 
 @dataclass(slots=True)
@@ -256,40 +241,25 @@ def only_relays(reading: ServerReading) -> bool:
 
 
 def web_roots(host: Host) -> list[str]:
-    """Return the directories that nginx serves."""
-    reading = host.reading("nginx")
-    if reading is None:
-        return []
-    from sslint.servers.nginx.parsed import Nginx
-
-    if not isinstance(reading.config, Nginx):
-        return []
-    roots = (
-        directive.args[0]
-        for server in reading.config.config.servers
-        for directive in server.effective("root")
-        if directive.args and "$" not in directive.args[0]
-    )
+    """Return the directories that web servers serve."""
+    roots = (root for r in host.readings if r.web is not None for root in r.web.roots())
     return list(dict.fromkeys(roots))
+
+
+def web_server(host: Host, port: int) -> ServerReading | None:
+    """Return the web server that is asked on a TCP port: one that listens there, else any."""
+    found = [reading for reading in host.readings if reading.web is not None]
+    here = {endpoint.server for endpoint in listeners(host, "tcp", port)}
+    return next((r for r in found if r.server in here), found[0] if found else None)
 
 
 def _read_servers(host: Host) -> None:
     tree = host.tree
     if tree.root is None and tree.names("/") == ["given"]:
         return  # rulesets and documents, and no server's files
-    if any(tree.exists(path) for path in ("/etc/nginx", "/usr/local", "/opt", "/etc/openresty")):
-        from sslint.servers import nginx
-
-        entry = _nginx_entry(host)
-        _add(host, "nginx", lambda: nginx.read(tree, entry, version=_version(host, "nginx")))
-    if tree.exists("/etc/postfix"):
-        from sslint.servers import postfix
-
-        _add(host, "postfix", lambda: postfix.read(tree, version=_version(host, "postfix")))
-    if tree.exists("/etc/dovecot") or tree.exists("/usr/local/etc/dovecot"):
-        from sslint.servers import dovecot
-
-        _add(host, "dovecot", lambda: dovecot.read(tree, version=_version(host, "dovecot")))
+    for server in servers():
+        if any(map(tree.exists, server.directories)):
+            _add(host, server)
     host.readings += _unread_servers(host)
     from sslint.servers import others
     from sslint.servers.others import containers
@@ -303,46 +273,41 @@ def _read_servers(host: Host) -> None:
 
 def _unread_servers(host: Host) -> Iterator[ServerReading]:
     """Yield the servers whose directory is there, and whose main file is not or is not readable."""
-    for server, (name, directory) in SERVER_FILES.items():
-        path = f"{directory}/{name}"
-        if host.tree.is_excluded(path):
+    for server in servers():
+        path = server.entries[0]
+        if not server.key or host.tree.is_excluded(path):
             continue
         unreadable = host.tree.status(path) is Status.UNKNOWN
-        linked = host.tree.link_target(directory) is not None  # to what was not given
-        there = unreadable or linked or host.tree.names(directory)
-        if host.reading(server) is not None or not there:
-            continue
-        if host.network.unit_state(server) in ("disabled", "masked"):
-            continue  # what another package left in its directory
+        linked = host.tree.link_target(server.directory) is not None  # to what was not given
+        there = unreadable or linked or host.tree.names(server.directory)
+        if host.reading(server.name) is not None or not there or _is_off(host, server):
+            continue  # if it is off: what another package left in its directory
         if unreadable:
             host.tree.try_read(path)  # which reports it
         said = f"{host.tree.name(path)} {'cannot be read' if unreadable else 'is missing'}"
         code = Code.UNREADABLE if unreadable else Code.NOT_GIVEN
-        yield ServerReading(server, gaps=[Reason(code, None, said)])
+        yield ServerReading(server.name, gaps=[Reason(code, None, said)])
 
 
-def _nginx_entry(host: Host) -> str | None:
-    """Return the configuration that nginx's unit names with -c, if it does."""
-    for command in host.network.exec_start("nginx") or ():
-        words = command.words
-        for word, following in pairwise(words):
-            if word == "-c" and following.startswith("/"):
-                return following
-    return None
+def _is_off(host: Host, server: Server) -> bool:
+    """Tell whether none of a server's units starts at boot."""
+    states = [host.network.unit_state(unit) for unit in server.units]
+    return bool(states) and all(state in ("disabled", "masked") for state in states)
 
 
-def _add(host: Host, server: str, read: Callable[[], ServerReading | None]) -> None:
+def _add(host: Host, server: Server) -> None:
     """Add a reading; a server whose unit does not start at boot may not listen at all."""
-    with Edge(host.tree, f"{server}:", f"/etc/{server}") as edge:
-        reading = read()
-        if reading is not None and server != "nginx":  # which counts them as it reads
+    name = server.name
+    with Edge(host.tree, f"{name}:", server.directory) as edge:
+        reading = server.read(host.tree, Context(_version(host, name), host.network))
+        if reading is not None and not server.counts_sockets:
             host.tree.budgets.spend("sockets", len(reading.endpoints))
     if edge.reason:
-        reading = ServerReading(server, gaps=[Reason(edge.code, edge.location, edge.reason)])
+        reading = ServerReading(name, gaps=[Reason(edge.code, edge.location, edge.reason)])
     if reading is None:
         return
-    if host.network.unit_state(reading.server) in ("disabled", "masked"):
-        reason = f"{reading.server}.service is not enabled"
+    if _is_off(host, server):
+        reason = f"{server.units[0]}.service is not enabled"
         reading.endpoints = [
             replace(endpoint, certain=False, reasons=(*endpoint.reasons, reason))
             for endpoint in reading.endpoints
@@ -488,6 +453,12 @@ def _published(host: Host, endpoint: Endpoint) -> bool:
     return any(
         one.takes(endpoint.transport, endpoint.port) and not one.loopback for one in host.published
     )
+
+
+def owner_of(host: Host, transport: str, port: int) -> str | None:
+    """Return the server that a port is known by: one that the host has, else the likeliest."""
+    known = owners(transport, port)
+    return next((name for name in known if host.reading(name)), known[0] if known else None)
 
 
 def listeners(host: Host, transport: str, port: int) -> Sequence[Endpoint]:

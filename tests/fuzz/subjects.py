@@ -27,7 +27,9 @@ from sslint.plain import harmless
 from sslint.reports.data import check_report
 from sslint.reports.terminal import Painter
 from sslint.reports.text import check_text
-from sslint.servers import dovecot, nginx, postfix
+from sslint.servers.dovecot import reading as dovecot
+from sslint.servers.nginx import reader as nginx
+from sslint.servers.postfix import reader as postfix
 from sslint.targets import Target
 from sslint.tree import Tree, TreeError
 from tests import pki

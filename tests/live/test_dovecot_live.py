@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from sslint.servers.dovecot import read, upgrade
+from sslint.servers.dovecot import upgrade
+from sslint.servers.dovecot.reading import read
 from sslint.servers.dovecot.settings import name_matches
 from sslint.servers.model import Endpoint, ServerReading
 from sslint.tree import Tree

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sslint.servers import nginx
 from sslint.servers.model import ServerReading
+from sslint.servers.nginx import reader as nginx
 from tests.live.conftest import count, seed
 from tests.live.nginx_lab import Lab, lab
 from tests.support import tree_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sslint.servers import nginx
+from sslint.servers.nginx import reader as nginx
 from sslint.servers.nginx.routing import Answer, answer
 from tests.live.conftest import count, seed
 from tests.live.nginx_lab import lab

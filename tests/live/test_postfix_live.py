@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from sslint.servers.model import Endpoint, ServerReading
-from sslint.servers.postfix import read
 from sslint.servers.postfix.main_cf import parse_main_cf
 from sslint.servers.postfix.master_cf import parse_master_cf
+from sslint.servers.postfix.reader import read
 from sslint.source import SourceFile
 from tests.live import postfix_lab
 from tests.live.conftest import count, seed

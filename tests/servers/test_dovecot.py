@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sslint.servers.dovecot import read
+from sslint.servers.dovecot.reading import read
 from sslint.servers.model import Dormant, Endpoint, ServerReading
 from tests.support import tree_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sslint.servers import nginx
 from sslint.servers.model import Endpoint, ServerReading
+from sslint.servers.nginx import reader as nginx
 from sslint.tree import Tree
 from tests.support import tree_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sslint.servers import nginx
+from sslint.servers.nginx import reader as nginx
 from sslint.servers.nginx import regex
 from sslint.servers.nginx.routing import Answer, answer
 from tests.support import tree_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sslint.servers import nginx
+from sslint.servers.nginx import reader as nginx
 from sslint.servers.nginx.syntax import Directive, Loader
 from sslint.tree import Tree
 from tests.support import tree_of

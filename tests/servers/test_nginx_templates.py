@@ -8,7 +8,7 @@ import pytest
 
 from sslint import engine
 from sslint.checker import check
-from sslint.servers import nginx
+from sslint.servers.nginx import reader as nginx
 from sslint.servers.nginx.templates import masked
 from sslint.targets import Target
 from tests.support import tree_of

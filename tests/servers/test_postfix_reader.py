@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sslint.servers.model import Endpoint, ServerReading
-from sslint.servers.postfix import read
+from sslint.servers.postfix.reader import read
 from tests.support import tree_of
 
 SMTP = "smtp inet n - y - - smtpd\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from sslint.engine import Fact, Span, enumerated
 from sslint.facts import coexistence
 from sslint.facts.services import listening
-from sslint.host import CONVENTIONAL_OWNERS, only_relays
+from sslint.host import only_relays, owner_of
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def openings(host: Host) -> list[Fact]:
 def _opening(host: Host, group: list[Opening], possible: frozenset[str]) -> Fact:
     first = group[0]
     transport, port = first.transport, first.port
-    owner = CONVENTIONAL_OWNERS.get((transport, port))
+    owner = owner_of(host, transport, port)
     reading = host.reading(owner) if owner else None
     shadowing = [
         o.shadowed_by for o in group if o.shadowed_by is not None and _covers(o.shadowed_by, o)

@@ -12,15 +12,14 @@ from sslint.engine import Fact, Span
 from sslint.facts import reach as reaching
 from sslint.facts.proxies import only_proxies
 from sslint.facts.services import listening
-from sslint.host import listeners
+from sslint.host import listeners, web_server
 from sslint.renewal import DIRECTORY, Hook, Lineage
 from sslint.servers.model import CertificateRef
 
 if TYPE_CHECKING:
     from sslint.facts.announcements import Whereabouts
     from sslint.host import Host
-    from sslint.servers.model import ServerReading
-    from sslint.servers.nginx.routing import Answer
+    from sslint.servers.interface import Answer, Web
 
 # What a server does with a certificate that was renewed on disk, if it is not reloaded.
 KEEPS_OLD = ("nginx", "dovecot", "haproxy")
@@ -240,13 +239,13 @@ def _tag(record: Any) -> str:
 
 
 def challenges(host: Host) -> list[Fact]:
-    """Return a fact for each web root of a lineage and each way in which nginx answers for it.
+    """Return a fact for each web root of a lineage and each way in which it is answered for.
 
     Whether the directory exists does not matter: certbot makes it, with those above it
     (certbot/_internal/plugins/webroot.py, _create_challenge_dirs).
     """
-    reading = host.reading("nginx")
-    if reading is None:
+    reading = web_server(host, ACME_PORT)
+    if reading is None or reading.web is None:
         return []
     groups: dict[tuple[object, ...], tuple[Lineage, Answer, list[str]]] = {}
     for lineage in host.renewal.lineages:
@@ -257,25 +256,25 @@ def challenges(host: Host) -> list[Fact]:
             webroot = lineage.webroot(name)
             if webroot is None:
                 continue
-            answer = _answer(reading, name)
+            answer = _answer(reading.web, name)
             served = answer.path.removesuffix(CHALLENGE) if answer.path else None
             key = (lineage.name, webroot, answer.kind, served)
             groups.setdefault(key, (lineage, answer, []))[2].append(name)
-    return [_challenge(host, *group) for group in groups.values()]
+    return [_challenge(host, reading.server, *group) for group in groups.values()]
 
 
-def _answer(reading: ServerReading, name: str) -> Answer:
-    """Return how nginx answers a challenge, redirects followed as the authority does."""
-    from sslint.servers.nginx import routing
-
-    answer = routing.answer(reading, ACME_PORT, name.removeprefix("*."), CHALLENGE)
+def _answer(web: Web, name: str) -> Answer:
+    """Return how a challenge is answered, redirects followed as the authority does."""
+    answer = web.answer(ACME_PORT, name.removeprefix("*."), CHALLENGE)
     if answer.kind == "redirect" and (answer.url or "").startswith("https://"):
         # The authority follows redirects to 443 (and nowhere but 80 and 443).
-        answer = routing.answer(reading, 443, name.removeprefix("*."), CHALLENGE)
+        answer = web.answer(443, name.removeprefix("*."), CHALLENGE)
     return answer
 
 
-def _challenge(host: Host, lineage: Lineage, answer: Answer, names: Sequence[str]) -> Fact:
+def _challenge(
+    host: Host, server: str, lineage: Lineage, answer: Answer, names: Sequence[str]
+) -> Fact:
     webroot = lineage.webroot(names[0]) or ""
     served = answer.path.removesuffix(CHALLENGE) if answer.path else None
     place = lineage.location(names[0])
@@ -292,7 +291,7 @@ def _challenge(host: Host, lineage: Lineage, answer: Answer, names: Sequence[str
             "answer": None if answer.kind == "unknown" else answer.kind,
             "served_from": served,
             "same_root": None if served is None else _same(host, served, webroot),
-            "other_owner": any(e.server != "nginx" for e in listeners(host, "tcp", ACME_PORT)),
+            "other_owner": any(e.server != server for e in listeners(host, "tcp", ACME_PORT)),
         },
         span=Span(place, "certbot writes challenges here"),
         spans={

@@ -9,7 +9,7 @@ from sslint.engine import Fact, Span, enumerated
 from sslint.facts import alternatives, coexistence, stock
 from sslint.facts import reach as reaching
 from sslint.facts.proxies import STATEMENTS, only_proxies
-from sslint.host import CONVENTIONAL_OWNERS, listeners, only_relays, scope_of
+from sslint.host import listeners, only_relays, owner_of, scope_of
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
@@ -346,10 +346,7 @@ def _add_proxy_header(fact: Fact, upstreams: Sequence[Fact], *, trusted: bool) -
 
 def _add_http3(fact: Fact, host: Host) -> None:
     """Say whether HTTP/3 is advertised on this port, and whether it is enabled."""
-    from sslint.servers.nginx.parsed import Nginx
-    from sslint.servers.nginx.settings import header_dropped
-
-    reading = host.reading("nginx")
+    reading = host.reading(fact.values["server"])
     settings = reading.settings if reading is not None else []
     told = [s for s in settings if s.name == "Alt-Svc" and s.value]
     port = fact.values["port"]
@@ -357,27 +354,15 @@ def _add_http3(fact: Fact, host: Host) -> None:
     switches = {setting.value for setting in settings if setting.name == "http3"}
     fact.values["http3"] = "off" if switches == {"off"} else "on"
     fact.values["alt_svc_gap"] = "no Alt-Svc header or HTTPS record advertises it"
-    nginx = reading.config if reading is not None else None
-    if not isinstance(nginx, Nginx) or any(setting.scope == "location" for setting in told):
+    web = reading.web if reading is not None else None
+    if web is None or any(setting.scope == "location" for setting in told):
         return
-    for server in nginx.config.servers:
-        quic = any(
-            number == port and listen.transport == "udp"
-            for listen in server.listens
-            for _, number in listen.addresses
-        )
-        headers = [d.args for d in server.effective("add_header") if len(d.args) > 1]
-        if quic and any(
-            args[0].lower() == "alt-svc" and _names_http3(args[1], port) for args in headers
-        ):
-            dropped = header_dropped(server, "Alt-Svc")
-            if dropped is not None:
-                fact.values["alt_svc_gap"] = "`location /` drops the Alt-Svc header"
-                fact.values["alt_svc_dropped"] = True
-                fact.spans["alt_svc_dropped_at"] = (
-                    Span(dropped.location, "this add_header stops the inheritance of the others"),
-                )
-                return
+    dropped = web.dropped(port, "Alt-Svc", lambda value: _names_http3(value, port))
+    if dropped is not None:
+        fact.values["alt_svc_gap"] = "`location /` drops the Alt-Svc header"
+        fact.values["alt_svc_dropped"] = True
+        said = "this add_header stops the inheritance of the others"
+        fact.spans["alt_svc_dropped_at"] = (Span(dropped, said),)
 
 
 def _names_http3(value: str, port: int) -> bool:
@@ -607,7 +592,7 @@ def listening(host: Host, transport: str, port: int, owner: str | None = None) -
         return "certain"
     if any(not e.certain for e in found):
         return None
-    owner = CONVENTIONAL_OWNERS.get((transport, port), owner)
+    owner = owner_of(host, transport, port) or owner
     reading = host.reading(owner) if owner else None
     if reading is None or not all(r.complete for r in (*host.readings, *host.others)):
         return None

@@ -270,9 +270,7 @@ def _wrong_answer(
 
     False where the right one does, or where it cannot be said.
     """
-    from sslint.servers.nginx.parsed import certificates_for
-
-    refs = certificates_for(reading, endpoint, name)
+    refs = reading.web.certificates(endpoint, name) if reading.web is not None else None
     if refs is None or not endpoint.certain:
         return False
     leaves = [certificates.load(host.tree, ref).leaf for ref in refs]

@@ -1,1 +1,31 @@
-"""Server configuration: text to endpoints. One package a server."""
+"""Server configuration: text to endpoints. One module or package a server, and a line here."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from sslint.servers.interface import Server
+
+# In the order in which reports name them.
+SERVERS = (
+    "nginx",
+    "postfix",
+    "dovecot",
+)
+
+
+@cache
+def servers() -> tuple[Server, ...]:
+    """Return all servers; what reads them is not imported yet."""
+    return tuple(import_module(f"{__name__}.{name}").SERVER for name in SERVERS)
+
+
+def server(name: str) -> Server | None:
+    """Return a server by its name."""
+    return next((one for one in servers() if one.name == name), None)
+
+
+def owners(transport: str, port: int) -> tuple[str, ...]:
+    """Return the servers that a port is known by, the likeliest first."""
+    return tuple(one.name for one in servers() if (transport, port) in one.ports)

@@ -5,11 +5,14 @@ A reader never judges; it says what the server would do with these files, and wh
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sslint.reasons import Code, Reason
 from sslint.source import Location
 from sslint.values import dataclass, field
+
+if TYPE_CHECKING:
+    from sslint.servers.interface import Web
 
 Tls = Literal["implicit", "starttls", "none", "unknown"]
 Transport = Literal["tcp", "udp"]
@@ -159,6 +162,20 @@ class BindConflict:
         return Reason(Code.BIND_CONFLICT, self.second_location, text)
 
 
+@dataclass(frozen=True, slots=True)
+class Knows:
+    """How much a reading understands: no rule fires on what it does not.
+
+    `ports`: its sockets. `tls`: which of them speak TLS, where `Endpoint.tls` says so.
+    `certificates`: what they serve. `sites`: which names are answered, where and how.
+    """
+
+    ports: bool = True
+    tls: bool = True
+    certificates: bool = True
+    sites: bool = True
+
+
 @dataclass(slots=True)
 class ServerReading:
     """All that was understood of one server on one host.
@@ -168,6 +185,7 @@ class ServerReading:
     protocols that the package decides).
     `assumptions`: what was taken for granted because the files do not hold it. `sites_assumed`:
     among them which sites are enabled, so that two of them need not stand beside each other.
+    `web`: what only a web server can answer; None for others.
     """
 
     server: str
@@ -185,6 +203,8 @@ class ServerReading:
     version: tuple[int, ...] | None = None
     conflicts: list[BindConflict] = field(default_factory=list)
     config: object | None = None  # the server's own parsed form, for its own package
+    knows: Knows = Knows()
+    web: Web | None = None
 
     @property
     def starts(self) -> bool:

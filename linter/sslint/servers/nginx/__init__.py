@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import posixpath
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from sslint.reasons import Code, Reason
-from sslint.servers.model import ServerReading, Site
-from sslint.servers.nginx import available
-from sslint.servers.nginx import certificates as tls
-from sslint.servers.nginx import mail as mail_blocks
-from sslint.servers.nginx.blocks import KINDS, Configuration, Server, collect
-from sslint.servers.nginx.endpoints import endpoint_of, passed_on
-from sslint.servers.nginx.listen import Listen, parse_listen
-from sslint.servers.nginx.parsed import Nginx, certificates_for
-from sslint.servers.nginx.resolve import resolver
-from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
-from sslint.servers.nginx.settings import alternatives, header_dropped, settings
-from sslint.servers.nginx.sockets import Socket, SocketTable
-from sslint.servers.nginx.syntax import REST, Directive, Loader, unknown_includes
-from sslint.source import Location
-from sslint.tree import Tree, TreeError
-from sslint.values import replace
+from sslint.servers.interface import Context, Server
 
-__all__ = [
-    "ENTRIES",
-    "Nginx",
-    "alternatives",
-    "certificates_for",
-    "header_dropped",
-    "read",
-]
+if TYPE_CHECKING:
+    from sslint.servers.model import ServerReading
+    from sslint.tree import Tree
 
 ENTRIES = (
     "/etc/nginx/nginx.conf",
@@ -38,209 +18,40 @@ ENTRIES = (
     "/usr/local/openresty/nginx/conf/nginx.conf",
     "/opt/nginx/conf/nginx.conf",
 )
-MAX_REASONS = 50
-_SINCE = {"http2": (1, 25, 1), "http3": (1, 25, 0), "ssl_reject_handshake": (1, 19, 4)}
-TEMPLATE = "a template fills this in"
-_REMOVED = frozenset(("http3_push", "http3_max_concurrent_pushes", "quic_mtu"))
 
 
-def read(
-    tree: Tree, entry: str | None = None, *, version: tuple[int, ...] | None = None
-) -> ServerReading | None:
-    """Read the nginx configuration of a host; None if the tree has none.
+def _read(tree: Tree, context: Context) -> ServerReading | None:
+    from sslint.servers.nginx.reader import read
 
-    `entry` is the main configuration file, `version` the nginx that reads it. What cannot be
-    read is reported to the tree, and the rest is read.
-    """
-    path = entry or next((name for name in ENTRIES if tree.exists(name)), None)
-    if path is None:
-        return None
-    reading = ServerReading("nginx", version=version)
-    directory = posixpath.dirname(posixpath.normpath(posixpath.join("/", path)))
-    assumed = available.enable(tree)
-    loader = Loader(tree, directory, available.ENABLED if assumed else "")
-    try:
-        statements = loader.load(posixpath.normpath(posixpath.join("/", path)))
-    except TreeError as error:
-        tree.problem(path, error.reason)
-        reading.gaps.append(Reason(Code.UNREADABLE, None, f"{path}: {error.reason}"))
-        return reading
-    reading.files = loader.files
-    if assumed and any(file.startswith(available.ENABLED) for file in loader.files):
-        reading.assumptions.append(assumed)
-        reading.sites_assumed = True
-    nginx = Nginx(
-        Configuration(statements, directory),
-        SocketTable(),
-        {},
-        version,
-        templates=loader.templates,
-    )
-    for where, reason in loader.fatal:
-        nginx.refuse(where, reason)
-    if not statements:
-        nginx.refuse(tree.read(path).at(1), 'no "events" section in configuration')
-    nginx.config = collect(statements, directory, _hostname(tree), nginx.refuse)
-    reading.config = nginx
-    _listen(nginx, tree, reading)
-    _tls(nginx)
-    _fill(nginx, reading)
-    _completeness(nginx, loader, reading)
-    return reading
+    return read(tree, _entry(context), version=context.version)
 
 
-def _pass_over(where: Location, text: str, code: Code = Code.REFUSED) -> None:
-    """Refuse nothing."""
+def _entry(context: Context) -> str | None:
+    """Return the configuration that nginx's unit names with -c, if it does."""
+    for words in context.commands("nginx"):
+        for word, following in pairwise(words):
+            if word == "-c" and following.startswith("/"):
+                return following
+    return None
 
 
-def _hostname(tree: Tree) -> str | None:
-    file = tree.try_read("/etc/hostname", decisive=False)
-    name = file.text.split("\n", 1)[0].strip().lower() if file is not None else ""
-    return name or None
-
-
-def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
-    """Enter all `listen` statements into the socket table."""
-    resolve = resolver(tree)
-    # Sites of which perhaps not all are enabled need not go together.
-    refuse = _pass_over if reading.sites_assumed else nginx.refuse
-    parsed: dict[tuple[str, tuple[str, ...]], Listen] = {}
-    for server in nginx.config.servers:
-        for directive in server.own.get("listen", []):
-            known = parsed.get((server.kind, directive.args))
-            if known is None or directive.block is not None:
-                listen = parse_listen(directive, server.kind, nginx.version, resolve)
-                parsed[server.kind, directive.args] = listen
-                tree.budgets.spend("sockets", len(listen.addresses), directive.location)
-            else:  # thousands of blocks say the same
-                listen = replace(known, directive=directive)
-            if listen.error is not None:
-                nginx.refuse(directive.location, listen.error)
-                continue
-            if listen.unknown is not None:
-                reading.gaps.append(Reason(Code.UNKNOWN, directive.location, listen.unknown))
-                tree.problem(directive.location, listen.unknown, decisive=False)
-            server.listens.append(listen)
-            nginx.table.add(server, listen, refuse)
-        if "listen" in server.own or unknown_includes(server.own.get("include", [])):
-            continue
-        if server.kind == "http":
-            nginx.table.add_default(server)
-        else:
-            nginx.refuse(server.directive.location, 'no "listen" is defined for server')
-    nginx.table.settle()
-    if nginx.table.too_many:
-        said = "the port ranges name too many sockets"
-        reading.gaps.append(Reason(Code.LIMIT, None, said))
-
-
-def _tls(nginx: Nginx) -> None:
-    """Find every block's certificates, and what nginx refuses about TLS."""
-    config = nginx.config
-    for server in config.servers:
-        found = tls.credentials(server, config.directory, nginx.refuse)
-        nginx.credentials[server.number] = found
-        if server.kind == "mail":
-            mail_blocks.check(server, bool(found.certificates), nginx.refuse)
-        old = server.effective("ssl")
-        if old and nginx.version is not None and nginx.version >= (1, 25, 1):
-            said = '"ssl" directive was removed in 1.25.1'
-            nginx.refuse(old[0].location, said, Code.OLD_SETTING)
-        for name, since in _SINCE.items() if nginx.version is not None else ():
-            new = server.effective(name)
-            if new and nginx.version is not None and nginx.version < since:
-                nginx.refuse(new[0].location, f'unknown directive "{name}"')
-    for socket in nginx.table.sockets.values():
-        if socket.flags & {"ssl", "quic"} and socket.kind != "mail":
-            tls.check_default(socket, nginx.credentials, nginx.refuse)
-        old_stream = nginx.version is not None and nginx.version < (1, 25, 5)
-        if old_stream and socket.kind == "stream" and len(socket.servers) > 1:
-            nginx.refuse(socket.where, f'duplicate "{socket.name}" address and port pair')
-
-
-def _fill(nginx: Nginx, reading: ServerReading) -> None:
-    """Fill the reading with what the sockets and blocks amount to."""
-    tls_sites: set[int] = set()
-    listens: dict[int, list[tuple[Socket, bool]]] = {}
-    sockets = list(nginx.table.sockets.values())
-    reading.endpoints = [endpoint_of(nginx, socket) for socket in sockets]
-    for socket, endpoint in zip(sockets, reading.endpoints, strict=True):
-        default = socket.default_server
-        for server in dict.fromkeys(socket.servers):
-            listens.setdefault(server.number, []).append((socket, server is default))
-            if endpoint.tls in ("implicit", "starttls"):
-                tls_sites.add(server.number)
-    groups = {kind: upstream_groups(nginx.config, kind) for kind in KINDS}
-    for server in nginx.config.servers:
-        mine = nginx.credentials[server.number]
-        opened = listens.get(server.number, [])
-        reading.sites.append(
-            Site(
-                "nginx",
-                server.kind,
-                server.names,
-                tuple((s.transport, s.address, s.port, first) for s, first in opened),
-                server.number in tls_sites or (None if _may_listen(server) else False),
-                mine.certificates,
-                server.directive.location,
-                mine.own,
-                mine.rejects,
-            )
-        )
-        statements = routes(server) if server.kind == "http" else []
-        reading.redirects += redirects(server, statements)
-        if server.kind != "mail":
-            known = groups[server.kind]
-            reading.upstreams += upstreams(server, nginx.config, known, statements)
-    reading.endpoints = passed_on(nginx, reading.endpoints, reading.upstreams)
-    reading.settings += settings(nginx.config)
-    if nginx.version is not None and nginx.version >= (1, 26):
-        for setting in reading.settings:
-            if setting.name in _REMOVED or setting.name.startswith("spdy_"):
-                said = f'unknown directive "{setting.name}"'
-                nginx.refuse(setting.location, said, Code.OLD_SETTING)
-    reading.conflicts = [
-        conflict
-        for conflict in nginx.table.conflicts()
-        if conflict.second_location.file not in nginx.templates and not reading.sites_assumed
-    ]
-    _decided_by_template(nginx, reading)
-
-
-def _may_listen(server: Server) -> bool:
-    """Tell whether a block may have sockets that are not known."""
-    inside = unknown_includes(server.own.get("include", []))
-    return bool(inside) or any(listen.unknown for listen in server.listens)
-
-
-def _decided_by_template(nginx: Nginx, reading: ServerReading) -> None:
-    """Take the sockets of a template for possible alone where it has statements of its own."""
-    unsure = {d.file for d in nginx.config.unknown if not d.args and d.file in nginx.templates}
-    reading.endpoints = [
-        replace(endpoint, certain=False, reasons=(*endpoint.reasons, TEMPLATE))
-        if endpoint.location.file in unsure
-        else endpoint
-        for endpoint in reading.endpoints
-    ]
-
-
-def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
-    """Say what is missing and why nginx would not start."""
-    reading.refusals += nginx.refused[:MAX_REASONS]
-    for conflict in reading.conflicts[:MAX_REASONS]:
-        reading.refusals.append(conflict.reason)
-    gaps = reading.gaps
-    if loader.broken:
-        said = "a file that nginx reads could not be read completely"
-        gaps.append(Reason(Code.UNREADABLE, None, said))
-    for directive in nginx.config.unknown[:MAX_REASONS]:
-        if directive.args != (REST,):  # the error that cut it is told
-            gaps.append(_not_given(directive))
-    if loader.absent and not reading.endpoints:  # no site at all: more likely they were not given
-        gaps.append(_not_given(loader.absent[0]))
-
-
-def _not_given(include: Directive) -> Reason:
-    if not include.args:
-        return Reason(Code.TEMPLATE, include.location, TEMPLATE)
-    return Reason(Code.NOT_GIVEN, include.location, f"{' '.join(include.args)} was not given")
+SERVER = Server(
+    name="nginx",
+    title="nginx",
+    read=_read,
+    directories=("/etc/nginx", "/usr/local", "/opt", "/etc/openresty"),
+    entries=ENTRIES,
+    mains=ENTRIES[:1],
+    included=("conf.d/*.conf", "http.d/*.conf", "vhosts.d/*.conf", "sites-enabled/*"),
+    marks=("nginx/nginx.conf", "nginx/sites-enabled", "nginx/sites-available", "nginx/conf.d"),
+    packages=("nginx",),
+    units=("nginx",),
+    control=("nginx",),
+    ports=(
+        *(("tcp", port) for port in (80, 443, 8443, 9443)),
+        ("udp", 443),
+    ),
+    keeps_certificate=True,
+    counts_sockets=True,
+    key="nginx.conf, or the directory that holds it.",
+)

@@ -10,6 +10,7 @@ import posixpath
 import re
 from typing import Literal
 
+from sslint.servers.interface import Answer
 from sslint.servers.model import ServerReading
 from sslint.servers.nginx import regex
 from sslint.servers.nginx.blocks import Server
@@ -17,10 +18,7 @@ from sslint.servers.nginx.listen import ANY_IPV4, ANY_IPV6
 from sslint.servers.nginx.parsed import Nginx
 from sslint.servers.nginx.sockets import Socket
 from sslint.servers.nginx.syntax import Directive, unknown_includes
-from sslint.source import Location
 from sslint.values import dataclass, field, replace
-
-Kind = Literal["file", "proxy", "return", "redirect", "deny", "auth", "none", "unknown"]
 
 _NOT_GIVEN = "a file that is included here was not given"
 MAX_CYCLES = 10  # internal redirects, NGX_HTTP_MAX_URI_CHANGES
@@ -31,26 +29,6 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z_][A-Za-z0-9_]*|[0-9])
 _CODE = re.compile(r"=?[0-9]{3}\Z")
 _REWRITES = frozenset(("return", "rewrite", "if", "break", "set"))
 _ANSWERS = frozenset((*_PASSES, "root", "alias"))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """How a request is answered.
-
-    "file": `path` on disk below `root` (None where not known), and `otherwise` if it is not
-    there. "redirect" and "proxy": `url`. "return" and "deny": `status`. "none": nobody listens.
-    "unknown": the files do not say, `reason` does. `site` is the index of the server block.
-    """
-
-    kind: Kind
-    site: int | None = None
-    location: Location | None = None
-    path: str | None = None
-    root: str | None = None
-    url: str | None = None
-    status: int | None = None
-    reason: str = ""
-    otherwise: Answer | None = None
 
 
 @dataclass(slots=True)

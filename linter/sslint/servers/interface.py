@@ -1,0 +1,168 @@
+"""What every server is to the rest of sslint: a name, its files, its units, its ports, a reader.
+
+A server is a module or a package in this directory and a name in `SERVERS` (servers/__init__.py).
+The module holds `SERVER`, which is all that others know of it, and is imported at every start: the
+reader, and what knows its files by their content, stand behind imports in functions.
+
+    # servers/example/__init__.py
+    def _read(tree: Tree, context: Context) -> ServerReading | None:
+        from sslint.servers.example.reader import read
+
+        return read(tree, context.version)
+
+    SERVER = Server(
+        name="example",
+        title="Example",
+        read=_read,
+        directories=("/etc/example",),
+        entries=("/etc/example/example.conf",),
+        units=("example",),
+        ports=(("tcp", 443),),
+    )
+
+A reader never judges, and says with `ServerReading.knows` how much it understands: rules see its
+sockets and stay silent on the rest. A server that shows more has more to say: `knows.certificates`
+with `Endpoint.certificates`, `knows.sites` with `ServerReading.sites`, and `ServerReading.web` for
+what only a web server can answer (`Web`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from sslint.values import dataclass
+
+if TYPE_CHECKING:
+    from sslint.network import HostFacts
+    from sslint.servers.model import CertificateRef, Endpoint, ServerReading
+    from sslint.source import Location
+    from sslint.tree import Tree
+
+Port = tuple[Literal["tcp", "udp"], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of the host beside the text of a server's files.
+
+    `version`: as configured, else as the tree's package lists say. `network`: the host's units,
+    packages and addresses; None in tests that have no host.
+    """
+
+    version: tuple[int, ...] | None = None
+    network: HostFacts | None = None
+
+    @property
+    def distribution(self) -> tuple[str, str]:
+        """(family, release), such as ("debian", "13"); ("", "") if not known."""
+        return self.network.distribution if self.network is not None else ("", "")
+
+    def commands(self, unit: str) -> list[tuple[str, ...]]:
+        """Return the words of each command that a unit starts, as far as the tree holds them."""
+        found = self.network.exec_start(unit) if self.network is not None else None
+        return [command.words for command in found or ()]
+
+
+class Loose(Protocol):
+    """How files of a server are known that were given without their place: a module has these."""
+
+    def recognise(self, text: str) -> str | None:
+        """Return the place of the main file that a text is by its content.
+
+        The server's first directory for a text that the main file includes; None for any other.
+        """
+
+    def includes(self, text: str) -> list[str]:
+        """Return what a main file includes, as it is written there."""
+
+    def belongs(self, name: str, text: str) -> bool:
+        """Tell whether a file among others, in no known directory, is the server's."""
+
+    def main(self, places: Sequence[str], texts: Sequence[str]) -> str:
+        """Return a main file that includes the files at these places, whose texts are given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server, as the other rooms know it.
+
+    `directories`: where one of them is on the host, the server may be; the first is its own.
+    `entries`: its main files, the first one in its own directory. `mains`: all main files that are
+    known by name alone. `included`: what a distribution's main file includes, relative to its own
+    directory. `marks`: what shows that a directory is an etc/, relative to it. `ports`: those by
+    which it is known; a port may have several owners. `control`: programs that take a verb
+    (`apachectl graceful`); `reloads`: its own words for a reload, beside the usual ones.
+    `keeps_certificate`: it serves the old certificate until it is reloaded. `counts_sockets`: its
+    reader spends the budget of sockets as it goes. `key`: how .sslint.yaml describes the file or
+    directory of this server; "" where it has no key.
+    """
+
+    name: str  # in reports, rules and .sslint.yaml
+    title: str  # as its makers write it
+    read: Callable[[Tree, Context], ServerReading | None]
+    directories: tuple[str, ...]
+    entries: tuple[str, ...]
+    mains: tuple[str, ...] = ()
+    included: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    loose: Callable[[], Loose] | None = None
+    packages: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    control: tuple[str, ...] = ()
+    reloads: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+    keeps_certificate: bool = False
+    counts_sockets: bool = False
+    key: str = ""
+
+    @property
+    def directory(self) -> str:
+        """The directory that is the server's own, on the host."""
+        return self.directories[0]
+
+
+# -- what only a web server can answer -------------------------------------------------------------
+
+Kind = Literal["file", "proxy", "return", "redirect", "deny", "auth", "none", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a request is answered.
+
+    "file": `path` on disk below `root` (None where not known), and `otherwise` if it is not
+    there. "redirect" and "proxy": `url`. "return" and "deny": `status`. "none": nobody listens.
+    "unknown": the files do not say, `reason` does. `site` is the index of the server block.
+    """
+
+    kind: Kind
+    site: int | None = None
+    location: Location | None = None
+    path: str | None = None
+    root: str | None = None
+    url: str | None = None
+    status: int | None = None
+    reason: str = ""
+    otherwise: Answer | None = None
+
+
+class Web(Protocol):
+    """What only a web server can answer: `ServerReading.web`."""
+
+    def answer(self, port: int, name: str, uri: str) -> Answer:
+        """Return what is done with `GET uri` for a host name on a TCP port."""
+
+    def certificates(
+        self, endpoint: Endpoint, name: str | None
+    ) -> tuple[CertificateRef, ...] | None:
+        """Return the certificates that a client gets for an SNI name at one endpoint.
+
+        () where its handshake is turned away, None where it cannot be decided.
+        """
+
+    def roots(self) -> Iterable[str]:
+        """Return the directories that are served."""
+
+    def dropped(self, port: int, header: str, fits: Callable[[str], bool]) -> Location | None:
+        """Return where the HTTP/3 block of a port loses a header that fits for `/`."""
