@@ -11,7 +11,7 @@ $(VENV)/runtime: pyproject.toml
 	@touch $@
 
 $(VENV)/dev: $(VENV)/runtime
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "import-linter>=2.3" "mypy>=1.11" "pytest>=8" "pytest-xdist>=3.5" "ruff>=0.6" types-PyYAML types-jsonschema
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "import-linter>=2.3" "linkify-it-py>=2" "markdown-it-py>=3" "mypy>=1.11" "pytest>=8" "pytest-xdist>=3.5" "ruff>=0.6" types-PyYAML types-jsonschema
 	@touch $@
 
 # The quick suite, then the live tests; what this machine cannot run is skipped and says why.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 os.environ["SSLINT_DEBUG"] = "1"
+os.environ.pop("GITHUB_ACTIONS", None)  # or each report of a text has annotations
 # What is random replays from one seed, which all processes of a run share.
 os.environ.setdefault("SSLINT_SEED", str(int.from_bytes(os.urandom(4), "big")))
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 FAIL_ON = ("error", "warning", "info", "never", "unknown")
 FORMATS = ("text", "json")
+# What a check can be reported as as well; every one has a module in reports/.
+REPORTS = (
+    "text", "concise", "json", "sarif", "github", "gitlab", "junit", "markdown", "prometheus",
+)  # fmt: skip
 COLOURS = ("auto", "always", "never")
 # What is asked of one run only: not a setting of the environment.
 _QUESTIONS = frozenset({"help", "source", "destination", "iif", "family", "expect", "packets"})
@@ -82,6 +86,8 @@ def _environment(
     for action in command._actions:
         variable = f"SSLINT_{action.dest.upper()}"
         text = environment.get(variable, "")
+        if action.dest == "format" and options.command != "check" and text in REPORTS:
+            text = text if text in FORMATS else ""  # it is about the reports of a check
         if text and variable in known and getattr(options, action.dest) is None:
             setattr(options, action.dest, _typed(variable, text, action))
 
@@ -155,7 +161,13 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         help="an etc/ directory, a root directory, a repository, or files of one host",
     )
     _reading(check)
-    _printing(check)
+    _printing(check, REPORTS)
+    check.add_argument(
+        "--output",
+        action=_Append,
+        metavar="FORMAT=FILE",
+        help="also write a report to FILE, whatever is printed (repeatable)",
+    )
     check.add_argument(
         "--select", action=_Append, metavar="NAME|FAMILY", help="report only these rules"
     )
@@ -253,9 +265,24 @@ def _configuration(parser: _Parser) -> None:
     _switch(parser, "--no-config", "read no configuration")
 
 
-def _printing(parser: _Parser) -> None:
-    for name, choices in (("--format", FORMATS), ("--color", COLOURS)):
+def _printing(parser: _Parser, formats: Sequence[str] = FORMATS) -> None:
+    for name, choices in (("--format", formats), ("--color", COLOURS)):
         _choice(parser, name, choices, f"default: {choices[0]}")
+
+
+def outputs(texts: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Return the format and the file of each --output. Raise UsageError."""
+    found = []
+    for text in texts or ():
+        name, _, path = text.partition("=")
+        if not path:
+            raise UsageError("--output: use FORMAT=FILE, such as sarif=sslint.sarif")
+        if name not in REPORTS:
+            hint = did_you_mean(name, REPORTS)
+            known = f"use {', '.join(REPORTS[:-1])} or {REPORTS[-1]}"
+            raise UsageError(f"--output: unknown format {name}{hint}", tip=known)
+        found.append((name, path))
+    return found
 
 
 def _choice(parser: _Parser, name: str, choices: Sequence[str], text: str) -> None:

@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Result:
-    """All that one run found. `fixes` are by the identity of their finding."""
+    """All that one run found. `fixes` are by the identity of their finding.
+
+    `silenced` are the findings that comments ignore, `known` those of the baseline.
+    """
 
     hosts: list[Host]
     findings: list[Finding] = field(default_factory=list)
     fixes: dict[int, Fix] = field(default_factory=dict)
     ignored: int = 0
     baselined: int = 0
+    silenced: list[Finding] = field(default_factory=list)
+    known: list[Finding] = field(default_factory=list)
     proposed: Proposed | None = None
 
     @property
@@ -96,7 +101,9 @@ def _ignored(
 
     judged = {name for rule in rules for name in (rule.name, rule.family)}
     unused = silence.mark_ignored(found, host.tree.files(), judged)
-    result.ignored += sum(finding.silenced for finding in found)
+    silenced = [finding for finding in found if finding.silenced]
+    result.ignored += len(silenced)
+    result.silenced += engine.merge_twins(silenced)
     return _run(host, rules, {"ignore": unused})
 
 

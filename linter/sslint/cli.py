@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sslint.arguments import FAIL_ON
+from sslint.arguments import FAIL_ON, outputs
 from sslint.arguments import parse as parse_arguments
 from sslint.budgets import Budgets, ExhaustedError, OutOfTimeError, last_stop
 from sslint.config import Config
@@ -20,6 +20,7 @@ from sslint.plain import clean, harmless
 
 if TYPE_CHECKING:
     from sslint.ask import Ask
+    from sslint.checker import Result
     from sslint.engine import Rule
     from sslint.host import Host
     from sslint.revisions import Proposed
@@ -101,12 +102,15 @@ def _warn(text: str) -> None:
     _complain(f"warning: {text}")
 
 
-def _write(text: str) -> None:
-    """Print a part of the report. Raise UsageError if the output takes no more."""
+def _write(text: str, *, commands: bool = False) -> None:
+    """Print a part of the report. Raise UsageError if the output takes no more.
+
+    `commands`: it is made of commands to the program that records it, and of nothing else.
+    """
     if sys.stdout is None:
         raise UsageError("the report cannot be written: standard output is closed")
     try:
-        sys.stdout.write(harmless(text))
+        sys.stdout.write(text if commands else harmless(text))
     except OSError as error:
         _no_output(error)
 
@@ -155,8 +159,8 @@ def _config(options: argparse.Namespace, paths: Sequence[str]) -> Config:
 def _check(options: argparse.Namespace) -> int:
     from sslint import engine, inputs, silence
     from sslint.checker import Result, check
-    from sslint.reports.data import check_report
 
+    wanted = outputs(options.output)
     paths = options.paths or inputs.default_paths(options)
     config = _config(options, paths)
     rules, deselected = engine.select(
@@ -173,25 +177,16 @@ def _check(options: argparse.Namespace) -> int:
         if result.empty:
             raise _nothing(result.hosts, paths)
     except NothingToCheckError:
-        if _as_json(options, config):
-            _print_json(check_report(Result([])))
+        _report(Result([]), options, config, wanted)
         raise
     result.proposed = _proposed(config, paths)
     if baseline is not None:
         silence.apply_baseline(result, *baseline)
     if options.write_baseline is not None:
         silence.write_baseline(result, options.write_baseline)
-    if _as_json(options, config):
-        _print_json(check_report(result))
-    else:
-        from sslint.reports.terminal import Painter, coloured, columns
-        from sslint.reports.text import check_text
-
-        if not options.paths:
-            _complain(f"checked {', '.join(paths)}")
-        paint = Painter(coloured(config.get("color", options.color, "auto")))
-        verbose = bool(config.get("verbose", options.verbose))
-        _write(check_text(result, paint, width=columns(), verbose=verbose))
+    if not options.paths and _is_text(options, config):
+        _complain(f"checked {', '.join(paths)}")
+    _report(result, options, config, wanted)
     fail_on = config.get("fail_on", options.fail_on, "error")
     if result.incomplete or (fail_on == "unknown" and result.doubtful):
         return INCOMPLETE
@@ -199,6 +194,42 @@ def _check(options: argparse.Namespace) -> int:
         fail_on, FAIL_ON[: FAIL_ON.index(fail_on) + 1]
     )
     return FOUND if any(finding.severity in failing for finding in result.findings) else 0
+
+
+def _report(
+    result: Result, options: argparse.Namespace, config: Config, wanted: Sequence[tuple[str, str]]
+) -> None:
+    """Write the files that are asked for, and print the report; text says nothing of no host."""
+    verbose = bool(config.get("verbose", options.verbose))
+    if wanted or not _is_text(options, config):
+        from sslint.reports.outputs import report, write
+
+        for name, path in wanted:
+            write(result, name, path, verbose=verbose)
+    if not _is_text(options, config):
+        name = config.get("format", options.format)
+        _write(report(result, name), commands=name == "github")
+    elif result.hosts:
+        from sslint.reports.terminal import Painter, coloured, columns
+        from sslint.reports.text import check_text
+
+        paint = Painter(coloured(config.get("color", options.color, "auto")))
+        _write(check_text(result, paint, width=columns(), verbose=verbose))
+        if _is_annotated(options, config):
+            from sslint.reports import github
+
+            _write(github.report(result), commands=True)
+
+
+def _is_text(options: argparse.Namespace, config: Config) -> bool:
+    return bool(config.get("format", options.format, "text") == "text")
+
+
+def _is_annotated(options: argparse.Namespace, config: Config) -> bool:
+    """Tell whether GitHub runs it, and nothing says which format is wanted."""
+    return (
+        os.environ.get("GITHUB_ACTIONS") == "true" and config.get("format", options.format) is None
+    )
 
 
 def _proposed(config: Config, paths: Sequence[str]) -> Proposed | None:

@@ -69,6 +69,7 @@ class Finding:
     span: Span | None = None
     host: str = ""
     silenced: bool = False  # an ignore, or a rule that was not asked for: it hides what follows
+    excuse: str = ""  # the reason that an ignore gives
     also_affects: list[Finding] = field(default_factory=list)
 
     @property

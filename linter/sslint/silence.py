@@ -26,6 +26,7 @@ class Comment:
     place: Location
     text: str
     names: tuple[str, ...]
+    reason: str = ""
 
 
 def mark_ignored(
@@ -52,7 +53,7 @@ def mark_ignored(
                 comment.names if comment is not None else ()
             ):
                 used.add((place.file, line, name))
-                finding.silenced = True
+                finding.silenced, finding.excuse = True, comment.reason if comment else ""
     return [
         _unused(comment, name)
         for comment in comments.values()
@@ -76,7 +77,9 @@ def _comments(file: SourceFile) -> Iterator[Comment]:
         return
     for match in _IGNORE.finditer(file.text):
         names = tuple(name.strip() for name in (match[2] or "").split(",") if name.strip())
-        yield Comment(file.span(match.start(), match.end()), match[1], names)
+        place = file.span(match.start(), match.end())
+        reason = file.line(place.line)[place.column - 1 + len(match[0]) :]
+        yield Comment(place, match[1], names, reason.strip())
 
 
 def _unused(comment: Comment, name: str) -> Fact:
@@ -100,7 +103,8 @@ def apply_baseline(result: Result, name: str, data: bytes) -> None:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"baseline: {name}: is not an sslint baseline file") from None
     kept = [finding for finding in result.findings if finding.fingerprint not in known]
-    result.baselined = len(result.findings) - len(kept)
+    result.known = [finding for finding in result.findings if finding.fingerprint in known]
+    result.baselined = len(result.known)
     result.findings = kept
 
 

@@ -348,6 +348,31 @@ def write_named(path: str, text: str) -> None:
         stream.write(text)
 
 
+def replace_named(path: str, text: str) -> None:
+    """Write a file that the user names, at once: who reads it sees the old text or the new.
+
+    What is no regular file (a pipe, /dev/stderr) is written to; a link there is not followed.
+    Raise OSError.
+    """
+    try:
+        regular = stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        regular = True
+    if not regular:
+        write_named(path, text)
+        return
+    beside = f"{path}.{os.getpid()}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(beside, flags, 0o666)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
 def work_tree(start: Path) -> Path:
     """Return the top of the work tree that a directory lies in, else the directory itself."""
     start = real_path(start)

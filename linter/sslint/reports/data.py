@@ -201,6 +201,17 @@ def unread_data(hosts: Iterable[Host]) -> list[dict[str, Any]]:
     return found
 
 
+def files_data(hosts: Iterable[Host]) -> list[dict[str, str]]:
+    """Return where in the repository each file lies that was read, links resolved."""
+    from sslint.reports.rows import files
+
+    return [
+        {"host": clean(host.name), "path": path, "file": file}
+        for host in hosts
+        for path, file in files(host).items()
+    ]
+
+
 def endpoints_report(hosts: Sequence[Host]) -> dict[str, Any]:
     """Return the report of `sslint endpoints`."""
     return {
@@ -226,6 +237,7 @@ def endpoints_report(hosts: Sequence[Host]) -> dict[str, Any]:
         "firewall": [firewall_data(host) for host in hosts],
         "judged": [judged_data(judge(host)) for host in hosts],
         "unread": unread_data(hosts),
+        "files": files_data(hosts),
     }
 
 

@@ -23,7 +23,7 @@ Answers = Mapping[Family, "PortTrace"]
 MAX_SOURCES = 4  # networks that one line names
 # Where a packet goes when nobody says: documentation addresses, taken to be this host.
 HERE = {4: "198.51.100.1", 6: "2001:db8::1"}
-_STAGES = {
+STAGES = {
     "new": "the first packet",
     "synproxy": "the handshakes of SYNPROXY",
     "answer": "the answer",
@@ -152,12 +152,12 @@ def _steps(trace: PortTrace, shown: Places) -> list[str]:
     for step in trace.steps:
         if step.stage != stage:
             stage, where = step.stage, ""
-            lines.append(f"  {_STAGES.get(stage, stage)}")
-        if (here := _chain(step)) != where:
+            lines.append(f"  {STAGES.get(stage, stage)}")
+        if (here := chain_of(step)) != where:
             where = here
             lines.append(f"    {clean(here)}")
         place = "" if step.location is None else f"{_place(step.location, shown)}  "
-        lines.append(f"      {'  ' * step.depth}{place}{_did(step, trace.asked)}")
+        lines.append(f"      {'  ' * step.depth}{place}{did(step, trace.asked)}")
     blocked = trace.reach.blocked_by
     if trace.reach.verdict in ("closed", "limited") and blocked:
         closes = "closes it" if trace.reach.verdict == "closed" else "blocks the others"
@@ -166,14 +166,15 @@ def _steps(trace: PortTrace, shown: Places) -> list[str]:
     return lines
 
 
-def _chain(step: Step | Decision) -> str:
+def chain_of(step: Step | Decision) -> str:
+    """Return where a rule stands: hook, priority, table and chain."""
     return (
         f"hook {step.hook} (priority {step.priority}), "
         f"table {step.table.family} {step.table.name}, chain {step.chain.name}"
     )
 
 
-def _did(step: Step, asked: Sources | None) -> str:
+def did(step: Step, asked: Sources | None) -> str:
     """Return a rule, what it did, and to which sources."""
     policy = step.effect.startswith("policy-")
     does = _DOES.get(step.effect, step.effect)
@@ -200,7 +201,7 @@ def _all(step: Step, asked: Sources | None) -> bool:
 
 
 def _decision(decision: Decision, shown: Places) -> str:
-    where = f"{_STAGES.get(decision.stage, '')}, {_chain(decision)}"
+    where = f"{STAGES.get(decision.stage, '')}, {chain_of(decision)}"
     if decision.location is None:
         return clean(f"{decision.text} [{where}]")
     more = f" (and {decision.more} more)" if decision.more else ""

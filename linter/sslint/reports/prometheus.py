@@ -1,0 +1,103 @@
+"""Metrics for the textfile collector of Prometheus' node_exporter: no timestamps, one `*.prom`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from sslint import __version__
+from sslint.engine import SEVERITIES
+from sslint.judged import COUNTS
+from sslint.plain import clean
+from sslint.reports.rows import rows
+
+if TYPE_CHECKING:
+    from sslint.checker import Result
+    from sslint.host import Host
+
+Sample = tuple[Mapping[str, str], float]
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+
+
+def report(result: Result) -> str:
+    """Return the metrics."""
+    found = rows(result)
+    by_rule = Counter((row.host, row.rule.name, row.severity) for row in found)
+    by_severity = Counter((row.host, row.severity) for row in found)
+    hosts = [clean(host.name) for host in result.hosts]
+    judged = result.judged
+    lines = _metric("sslint_info", "The version of sslint.", [({"version": __version__}, 1)])
+    lines += _metric(
+        "sslint_run_success",
+        "Whether the last run judged every host.",
+        [({}, float(bool(result.hosts) and not result.incomplete))],
+    )
+    lines += _metric(
+        "sslint_last_run_timestamp_seconds", "When the last run was.", [({}, _now(result))]
+    )
+    lines += _metric(
+        "sslint_findings",
+        "Findings by rule and severity.",
+        (
+            ({"host": host, "rule": rule, "severity": severity}, count)
+            for (host, rule, severity), count in by_rule.items()
+        ),
+    )
+    lines += _metric(
+        "sslint_host_findings",
+        "Findings of a host by severity; none is 0.",
+        (
+            ({"host": host, "severity": severity}, by_severity[host, severity])
+            for host in hosts
+            for severity in SEVERITIES
+        ),
+    )
+    lines += _metric(
+        "sslint_host_judged",
+        "Whether a host was judged: 0 says that its findings mean nothing.",
+        (({"host": clean(one.host)}, float(one.enough)) for one in judged),
+    )
+    lines += _metric(
+        "sslint_tls_listeners",
+        "TLS listeners by verdict, each once for every address family it takes.",
+        (
+            ({"host": clean(one.host), "verdict": verdict}, one.counts[verdict])
+            for one in judged
+            for verdict in COUNTS
+        ),
+    )
+    lines += _metric(
+        "sslint_certificate_not_after_seconds",
+        "When a served certificate expires, in seconds since the epoch.",
+        (sample for host in result.hosts for sample in _certificates(host)),
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _metric(name: str, text: str, samples: Iterable[Sample]) -> list[str]:
+    lines = [f"{name}{_labels(labels)} {value:.17g}" for labels, value in samples]
+    return [f"# HELP {name} {text}", f"# TYPE {name} gauge", *lines] if lines else []
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    inside = ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in labels.items())
+    return f"{{{inside}}}"
+
+
+def _now(result: Result) -> float:
+    from datetime import UTC, datetime
+
+    given = next((host.target.now for host in result.hosts), None)
+    return round((given or datetime.now(UTC)).timestamp())
+
+
+def _certificates(host: Host) -> Iterable[Sample]:
+    from sslint.reports.served import served
+
+    for one in served(host):
+        if one.not_after is not None:
+            labels = {"host": clean(host.name), "path": one.path}
+            yield labels, round(one.not_after.timestamp())
