@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sslint import engine
-from sslint.engine import Fact, Span, compile_rule, fill, order_causes, run
+from sslint.engine import Span, compile_rule, fill, order_causes, run
 from sslint.errors import UsageError
 from sslint.source import SourceFile
 
 
-def service(port: int = 443, **values: Any) -> Fact:
-    values = {"transport": "tcp", "port": port, **values}
-    return Fact("service", f"nginx tcp/{port}", values, subjects=frozenset({("tcp", port)}))
+class Made(SimpleNamespace):
+    """A fact of which nothing is known but what a test says."""
+
+    span = None
+    subjects = frozenset()
+
+    def __getattr__(self, _name: str) -> None:
+        return None
+
+
+def service(port: int = 443, **fields: Any) -> Made:
+    own = {"entity": f"nginx tcp/{port}", "subjects": frozenset({("tcp", port)})}
+    return Made(**{"transport": "tcp", "port": port, **own, **fields})
 
 
 def rule(**parts: Any) -> engine.Rule:
@@ -30,8 +41,12 @@ def rule(**parts: Any) -> engine.Rule:
     return compile_rule(document, "test")
 
 
-def fires(fact: Fact, facts: dict[str, list[Fact]] | None = None, **parts: Any) -> bool:
-    return bool(run([rule(**parts)], facts or {"service": [fact]}))
+def found(rules: list[engine.Rule], *services: Made) -> list[engine.Finding]:
+    return run(rules, SimpleNamespace(services=services))
+
+
+def fires(fact: Made, *others: Made, **parts: Any) -> bool:
+    return fact in [finding.fact for finding in found([rule(**parts)], fact, *others)]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +70,7 @@ def test_conditions(condition: Any, value: Any, expected: bool) -> None:
 
 
 def test_unknown_makes_neither_a_condition_nor_its_negation_true() -> None:
-    fact = service(reach={"public": None})
+    fact = service(reach=Made())
     assert not fires(fact, match={"reach.public": "closed"})
     assert not fires(fact, match={"reach.public": {"not": "closed"}})
     assert not fires(fact, unless=[{"reach.public": "closed"}])
@@ -69,21 +84,20 @@ def test_either_needs_one() -> None:
 
 def test_relation_compares_with_the_fact_that_is_looked_at() -> None:
     quic, tcp = service(transport="udp"), service()
-    facts = {"service": [quic, tcp]}
     parts = {
         "match": {"transport": "udp"},
         "any_of": {"host.services": {"transport": "tcp", "port": {"same_as": "port"}}},
     }
-    assert fires(quic, facts, **parts)
-    assert not fires(quic, {"service": [quic, service(port=8443)]}, **parts)
+    assert fires(quic, tcp, **parts)
+    assert not fires(quic, service(port=8443), **parts)
 
 
-def test_lists_are_asked_with_any_none_all() -> None:
+def test_lists_are_asked_with_any_and_none() -> None:
     fact = service(names=["a.example", "b.example"])
-    assert fires(fact, match={"names": {"contains": "a.example"}})
+    assert fires(fact, match={"names": {"any": "a.example"}})
     assert fires(fact, match={"names": {"any": {"matches": "^b"}}})
     assert fires(fact, match={"names": {"none": {"matches": "^c"}}})
-    assert not fires(fact, match={"names": {"all": {"matches": "^b"}}})
+    assert not fires(fact, match={"names": {"none": {"matches": "^b"}}})
 
 
 @pytest.mark.parametrize(
@@ -92,11 +106,15 @@ def test_lists_are_asked_with_any_none_all() -> None:
         ({"match": {"prot": 443}}, "did you mean 'port'"),
         ({"match": {"reach.pubic": "open"}}, "did you mean 'public'"),
         ({"match": {"port": {"less": 5}}}, "unknown operator 'less'"),
-        ({"any_of": {"host.service": {"port": 1}}}, "did you mean 'services'"),
+        ({"any_of": {"host.service": {"port": 1}}}, "did you mean 'host.services'"),
         ({"mtach": {}}, "did you mean 'match'"),
         ({"severity": "fatal"}, "a severity is one of"),
         ({"message": "{prot}"}, "did you mean 'port'"),
         ({"each": "servce"}, "did you mean 'service'"),
+        ({"match": {"tls": "implict"}}, "'implict' is none of .*, did you mean 'implicit'"),
+        ({"match": {"tls": {"not": ["implict"]}}}, "did you mean 'implicit'"),
+        ({"match": {"server": {"gt": 5}}}, "the operator needs integer or number"),
+        ({"match": {"port": {"any": 443}}}, "the operator needs array"),
     ],
 )
 def test_a_malformed_rule_is_an_error_with_a_hint(parts: dict[str, Any], message: str) -> None:
@@ -106,10 +124,8 @@ def test_a_malformed_rule_is_an_error_with_a_hint(parts: dict[str, Any], message
 
 def test_severity_takes_the_first_case_that_certainly_holds() -> None:
     cases = [{"when": {"announced": True}, "is": "error"}, "info"]
-    assert run([rule(severity=cases)], {"service": [service(announced=True)]})[0].severity == (
-        "error"
-    )
-    assert run([rule(severity=cases)], {"service": [service()]})[0].severity == "info"
+    assert found([rule(severity=cases)], service(announced=True))[0].severity == "error"
+    assert found([rule(severity=cases)], service())[0].severity == "info"
 
 
 def test_fill_joins_lists_and_says_what_is_not_known() -> None:
@@ -121,10 +137,8 @@ def test_a_consequence_is_folded_into_its_root() -> None:
     root = rule(name="root-cause")
     middle = rule(name="middle", consequence_of=["root-cause"])
     leaf = rule(name="leaf", severity="warning", consequence_of=["middle"])
-    facts = {"service": [service(), service(port=80)]}
-    found = run([leaf, middle, root], facts)
-    ordered = order_causes(found)
-    assert [(f.rule.name, f.fact.name) for f in ordered] == [
+    ordered = order_causes(found([leaf, middle, root], service(), service(port=80)))
+    assert [(f.rule.name, f.fact.entity) for f in ordered] == [
         ("root-cause", "nginx tcp/443"),
         ("root-cause", "nginx tcp/80"),
     ]
@@ -133,7 +147,7 @@ def test_a_consequence_is_folded_into_its_root() -> None:
 
 def test_without_its_cause_a_consequence_speaks() -> None:
     leaf = rule(name="leaf", consequence_of=["root-cause"])
-    assert [f.rule.name for f in order_causes(run([leaf], {"service": [service()]}))] == ["leaf"]
+    assert [f.rule.name for f in order_causes(found([leaf], service()))] == ["leaf"]
 
 
 def test_select_names_what_it_does_not_know() -> None:
@@ -154,21 +168,31 @@ def test_a_silenced_cause_hides_its_consequences_and_a_silenced_consequence_only
     root = rule(name="root-cause", severity="warning")
     middle = rule(name="middle", consequence_of=["root-cause"])
     leaf = rule(name="leaf", severity="info", consequence_of=["middle"])
-    found = run([leaf, middle, root], {"service": [service()]})
-    found[1].silenced = True
-    [only] = order_causes(found)
+    three = found([leaf, middle, root], service())
+    three[1].silenced = True
+    [only] = order_causes(three)
     assert (only.rule.name, only.severity) == ("root-cause", "warning")
     assert [f.rule.name for f in only.also_affects] == ["leaf"]
-    found = run([leaf, middle, root], {"service": [service()]})
-    found[2].silenced = True
-    assert order_causes(found) == []
+    three = found([leaf, middle, root], service())
+    three[2].silenced = True
+    assert order_causes(three) == []
 
 
 def test_words_say_what_a_code_means() -> None:
     words = {"tls": {"none": "in clear", "implicit": "over TLS"}, "port": "8443"}
     assert fill("{port} {tls}", service(tls="none"), words) == "443 in clear"
-    assert fill("{port}", Fact("service", "x", {}), words) == "8443"
+    assert fill("{port}", service(port=None), words) == "8443"
     assert engine.described("{port} {tls}", words) == "8443 in clear, or over TLS"
+    words = {"tls": {"none": "in clear on {port}", "unknown": "somehow", "*": "with {tls}"}}
+    assert fill("{tls}", service(tls="none"), words) == "in clear on 443"
+    assert fill("{tls}", service(), words) == "somehow"
+    assert fill("{tls}", service(tls="starttls"), words) == "with starttls"
+    assert fill("{names|and}", service(names=["a", "b"]), {"names": {"a": "one"}}) == "one and b"
+
+
+def test_a_field_in_the_words_of_a_rule_is_quoted_where_it_may_be_pasted() -> None:
+    words = {"tls": {"none": "run `x {port}`"}}
+    assert fill("{tls}", service(port="a;b", tls="none"), words, to_paste=True) == "run `x 'a;b'`"
 
 
 def test_a_long_list_is_counted() -> None:
@@ -181,9 +205,9 @@ def test_a_long_list_is_counted() -> None:
 def test_a_finding_stands_where_its_rule_says() -> None:
     file = SourceFile("/a", "a", "one\ntwo\n")
     here, there = Span(file.at(1), "first"), Span(file.at(2), "second")
-    fact = Fact("service", "x", {"port": 1}, here, {"sockets": (there,), "deciding": ()})
-    assert run([rule(at="sockets")], {"service": [fact]})[0].span is there
-    assert run([rule(at="deciding")], {"service": [fact]})[0].span is here
+    fact = service(span=here, sockets=(there,), deciding=())
+    assert found([rule(at="sockets")], fact)[0].span is there
+    assert found([rule(at="deciding")], fact)[0].span is here
 
 
 def test_severities_are_listed_worst_first() -> None:

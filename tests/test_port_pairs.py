@@ -22,8 +22,8 @@ def test_what_follows_is_folded(case: Case) -> None:
     assert same == [RULE]
     folded = {f.rule.name for f in finding.also_affects}
     assert "tls-port-closed" in folded
-    assert f"tcp/{finding.fact.values['port']}" in finding.message
-    assert f"tcp/{finding.fact.values['opened']}" in finding.message
+    assert f"tcp/{finding.fact.port}" in finding.message
+    assert f"tcp/{finding.fact.opened}" in finding.message
 
 
 def test_a_redirect_to_the_open_port_is_folded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from sslint import engine, facts
@@ -104,29 +105,17 @@ def _ignored(
     silenced = [finding for finding in found if finding.silenced]
     result.ignored += len(silenced)
     result.silenced += engine.merge_twins(silenced)
-    return _run(host, rules, {"ignore": unused})
+    return _run(host, rules, SimpleNamespace(ignores=unused))
 
 
 def findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
-    """Return what the rules find on a host, before causes are ordered.
-
-    A statement of a file that the distribution ships, and the tree does not hold, is judged only by
-    what comes of it: nobody chose it, and its release may be a guess.
-    """
+    """Return what the rules find on a host, before causes are ordered."""
     with Edge(host.tree, "rules:", "/"):
-        known = facts.build(host)
-        if host.shipped is not None:
-            theirs = host.shipped.files
-            known["setting"] = [
-                fact
-                for fact in known["setting"]
-                if fact.span is None or fact.span.location.file.path not in theirs
-            ]
-        return _run(host, rules, known)
+        return _run(host, rules, facts.Facts(host))
     return []
 
 
-def _run(host: Host, rules: Sequence[Rule], known: engine.Facts) -> list[Finding]:
+def _run(host: Host, rules: Sequence[Rule], known: object) -> list[Finding]:
     found = engine.run(rules, known)
     for finding in found:
         finding.host = host.name

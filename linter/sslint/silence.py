@@ -7,8 +7,9 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sslint.engine import Fact, Finding, Span, bundled
+from sslint.engine import Finding, Span, bundled
 from sslint.errors import UsageError
+from sslint.facts.fact import Loose
 from sslint.source import Location, SourceFile
 from sslint.tree import write_named
 from sslint.values import dataclass
@@ -31,7 +32,7 @@ class Comment:
 
 def mark_ignored(
     findings: Sequence[Finding], files: Iterable[SourceFile], judged: Container[str]
-) -> list[Fact]:
+) -> list[Loose]:
     """Mark as silenced what a comment ignores, and return a fact for each name without use.
 
     A comment stands on the finding's line or on the line above. A comment after a value is part
@@ -82,10 +83,9 @@ def _comments(file: SourceFile) -> Iterator[Comment]:
         yield Comment(place, match[1], names, reason.strip())
 
 
-def _unused(comment: Comment, name: str) -> Fact:
-    return Fact(
-        kind="ignore",
-        name=f"ignore {name}".rstrip(),
+def _unused(comment: Comment, name: str) -> Loose:
+    return Loose(
+        entity=f"ignore {name}".rstrip(),
         values={"name": name, "comment": comment.text},
         span=Span(comment.place, "ignores nothing"),
     )
@@ -112,7 +112,7 @@ def write_baseline(result: Result, path: str) -> None:
     """Write the findings of a result to a file. Raise UsageError if it cannot be written."""
     import json
 
-    found = {f.fingerprint: f"{f.rule.name}: {f.fact.name}" for f in result.findings}
+    found = {f.fingerprint: f"{f.rule.name}: {f.fact.entity}" for f in result.findings}
     text = json.dumps({"version": 1, "findings": found}, indent=2, sort_keys=True)
     try:
         write_named(path, text + "\n")

@@ -44,7 +44,7 @@ def test_commands_open_the_port(
 ) -> None:
     edited = target(host, tuple(edits))
     result = check([edited], [RULES[rule]])
-    found = [f for f in result.findings if f.fact.values["port"] == port]
+    found = [f for f in result.findings if f.fact.port == port]
     commands = [c for f in found for c in result.fixes[id(f)].commands]
     assert commands
     assert all(result.fixes[id(f)].proved for f in found if result.fixes[id(f)].edits)

@@ -5,15 +5,30 @@ The fields of each kind stand in schemas/facts.schema.json.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sslint.engine import Fact
+from sslint.engine.vocabulary import plural
+from sslint.facts.fact import Loose
 
 if TYPE_CHECKING:
     from sslint.host import Host
 
 
-def build(host: Host) -> dict[str, list[Fact]]:
+class Facts:
+    """All facts of a host, by collection: `services`."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        for kind, found in _all(host).items():
+            setattr(self, plural(kind), found)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, collection: str) -> list[Any]:
+            """Return the facts of a collection."""
+
+
+def _all(host: Host) -> dict[str, list[Loose]]:
     """Return all facts of a host by kind."""
     from sslint.facts import (
         announcements,
@@ -29,7 +44,7 @@ def build(host: Host) -> dict[str, list[Fact]]:
     from sslint.facts import sites as server_blocks
 
     whereabouts = announcements.Whereabouts(host)
-    facts: dict[str, list[Fact]] = {}
+    facts: dict[str, list[Loose]] = {}
     facts["opening"] = firewall.openings(host)
     facts["redirect"] = server_blocks.redirects(host, whereabouts)
     facts["upstream"] = server_blocks.upstreams(host)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sslint.engine import Fact
+    from sslint.facts.fact import Loose
 
 IMPLICIT_SIBLING = {143: 993, 110: 995, 587: 465}
 # Ports of one kind of service: a client that cannot use one may use another.
@@ -22,7 +22,7 @@ _BY_PORT = {port: kind for kind, ports in PORTS.items() for port in ports}
 _MAIL = frozenset({"imap", "pop3", "submission", "sieve", "smtp", "lmtp"})
 
 
-def kind_of(fact: Fact) -> str:
+def kind_of(fact: Loose) -> str:
     """Return the kind of a service: web, imap, pop3, submission, sieve, smtp, lmtp, stream."""
     protocol: str = fact.values["protocol"]
     bare = protocol.removesuffix("s")
@@ -33,7 +33,7 @@ def kind_of(fact: Fact) -> str:
     return bare if bare in _MAIL else "web"
 
 
-def add(found: list[Fact]) -> None:
+def add(found: list[Loose]) -> None:
     """Say of each service which other ports serve the same clients."""
     ways = _Ways(found)
     for fact in found:
@@ -57,7 +57,7 @@ def add(found: list[Fact]) -> None:
     _group_closed(found)
 
 
-def _kind_key(fact: Fact) -> tuple[str, ...]:
+def _kind_key(fact: Loose) -> tuple[str, ...]:
     """Return what the ports of one kind have in common; sites are each server's own."""
     kind = kind_of(fact)
     return (kind, fact.values["server"]) if kind == "web" else (kind,)
@@ -74,8 +74,8 @@ class _Ways:
     A web server may listen on thousands of ports: each is asked of, and none looked at again.
     """
 
-    def __init__(self, found: Sequence[Fact]) -> None:
-        self.by_port: dict[int, list[tuple[Fact, bool | None]]] = {}
+    def __init__(self, found: Sequence[Loose]) -> None:
+        self.by_port: dict[int, list[tuple[Loose, bool | None]]] = {}
         self._truths: dict[int, bool | None] = {}
         self._keys: dict[int, set[tuple[str, ...]]] = {}
         self._count: Counter[tuple[object, bool | None]] = Counter()
@@ -88,12 +88,12 @@ class _Ways:
                 self.by_port.setdefault(fact.values["port"], []).append((fact, truth))
                 self._count.update((key, truth) for key in self._keys[id(fact)])
 
-    def beside(self, fact: Fact, key: tuple[str, ...]) -> bool | None:
+    def beside(self, fact: Loose, key: tuple[str, ...]) -> bool | None:
         """Tell whether another port than a service's own has something in common with it."""
         own = self._truths[id(fact)] if key in self._keys[id(fact)] else False
         return _any([t for t in (True, None) if self._count[key, t] > (own is t)])
 
-    def answer_names(self, fact: Fact) -> bool | None:
+    def answer_names(self, fact: Loose) -> bool | None:
         """Tell whether all of a service's names are answered on other ports as well."""
         server = fact.values["server"]
         answers = [
@@ -109,7 +109,7 @@ class _Ways:
         return False if False in answers else None if None in answers else True
 
 
-def _is_usable(fact: Fact) -> bool | None:
+def _is_usable(fact: Loose) -> bool | None:
     """Tell whether the intended clients reach a TLS port; None where they may."""
     values = fact.values
     if values["transport"] != "tcp" or values["tls"] == "none" or values["scope"] == "loopback":
@@ -126,14 +126,14 @@ def _is_usable(fact: Fact) -> bool | None:
 _PREFERRED = (443, 993, 465, 995, 8443, 587, 143, 110, 25)
 
 
-def _group_closed(found: list[Fact]) -> None:
+def _group_closed(found: list[Loose]) -> None:
     """Give the ports of a server that are all closed, or all on loopback, a common subject.
 
     It is one cause. A port that a rule names to open it is closed for a reason of its own.
     """
-    closed: dict[str, list[Fact]] = {}
-    over_ipv6: dict[str, list[Fact]] = {}
-    inside: dict[str, list[Fact]] = {}
+    closed: dict[str, list[Loose]] = {}
+    over_ipv6: dict[str, list[Loose]] = {}
+    inside: dict[str, list[Loose]] = {}
     for fact in found:
         server = fact.values["server"]
         if _is_meant_for_all(fact):
@@ -152,7 +152,7 @@ def _group_closed(found: list[Fact]) -> None:
         _join(found, facts, "ports on loopback", server)
 
 
-def _join(found: list[Fact], group: list[Fact], subject: str, server: str) -> None:
+def _join(found: list[Loose], group: list[Loose], subject: str, server: str) -> None:
     """Give facts a common subject, and put the one that speaks for them in front."""
     if len(group) < 2:
         return
@@ -163,13 +163,13 @@ def _join(found: list[Fact], group: list[Fact], subject: str, server: str) -> No
     found.insert(0, first)
 
 
-def _is_closed(fact: Fact) -> bool:
+def _is_closed(fact: Loose) -> bool:
     reach = fact.values["reach"]
     ipv4 = reach["ipv4"] is not None and reach["ipv4"]["public"] == "closed"
     return reach["public"] == "closed" or (ipv4 and not reach["partly"])
 
 
-def _is_attempted(fact: Fact) -> bool:
+def _is_attempted(fact: Loose) -> bool:
     """Tell whether a rule names a port to open it over a family over which it is closed."""
     reach = fact.values["reach"]
     return any(
@@ -180,11 +180,11 @@ def _is_attempted(fact: Fact) -> bool:
     )
 
 
-def _is_asked_for(fact: Fact) -> bool:
+def _is_asked_for(fact: Loose) -> bool:
     return bool(fact.values["attempted"] or fact.values["announced"])
 
 
-def _is_meant_for_all(fact: Fact) -> bool:
+def _is_meant_for_all(fact: Loose) -> bool:
     values = fact.values
     return (
         values["transport"] == "tcp"
@@ -197,7 +197,7 @@ def _is_meant_for_all(fact: Fact) -> bool:
     )
 
 
-def _order(fact: Fact) -> tuple[bool, int, int]:
+def _order(fact: Loose) -> tuple[bool, int, int]:
     port = fact.values["port"]
     rank = _PREFERRED.index(port) if port in _PREFERRED else len(_PREFERRED)
     return not fact.values["announced"], rank, port

@@ -7,8 +7,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from sslint.certificates import covers, load
-from sslint.engine import Fact, Span
+from sslint.engine import Span
 from sslint.facts import reach as reaching
+from sslint.facts.fact import Loose
 from sslint.facts.services import EXPECTED_TLS, TLS_WORDS, listening
 from sslint.netfilter import addresses
 
@@ -108,16 +109,16 @@ def _own_names(host: Host) -> Iterable[str]:
                 yield from leaf.names
 
 
-def announcements(host: Host, whereabouts: Whereabouts) -> list[Fact]:
+def announcements(host: Host, whereabouts: Whereabouts) -> list[Loose]:
     """Return a fact for each place that sends clients somewhere."""
     found = [_announcement(host, whereabouts, told) for told in host.announced.announcements]
     _add_disagreements(found)
     return found
 
 
-def _add_disagreements(found: Sequence[Fact]) -> None:
+def _add_disagreements(found: Sequence[Loose]) -> None:
     """Say where the first entries of two documents for one service of a domain differ."""
-    groups: dict[tuple[str, str], dict[str, list[Fact]]] = {}
+    groups: dict[tuple[str, str], dict[str, list[Loose]]] = {}
     for fact in found:
         if domain := fact.values["domain"]:
             kinds = groups.setdefault((domain, fact.values["service"]), {})
@@ -137,11 +138,11 @@ def _add_disagreements(found: Sequence[Fact]) -> None:
                 fact.spans["other"] = (Span(other.span.location, "says otherwise"),)
 
 
-def _entry(fact: Fact) -> tuple[Any, ...]:
+def _entry(fact: Loose) -> tuple[Any, ...]:
     return (fact.values["host"], fact.values["port"], fact.values["security"])
 
 
-def _announcement(host: Host, whereabouts: Whereabouts, told: Announcement) -> Fact:
+def _announcement(host: Host, whereabouts: Whereabouts, told: Announcement) -> Loose:
     here = whereabouts.here(told.host)
     sockets = [
         socket
@@ -196,9 +197,8 @@ def _announcement(host: Host, whereabouts: Whereabouts, told: Announcement) -> F
             None,
         ),
     }
-    return Fact(
-        kind="announcement",
-        name=f"{told.kind} {told.host} {what}",
+    return Loose(
+        entity=f"{told.kind} {told.host} {what}",
         values=values,
         span=Span(told.location, f"{told.label or told.kind}: {told.host}:{told.port}"),
         spans={

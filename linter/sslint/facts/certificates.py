@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sslint import snakeoil
 from sslint.certificates import Certificate, Link, covers, key_in, lifetime_limit, load, missing
-from sslint.engine import Fact, Span, enumerated
+from sslint.engine import Span, enumerated
+from sslint.facts.fact import Loose
 from sslint.host import scope_of
 from sslint.renewal import DIRECTORY
 from sslint.servers.model import CertificateRef
@@ -65,7 +66,7 @@ class Use:
         self.ports: set[tuple[str, int]] = set()
 
 
-def certificates(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+def certificates(host: Host, facts: Mapping[str, Sequence[Loose]]) -> list[Loose]:
     """Return a fact for each pair of certificate and key, with all that use it."""
     pairs: dict[tuple[str | None, str | None], dict[object, Use]] = {}
 
@@ -108,7 +109,7 @@ class _BackEnds:
     A proxy that passes TLS on shows a block's certificate to everyone.
     """
 
-    def __init__(self, host: Host, facts: Mapping[str, Sequence[Fact]]) -> None:
+    def __init__(self, host: Host, facts: Mapping[str, Sequence[Loose]]) -> None:
         self._secure = {
             (socket.endpoint.transport, socket.endpoint.address, socket.endpoint.port)
             for socket in host.sockets
@@ -133,8 +134,8 @@ def _certificate(
     key: str | None,
     uses: list[Use],
     told: set[tuple[str, int]],
-    facts: Mapping[str, Sequence[Fact]],
-) -> Fact:
+    facts: Mapping[str, Sequence[Loose]],
+) -> Loose:
     ref = uses[0].ref
     status = file_status(host, path)
     key_status = file_status(host, key, key=True) if key and key != path else status
@@ -154,9 +155,8 @@ def _certificate(
     ports = sorted({port for use in uses for port in use.ports})
     names = sorted({name for use in uses for name in use.places})
     wanted = [name for name in names if is_public_name(name)]
-    return Fact(
-        kind="certificate",
-        name=f"certificate {path}",
+    return Loose(
+        entity=f"certificate {path}",
         values={
             "path": path,
             "key": key,
@@ -244,7 +244,7 @@ def _lineage_of(path: str) -> str | None:
     return path.removeprefix(head).partition("/")[0] if path.startswith(head) else None
 
 
-def _newer_twin(host: Host, path: str, facts: Mapping[str, Sequence[Fact]]) -> str | None:
+def _newer_twin(host: Host, path: str, facts: Mapping[str, Sequence[Loose]]) -> str | None:
     """Return the lineage for the same names that certbot renews instead of a path's."""
     name = _lineage_of(path)
     if name is None:

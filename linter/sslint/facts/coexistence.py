@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from sslint.engine import Fact, Span
+from sslint.engine import Span
+from sslint.facts.fact import Loose
 from sslint.netfilter.model import Table
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ STAGES = {
 }
 
 
-def breakages(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+def breakages(host: Host, facts: Mapping[str, Sequence[Loose]]) -> list[Loose]:
     """Return a fact for each packet after the first that the firewall drops.
 
     The ports that die of it are its subjects: it is the one cause of them all.
     """
-    groups: dict[tuple[str, Family], list[Fact]] = {}
+    groups: dict[tuple[str, Family], list[Loose]] = {}
     for fact in facts["service"]:
         if fact.values["scope"] == "loopback" or not fact.values["certain"]:
             continue
@@ -51,13 +52,13 @@ def breakages(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
             reach = fact.values["reach"][key]
             if reach is not None and reach["public"] == "closed" and reach["stage"] in STAGES:
                 groups.setdefault((reach["stage"], family), []).append(fact)  # type: ignore[arg-type]
-    joined: dict[str, list[tuple[Family, list[Fact]]]] = {}
+    joined: dict[str, list[tuple[Family, list[Loose]]]] = {}
     for (stage, family), found in groups.items():
         joined.setdefault(stage, []).append((family, found))
     return [_breakage(stage, families) for stage, families in joined.items()]
 
 
-def _breakage(stage: str, families: list[tuple[Family, list[Fact]]]) -> Fact:
+def _breakage(stage: str, families: list[tuple[Family, list[Loose]]]) -> Loose:
     services = {id(fact): fact for _, found in families for fact in found}.values()
     names = list(dict.fromkeys(f"{f.values['transport']}/{f.values['port']}" for f in services))
     spans = [
@@ -67,9 +68,8 @@ def _breakage(stage: str, families: list[tuple[Family, list[Fact]]]) -> Fact:
         for span in fact.spans.get(name, ())
     ]
     place = spans[0].location if spans else None
-    return Fact(
-        kind="breakage",
-        name=f"firewall {stage}",
+    return Loose(
+        entity=f"firewall {stage}",
         values={
             "stage": stage,
             "why": STAGES[stage],
@@ -95,7 +95,7 @@ def _breakage(stage: str, families: list[tuple[Family, list[Fact]]]) -> Fact:
 # -- managers ---------------------------------------------------------------------------------
 
 
-def managers(host: Host) -> list[Fact]:
+def managers(host: Host) -> list[Loose]:
     """Return a fact for each firewall that is in force and says something about input."""
     found: dict[str, tuple[str, Location | None]] = {}
     for source in host.ruleset.sources:
@@ -107,9 +107,8 @@ def managers(host: Host) -> list[Fact]:
         del found["iptables"]
     others = {name: [o for o in found if o != name] for name in found}
     return [
-        Fact(
-            kind="manager",
-            name=name,
+        Loose(
+            entity=name,
             values={
                 "kind": name,
                 "path": path,
@@ -191,7 +190,7 @@ def _saved_from_ufw(host: Host) -> bool:
 # -- what managers were told --------------------------------------------------------------------
 
 
-def add_profiles(host: Host, facts: Mapping[str, Sequence[Fact]]) -> None:
+def add_profiles(host: Host, facts: Mapping[str, Sequence[Loose]]) -> None:
     """Say of a service which ufw application is allowed for its server, and lacks its port."""
     tables = [table for table in host.ruleset.tables if table.origin == "ufw"]
     if not tables:
@@ -222,7 +221,7 @@ def add_profiles(host: Host, facts: Mapping[str, Sequence[Fact]]) -> None:
                 fact.spans["profile_at"] = (Span(location, f"allows {label}"),)
 
 
-def zones(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+def zones(host: Host, facts: Mapping[str, Sequence[Loose]]) -> list[Loose]:
     """Return a fact for each service or port that a firewalld zone opens, or fails to name."""
     if not any(source.kind == "firewalld" for source in host.ruleset.sources):
         return []
@@ -253,9 +252,8 @@ def zones(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
             found.append(_zone(zone.name, name, port.location, active, pairs, closed))
     for service in firewalld.unknown_services(configuration):
         found.append(
-            Fact(
-                kind="zone",
-                name=f"firewalld service {service.value}",
+            Loose(
+                entity=f"firewalld service {service.value}",
                 values={
                     "opens": service.value,
                     "unknown": True,
@@ -276,15 +274,14 @@ def _zone(
     active: bool,
     ports: Sequence[tuple[str, tuple[int, int]]],
     closed: set[tuple[str, int]],
-) -> Fact:
+) -> Loose:
     needed = {
         (transport, port)
         for transport, port in closed
         if any(transport == t and a <= port <= b for t, (a, b) in ports)
     }
-    return Fact(
-        kind="zone",
-        name=f"firewalld zone {zone}",
+    return Loose(
+        entity=f"firewalld zone {zone}",
         values={
             "zone": zone,
             "opens": opens,
@@ -299,7 +296,7 @@ def _zone(
     )
 
 
-def published(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+def published(host: Host, facts: Mapping[str, Sequence[Loose]]) -> list[Loose]:
     """Return a fact for each port that a container publishes to the world."""
     if not host.published or host.firewall is None:
         return []
@@ -323,9 +320,8 @@ def published(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
             "input_closed": listening.reach_outer(*one.key, 4).verdict == "closed",
         }
         found.append(
-            Fact(
-                kind="published",
-                name=f"container {one.transport}/{one.text}",
+            Loose(
+                entity=f"container {one.transport}/{one.text}",
                 values=values,
                 span=Span(one.location, "published to the whole Internet"),
                 subjects=frozenset({one.key}),
@@ -347,7 +343,7 @@ def _without_docker(host: Host) -> Firewall | NoFirewall:
 # -- the host as a whole --------------------------------------------------------------------------
 
 
-def add_host(host: Host, fact: Fact) -> None:
+def add_host(host: Host, fact: Loose) -> None:
     """Say whether a firewall is written and not in force, or lets everything in."""
     tree = host.tree
     user_rules = tree.try_read("/etc/ufw/user.rules", decisive=False)

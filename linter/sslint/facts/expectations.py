@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from sslint import ask
 from sslint.ask import Ask, Expectation, Family
-from sslint.engine import Fact, Span
+from sslint.engine import Span
+from sslint.facts.fact import Loose
 
 if TYPE_CHECKING:
     from sslint.host import Host
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 MAX_SOURCES = 4  # networks that a message names
 
 
-def expectations(host: Host) -> list[Fact]:
+def expectations(host: Host) -> list[Loose]:
     """Return a fact for each entry of `expect`."""
     return [_expectation(host, one, answers) for one, answers in ask.expected(host)]
 
 
-def _expectation(host: Host, one: Expectation, answers: Mapping[Family, PortTrace]) -> Fact:
+def _expectation(host: Host, one: Expectation, answers: Mapping[Family, PortTrace]) -> Loose:
     question = one.question
     otherwise = {
         family: trace
@@ -30,9 +31,8 @@ def _expectation(host: Host, one: Expectation, answers: Mapping[Family, PortTrac
     }
     file = host.tree.try_read(host.target.settings) if host.target.settings else None
     span = None if file is None else Span(file.at(one.line), f"expects {one.expected}")
-    return Fact(
-        kind="expectation",
-        name=f"{question.subject} {one.expected}",
+    return Loose(
+        entity=f"{question.subject} {one.expected}",
         values={
             "transport": question.transport,
             "port": question.port,

@@ -8,8 +8,9 @@ import posixpath
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from sslint.engine import Fact, Span, enumerated
+from sslint.engine import Span, enumerated
 from sslint.facts import coexistence
+from sslint.facts.fact import Loose
 from sslint.facts.services import listening
 from sslint.host import only_relays, owner_of
 from sslint.netfilter import addresses
@@ -27,7 +28,7 @@ DENIED = os.strerror(errno.EACCES)
 MOST = 0.99  # of the public sources: more is "everyone", but for those banned by name
 
 
-def openings(host: Host) -> list[Fact]:
+def openings(host: Host) -> list[Loose]:
     """Return a fact for each rule and port that it names, its families together."""
     assert host.firewall is not None
     groups: dict[tuple[str, int, str, int], list[Opening]] = {}
@@ -39,7 +40,7 @@ def openings(host: Host) -> list[Fact]:
     return [_opening(host, group, possible) for group in groups.values()]
 
 
-def _opening(host: Host, group: list[Opening], possible: frozenset[str]) -> Fact:
+def _opening(host: Host, group: list[Opening], possible: frozenset[str]) -> Loose:
     first = group[0]
     transport, port = first.transport, first.port
     owner = owner_of(host, transport, port)
@@ -55,9 +56,8 @@ def _opening(host: Host, group: list[Opening], possible: frozenset[str]) -> Fact
         if (listener.transport, listener.port) == (transport, port)
     ]
     needed = any(o.closed for o in group)
-    return Fact(
-        kind="opening",
-        name=f"firewall {transport}/{port}",
+    return Loose(
+        entity=f"firewall {transport}/{port}",
         values={
             "transport": transport,
             "port": port,
@@ -163,7 +163,7 @@ def _spans(decisions: list[Decision], message: str) -> tuple[Span, ...]:
     return tuple(spans.values())
 
 
-def hosts(host: Host) -> list[Fact]:
+def hosts(host: Host) -> list[Loose]:
     """Return the fact of the host as a whole."""
     firewall = host.firewall
     assert firewall is not None
@@ -190,7 +190,7 @@ def hosts(host: Host) -> list[Fact]:
         if place
         else None
     )
-    fact = Fact("host", host.name, values, span=span)
+    fact = Loose(host.name, values, span=span)
     accepts = [o for o in firewall.openings() if o.effective and o.family == 4]
     values["ipv4_accepts"] = bool(accepts)
     if accepts:
@@ -213,7 +213,7 @@ def _default(firewall: Firewall | NoFirewall, ports: Sequence[int], family: Lite
     return found
 
 
-def problems(host: Host) -> list[Fact]:
+def problems(host: Host) -> list[Loose]:
     """Return a fact for each thing that could not be read or understood.
 
     Files of one directory that fail for the same reason are one.
@@ -227,7 +227,7 @@ def problems(host: Host) -> list[Fact]:
     return [_problem(host, group) for group in groups.values()]
 
 
-def _problem(host: Host, group: Sequence[Problem]) -> Fact:
+def _problem(host: Host, group: Sequence[Problem]) -> Loose:
     first = group[0]
     reason = first.reason
     if reason.endswith(DENIED) and (first.subject or first.location is None):
@@ -238,9 +238,8 @@ def _problem(host: Host, group: Sequence[Problem]) -> Fact:
     elif first.location is None:
         named = enumerated([p.path for p in group])
         reason = first.sentence if len(group) == 1 else f"{named}: {reason}"
-    return Fact(
-        kind="problem",
-        name=first.path,
+    return Loose(
+        entity=first.path,
         values={"path": first.path, "reason": reason, "decisive": first.decisive},
         span=Span(first.location, "the rest of the host is still checked")
         if first.location is not None
@@ -248,7 +247,7 @@ def _problem(host: Host, group: Sequence[Problem]) -> Fact:
     )
 
 
-def conflicts(host: Host) -> list[Fact]:
+def conflicts(host: Host) -> list[Loose]:
     """Return a fact for each two listeners that the kernel does not open beside each other."""
     found = []
     for reading in host.readings:
@@ -320,10 +319,9 @@ def _conflict(
     second: tuple[str, str, Location],
     transport: str,
     port: int,
-) -> Fact:
-    return Fact(
-        kind="conflict",
-        name=f"{first[0]} and {second[0]} {transport}/{port}",
+) -> Loose:
+    return Loose(
+        entity=f"{first[0]} and {second[0]} {transport}/{port}",
         values={
             "transport": transport,
             "port": port,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from sslint.engine import Fact, Span
+from sslint.engine import Span
 from sslint.facts.alternatives import PORTS, kind_of
+from sslint.facts.fact import Loose
 from sslint.host import listeners
 from sslint.netfilter import addresses
 from sslint.netfilter.model import Intervals, Match, SetRef, VerdictMap
@@ -30,7 +31,7 @@ class _Way:
     spans: tuple[Span, ...]
 
 
-def port_pairs(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+def port_pairs(host: Host, facts: Mapping[str, Sequence[Loose]]) -> list[Loose]:
     """Return a fact for each closed TLS service of whose kind another port is open to everyone."""
     found = []
     taken: set[int] = set()
@@ -51,14 +52,14 @@ def port_pairs(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
     return found
 
 
-def _closed_families(service: Fact) -> list[Family]:
+def _closed_families(service: Loose) -> list[Family]:
     every: tuple[tuple[Family, str], ...] = ((4, "ipv4"), (6, "ipv6"))
     reach = service.values["reach"]
     return [f for f, key in every if reach[key] is not None and reach[key]["public"] == "closed"]
 
 
 def _opened(
-    host: Host, openings: Sequence[Fact], own: int, ports: Sequence[int], family: Family
+    host: Host, openings: Sequence[Loose], own: int, ports: Sequence[int], family: Family
 ) -> Iterator[_Way]:
     """Yield the ports, of those of a kind, that a rule opens to everyone by name."""
     for port in ports:
@@ -78,7 +79,7 @@ def _opened(
             yield _Way(port, port, tuple(spans))
 
 
-def _in_range(host: Host, opening: Fact) -> bool:
+def _in_range(host: Host, opening: Loose) -> bool:
     """Tell whether a rule opens a port as one of a range, which says nothing of that port."""
     found: Sequence[Opening] = opening.source  # type: ignore[assignment]
     port = opening.values["port"]
@@ -142,7 +143,7 @@ def _listener(host: Host, port: int) -> str | None:
     return "none" if known else None
 
 
-def _pair(host: Host, service: Fact, way: _Way) -> Fact:
+def _pair(host: Host, service: Loose, way: _Way) -> Loose:
     values: dict[str, Any] = {
         key: service.values[key]
         for key in (
@@ -164,9 +165,8 @@ def _pair(host: Host, service: Fact, way: _Way) -> Fact:
             "remedies": f"{_firewall_remedy(way, own)}, or {_server_remedy(service, way)}{where}",
         }
     )
-    return Fact(
-        kind="port_pair",
-        name=f"{service.values['server']} tcp/{own} and tcp/{way.outer}",
+    return Loose(
+        entity=f"{service.values['server']} tcp/{own} and tcp/{way.outer}",
         values=values,
         span=service.span,
         spans={"opened_at": way.spans, "decided_by": service.spans["decided_by"]},
@@ -195,7 +195,7 @@ def _firewall_remedy(way: _Way, own: int) -> str:
     return f"translate tcp/{way.outer} to tcp/{own}"
 
 
-def _server_remedy(service: Fact, way: _Way) -> str:
+def _server_remedy(service: Loose, way: _Way) -> str:
     """Say how the service comes to listen where clients are led, in the words of its server."""
     server = service.values["server"]
     if server == "postfix":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sslint.announcements.zones import https_endpoint
 from sslint.certificates import Certificate, covers, load
-from sslint.engine import Fact, Span
+from sslint.engine import Span
+from sslint.facts.fact import Loose
 from sslint.facts.renewal import users
 from sslint.facts.services import listening
 from sslint.servers.model import CertificateRef
@@ -24,12 +25,12 @@ _TLSA = re.compile(r"^_(\d{1,5})\._(tcp|udp)\.(.+)$")
 _DNS_HOOK = re.compile(r"nsupdate|tlsa|dnscontrol|octodns|knotc|rndc", re.I)
 
 
-def records(host: Host, whereabouts: Whereabouts) -> list[Fact]:
+def records(host: Host, whereabouts: Whereabouts) -> list[Loose]:
     """Return a fact for each record that rules look at."""
     return [_record(host, whereabouts, record) for record in host.announced.records]
 
 
-def _record(host: Host, whereabouts: Whereabouts, record: Record) -> Fact:
+def _record(host: Host, whereabouts: Whereabouts, record: Record) -> Loose:
     here = whereabouts.here(record.name)
     related: tuple[Span, ...] = ()
     values: dict[str, Any] = {
@@ -63,9 +64,8 @@ def _record(host: Host, whereabouts: Whereabouts, record: Record) -> Fact:
         again = record.type == "AAAA" and bool(host.announced.find(record.name, "A"))
         if points_here and asked and not again:
             values["unserved_name"] = _unserved(host, record.name)
-    return Fact(
-        kind="record",
-        name=f"{record.type} {record.name}",
+    return Loose(
+        entity=f"{record.type} {record.name}",
         values=values,
         span=Span(record.location, f"{record.type} record"),
         spans={"related": related},
@@ -260,12 +260,12 @@ def _https_problem(host: Host, whereabouts: Whereabouts, record: Record) -> _Pro
 # -- MTA-STS: RFC 8461 -----------------------------------------------------------------------
 
 
-def policies(host: Host, whereabouts: Whereabouts) -> list[Fact]:
+def policies(host: Host, whereabouts: Whereabouts) -> list[Loose]:
     """Return a fact for each MTA-STS policy."""
     return [_policy(host, whereabouts, policy) for policy in host.announced.policies]
 
 
-def _policy(host: Host, whereabouts: Whereabouts, policy: StsPolicy) -> Fact:
+def _policy(host: Host, whereabouts: Whereabouts, policy: StsPolicy) -> Loose:
     domain = policy.domain or _only_domain(host)
     exchanges = [_target(record) for record in host.announced.find(domain, "MX")] if domain else []
     problem = None
@@ -276,12 +276,11 @@ def _policy(host: Host, whereabouts: Whereabouts, policy: StsPolicy) -> Fact:
         problem = f"the mail exchanger {uncovered[0]} is not in its mx lines"
     else:
         problem = _sts_certificate(host, whereabouts, exchanges or policy.mx)
-    return Fact(
-        kind="policy",
-        name=f"MTA-STS policy {domain}".rstrip(),
+    return Loose(
+        entity=f"MTA-STS policy {domain}".rstrip(),
         values={"mode": policy.mode, "domain": domain, "problem": problem},
         span=Span(policy.location, "mail exchangers"),
-        spans={"mode": (Span(policy.mode_location, "the mode"),)},
+        spans={"mode_at": (Span(policy.mode_location, "the mode"),)},
         source=policy,
     )
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sslint.certificates import Link, load
-from sslint.engine import Fact, Span
+from sslint.engine import Span
 from sslint.facts import reach as reaching
+from sslint.facts.fact import Loose
 from sslint.facts.proxies import only_proxies
 from sslint.facts.services import listening
 from sslint.host import listeners, web_server
@@ -28,7 +29,7 @@ HOOKS = f"{DIRECTORY}/renewal-hooks"
 CHALLENGE = "/.well-known/acme-challenge/token"
 
 
-def lineages(host: Host, whereabouts: Whereabouts) -> list[Fact]:
+def lineages(host: Host, whereabouts: Whereabouts) -> list[Loose]:
     """Return a fact for each certificate that certbot renews."""
     latest: dict[object, tuple[datetime, str]] = {}
     for lineage in host.renewal.lineages:
@@ -83,7 +84,7 @@ def _lineage(
     whereabouts: Whereabouts,
     lineage: Lineage,
     latest: Mapping[object, tuple[datetime, str]],
-) -> Fact:
+) -> Loose:
     assert host.firewall is not None
     ipv4 = host.firewall.reach_outer("tcp", ACME_PORT, 4)
     ipv6 = host.firewall.reach_outer("tcp", ACME_PORT, 6)
@@ -136,9 +137,8 @@ def _lineage(
         "caa": _caa(host, lineage, names),
     }
     span = lineage.location("authenticator")
-    return Fact(
-        kind="lineage",
-        name=f"lineage {lineage.name}",
+    return Loose(
+        entity=f"lineage {lineage.name}",
         values=values,
         span=Span(span, f"authenticator {lineage.authenticator or 'not set'}"),
         spans={
@@ -238,7 +238,7 @@ def _tag(record: Any) -> str:
 # -- challenges ------------------------------------------------------------------------------
 
 
-def challenges(host: Host) -> list[Fact]:
+def challenges(host: Host) -> list[Loose]:
     """Return a fact for each web root of a lineage and each way in which it is answered for.
 
     Whether the directory exists does not matter: certbot makes it, with those above it
@@ -274,15 +274,14 @@ def _answer(web: Web, name: str) -> Answer:
 
 def _challenge(
     host: Host, server: str, lineage: Lineage, answer: Answer, names: Sequence[str]
-) -> Fact:
+) -> Loose:
     webroot = lineage.webroot(names[0]) or ""
     served = answer.path.removesuffix(CHALLENGE) if answer.path else None
     place = lineage.location(names[0])
     if place.line == 1:
         place = lineage.location("authenticator")
-    return Fact(
-        kind="challenge",
-        name=f"challenge {names[0]}",
+    return Loose(
+        entity=f"challenge {names[0]}",
         values={
             "name": names[0],
             "names": list(names),
@@ -311,19 +310,18 @@ def _same(host: Host, one: str, other: str) -> bool:
     return real(one) == real(other)
 
 
-def hooks(host: Host) -> list[Fact]:
+def hooks(host: Host) -> list[Loose]:
     """Return a fact for each hook script of certbot's hook directories."""
     return [_hook(hook) for hook in host.renewal.hooks]
 
 
-def _hook(hook: Hook) -> Fact:
+def _hook(hook: Hook) -> Loose:
     name = hook.location.path.rsplit("/", 1)[-1]
     ignorable = name.startswith((".", "README")) or name.endswith(
         (".disabled", ".bak", ".orig", ".dpkg-old", ".md", ".txt")
     )
-    return Fact(
-        kind="hook",
-        name=f"hook {name}",
+    return Loose(
+        entity=f"hook {name}",
         values={
             "name": name,
             "path": hook.location.path,

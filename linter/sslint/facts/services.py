@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sslint.engine import Fact, Span, enumerated
+from sslint.engine import Span, enumerated
 from sslint.facts import alternatives, coexistence, stock
 from sslint.facts import reach as reaching
+from sslint.facts.fact import Loose
 from sslint.facts.proxies import STATEMENTS, only_proxies
 from sslint.host import listeners, only_relays, owner_of, scope_of
 from sslint.netfilter import addresses
@@ -40,7 +41,7 @@ _LISTENERS = {
 }
 
 
-def endpoints(host: Host) -> list[Fact]:
+def endpoints(host: Host) -> list[Loose]:
     """Return a fact for each listening socket."""
     terminated = host.target.intent.terminated_elsewhere
     unsure = {
@@ -57,7 +58,7 @@ def _endpoint(
     socket: Socket,
     terminated: frozenset[tuple[str, int]],
     unsure: Container[tuple[str, str, int]],
-) -> Fact:
+) -> Loose:
     endpoint = socket.endpoint
     place = (endpoint.transport, endpoint.address, endpoint.port)
     # What a server block includes and was not given may say that it is TLS.
@@ -65,9 +66,8 @@ def _endpoint(
     # On an unusual port, the name of a Dovecot listener says what is meant: `imaps2`.
     secure = endpoint.server == "dovecot" and endpoint.service.startswith(("imaps", "pop3s"))
     by_name = "implicit" if secure and endpoint.port not in EXPECTED_TLS else None
-    return Fact(
-        kind="endpoint",
-        name=f"{endpoint.server} {endpoint.transport}/{endpoint.port}",
+    return Loose(
+        entity=f"{endpoint.server} {endpoint.transport}/{endpoint.port}",
         values={
             "server": endpoint.server,
             "program": endpoint.server,
@@ -100,7 +100,7 @@ def _endpoint(
 # -- services -----------------------------------------------------------------------------------
 
 
-def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+def services(host: Host, facts: Mapping[str, Sequence[Loose]]) -> list[Loose]:
     """Return a fact for each (server, transport, port), its sockets together."""
     groups: dict[tuple[str, str, int], list[Socket]] = {}
     for socket in host.sockets:
@@ -134,7 +134,7 @@ def services(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
     return found
 
 
-def _service(key: tuple[str, str, int], sockets: list[Socket], told: _Told) -> Fact:
+def _service(key: tuple[str, str, int], sockets: list[Socket], told: _Told) -> Loose:
     server, transport, port = key
     outward = [s for s in sockets if s.scope == "any"] or [
         s for s in sockets if s.scope == "private"
@@ -179,9 +179,8 @@ def _service(key: tuple[str, str, int], sockets: list[Socket], told: _Told) -> F
     message = _LISTENERS[tls]
     if certificates:
         message += f", certificate {certificates[0]}"
-    return Fact(
-        kind="service",
-        name=f"{server} {what}",
+    return Loose(
+        entity=f"{server} {what}",
         values=values,
         span=Span(first.span or first.location, message),
         spans={
@@ -254,15 +253,15 @@ def _takes_cleartext(endpoint: Endpoint) -> bool:
 class _Told:
     """What expects a port to be served: firewall rules, records, redirects, proxies."""
 
-    def __init__(self, facts: Mapping[str, Sequence[Fact]]) -> None:
+    def __init__(self, facts: Mapping[str, Sequence[Loose]]) -> None:
         self._openings = _by_port(facts["opening"])
         self._announcements = _by_port(facts["announcement"])
-        self._redirects: dict[int, list[Fact]] = {}
+        self._redirects: dict[int, list[Loose]] = {}
         self._redirecting: set[int] = set()
         for redirect in facts["redirect"]:
             self._redirects.setdefault(redirect.values["port"], []).append(redirect)
             self._redirecting.update(redirect.values["from_ports"] or ())
-        self._upstreams: dict[int, list[Fact]] = {}
+        self._upstreams: dict[int, list[Loose]] = {}
         for upstream in facts["upstream"]:
             self._upstreams.setdefault(upstream.values["port"], []).append(upstream)
         self._any_ipv6 = any(6 in o.values["families"] for o in facts["opening"])
@@ -303,21 +302,21 @@ class _Told:
         return _places(self._announcements, transport, port, "it is published for clients")
 
 
-def _by_port(facts: Iterable[Fact]) -> dict[tuple[str, int], list[Fact]]:
-    found: dict[tuple[str, int], list[Fact]] = {}
+def _by_port(facts: Iterable[Loose]) -> dict[tuple[str, int], list[Loose]]:
+    found: dict[tuple[str, int], list[Loose]] = {}
     for fact in facts:
         found.setdefault((fact.values["transport"], fact.values["port"]), []).append(fact)
     return found
 
 
 def _places(
-    facts: Mapping[tuple[str, int], Sequence[Fact]], transport: str, port: int, message: str
+    facts: Mapping[tuple[str, int], Sequence[Loose]], transport: str, port: int, message: str
 ) -> tuple[Span, ...]:
     found = facts.get((transport, port), ())
     return tuple(Span(fact.span.location, message) for fact in found if fact.span)
 
 
-def _add_proxy_header(fact: Fact, upstreams: Sequence[Fact], *, trusted: bool) -> None:
+def _add_proxy_header(fact: Loose, upstreams: Sequence[Loose], *, trusted: bool) -> None:
     """Say who comes with a PROXY header that is not expected here, or without one that is.
 
     `trusted`: some load balancer is named whose header is believed.
@@ -344,7 +343,7 @@ def _add_proxy_header(fact: Fact, upstreams: Sequence[Fact], *, trusted: bool) -
     fact.spans["proxy_senders"] = tuple(u.span for u in senders if u.span is not None)
 
 
-def _add_http3(fact: Fact, host: Host) -> None:
+def _add_http3(fact: Loose, host: Host) -> None:
     """Say whether HTTP/3 is advertised on this port, and whether it is enabled."""
     reading = host.reading(fact.values["server"])
     settings = reading.settings if reading is not None else []
@@ -378,7 +377,7 @@ def _names_http3(value: str, port: int) -> bool:
     )
 
 
-def _add_intent(fact: Fact, intent: Intent) -> None:
+def _add_intent(fact: Loose, intent: Intent) -> None:
     """Say who is meant to reach a port, and who does beside them."""
     key = (fact.values["transport"], fact.values["port"])
     fact.values["internal"] = key in intent.internal or intent.expose.get(key) == ()
@@ -425,14 +424,14 @@ def _is_enforced(sockets: Sequence[Socket], possible: frozenset[str]) -> bool:
     return not closing or bool(closing - possible)
 
 
-def _add_certificate(fact: Fact, host: Host) -> None:
+def _add_certificate(fact: Loose, host: Host) -> None:
     """Say whose certificate is served."""
     sockets: Sequence[Socket] = fact.source  # type: ignore[assignment]
     references = (ref for socket in sockets for ref in socket.endpoint.certificates)
     fact.values["operator_certificate"] = stock.chosen_by_operator(host.tree, references)
 
 
-def _add_running(fact: Fact, host: Host) -> None:
+def _add_running(fact: Loose, host: Host) -> None:
     """Say what the running firewall does with a port, where it was asked and differs."""
     if host.running is None:
         return
@@ -457,7 +456,7 @@ def _within(
     return any(f == family and a <= low and high <= b for f, (a, b) in allowed)
 
 
-def _add_servers(found: Sequence[Fact], host: Host) -> None:
+def _add_servers(found: Sequence[Loose], host: Host) -> None:
     """Say what a server's own statements say about TLS on each of its ports."""
     rejecting: dict[str, set[int]] = {}
     modules: set[str] = set()
@@ -477,7 +476,7 @@ def _add_servers(found: Sequence[Fact], host: Host) -> None:
         fact.values["header_module"] = server in modules
 
 
-def add_targets(host: Host, facts: Mapping[str, Sequence[Fact]]) -> None:
+def add_targets(host: Host, facts: Mapping[str, Sequence[Loose]]) -> None:
     """Say of redirects and announcements how the port that they send clients to is served."""
     by_port = {(f.values["transport"], f.values["port"]): f for f in facts["service"]}
     secure = any(
@@ -502,7 +501,7 @@ def add_targets(host: Host, facts: Mapping[str, Sequence[Fact]]) -> None:
         told.values["enforced"] = target is None or target.values["enforced"]
 
 
-def add_unserved(facts: Mapping[str, Sequence[Fact]]) -> None:
+def add_unserved(facts: Mapping[str, Sequence[Loose]]) -> None:
     """Say of each server block without TLS which open port of the web has no listener."""
     unserved = [
         fact
@@ -534,7 +533,7 @@ _WHY = {
 }
 
 
-def dormant(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+def dormant(host: Host, facts: Mapping[str, Sequence[Loose]]) -> list[Loose]:
     """Return a fact for each listener that is named or known but not opened."""
     told = _Told(facts)
     return [
@@ -545,7 +544,7 @@ def dormant(host: Host, facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
     ]
 
 
-def _dormant(host: Host, listener: Dormant, told: _Told) -> Fact:
+def _dormant(host: Host, listener: Dormant, told: _Told) -> Loose:
     transport, port = listener.transport, listener.port
     wanted = told.wanted(transport, port)
     openings = told.opened_by(transport, port)
@@ -554,9 +553,8 @@ def _dormant(host: Host, listener: Dormant, told: _Told) -> Fact:
         *(["it is published for clients"] if wanted["announced"] else []),
     ]
     related = listener.related
-    return Fact(
-        kind="dormant",
-        name=f"{listener.server} {transport}/{port}",
+    return Loose(
+        entity=f"{listener.server} {transport}/{port}",
         values={
             "server": listener.server,
             "service": listener.service,

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from sslint import certificates
-from sslint.engine import Fact, Span, Subject
+from sslint.engine import Span, Subject
 from sslint.facts import services
 from sslint.facts.certificates import is_public_name
+from sslint.facts.fact import Loose
 from sslint.host import listeners, scope_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _LABELS = {
 }
 
 
-def sites(host: Host) -> list[Fact]:
+def sites(host: Host) -> list[Loose]:
     """Return a fact for each server block."""
     found = []
     for reading in host.readings:
@@ -81,7 +82,7 @@ def _site(
     settings: Sequence[Setting],
     site: Site,
     owners: dict[tuple[str, str, str, int], Site],
-) -> Fact:
+) -> Loose:
     certificate = next(iter(site.certificates), None)
     name = next((name for name in site.names if "$" not in name), "")
     taken: dict[str, Site] = {}
@@ -98,9 +99,8 @@ def _site(
         if _advertises_h3(setting)
     ]
     sockets = {(transport, port) for transport, _, port, _ in site.listens}
-    return Fact(
-        kind="site",
-        name=f"{site.server} server block {name}".rstrip(),
+    return Loose(
+        entity=f"{site.server} server block {name}".rstrip(),
         values={
             "server": site.server,
             "kind": site.kind,
@@ -137,7 +137,7 @@ def _site(
     )
 
 
-def _add_certificate(host: Host, blocks: _Blocks, number: int, site: Site, fact: Fact) -> None:
+def _add_certificate(host: Host, blocks: _Blocks, number: int, site: Site, fact: Loose) -> None:
     """Say which certificate a block without one is answered with, and what is stapled."""
     stapling = [
         setting
@@ -179,7 +179,7 @@ def _advertises_h3(setting: Setting) -> bool:
     return setting.name == "http3" and setting.value == "on" and setting.scope == "server"
 
 
-def redirects(host: Host, whereabouts: Whereabouts) -> list[Fact]:
+def redirects(host: Host, whereabouts: Whereabouts) -> list[Loose]:
     """Return a fact for each redirect to another URL."""
     return [
         _redirect(host, whereabouts, reading, redirect)
@@ -190,7 +190,7 @@ def redirects(host: Host, whereabouts: Whereabouts) -> list[Fact]:
 
 def _redirect(
     host: Host, whereabouts: Whereabouts, reading: ServerReading, redirect: Redirect
-) -> Fact:
+) -> Loose:
     port = redirect.port
     site = reading.sites[redirect.site] if redirect.site < len(reading.sites) else None
     own = redirect.own_name or bool(site and redirect.host in site.names)
@@ -199,9 +199,8 @@ def _redirect(
     wrong = _misdirected(host, whereabouts, reading, redirect, names)
     subjects: set[Subject] = {("tcp", port)} if port else set()
     subjects |= {("certificate", ref.path) for _, ref in wrong if ref is not None and ref.path}
-    return Fact(
-        kind="redirect",
-        name=f"{reading.server} redirect to {redirect.scheme or '?'} on {target}",
+    return Loose(
+        entity=f"{reading.server} redirect to {redirect.scheme or '?'} on {target}",
         values={
             "scheme": redirect.scheme,
             "host": redirect.host,
@@ -280,7 +279,7 @@ def _wrong_answer(
     return refs[0] if refs else None
 
 
-def upstreams(host: Host) -> list[Fact]:
+def upstreams(host: Host) -> list[Loose]:
     """Return a fact for each place that requests are passed on to."""
     own = set(host.target.addresses) | LOCAL_NAMES
     return [
@@ -290,7 +289,7 @@ def upstreams(host: Host) -> list[Fact]:
     ]
 
 
-def _upstream(host: Host, reading: ServerReading, upstream: Upstream, own: set[str]) -> Fact:
+def _upstream(host: Host, reading: ServerReading, upstream: Upstream, own: set[str]) -> Loose:
     local = None if upstream.host is None else upstream.host in own
     targets = [
         socket.endpoint
@@ -302,9 +301,8 @@ def _upstream(host: Host, reading: ServerReading, upstream: Upstream, own: set[s
     ]
     kinds = {target.tls for target in targets}
     site = reading.sites[upstream.site] if upstream.site < len(reading.sites) else None
-    return Fact(
-        kind="upstream",
-        name=f"{reading.server} upstream {upstream.host or '?'}:{upstream.port or '?'}",
+    return Loose(
+        entity=f"{reading.server} upstream {upstream.host or '?'}:{upstream.port or '?'}",
         values={
             "scheme": upstream.scheme,
             "host": upstream.host,
@@ -330,13 +328,22 @@ _LEGACY = re.compile(r"(?<![!\w.])(SSLv2|SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
 _MINIMUM = re.compile(r">=?\s*(SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
 
 
-def settings(host: Host) -> list[Fact]:
-    """Return a fact for each statement that a rule may ask for."""
+def settings(host: Host) -> list[Loose]:
+    """Return a fact for each statement that a rule may ask for.
+
+    A statement of a file that the distribution ships, and the tree does not hold, is judged only by
+    what comes of it: nobody chose it, and its release may be a guess.
+    """
+    theirs = host.shipped.files if host.shipped is not None else ()
     quic = _quic_ports(host)
     found = []
     for reading in host.readings:
         plain = _plain_names(reading)
-        found += [_setting(host, reading, setting, plain, quic) for setting in reading.settings]
+        found += [
+            _setting(host, reading, setting, plain, quic)
+            for setting in reading.settings
+            if setting.location.file.path not in theirs
+        ]
     return found
 
 
@@ -346,14 +353,14 @@ def _setting(
     setting: Setting,
     plain: Mapping[str, Sequence[str]],
     quic: Sequence[int],
-) -> Fact:
+) -> Loose:
     values: dict[str, Any] = {
         "server": setting.server,
         "name": setting.name,
         "value": setting.value,
         "scope": setting.scope,
         "arguments": list(setting.arguments),
-        "server_version": list(reading.version) if reading.version else None,
+        "server_version": reading.version,
         "legacy_protocols": _legacy_protocols(setting),
         "relay": _relay(setting),
         "alt_svc": _alt_svc(setting, quic),
@@ -362,9 +369,8 @@ def _setting(
         **_postmap(host, setting),
     }
     related = (Span(setting.related, "here"),) if setting.related is not None else ()
-    return Fact(
-        kind="setting",
-        name=f"{setting.server} {setting.name}",
+    return Loose(
+        entity=f"{setting.server} {setting.name}",
         values=values,
         span=Span(setting.location, _LABELS.get(setting.name, setting.name)),
         spans={"related": related},

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sslint.engine import Fact, Span
+from sslint.engine import Span
+from sslint.facts.fact import Loose
 from sslint.netfilter.nothing import NoFirewall
 
 if TYPE_CHECKING:
     from sslint.host import Host
 
 
-def translations(host: Host) -> list[Fact]:
+def translations(host: Host) -> list[Loose]:
     """Return a fact for each port that a rule sends to a loopback address."""
     firewall = host.firewall
     if firewall is None or isinstance(firewall, NoFirewall):
@@ -19,9 +20,8 @@ def translations(host: Host) -> list[Fact]:
     from sslint.netfilter.loopback import to_loopback
 
     return [
-        Fact(
-            kind="translation",
-            name=f"firewall {found.transport}/{found.port}",
+        Loose(
+            entity=f"firewall {found.transport}/{found.port}",
             values={
                 "transport": found.transport,
                 "port": found.port,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from shlex import quote
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.engine import Finding
 from sslint.fixes.edits import Edit, Fix
@@ -38,8 +38,13 @@ FIREWALLD_SERVICES = {
 }
 
 
+def _fact(finding: Finding) -> Any:
+    """Return a finding's fact; which kind it is is said by its rule."""
+    return finding.fact
+
+
 def _open_port(host: Host, finding: Finding) -> Fix | None:
-    values = finding.fact.values
+    values = _fact(finding).values
     closed = {
         key: reach is not None and reach["public"] == "closed"
         for key, reach in values["reach"].items()
@@ -51,7 +56,7 @@ def _open_port(host: Host, finding: Finding) -> Fix | None:
 
 
 def _open_port_ipv6(host: Host, finding: Finding) -> Fix | None:
-    return _opened(host, finding.fact.values["transport"], finding.fact.values["port"], [6])
+    return _opened(host, _fact(finding).values["transport"], _fact(finding).values["port"], [6])
 
 
 def _open_acme_port(host: Host, _finding: Finding) -> Fix | None:
@@ -173,9 +178,9 @@ def _zone(chain: Chain) -> str:
 
 
 def _close_port(host: Host, finding: Finding) -> Fix | None:
-    values = finding.fact.values
+    values = _fact(finding).values
     port = f"{values['port']}/{values['transport']}"
-    openings: tuple[Opening, ...] = finding.fact.source  # type: ignore[assignment]
+    openings: tuple[Opening, ...] = _fact(finding).source
     owner = openings[0].table.origin
     place = openings[0].location
     title = f"close {port}, or enable the service"
@@ -191,7 +196,7 @@ def _ufw_deletion(finding: Finding, place: Location) -> tuple[str, ...]:
     """Return the commands that take a rule back: ufw deletes only what was typed."""
     from sslint.firewalls import ufw
 
-    values = finding.fact.values
+    values = _fact(finding).values
     written = ufw.written(place)
     if written is None or written.port != values["port"]:  # it would close others as well
         return ()
@@ -203,7 +208,7 @@ def _ufw_deletion(finding: Finding, place: Location) -> tuple[str, ...]:
 
 
 def _move_accept(host: Host, finding: Finding) -> Fix | None:
-    openings: tuple[Opening, ...] = finding.fact.source  # type: ignore[assignment]
+    openings: tuple[Opening, ...] = _fact(finding).source
     opening = openings[0]
     place = opening.location
     blocker = opening.shadowed_by.location if opening.shadowed_by is not None else None

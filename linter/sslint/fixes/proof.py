@@ -42,11 +42,11 @@ def proved(
 def _findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
     from sslint import facts
 
-    return run_rules(rules, facts.build(host))
+    return run_rules(rules, facts.Facts(host))
 
 
 def _identity(finding: Finding) -> tuple[str, str]:
-    return finding.rule.name, finding.fact.name
+    return finding.rule.name, finding.fact.entity
 
 
 def edited(host: Host, edits: Iterable[Edit]) -> Target:

@@ -42,14 +42,14 @@ def finding_data(finding: Finding, fix: Fix | None) -> dict[str, Any]:
         "severity": finding.severity,
         "message": clean(finding.message),
         "clients": clean(finding.clients),
-        "entity": clean(finding.fact.name),
+        "entity": clean(finding.fact.entity),
         "location": location(finding.span.location if finding.span else None),
         "related": [
             {"location": location(span.location), "message": clean(span.message)}
             for span in finding.related
         ],
         "also_affects": [
-            {"rule": other.rule.name, "entity": clean(other.fact.name)}
+            {"rule": other.rule.name, "entity": clean(other.fact.entity)}
             for other in finding.also_affects
         ],
         "fix": fix_data(fix),

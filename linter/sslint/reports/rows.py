@@ -175,7 +175,7 @@ class _Maker:
             severity=finding.severity,
             message=clean(finding.message),
             clients=clean(finding.clients),
-            entity=clean(finding.fact.name),
+            entity=clean(finding.fact.entity),
             place=own,
             fingerprint=finding.fingerprint,
             related=related,
@@ -207,8 +207,8 @@ class _Maker:
 
     def _fallback(self, finding: Finding, related: Sequence[Place]) -> Place:
         """Return a place for a finding about something that is written nowhere."""
-        if finding.fact.kind == "problem":
-            return self.named(finding.fact.name)
+        if finding.rule.each == "problem":
+            return self.named(finding.fact.entity)
         return related[0] if related else self.whole()
 
     def whole(self) -> Place:

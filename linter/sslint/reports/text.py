@@ -108,8 +108,8 @@ class _Finding:
             more = f"and {len(finding.related) - MAX_RELATED} more"
             lines.append(f"{margin} {paint(':::', 'gutter')} {more}")
         if not self.spans:
-            name = finding.fact.name
-            where = self.shown(name) if finding.fact.kind == "problem" else name
+            name = finding.fact.entity
+            where = self.shown(name) if finding.rule.each == "problem" else name
             lines.append(f"{margin} {paint('-->', 'gutter')} {clean(where)}")
         said = self._notes(fix)
         if said:

@@ -30,8 +30,8 @@ class Turn:
 
 def port_of(finding: Finding) -> tuple[Transport, int] | None:
     """Return the port that a finding is about."""
-    values = finding.fact.values
-    transport, port = values.get("transport"), values.get("port")
+    transport = getattr(finding.fact, "transport", None)
+    port = getattr(finding.fact, "port", None)
     if transport not in ("tcp", "udp") or not isinstance(port, int) or not 0 < port < 65536:
         return None
     return transport, port

@@ -1,0 +1,52 @@
+"""The rule engine: rules are data, facts are objects, and this matches one with the other.
+
+It knows no server and no format. `language` has the conditions, `words` fills what a rule says,
+`loader` makes rules of documents, and `causes` runs them and orders what they find.
+"""
+
+from __future__ import annotations
+
+from sslint.engine.causes import Finding, merge_twins, order_causes, run
+from sslint.engine.language import Fact, Span, Subject
+from sslint.engine.loader import (
+    MAX_RULE,
+    OWN,
+    SEVERITIES,
+    Rule,
+    Severity,
+    bundled,
+    compile_rule,
+    compiled_path,
+    load,
+    select,
+    sources,
+)
+from sslint.engine.vocabulary import schema_path, schema_text
+from sslint.engine.words import described, enumerated, fill, placeholders
+
+__all__ = [
+    "MAX_RULE",
+    "OWN",
+    "SEVERITIES",
+    "Fact",
+    "Finding",
+    "Rule",
+    "Severity",
+    "Span",
+    "Subject",
+    "bundled",
+    "compile_rule",
+    "compiled_path",
+    "described",
+    "enumerated",
+    "fill",
+    "load",
+    "merge_twins",
+    "order_causes",
+    "placeholders",
+    "run",
+    "schema_path",
+    "schema_text",
+    "select",
+    "sources",
+]

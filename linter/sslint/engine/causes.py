@@ -1,0 +1,142 @@
+"""Running rules, and ordering what they find: twins are joined, consequences follow their cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sslint.engine.language import Fact, Span, Subject, reader
+from sslint.engine.loader import SEVERITIES, Rule, Severity
+from sslint.engine.words import fill
+from sslint.values import dataclass, field
+
+
+@dataclass(slots=True)
+class Finding:
+    """A rule that fired on a fact. `also_affects` are the consequences that it speaks for."""
+
+    rule: Rule
+    fact: Fact
+    severity: Severity
+    message: str
+    clients: str
+    advice: str
+    related: tuple[Span, ...]
+    span: Span | None = None
+    host: str = ""
+    silenced: bool = False  # an ignore, or a rule that was not asked for: it hides what follows
+    excuse: str = ""  # the reason that an ignore gives
+    also_affects: list[Finding] = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> str:
+        """An identity that survives moved lines: rule, host, file, and the text of the line."""
+        import hashlib
+
+        place = self.span.location if self.span else None
+        parts = (self.rule.name, self.host, self.fact.entity) + (
+            (place.path, place.text) if place else ()
+        )
+        data = "\0".join(parts).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(data).hexdigest()[:20]
+
+
+def run(rules: Iterable[Rule], facts: object) -> list[Finding]:
+    """Return the findings of all rules over a host's facts, without ordering causes."""
+    return [
+        _finding(rule, fact, facts)
+        for rule in rules
+        for fact in getattr(facts, rule.collection, ())
+        if rule.test(fact, facts, None) is True
+    ]
+
+
+def _finding(rule: Rule, fact: Fact, facts: object) -> Finding:
+    at: Sequence[Span] = (reader(rule.at)(fact) or ()) if rule.at else ()
+    own = at[0] if at else fact.span
+    related = [span for name in rule.related for span in reader(name)(fact) or ()]
+    return Finding(
+        rule=rule,
+        fact=fact,
+        severity=rule.severity(fact, facts),
+        message=fill(rule.message, fact, rule.words),
+        clients=fill(rule.clients, fact, rule.words),
+        advice=fill(rule.advice, fact, rule.words, to_paste=True),
+        related=_elsewhere(own, (*at, *related)),
+        span=own,
+    )
+
+
+def _elsewhere(own: Span | None, spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return the places beside a finding's own, each once."""
+    place = own.location if own else None
+    return tuple({s.location: s for s in spans if s.location != place}.values())
+
+
+def merge_twins(findings: Sequence[Finding]) -> list[Finding]:
+    """Join findings that say the same thing of the same entity: the two families of one port."""
+    first: dict[tuple[str, str, str, str, str], Finding] = {}
+    more: dict[int, list[Span]] = {}  # by the first one's identity
+    for finding in findings:
+        key = (
+            finding.host,
+            finding.rule.name,
+            finding.fact.entity,
+            finding.message,
+            finding.severity,
+        )
+        twin = first.setdefault(key, finding)
+        if twin is not finding:
+            spans = more.setdefault(id(twin), list(twin.related))
+            spans += [finding.span] if finding.span else []
+            spans += finding.related
+    for twin in first.values():
+        if id(twin) in more:
+            twin.related = _elsewhere(twin.span, more[id(twin)])
+    return list(first.values())
+
+
+def order_causes(findings: Sequence[Finding]) -> list[Finding]:
+    """Fold what follows from another finding into that finding, and sort the rest.
+
+    A finding follows from another whose rule it names in `consequence_of` and with which it shares
+    a subject; a chain is folded into its root. What is silenced is left out, with all that follows
+    from it.
+    """
+    first: dict[tuple[str, Subject], int] = {}
+    for number, finding in enumerate(findings):
+        for subject in finding.fact.subjects:
+            first.setdefault((finding.rule.name, subject), number)
+    cause: dict[int, Finding] = {}
+    for finding in findings:
+        for name in sorted(finding.rule.consequence_of):
+            found = [
+                first[name, subject]
+                for subject in finding.fact.subjects
+                if (name, subject) in first and findings[first[name, subject]] is not finding
+            ]
+            if found:
+                cause[id(finding)] = findings[min(found)]
+                break
+    roots = []
+    for finding in findings:
+        root, seen = finding, {id(finding)}
+        while (above := cause.get(id(root))) is not None and id(above) not in seen:
+            seen.add(id(above))
+            root = above
+        if finding.silenced or root.silenced:
+            continue
+        if root is finding:
+            roots.append(finding)
+        else:
+            root.also_affects.append(finding)
+            if SEVERITIES.index(finding.severity) < SEVERITIES.index(root.severity):
+                root.severity = finding.severity
+    return sorted(roots, key=_place)
+
+
+def _place(finding: Finding) -> tuple[str, str, int, int, str]:
+    where = finding.span.location if finding.span else None
+    name = finding.rule.name
+    if where is None:
+        return (finding.host, "", 0, 0, name)
+    return (finding.host, where.path, where.line, where.column, name)
