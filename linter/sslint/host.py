@@ -334,13 +334,15 @@ def _version(host: Host, package: str) -> tuple[int, ...] | None:
 
 
 def _read_firewall(host: Host) -> None:
-    from sslint.firewalls import discovery
+    from sslint.firewalls import discovery, unseen
 
     if host.target.no_firewall:
         host.ruleset.families = {4, 6}
         host.ruleset.assumptions.append("this host filters nothing (firewall: none, as configured)")
     else:
         host.ruleset = discovery.load(host.tree, host.network, host.target.firewall)
+        if host.ruleset.empty and _is_unfiltered(host):
+            host.ruleset.missing += unseen.scripts(host.tree, host.network)
         if host.ruleset.empty and _is_unfiltered(host):
             host.ruleset.families = {4, 6}
             host.ruleset.assumptions.append(_unfiltered(host))

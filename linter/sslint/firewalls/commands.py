@@ -24,9 +24,12 @@ _IPSET = re.compile(
     r"(?:<|-f|-file)\s*(?P<path>/[^\s;&|<>$`]+)"
 )
 # A command that changes the ruleset, in a line of a script.
-_CHANGES = re.compile(
+CHANGES = re.compile(
     r"(?:^|[\s;&|(`\"'=])(?:/\S*/)?(?:ip6?tables(?:-legacy|-nft)?(?:-restore)?|nft|ipset)[\s\"']"
     r"(?!\s*(?:-t\s+\S+\s+)?(?:-n\s+|-v\s+)*(?:-[nv]*[LS]\b|-C\b|-V\b|--list|--check|--version|list\b))"
+    r"|\bfirewall-cmd\s(?!.*--(?:permanent|state|list|get|query|reload))"
+    r"|\b(?:systemctl|service|invoke-rc\.d)\s(?=[^;&|]*\b(?:stop|start|disable|mask)\b)[^;&|]*"
+    r"\b(?:firewalld|nftables|ip6?tables|netfilter-persistent|ufw|shorewall|ferm)\b"
 )
 # A line that only says something.
 _SAYS = re.compile(r"(?:echo|printf|logger|log_\w+)\b[^;&|`$]*")
@@ -123,7 +126,7 @@ def script(tree: Tree, path: str) -> list[Load | Script]:
         load = load_of(line, file.at(number))
         if load is not None:
             loads.append(load)
-        elif _CHANGES.search(line + " ") or _is_named(line):
+        elif CHANGES.search(line + " ") or _is_named(line):
             changes = changes or file.at(number)
         elif not re.match(r"(echo|logger|sleep|touch|mkdir|/usr/bin/\S+|/bin/\S+)\b", line):
             plain = False  # a condition or a variable may decide about the load
@@ -139,7 +142,7 @@ def _command(tree: Tree, line: str, location: Location) -> list[Load | Script]:
     load = load_of(line, location)
     if load is not None:
         return [load]
-    if _CHANGES.search(f"{line} "):
+    if CHANGES.search(f"{line} "):
         return [Script(location.file.path, location)]
     words = line.split()
     if words and words[0].rpartition("/")[2] in ("sh", "bash", "dash") and len(words) > 1:

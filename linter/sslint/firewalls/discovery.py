@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from sslint.edges import Edge
-from sslint.firewalls import commands, kept, managers, naming
+from sslint.firewalls import commands, kept, managers, naming, unseen
 from sslint.firewalls.commands import Load, Script
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter.model import Missing, Ruleset, Source
@@ -155,6 +155,7 @@ def candidates(tree: Tree, network: HostFacts) -> Found:
     known = {unit for one in found.candidates if not one.inactive for unit in one.units}
     for command in commands.boot_commands(tree, network, known):
         _add_command(tree, command, found)
+    found.missing += unseen.changes(tree, network)
     _find_ufw(tree, network, found)
     _find_firewalld(tree, network, found)
     return found
