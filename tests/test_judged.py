@@ -103,6 +103,23 @@ def linked(base: Path, name: str) -> None:
     (base / "etc" / name).symlink_to(f"/opt/elsewhere/{name}")
 
 
+def linked_etc(base: Path, target: str) -> None:
+    for place in ("repo/in", "out"):
+        write(base, {f"{place}/nginx/nginx.conf": TLS, f"{place}/nftables.conf": ACCEPT})
+    if target != "in":
+        shutil.rmtree(base / "repo/in")
+    write(base, {"repo/.git/HEAD": ""})
+    (base / "repo/etc").symlink_to(target)
+
+
+def linked_ruleset(base: Path, name: str) -> None:
+    there = "nftables.conf" if name != "nftables.conf" else "iptables/rules.v4"
+    rules = ACCEPT if there == "nftables.conf" else V4
+    write(base, {"etc/nginx/nginx.conf": TLS, f"etc/{there}": rules, f"etc/{name}": ""})
+    (base / "etc" / name).unlink()
+    (base / "etc" / name).symlink_to(f"/opt/elsewhere/{name}")
+
+
 def unreadable_sites(base: Path) -> None:
     copy(WEB, base / "etc")
     (base / "etc/nginx/sites-enabled").chmod(0)
@@ -297,7 +314,7 @@ ROWS = (
         ("etc",),
         1,
         "1 TLS listener: 1 closed",
-        (3, "include: /etc/nftables.d cannot be read"),
+        (3, "etc/nftables.conf:6:1 includes what is not known: /etc/nftables.d cannot be read"),
     ),
     Row(
         "unreadable conf.d of Dovecot",
@@ -515,7 +532,7 @@ ROWS = (
             f"0 TLS listeners; not judged: {said}",
         )
         for name, said in (
-            ("nginx", "nginx has no listener that is known: etc/nginx/nginx.conf is missing"),
+            ("nginx", "nginx has no listener that is known: etc/nginx is a symbolic link to what"),
             ("postfix", "postfix has no listener that is known"),
             ("dovecot", "dovecot has no listener that is known"),
             ("haproxy", "what haproxy listens on is not known: etc/haproxy/haproxy.cfg"),
@@ -544,6 +561,42 @@ ROWS = (
                 "postfix has no listener that is known: /etc/postfix/master.cf has no services",
             ),
         )
+    ),
+    *(
+        Row(
+            f"etc is a link that leads {where}",
+            partial(linked_etc, target=target),
+            ("repo",),
+            status,
+            judged,
+        )
+        for where, target, status, judged in (
+            ("within", "in", 0, "1 TLS listener: 1 open"),
+            ("out", "../out", 3, "0 TLS listeners; not judged: repo/etc is a symbolic link that"),
+        )
+    ),
+    *(
+        Row(
+            f"{name} is a link to what was not copied, beside a ruleset that is there",
+            partial(linked_ruleset, name=name),
+            ("etc", "--fail-on", "never"),
+            3,
+            f"not judged: etc/{name} is a symbolic link to what was not given",
+        )
+        for name in ("nftables.conf", "ufw", "firewalld", "iptables", "sysconfig/iptables")
+    ),
+    Row(
+        "a ruleset includes what was not given",
+        partial(
+            write,
+            files={
+                "etc/nginx/nginx.conf": TLS,
+                "etc/nftables.conf": ACCEPT + 'include "/opt/rules/web.nft"\n',
+            },
+        ),
+        ("etc",),
+        3,
+        "etc/nftables.conf:6:1 includes what is not known: /opt/rules/web.nft is not in the files",
     ),
     Row(
         "a host of the configuration that names nothing to check",

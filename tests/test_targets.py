@@ -11,7 +11,7 @@ import pytest
 from sslint import config, engine, targets
 from sslint.checker import check
 from sslint.cli import main
-from sslint.errors import UsageError
+from sslint.errors import NothingToCheckError, UsageError
 
 NGINX = "events {}\nhttp { server { listen 80; } }\n"
 
@@ -141,3 +141,37 @@ def test_a_part_of_dovecot_s_conf_d_is_not_its_whole_configuration(tmp_path: Pat
     main = target.tree.read("/etc/dovecot/dovecot.conf").text
     assert "!include /elsewhere/the-rest-of-dovecot.conf" in main
     assert target.assumed
+
+
+def test_links_that_are_not_followed_are_named_where_there_is_nothing_to_check(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "top/conf").mkdir(parents=True)
+    (tmp_path / "top/.git").mkdir()
+    (tmp_path / "nginx.conf").write_text("events {}\n")
+    (tmp_path / "top/conf/nginx.conf").symlink_to("../../nginx.conf")
+    (tmp_path / "top/hosts").symlink_to("/nonexistent")
+    (tmp_path / "top/inside").symlink_to("conf")
+    with pytest.raises(NothingToCheckError) as caught:
+        targets.find([str(tmp_path / "top")])
+    named = [line for line in (caught.value.tip or "").splitlines() if "symbolic link" in line]
+    assert [Path(line.split()[0]).name for line in named] == ["hosts", "nginx.conf"]
+    assert all(line.endswith(" and is not followed; name its target") for line in named)
+
+
+def test_settings_below_a_path_are_said_not_to_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "deploy/etc/nginx").mkdir(parents=True)
+    (tmp_path / "deploy/etc/nginx/nginx.conf").write_text("events {}\nhttp {}\n")
+    (tmp_path / "deploy/.sslint.yaml").write_text("firewall: none\n")
+    main(["check", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert "deploy/.sslint.yaml is not read (none is); check its directory by itself" in said
+    (tmp_path / ".sslint.yml").write_text("firewall: none\n")
+    main(["check", str(tmp_path)])
+    assert "deploy/.sslint.yaml is not read (" in capsys.readouterr().err
+    main(["check", str(tmp_path / "deploy")])
+    main(["check", str(tmp_path), "--no-config"])
+    assert "is not read" not in capsys.readouterr().err

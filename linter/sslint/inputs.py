@@ -53,6 +53,8 @@ def find(
     `warn` is told what does nothing. Raise UsageError or NothingToCheckError.
     """
     excluded = _excluded(config, warn)
+    if options.config is None and not options.no_config and not options.config_from:
+        _warn_of_settings(config, paths, excluded, warn)
     if config.values.get("hosts") and not (options.root or _is_one_host(config, paths)):
         found = _configured(config)
     elif paths:
@@ -126,6 +128,20 @@ def _excluded(config: Config, warn: Callable[[str], None]) -> list[str]:
             warn(str(config.error(("exclude", index), "names no file or directory")))
         found.append(str(path))
     return found
+
+
+def _warn_of_settings(
+    config: Config, paths: Sequence[str], excluded: Sequence[str], warn: Callable[[str], None]
+) -> None:
+    """Say which settings files lie below a PATH of a work tree and are not read."""
+    from sslint.config import FILE_NAMES
+
+    for top in dict.fromkeys(real_path(path) for path in paths if os.path.isdir(path)):
+        if top != (tree := work_tree(top)) or os.path.exists(tree / ".git"):
+            for found in targets.settings_below(top, excluded, FILE_NAMES):
+                if found != config.path:
+                    read = "none is" if config.path is None else f"{display(config.path)} is"
+                    warn(f"{display(found)} is not read ({read}); check its directory by itself")
 
 
 def _is_one_host(config: Config, paths: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Given = tuple[str | None, str]
 UNREADABLE = "cannot be read: permission denied"
+_LEAVES = "is a symbolic link that leaves {} and is not followed; name its target"
+MAX_LINKS_SHOWN = 10
 SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".tox"})
 # Directories of other programs, which name a file after the server that it is about.
 _OTHERS = frozenset(
@@ -184,10 +187,47 @@ def _seen(problems: Sequence[Problem], paths: Sequence[str], excluded: Sequence[
 
     lines = [problem.sentence for problem in problems]
     for top in (confined(text) for text in paths if os.path.isdir(text)):
+        lines += [problem.sentence for problem in islice(_links(top, excluded), MAX_LINKS_SHOWN)]
         gathered = gather(top, excluded)
         if gathered.found:
             lines += ["to describe a host, write into .sslint.yaml:", *gathered.block(top)]
     return "\n".join(lines) or None
+
+
+def _links(top: Path, excluded: Sequence[str]) -> Iterator[Problem]:
+    """Yield the links below a directory that lead out of it, or to nothing."""
+    tree = Tree(top)
+    tree.exclude(excluded)
+    for directory in _shallow(tree):
+        below = set(tree.subdirectories(directory))
+        for name in tree.names(directory):
+            path = posixpath.join(directory, name)
+            linked = name not in below and tree.link_target(path) is not None
+            if linked and tree.status(path) is Status.ABSENT:
+                yield Problem(display(top / path[1:]), _LEAVES.format(display(top)))
+    tree.close()
+
+
+def settings_below(top: Path, excluded: Sequence[str], names: Sequence[str]) -> Iterator[Path]:
+    """Yield the settings files in the directories below one."""
+    tree = Tree(top)
+    tree.exclude(excluded)
+    for directory in _shallow(tree):
+        if directory != "/":
+            yield from (top / directory[1:] / n for n in tree.names(directory) if n in names)
+    tree.close()
+
+
+def _shallow(tree: Tree) -> Iterator[str]:
+    """Yield the directories of a tree near its top, itself first."""
+    pending = ["/"]
+    for visited, directory in enumerate(pending):
+        if visited >= MAX_DIRECTORIES:
+            return
+        yield directory
+        if directory == "/" or directory.count("/") < MAX_UNCLAIMED_DEPTH:
+            below = (n for n in tree.subdirectories(directory) if n not in SKIPPED)
+            pending += (posixpath.join(directory, name) for name in below)
 
 
 def _beside(host: Target, top: Path, excluded: Sequence[str]) -> list[Path]:
@@ -381,7 +421,11 @@ def _root(root: Path, within: Path, name: str) -> Target:
     etc = root / "etc"
     if etc.is_symlink() and within in (real := real_path(etc)).parents:
         return Target(name, Tree(root, mounts={"/etc": real}))
-    return Target(name, Tree(root))
+    tree = Tree(root)
+    if etc.is_symlink() and tree.status("/etc") is not Status.DIRECTORY:
+        tree = Tree(None, base=root)
+        tree.problems.append(Problem(display(etc), _LEAVES.format(display(root))))
+    return Target(name, tree)
 
 
 def holds_servers(directory: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 from sslint.edges import Edge
 from sslint.firewalls import commands, kept, managers, naming, unseen
 from sslint.firewalls.commands import Load, Script
-from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.errors import RulesetError, UnreadError
 from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.network import HostFacts
 from sslint.source import Location, SourceFile
@@ -189,8 +189,13 @@ def _inactive(network: HostFacts, *units: str) -> str:
 
 
 def _is_there(tree: Tree, path: str) -> bool:
-    """A file that may not be read is there as well: its layer is unknown, not absent."""
-    return tree.status(path) in (Status.FILE, Status.UNKNOWN)
+    """What may not be read, or is a link that leads out, is there: its layer is not known."""
+    return tree.status(path) in (Status.FILE, Status.UNKNOWN) or _leads_out(tree, path)
+
+
+def _leads_out(tree: Tree, path: str) -> bool:
+    """Tell whether a path is a link to what was not given."""
+    return tree.status(path) is Status.ABSENT and tree.link_target(path) is not None
 
 
 def _find_nftables(tree: Tree, network: HostFacts, found: Found) -> None:
@@ -232,6 +237,12 @@ _IPTABLES_PLACES = (
 
 
 def _find_iptables(tree: Tree, network: HostFacts, found: Found) -> None:
+    parents: tuple[tuple[str, tuple[str, ...]], ...] = (
+        ("/etc/iptables", ("netfilter-persistent", "iptables", "ip6tables")),
+        ("/etc/sysconfig", ("iptables", "ip6tables")),
+    )
+    for directory, units in parents:
+        _miss_linked(tree, network, found, directory, *units)
     for unit in ("iptables", "ip6tables"):
         for command in commands.unit_loads(tree, network, unit) or ():
             if isinstance(command, Load):
@@ -261,11 +272,22 @@ def _add_command(
 
 def _find_ufw(tree: Tree, network: HostFacts, found: Found) -> None:
     if not tree.exists("/etc/ufw"):
+        _miss_linked(tree, network, found, "/etc/ufw", "ufw")
         return
     inactive = _inactive(network, "ufw")
     if not _ufw_enabled(tree):
         inactive = "ENABLED=no in /etc/ufw/ufw.conf"
     found.add(Candidate("ufw", "/etc/ufw", ("ufw",), inactive))
+
+
+_LINKED = "is a symbolic link to what was not given"
+
+
+def _miss_linked(tree: Tree, network: HostFacts, found: Found, directory: str, *units: str) -> None:
+    """Note a directory of rulesets that is a link to what was not given."""
+    if _leads_out(tree, directory) and not _inactive(network, *units):
+        reason = f"{tree.name(directory)} {_LINKED}"
+        found.missing.append(Missing(reason, (4, 6), may_open=True))
 
 
 def _ufw_enabled(tree: Tree) -> bool:
@@ -279,7 +301,8 @@ def _ufw_enabled(tree: Tree) -> bool:
 
 def _find_firewalld(tree: Tree, network: HostFacts, found: Found) -> None:
     if not tree.exists("/etc/firewalld"):
-        if network.unit_state("firewalld") == "enabled":
+        _miss_linked(tree, network, found, "/etc/firewalld", "firewalld")
+        if not _leads_out(tree, "/etc/firewalld") and network.unit_state("firewalld") == "enabled":
             found.add(Candidate("firewalld", "/etc/firewalld", ("firewalld",)))
         return
     inactive = _inactive(network, "firewalld")
@@ -331,6 +354,8 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
 
 
 def _unreadable(tree: Tree, path: str, error: TreeError) -> str:
+    if _leads_out(tree, path):
+        return f"{tree.name(path)} {_LINKED}"
     return f"{tree.name(path)} cannot be read: {error.reason[:1].lower()}{error.reason[1:]}"
 
 
@@ -367,11 +392,14 @@ def _load(
             if location is not None and _TEMPLATE.search(location.file.text):
                 reason = f"{where}: a template decides which rules stand here"
                 tree.problem(location, "a template decides which rules stand here", decisive=False)
+            elif isinstance(error, UnreadError):
+                reason = f"{where} includes what is not known: {error.reason}"
+                tree.problem(location or path, error.reason)
             else:
                 reason = f"{tree.name(path)} cannot be loaded: {where}: {error.reason}"
                 tree.problem(location or path, error.reason)
         except TreeError as error:
-            tree.problem(path, error.reason)
+            tree.problem(path, _LINKED if _leads_out(tree, path) else error.reason)
             reason = _unreadable(tree, path, error)
     if edge.reason:
         reason, location = f"{tree.name(path)} {edge.reason}", edge.location

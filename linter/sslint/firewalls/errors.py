@@ -15,3 +15,7 @@ class RulesetError(Exception):
         super().__init__(f"{location}: {reason}" if location else reason)
         self.reason = reason
         self.location = location
+
+
+class UnreadError(RulesetError):
+    """A ruleset of which a part may not be read or was not given: it may well load."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 
-from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.errors import RulesetError, UnreadError
 from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables import hooks
 from sslint.firewalls.nftables.datatypes import DataType, Refused
@@ -119,7 +119,7 @@ class BlockParser(StatementParser):
         for candidate in candidates:
             directory = posixpath.dirname(candidate)
             if wildcard and not self.tree.listable(directory):
-                raise RulesetError(f"include: {directory} cannot be read", location)
+                raise UnreadError(f"{directory} cannot be read", location)
             paths = self.tree.glob(candidate) if wildcard else [candidate]
             found = [path for path in paths if self._is_there(path, wildcard)]
             files = [self._read(path, location) for path in found]
@@ -139,7 +139,8 @@ class BlockParser(StatementParser):
         try:
             file = self.tree.read(path)
         except TreeError as error:
-            raise RulesetError(f"include: {path}: {error.reason}", location) from None
+            why = f"{path} cannot be read: {error.reason[:1].lower()}{error.reason[1:]}"
+            raise UnreadError(why, location) from None
         if file not in self.files:
             self.files.append(file)
         return file
@@ -148,7 +149,7 @@ class BlockParser(StatementParser):
         path = candidates[0]
         if all(self.tree.absent(candidate) for candidate in candidates):
             raise RulesetError(f"File not found: {path}", location)
-        raise RulesetError(f"{path} was not given: what it holds is not known", location)
+        raise UnreadError(f"{path} is not in the files", location)
 
     # -- tables -----------------------------------------------------------------------------------
 

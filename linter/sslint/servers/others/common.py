@@ -76,8 +76,9 @@ def endpoints(listener: Listener) -> Iterator[Endpoint]:
 def leads_away(tree: Tree, path: str) -> bool:
     """Tell whether a file, or the directory that holds it, is a link to what was not given."""
     links = (path, posixpath.dirname(path))
-    linked = any(tree.link_target(link) is not None for link in links)
-    return linked and tree.status(path) is Status.ABSENT
+    return any(
+        tree.status(link) is Status.ABSENT and tree.link_target(link) is not None for link in links
+    )
 
 
 def split_address(text: str) -> tuple[str, str]:
