@@ -285,8 +285,8 @@ def _unread_servers(host: Host) -> Iterator[ServerReading]:
         if unreadable:
             host.tree.try_read(path)  # which reports it
         said = f"{host.tree.name(path)} {'cannot be read' if unreadable else 'is missing'}"
-        if linked and not unreadable and not host.tree.exists(directory):
-            said = f"{host.tree.name(directory)} is a symbolic link to what was not given"
+        if linked and not unreadable and not host.tree.exists(server.directory):
+            said = f"{host.tree.name(server.directory)} is a symbolic link to what was not given"
         code = Code.UNREADABLE if unreadable else Code.NOT_GIVEN
         yield ServerReading(server.name, gaps=[Reason(code, None, said)])
 
