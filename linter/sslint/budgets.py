@@ -6,6 +6,7 @@ set by `--limit` and SSLINT_LIMIT alone, never by what is checked.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -57,6 +58,22 @@ class Budgets:
 
 class OutOfTimeError(BaseException):
     """The time is over, and what was raised for it before was caught."""
+
+
+def shortage(error: BaseException) -> str:
+    """Say why a run lacks what it needs, where an error is how memory runs out; else "".
+
+    A library in C may fail without a word, one in Rust panic, and a third not be loaded at all.
+    """
+    if isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno == errno.ENOMEM
+    ):
+        return "needs more memory than is available"
+    if isinstance(error, SystemError) or type(error).__name__ == "PanicException":
+        return "needs a library that failed, as one may that is short of memory"
+    if isinstance(error, ImportError) and (error.path or "").endswith(".so"):
+        return f"cannot load {error.name}: it needs more memory, or is not installed properly"
+    return ""
 
 
 class LastStop:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslint.arguments import FAIL_ON, outputs
 from sslint.arguments import parse as parse_arguments
-from sslint.budgets import Budgets, ExhaustedError, OutOfTimeError, last_stop
+from sslint.budgets import Budgets, ExhaustedError, OutOfTimeError, last_stop, shortage
 from sslint.config import Config
 from sslint.errors import NothingToCheckError, SslintError, UsageError
 from sslint.plain import clean, harmless
@@ -74,12 +74,16 @@ def _guarded(action: Callable[[], int]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except (MemoryError, ExhaustedError, OutOfTimeError) as error:
-        _complain(str(error) or "needs more memory than is available")
+    except (ExhaustedError, OutOfTimeError) as error:
+        _complain(str(error))
         return INCOMPLETE
-    except Exception as error:  # a bug: say what to report, whatever it is
-        if os.environ.get("SSLINT_DEBUG"):
+    except BaseException as error:
+        if short := shortage(error):
+            _complain(short)
+            return INCOMPLETE
+        if os.environ.get("SSLINT_DEBUG") or not isinstance(error, Exception):
             raise
+        # A bug: say what to report, whatever it is.
         _complain(
             f"internal error: {type(error).__name__}",
             "This is a bug in sslint. Run again with SSLINT_DEBUG=1 and report what it prints.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
-from sslint.budgets import ExhaustedError
+from sslint.budgets import ExhaustedError, shortage
 from sslint.errors import SslintError
 from sslint.reasons import Code
 from sslint.source import Location
@@ -33,13 +33,13 @@ class Edge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
-        if error is None or isinstance(error, SslintError) or not isinstance(error, Exception):
+        if error is None or isinstance(error, SslintError):
             return False
         if isinstance(error, ExhaustedError):
             self.reason, self.location = str(error), error.location
-        elif isinstance(error, MemoryError):
-            self.reason = "needs more memory than is available"
-        elif os.environ.get("SSLINT_DEBUG"):
+        elif short := shortage(error):
+            self.reason = short
+        elif not isinstance(error, Exception) or os.environ.get("SSLINT_DEBUG"):
             return False
         else:
             self.code = Code.BUG

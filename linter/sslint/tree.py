@@ -956,7 +956,7 @@ def _not_its_text(data: bytes) -> str:
     for program, mark in _ENCRYPTED.items():
         if data.startswith(mark):
             return f"is encrypted with {program.strip()}"
-    if _SOPS in data and re.search(rb"^\s*\W?sops(\b|_)", data, re.M):
+    if _SOPS in data and re.search(rb"^[ \t]*\W?sops(\b|_)", data, re.M):
         return "is encrypted with sops"
     if data.startswith(b"version https://git-lfs.github.com/spec/"):
         return "is a pointer of Git LFS: its content was not fetched"

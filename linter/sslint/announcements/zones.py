@@ -26,7 +26,7 @@ SRV_SERVICES: dict[str, tuple[str, Security]] = {
     "_carddavs": ("carddav", "implicit"),
     "_autodiscover": ("autodiscover", "implicit"),
 }
-_ORIGIN = re.compile(r"^\s*\$ORIGIN\s+(\S+)", re.M | re.I)
+_ORIGIN = re.compile(r"^[ \t]*\$ORIGIN\s+(\S+)", re.M | re.I)
 # $GENERATE makes millions of records of one line; $INCLUDE leads to another file.
 _SKIPPED = re.compile(r"^(\$(?:GENERATE|INCLUDE)\b)[^\n]*", re.M | re.I)
 _PREFIX = re.compile(r"^_(\d{1,5})\._https\.(.+)$")

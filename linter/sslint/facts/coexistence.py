@@ -357,7 +357,7 @@ def add_host(host: Host, fact: Loose) -> None:
                 break
     ufw_off = (
         switch is not None
-        and re.search(r"^\s*ENABLED\s*=\s*[\"']?no", switch.text, re.M | re.I) is not None
+        and re.search(r"^[ \t]*ENABLED\s*=\s*[\"']?no", switch.text, re.M | re.I) is not None
     )
     fact.values["ufw_off_with_rules"] = bool(ufw_off and allows is not None)
     if ufw_off and allows is not None:

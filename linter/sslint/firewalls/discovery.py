@@ -124,17 +124,19 @@ def detect(file: SourceFile) -> str | None:
         return "nft-json"
     if text.startswith("<"):
         return "firewalld" if re.search(r"<(zone|service|policy|ipset|direct)\b", text) else None
-    if re.search(r"^\s*(-exist\s+)?(create|add)\s+\S+\s+(hash|bitmap|list):", text, re.M) or (
+    if re.search(r"^[ \t]*(-exist\s+)?(create|add)\s+\S+\s+(hash|bitmap|list):", text, re.M) or (
         re.search(r"^Name: \S+\nType: (hash|bitmap|list):", text, re.M)
     ):
         return "ipset"
-    if re.search(r"^\s*(\*(filter|nat|mangle|raw|security)\b|-[AP] [A-Z]+\b|:[A-Z]+ )", text, re.M):
+    if re.search(
+        r"^[ \t]*(\*(filter|nat|mangle|raw|security)\b|-[AP] [A-Z]+\b|:[A-Z]+ )", text, re.M
+    ):
         if naming.is_piece_of_ufw(text):
             return "ufw"
         return _iptables_family(file, text)
     if re.search(r"^#!.*\bnft\b", text) or re.search(
-        r"^\s*(?:(?:add|create|flush|delete|destroy)\s+)?(table|ruleset|chain|rule|element|set|map)"
-        r"\s+\S|^\s*(include|define|flush\s+ruleset)\b",
+        r"^[ \t]*(?:(?:add|create|flush|delete|destroy)\s+)?"
+        r"(table|ruleset|chain|rule|element|set|map)\s+\S|^[ \t]*(include|define|flush\s+ruleset)\b",
         text,
         re.M,
     ):
@@ -292,7 +294,9 @@ def _miss_linked(tree: Tree, network: HostFacts, found: Found, directory: str, *
 
 def _ufw_enabled(tree: Tree) -> bool:
     settings = tree.try_read("/etc/ufw/ufw.conf")
-    if settings is not None and not re.search(r"^\s*ENABLED\s*=.*yes", settings.text, re.I | re.M):
+    if settings is not None and not re.search(
+        r"^[ \t]*ENABLED\s*=.*yes", settings.text, re.I | re.M
+    ):
         return False  # as it is shipped
     from sslint.firewalls import ufw
 

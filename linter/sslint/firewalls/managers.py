@@ -121,7 +121,7 @@ def _in_force(tree: Tree, network: HostFacts, manager: Manager) -> bool:
         file = tree.try_read(path, decisive=False)
         if file is None:
             return not off_without or _is_there(tree, path)
-        return re.search(rf"^\s*{pattern}", file.text, re.M) is not None
+        return re.search(rf"^[ \t]*{pattern}", file.text, re.M) is not None
     return True
 
 

@@ -33,7 +33,7 @@ _ASSIGNMENT = re.compile(
     r"""\s*(?:export\s+)?([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s#;]*)""",
 )
 
-_PLAIN = re.compile(r"[ \t]*;?[ \t]*(?:#.*)?")
+_PLAIN = re.compile(r"[ \t]*(?:;[ \t]*)?(?:#.*)?")
 
 
 @dataclass(frozen=True, slots=True)

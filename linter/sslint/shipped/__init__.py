@@ -59,8 +59,8 @@ _OTHERS = (
     "/usr/local/etc",
 )
 # A setting that only one of Dovecot's two syntaxes has: the file says which release it is of.
-_DOVECOT_24 = re.compile(r"^\s*(dovecot_config_version|ssl_server_\w+|mail_driver)\s*=", re.M)
-_DOVECOT_23 = re.compile(r"^\s*(ssl_cert|ssl_key|mail_location|ssl_protocols)\s*=", re.M)
+_DOVECOT_24 = re.compile(r"^[ \t]*(dovecot_config_version|ssl_server_\w+|mail_driver)\s*=", re.M)
+_DOVECOT_23 = re.compile(r"^[ \t]*(ssl_cert|ssl_key|mail_location|ssl_protocols)\s*=", re.M)
 _DEBIAN_TEXT = re.compile(r"/usr/share/dovecot/protocols\.d|ssl-cert-snakeoil|smtpd_banner.*Debian")
 
 

@@ -183,12 +183,12 @@ def _named(kind: str) -> Callable[[str], Constant | None]:
 
 
 _UNITS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_TIMESPEC = re.compile(r"([0-9]+)(ms|[wdhms])")
+_TIMESPEC = re.compile(r"([0-9]{1,20})(ms|[wdhms])")
 
 
 def timespec(text: str) -> int | None:
     """Return a time such as 1d2h3m4s in seconds, or None."""
-    if not re.fullmatch(r"(?:[0-9]+(?:ms|[wdhms]))+", text):
+    if not re.fullmatch(r"(?:[0-9]{1,20}(?:ms|[wdhms]))+", text):
         return number(text)
     return sum(int(count) * _UNITS[unit] for count, unit in _TIMESPEC.findall(text)) // 1000
 

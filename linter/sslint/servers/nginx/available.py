@@ -15,9 +15,9 @@ _ASIDE = re.compile(
     re.I,
 )
 # What marks the site of the package itself, which an administrator disables as the first thing.
-_STOCK = re.compile(r"^\s*index\s[^;]*index\.nginx-debian\.html", re.M)
+_STOCK = re.compile(r"^[ \t]*index\s[^;]{0,400}index\.nginx-debian\.html", re.M)
 _INCLUDE = re.compile(r"^[ \t]*include[ \t]+([^\s;*]{1,400})[ \t]*;", re.M)
-_OWN = re.compile(r"^\s*(ssl_certificate\s|server_name\s+(?!_\s*;))", re.M)
+_OWN = re.compile(r"^[ \t]*(ssl_certificate\s|server_name\s++(?!_\s*;))", re.M)
 
 
 def enable(tree: Tree) -> str:

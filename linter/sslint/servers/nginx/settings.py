@@ -38,7 +38,8 @@ _PREFIXES = ("http2_push", "spdy_", "quic_", "http3_")
 _LISTEN = ("http2", "http3", "spdy", "quic", "proxy_protocol")
 _HEADERS = {"alt-svc": "Alt-Svc", "strict-transport-security": "Strict-Transport-Security"}
 _ALTERNATIVE = (
-    r"\s*(?P<protocol>[A-Za-z0-9%!#$&'*+.^_`|~-]+)\s*=\s*\"(?P<authority>[^\"]*)\"[^,]*(?:,|$)"
+    r"(?<![A-Za-z0-9%!#$&'*+.^_`|~-])(?P<protocol>[A-Za-z0-9%!#$&'*+.^_`|~-]+)\s*="
+    r"\s*\"(?P<authority>[^\"]*)\"[^,]*"
 )
 MAX_DEPTH = 64
 

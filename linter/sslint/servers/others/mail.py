@@ -115,7 +115,7 @@ def cyrus(tree: Tree) -> Iterator[Listener]:
             if opening:
                 section = opening.group(1)
                 text = text[opening.end() :]
-            options = dict(re.findall(r'(\w+)="([^"]*)"', text))
+            options = dict(re.findall(r'\b(\w+)="([^"]*)"', text))
             listen = options.get("listen", "")
             if section != "SERVICES" or not listen or listen.startswith("/"):
                 continue
