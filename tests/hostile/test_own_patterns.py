@@ -27,6 +27,7 @@ SECONDS = 0.003  # of the longer text; a quadratic pattern takes many times this
 MADE = {
     "announcements/zones.py": "one name, anchored, in a message",
     "firewalls/managers.py": "the switches of managers.MANAGERS, after ^[ \\t]*",
+    "firewalls/unseen.py": "the commands of its own list, each on one part of a line",
     "globs.py": "fnmatch.translate: atomic groups",
     "network/packages.py": "the name of a package, anchored",
     "patterns.py": "what a tree or a rule holds, behind its own bound (test_patterns.py)",

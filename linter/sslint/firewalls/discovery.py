@@ -136,7 +136,8 @@ def detect(file: SourceFile) -> str | None:
         return _iptables_family(file, text)
     if re.search(r"^#!.*\bnft\b", text) or re.search(
         r"^[ \t]*(?:(?:add|create|flush|delete|destroy)\s+)?"
-        r"(table|ruleset|chain|rule|element|set|map)\s+\S|^[ \t]*(include|define|flush\s+ruleset)\b",
+        r"(table|ruleset|chain|rule|element|set|map)\s+\S"
+        r"|^[ \t]*(include|define|flush\s+ruleset)\b",
         text,
         re.M,
     ):
