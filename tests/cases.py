@@ -116,7 +116,7 @@ def target(host: str, edits: tuple[dict[str, Any], ...] = (), **settings: Any) -
     if denied:
         resolve = tree._resolve
         tree._resolve = lambda path: (
-            ("!Permission denied", Status.UNKNOWN) if path in denied else resolve(path)
+            ("!denied!Permission denied", Status.UNKNOWN) if path in denied else resolve(path)
         )
     if owners:
         tree.owner = owners.get

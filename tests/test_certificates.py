@@ -375,25 +375,37 @@ def test_lifetime_limits(issued: str, days: int | None) -> None:
     assert lifetime_limit(datetime.fromisoformat(issued).replace(tzinfo=UTC)) == days
 
 
+SHA1 = b"""-----BEGIN CERTIFICATE-----
+MIIBcDCCARigAwIBAgIUQ9OShc7NameyR966iQjceKi9sSswCQYHKoZIzj0EATAO
+MQwwCgYDVQQDDANPbGQwIBcNMjYxMTI1MjI1NzAyWhgPMjEyNjExMDEyMjU3MDJa
+MA4xDDAKBgNVBAMMA09sZDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGEGodlC
++0x6Egaqxb2CTJaIKjz3KcioWlnAg6lWYVy39xCWLvdTrNlBS8EdH2eizF3IKm+c
+36VEXwEKMci3SNKjUzBRMB0GA1UdDgQWBBSBS0Ou1QPB6cnzcH2G1Kd9yVIIvTAf
+BgNVHSMEGDAWgBSBS0Ou1QPB6cnzcH2G1Kd9yVIIvTAPBgNVHRMBAf8EBTADAQH/
+MAkGByqGSM49BAEDRwAwRAIgCpBsHgG72Sj82Pnyz10G+8+KyWPuq22Fc+Vu1adr
+8uECIEbYQKfgBStJfhM1bF5ALiJS87kWGaywyxD75es1k913
+-----END CERTIFICATE-----
+"""
+
+
 def test_a_signature_too_old_to_be_verified_leaves_the_names_to_decide() -> None:
-    class Old:
-        issuer = subject = "CN=Middle"
+    old = x509.load_pem_x509_certificate(SHA1)
+    with pytest.raises(ValueError, match="Unsupported signature algorithm"):
+        old.verify_directly_issued_by(old)
+    assert certificates._issued(old, old)
+    assert not certificates._issued(old, pki.authority("other"))
 
-        def verify_directly_issued_by(self, _issuer: object) -> None:
-            raise ValueError("Unsupported signature algorithm")  # what cryptography says of SHA-1
 
-    class Other(Old):
-        subject = "CN=Other"
-
-    assert certificates._issued(Old(), Old())  # type: ignore[arg-type]
-    assert not certificates._issued(Old(), Other())  # type: ignore[arg-type]
+def test_a_wrong_signature_is_not_the_issuer_s() -> None:
+    der = bytearray(pki.authority("own").public_bytes(serialization.Encoding.DER))
+    der[-1] ^= 1
+    forged = x509.load_der_x509_certificate(bytes(der))
+    assert not certificates._issued(forged, forged)
 
 
 def test_what_cryptography_warns_of_is_not_printed(tmp_path: Path) -> None:
     import subprocess
     import sys
-
-    from cryptography.hazmat.primitives.serialization import Encoding
 
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a" * 65, _validate=False)])
     own = pki.key("own")
@@ -401,7 +413,7 @@ def test_what_cryptography_warns_of_is_not_printed(tmp_path: Path) -> None:
     builder = x509.CertificateBuilder(name, name, own.public_key(), 1, *dates)
     pem = tmp_path / "etc/ssl/a.pem"
     pem.parent.mkdir(parents=True)
-    pem.write_bytes(builder.sign(own, hashes.SHA256()).public_bytes(Encoding.PEM))
+    pem.write_bytes(builder.sign(own, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     (tmp_path / "etc/nginx").mkdir()
     (tmp_path / "etc/nginx/nginx.conf").write_text(
         "events {}\nhttp { server { listen 443 ssl; server_name a.example.org;"

@@ -298,7 +298,7 @@ ROWS = (
         ("etc/nftables.conf",),
         0,
         "0 TLS listeners",
-        (3, "0 TLS listeners; not judged: etc/nftables.conf: Permission denied"),
+        (3, "0 TLS listeners; not judged: etc/nftables.conf cannot be read: permission denied"),
     ),
     Row(
         "unreadable etc",

@@ -502,15 +502,28 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         return False
     try:
         certificate.verify_directly_issued_by(issuer)
-    except ValueError as error:
-        # SHA-1 and older: the names decide; whether clients still take it is another question.
-        return "Unsupported signature algorithm" in str(error)
+    except ValueError:
+        return _is_not_verified(certificate)
     except (TypeError, NotImplementedError):
         return False
     except Exception as error:
         # An algorithm that is not supported here leaves the names to decide.
         return type(error).__name__ == "UnsupportedAlgorithm"
     return True
+
+
+def _is_not_verified(certificate: x509.Certificate) -> bool:
+    """Tell whether cryptography verifies no signature of this kind: SHA-1 and older.
+
+    The names decide then; whether clients still take it is another question.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return True
+    return algorithm is not None and algorithm.name in ("md5", "sha1")
 
 
 # -- chains ---------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class Edge:
                 f"cannot be analysed: {_origin(error)}; this is a bug in sslint, report it"
             )
         said = f"{self._layer} {self.reason}"
-        self._tree.problem(self.location or self._place(), said)
+        self._tree.problem(self.location or self._place(), said, code=self.code)
         return True
 
     def _place(self) -> str:

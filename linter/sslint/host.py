@@ -11,12 +11,11 @@ from sslint.announcements.model import Announced
 from sslint.edges import Edge
 from sslint.netfilter import addresses
 from sslint.netfilter.model import Ruleset
-from sslint.reasons import Code, Reason
+from sslint.reasons import Code, Problem, Reason
 from sslint.renewal import Renewal
 from sslint.servers import owners, servers
 from sslint.servers.interface import Context
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading
-from sslint.source import Problem
 from sslint.targets import Target
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field, replace
@@ -231,7 +230,8 @@ def _report_refusals(tree: Tree, reading: ServerReading) -> None:
         if refusal.code in _HAS_RULE or (failed if where is None else where in known):
             continue
         place = where or (reading.files[0] if reading.files else "/")
-        tree.problem(place, f"{reading.server} does not start: {refusal.text}")
+        said = f"{reading.server} does not start: {refusal.text}"
+        tree.problem(place, said, code=refusal.code)
 
 
 def only_relays(reading: ServerReading) -> bool:

@@ -13,7 +13,7 @@ from sslint import budgets, targets
 from sslint.config import Config
 from sslint.errors import UsageError
 from sslint.intent import parse as parse_intent
-from sslint.source import Problem
+from sslint.reasons import Code, Problem
 from sslint.targets import Given, Stream, Target
 from sslint.tree import Tree, real_path, work_tree
 from sslint.yamlfile import Where, display
@@ -230,9 +230,8 @@ def _host(config: Config, name: str, host: Mapping[str, Any]) -> Target:
     root = config.within(host["root"], (*where, "root")) if "root" in host else None
     tree = Tree(root, mounts=mounts, base=work_tree(config.base))
     if root is not None and not targets.is_root(root):
-        tree.problems.append(
-            Problem(display(root), "holds no etc/ directory with files that sslint reads")
-        )
+        said = "holds no etc/ directory with files that sslint reads"
+        tree.problems.append(Problem(display(root), said, code=Code.UNUSABLE))
     assumed: list[str] = []
     for server in targets.SERVER_FILES:
         if server in host:

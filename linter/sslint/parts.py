@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sslint import tree as trees
 from sslint.errors import UsageError
-from sslint.source import Problem
+from sslint.reasons import Code, Problem
 from sslint.targets import is_there
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
@@ -123,7 +123,7 @@ class Parts:
 
     def refuse(self, path: Path | str, reason: str) -> None:
         """Record what was given and is not judged."""
-        self.problems.append(Problem(display(Path(path)), reason))
+        self.problems.append(Problem(display(Path(path)), reason, code=Code.UNUSABLE))
 
 
 def place_of(path: Path) -> str | None:
@@ -201,9 +201,9 @@ def add_files(
     """
     for path in _files(parts, directory, confine(str(directory))):
         try:
-            real = confine(str(path))
-        except UsageError as error:
-            parts.refuse(path, str(error).removeprefix(f"{path}: "))
+            real = trees.confined(str(path))
+        except trees.TreeError as error:
+            parts.refuse(path, error.reason)
             continue
         if not os.access(real, os.R_OK):
             parts.refuse(path, "cannot be read")

@@ -24,9 +24,13 @@ class Code(Enum):
     # Something is not known:
     UNKNOWN = "unknown"  # the files do not say it,
     NOT_GIVEN = "not-given"  # it lies outside of what was given,
+    EXCLUDED = "excluded"  # the configuration excludes it,
     PACKAGES = "packages"  # files of packages decide it, and were not given,
     TEMPLATE = "template"  # a template fills it in,
-    UNREADABLE = "unreadable"  # its file cannot be read,
+    ABSENT = "absent"  # its file is not there,
+    DENIED = "denied"  # its file may not be read by who runs this,
+    UNREADABLE = "unreadable"  # its file cannot be read for another cause,
+    UNUSABLE = "unusable"  # its file is not what it should be, as the sentence says of it,
     LIMIT = "limit"  # it is more than is read,
     BUG = "bug"  # sslint failed.
 
@@ -42,3 +46,39 @@ class Reason:
     def __str__(self) -> str:
         place = self.location
         return self.text if place is None else f"{place.path}:{place.line}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that could not be read or understood, and is therefore missing from the answer.
+
+    `decisive`: it decides a socket or a ruleset in force, so the answer is incomplete (exit 3).
+    `subject` is the file that could not be read, where `location` names it.
+    """
+
+    path: str
+    text: str
+    location: Location | None = None
+    decisive: bool = True
+    subject: str = ""
+    code: Code = Code.UNKNOWN
+
+    @property
+    def reason(self) -> str:
+        """What is the matter, without the place."""
+        return about(self.subject, self.code, self.text) if self.subject else self.text
+
+    @property
+    def sentence(self) -> str:
+        """What is the matter, with the place."""
+        place = str(self.location or self.path)
+        return f"{place}: {self.reason}" if self.subject else about(place, self.code, self.text)
+
+
+def about(file: str, code: Code, text: str) -> str:
+    """Say of a file what is the matter with it."""
+    if code is Code.DENIED:
+        return f"{file} cannot be read: permission denied"
+    if code is Code.UNREADABLE:
+        return f"{file} cannot be read: {text}"
+    return f"{file} {text}" if code is Code.UNUSABLE else f"{file}: {text}"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from sslint.hooks import Effect, effect
+from sslint.reasons import Code
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
@@ -205,7 +206,12 @@ def _lineage(tree: Tree, file: SourceFile, name: str) -> Lineage | None:
     from configobj import ConfigObj, ConfigObjError
 
     if len(file.text) > MAX_RENEWAL:
-        tree.problem(file, "is too large for certbot's renewal configuration", decisive=False)
+        tree.problem(
+            file,
+            "is too large for certbot's renewal configuration",
+            decisive=False,
+            code=Code.UNUSABLE,
+        )
         return None
     try:
         parsed = ConfigObj(file.text.splitlines(), interpolation=False, list_values=False)

@@ -99,29 +99,3 @@ class Location:
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}"
-
-
-# How the reason of a problem starts that says something of the file: it follows without a colon.
-_SAYS = ("is ", "holds ", "belongs ", "cannot ", "was ")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that could not be read or understood, and is therefore missing from the answer.
-
-    `decisive`: it decides a socket or a ruleset in force, so the answer is incomplete (exit 3).
-    `subject` is the file that could not be read, where `location` names it: it stands in `reason`.
-    """
-
-    path: str
-    reason: str
-    location: Location | None = None
-    decisive: bool = True
-    subject: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """What is the matter, with the place."""
-        place = str(self.location or self.path)
-        colon = "" if self.reason.startswith(_SAYS) else ":"
-        return f"{place}{colon} {self.reason}"

@@ -16,7 +16,7 @@ from sslint import tree as trees
 from sslint.errors import NothingToCheckError, UsageError, did_you_mean
 from sslint.intent import Intent
 from sslint.netfilter.model import Ruleset
-from sslint.source import Problem
+from sslint.reasons import Code, Problem
 from sslint.tree import Status, Tree, TreeError, real_path
 from sslint.values import dataclass, field
 from sslint.yamlfile import display
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sslint.parts import Parts
 
 Given = tuple[str | None, str]
-UNREADABLE = "cannot be read: permission denied"
 _LEAVES = "is a symbolic link that leaves {} and is not followed; name its target"
 MAX_LINKS_SHOWN = 10
 SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".tox"})
@@ -135,7 +134,7 @@ def find(
         try:
             is_directory = _is_directory(text)
         except PermissionError:
-            problems.append(Problem(text, UNREADABLE))
+            problems.append(Problem(text, "permission denied", code=Code.DENIED))
             continue
         real = confined(text)
         hosts = _directory(real, root, excluded) if is_directory else []
@@ -204,7 +203,9 @@ def _links(top: Path, excluded: Sequence[str]) -> Iterator[Problem]:
             path = posixpath.join(directory, name)
             linked = name not in below and tree.link_target(path) is not None
             if linked and tree.status(path) is Status.ABSENT:
-                yield Problem(display(top / path[1:]), _LEAVES.format(display(top)))
+                yield Problem(
+                    display(top / path[1:]), _LEAVES.format(display(top)), code=Code.UNUSABLE
+                )
     tree.close()
 
 
@@ -316,7 +317,7 @@ def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Pro
             path = posixpath.join(directory, name)
             if tree.status(path) is Status.FILE:
                 reason = "belongs to no host; name its directory, or describe hosts in .sslint.yaml"
-                yield Problem(display(top / path[1:]), reason)
+                yield Problem(display(top / path[1:]), reason, code=Code.UNUSABLE)
         pending += [
             posixpath.join(directory, name)
             for name in tree.subdirectories(directory)
@@ -412,7 +413,7 @@ def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Ta
 
 def _unreadable(etc: Path) -> Target:
     tree = Tree(None, base=etc.parent)
-    tree.problems.append(Problem(display(etc), UNREADABLE))
+    tree.problems.append(Problem(display(etc), "permission denied", code=Code.DENIED))
     return Target(etc.parent.name or "etc", tree)
 
 
@@ -424,7 +425,9 @@ def _root(root: Path, within: Path, name: str) -> Target:
     tree = Tree(root)
     if etc.is_symlink() and tree.status("/etc") is not Status.DIRECTORY:
         tree = Tree(None, base=root)
-        tree.problems.append(Problem(display(etc), _LEAVES.format(display(root))))
+        tree.problems.append(
+            Problem(display(etc), _LEAVES.format(display(root)), code=Code.UNUSABLE)
+        )
     return Target(name, tree)
 
 

@@ -29,7 +29,8 @@ from typing import IO
 from sslint import globs
 from sslint.budgets import Budgets, ExhaustedError
 from sslint.errors import UsageError
-from sslint.source import Location, Problem, SourceFile
+from sslint.reasons import Code, Problem, about
+from sslint.source import Location, SourceFile
 
 MAX_FILE = 64 << 20  # bytes; 100,000 iptables rules are 10 MB
 MAX_LINKS = 40  # the kernel's own bound, path_resolution(7)
@@ -62,13 +63,18 @@ class Status(Enum):
 
 
 class TreeError(Exception):
-    """A path cannot be read; `status` says whether it is absent or unknown."""
+    """A path cannot be read; `status` says whether it is absent or unknown, `code` why."""
 
-    def __init__(self, path: str, reason: str, status: Status) -> None:
+    def __init__(self, path: str, reason: str, status: Status, code: Code = Code.UNUSABLE) -> None:
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
         self.status = status
+        self.code = Code.ABSENT if status is Status.ABSENT else code
+
+    def of(self, name: str) -> str:
+        """Say what is the matter with the path, which the reader knows as `name`."""
+        return about(name, self.code, self.reason)
 
 
 class _Door:
@@ -218,9 +224,10 @@ def read_found(path: Path, *, limit: int = MAX_FILE) -> tuple[bytes, int]:
     try:
         data, details = _read_regular(door, posixpath.split(path), str(path), limit)
     except OSError as error:
-        reason = "is a symbolic link" if error.errno == errno.ELOOP else None
         found = _error(str(path), error)
-        raise TreeError(str(path), reason or found.reason, found.status) from None
+        if error.errno == errno.ELOOP:
+            found = TreeError(str(path), "is a symbolic link", found.status)
+        raise found from None
     finally:
         door.close()
     return data, details.st_uid
@@ -288,7 +295,7 @@ def resolve(path: str | Path) -> Path:
     if not os.path.lexists(real):
         raise TreeError(text, "no such file or directory", Status.ABSENT)
     if os.path.islink(real):  # realpath(3) gives up
-        raise TreeError(text, "too many symbolic links", Status.UNKNOWN)
+        raise TreeError(text, "too many symbolic links", Status.UNKNOWN, Code.UNREADABLE)
     return Path(real)
 
 
@@ -501,21 +508,22 @@ class Tree:
     def problem(
         self,
         where: Location | SourceFile | str,
-        reason: str,
+        text: str,
         *,
         decisive: bool = True,
         subject: str = "",
+        code: Code = Code.UNKNOWN,
     ) -> None:
         """Record something that could not be read or understood; the same one only once."""
-        if EXCLUDED in reason:  # acknowledged by the configuration
+        if code is Code.EXCLUDED:  # acknowledged by the configuration
             return
         if isinstance(where, Location):
-            problem = Problem(where.path, reason, where, decisive, subject)
-            key = (str(where), reason)
+            problem = Problem(where.path, text, where, decisive, subject, code)
+            key = (str(where), problem.reason)
         else:
             path = where.name if isinstance(where, SourceFile) else self.name(where)
-            problem = Problem(path, reason, None, decisive)
-            key = (path, reason)
+            problem = Problem(path, text, None, decisive, "", code)
+            key = (path, text)
         if key not in self._reported:
             self._reported.add(key)
             self.problems.append(problem)
@@ -585,7 +593,7 @@ class Tree:
             return self.read(path)
         except TreeError as error:
             if error.status is not Status.ABSENT:
-                self.problem(path, error.reason, decisive=decisive)
+                self.problem(path, error.reason, decisive=decisive, code=error.code)
             return None
 
     def read_bytes(self, path: str) -> bytes:
@@ -599,7 +607,7 @@ class Tree:
                 Status.OTHER: "is not a regular file",
             }
             if status is Status.UNKNOWN and resolved.startswith("!"):
-                raise TreeError(path, resolved[1:], status)
+                raise _unresolved(path, resolved)
             raise TreeError(path, reasons.get(status, "cannot be read"), status)
         text = self.overlay.get(resolved)
         if text is not None:
@@ -649,7 +657,8 @@ class Tree:
 
     def is_excluded(self, path: str) -> bool:
         """Tell whether the configuration excludes a path: it is acknowledged not to be read."""
-        return self._resolve(_normal(path))[0] == f"!{EXCLUDED}"
+        resolved = self._resolve(_normal(path))[0]
+        return resolved.startswith("!") and _unresolved(path, resolved).code is Code.EXCLUDED
 
     def exists(self, path: str) -> bool:
         """Tell whether the tree certainly has a path."""
@@ -719,7 +728,7 @@ class Tree:
         path = _normal(path)
         resolved, status = self._resolve(path)
         if status is Status.UNKNOWN and resolved.startswith("!"):
-            raise TreeError(path, resolved[1:], status)
+            raise _unresolved(path, resolved)
         if status is Status.ABSENT:
             raise TreeError(path, "no such file", status)
         return resolved
@@ -773,7 +782,7 @@ class Tree:
                 with os.scandir(descriptor) as entries:
                     for count, entry in enumerate(entries):
                         if count >= MAX_DIRECTORY:
-                            self.problem(path, "holds too many files")
+                            self.problem(path, "holds too many files", code=Code.UNUSABLE)
                             break
                         self.budgets.spend("entries")
                         names.add(entry.name)
@@ -784,7 +793,8 @@ class Tree:
         except OSError as error:
             if error.errno != errno.ENOENT:
                 self._unlisted.add(path)
-                self.problem(path, _error(path, error).reason, decisive=False)
+                found = _error(path, error)
+                self.problem(path, found.reason, decisive=False, code=found.code)
         return names
 
     def listable(self, path: str) -> bool:
@@ -855,7 +865,7 @@ class Tree:
         return None if self._root is None else (self._root, path[1:])
 
     def _resolve(self, path: str) -> tuple[str, Status]:
-        """Return (resolved path, status); an unknown one carries "!reason" as its path."""
+        """Return (resolved path, status); an unknown one carries what `_why` makes as its path."""
         return self._resolve_counting(path)[:2]
 
     def _resolve_counting(self, path: str) -> tuple[str, Status, int]:
@@ -900,7 +910,7 @@ class Tree:
                 if place is None:
                     raise FileNotFoundError(errno.ENOENT, "no such file")
                 if self.excluded and self._is_excluded(Path(*place)):
-                    return f"!{EXCLUDED}", Status.UNKNOWN, links
+                    return _why(Code.EXCLUDED, EXCLUDED), Status.UNKNOWN, links
                 mode = self._door.lstat(place).st_mode
                 target = self._door.readlink(place) if stat.S_ISLNK(mode) else None
             except OSError as error:
@@ -909,11 +919,13 @@ class Tree:
                     continue
                 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
                     return current, Status.ABSENT, links
-                return f"!{_error(current, error).reason}", Status.UNKNOWN, links
+                failed = _error(current, error)
+                return _why(failed.code, failed.reason), Status.UNKNOWN, links
             if target is not None:
                 links += 1
                 if links > MAX_LINKS:
-                    return "!too many symbolic links", Status.UNKNOWN, links
+                    why = _why(Code.UNREADABLE, "too many symbolic links")
+                    return why, Status.UNKNOWN, links
                 current = "/" if target.startswith("/") else posixpath.dirname(current)
                 pending.extend(part for part in reversed(target.split("/")) if part)
                 status = Status.DIRECTORY
@@ -967,5 +979,17 @@ def _error(path: str, error: OSError) -> TreeError:
     missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
     status = Status.ABSENT if missing else Status.UNKNOWN
     if error.errno == errno.ELOOP:
-        return TreeError(path, "changed while it was read", Status.UNKNOWN)
-    return TreeError(path, os.strerror(error.errno or 0), status)
+        return TreeError(path, "changed while it was read", Status.UNKNOWN, Code.UNREADABLE)
+    denied = error.errno in (errno.EACCES, errno.EPERM)
+    code = Code.DENIED if denied else Code.UNREADABLE
+    return TreeError(path, os.strerror(error.errno or 0), status, code)
+
+
+def _why(code: Code, reason: str) -> str:
+    """Return what stands for a path that cannot be resolved."""
+    return f"!{code.value}!{reason}"
+
+
+def _unresolved(path: str, why: str) -> TreeError:
+    _, code, reason = why.split("!", 2)
+    return TreeError(path, reason, Status.UNKNOWN, Code(code))

@@ -355,7 +355,9 @@ def test_other_matches() -> None:
     assert items("-m mark --mark 0x1/0xff") == [Match((Key("meta.mark", mask=0xFF),), one(1))]
     assert items("-m pkttype --pkt-type broadcast") == [match("meta.pkttype", one(1))]
     assert items("-m limit --limit 3/min") == [Limit(True, "limit 3/min")]
-    assert items("-m connlimit --connlimit-above 9") == [Limit(False, "above 9 connections", 9)]
+    assert items("-m connlimit --connlimit-above 9") == [
+        Limit(False, "above 9 connections", 9, tracked=True)
+    ]
     assert items("-m hashlimit --hashlimit-above 9/sec --hashlimit-name x") == [
         Limit(False, "hashlimit 9/sec")
     ]

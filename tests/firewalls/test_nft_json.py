@@ -174,10 +174,14 @@ def test_limits() -> None:
     assert items({"quota": {"val": 25, "val_unit": "mbytes", "inv": True}})[0] == Limit(
         False, "quota over 25 mbytes"
     )
-    assert items({"ct count": {"val": 20, "inv": True}})[0] == Limit(False, "ct count over 20", 20)
+    assert items({"ct count": {"val": 20, "inv": True}})[0] == Limit(
+        False, "ct count over 20", 20, tracked=True
+    )
     # the first connection is more than none
-    assert items({"ct count": {"val": 0, "inv": True}})[0] == Limit(True, "ct count over 0")
-    assert items({"ct count": {"val": 0}})[0] == Limit(False, "ct count 0")
+    assert items({"ct count": {"val": 0, "inv": True}})[0] == Limit(
+        True, "ct count over 0", tracked=True
+    )
+    assert items({"ct count": {"val": 0}})[0] == Limit(False, "ct count 0", tracked=True)
 
 
 def test_a_rate_in_a_set_may_depend_on_the_size_of_the_packet() -> None:

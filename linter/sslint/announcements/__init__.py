@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from sslint.announcements.model import Announced
 from sslint.budgets import ExhaustedError
+from sslint.reasons import Code
 from sslint.source import SourceFile
 from sslint.tree import Tree
 
@@ -49,7 +50,9 @@ def read(tree: Tree, given: Iterable[str] = (), roots: Iterable[str] = ()) -> An
         file = tree.try_read(path)
         if file is not None and not _one(tree, file, announced):
             tree.problem(
-                file, "is not a server configuration, ruleset, zone file or client document"
+                file,
+                "is not a server configuration, ruleset, zone file or client document",
+                code=Code.UNUSABLE,
             )
     for path, origin in _zones(tree):
         if path not in seen:

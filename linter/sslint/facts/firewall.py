@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import posixpath
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -14,17 +12,18 @@ from sslint.facts.fact import Loose
 from sslint.facts.services import listening
 from sslint.host import only_relays, owner_of
 from sslint.netfilter import addresses
+from sslint.reasons import Code, about
 
 if TYPE_CHECKING:
     from sslint.host import Host
     from sslint.netfilter.nothing import NoFirewall
     from sslint.netfilter.openings import Opening
     from sslint.netfilter.reach import Decision, Firewall, Reach
+    from sslint.reasons import Problem
     from sslint.servers.model import Endpoint
-    from sslint.source import Location, Problem
+    from sslint.source import Location
 
 UNNAMED_PORTS = (47001, 61999, 20011, 29)  # ask these what becomes of ports that no rule names
-DENIED = os.strerror(errno.EACCES)
 MOST = 0.99  # of the public sources: more is "everyone", but for those banned by name
 
 
@@ -220,24 +219,22 @@ def problems(host: Host) -> list[Loose]:
     """
     groups: dict[tuple[object, ...], list[Problem]] = {}
     for problem in host.problems:
-        about = problem.subject or ("" if problem.location else problem.path)
-        bare = problem.reason.replace(about, "") if about else problem.reason
-        key = (problem.location, posixpath.dirname(about), bare, problem.decisive)
+        where = posixpath.dirname(problem.subject or ("" if problem.location else problem.path))
+        key = (problem.location, where, problem.code, problem.text, problem.decisive)
         groups.setdefault(key, []).append(problem)
     return [_problem(host, group) for group in groups.values()]
 
 
 def _problem(host: Host, group: Sequence[Problem]) -> Loose:
     first = group[0]
-    reason = first.reason
-    if reason.endswith(DENIED) and (first.subject or first.location is None):
+    named = [p.subject or p.path for p in group]
+    if first.location is not None and not first.subject:
+        reason = first.text
+    elif first.code is Code.DENIED:
         names = [host.tree.name(p.subject) if p.subject else p.path for p in group]
         reason = f"cannot read {enumerated(names)}: permission denied; run as root"
-    elif first.subject:
-        reason = reason.replace(first.subject, enumerated([p.subject for p in group]))
-    elif first.location is None:
-        named = enumerated([p.path for p in group])
-        reason = first.sentence if len(group) == 1 else f"{named}: {reason}"
+    else:
+        reason = about(enumerated(named), first.code, first.text)
     return Loose(
         entity=first.path,
         values={"path": first.path, "reason": reason, "decisive": first.decisive},

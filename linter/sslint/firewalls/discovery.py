@@ -12,6 +12,7 @@ from sslint.firewalls.commands import Load, Script
 from sslint.firewalls.errors import RulesetError, UnreadError
 from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.network import HostFacts
+from sslint.reasons import Code
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass, field
@@ -340,11 +341,11 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
         try:
             kind = kind or _detect_given(tree, path)
         except TreeError as error:
-            tree.problem(path, error.reason)
-            ruleset.missing.append(Missing(_unreadable(tree, path, error), may_open=True))
+            tree.problem(path, error.reason, code=error.code)
+            ruleset.missing.append(Missing(error.of(tree.name(path)), may_open=True))
             continue
         if kind is None:
-            tree.problem(path, "is not in a known ruleset format")
+            tree.problem(path, "is not in a known ruleset format", code=Code.UNUSABLE)
             ruleset.missing.append(
                 Missing(f"the format of {tree.name(path)} is not known", may_open=True)
             )
@@ -359,9 +360,8 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
 
 
 def _unreadable(tree: Tree, path: str, error: TreeError) -> str:
-    if _leads_out(tree, path):
-        return f"{tree.name(path)} {_LINKED}"
-    return f"{tree.name(path)} cannot be read: {error.reason[:1].lower()}{error.reason[1:]}"
+    name = tree.name(path)
+    return f"{name} {_LINKED}" if _leads_out(tree, path) else error.of(name)
 
 
 def _detect_given(tree: Tree, path: str) -> str | None:
@@ -396,15 +396,19 @@ def _load(
             where = location or tree.name(path)
             if location is not None and _TEMPLATE.search(location.file.text):
                 reason = f"{where}: a template decides which rules stand here"
-                tree.problem(location, "a template decides which rules stand here", decisive=False)
+                said = "a template decides which rules stand here"
+                tree.problem(location, said, decisive=False, code=Code.TEMPLATE)
             elif isinstance(error, UnreadError):
                 reason = f"{where} includes what is not known: {error.reason}"
-                tree.problem(location or path, error.reason)
+                tree.problem(location or path, error.reason, code=error.code)
             else:
                 reason = f"{tree.name(path)} cannot be loaded: {where}: {error.reason}"
-                tree.problem(location or path, error.reason)
+                tree.problem(location or path, error.reason, code=error.code)
         except TreeError as error:
-            tree.problem(path, _LINKED if _leads_out(tree, path) else error.reason)
+            if _leads_out(tree, path):
+                tree.problem(path, _LINKED, code=Code.UNUSABLE)
+            else:
+                tree.problem(path, error.reason, code=error.code)
             reason = _unreadable(tree, path, error)
     if edge.reason:
         reason, location = f"{tree.name(path)} {edge.reason}", edge.location

@@ -353,7 +353,8 @@ class _Reader:
         else:
             connections = _int(body.get("val", 0)) if kind == "ct count" else 0
             over = body.get("inv") is True if kind == "limit" else _stops(kind, body)
-            self._limit(builder, over, _limit_text(kind, body), connections, _capacity(kind, body))
+            text, capacity = _limit_text(kind, body), _capacity(kind, body)
+            self._limit(builder, over, text, connections, capacity, tracked=kind == "ct count")
 
     def _limit(
         self,
@@ -362,11 +363,13 @@ class _Reader:
         text: str,
         connections: int = 0,
         capacity: int | None = None,
+        *,
+        tracked: bool = False,
     ) -> None:
         if over is None:
             builder.add(Unknown(f"{text} depends on the packet's size"))
         else:
-            builder.limit(over, text, connections, capacity)
+            builder.limit(over, text, connections, capacity, tracked=tracked)
 
     def _set_update(self, builder: RuleBuilder, kind: str, body: dict[str, Any]) -> None:
         operation: Literal["add", "update", "delete"] = body["op"]

@@ -178,12 +178,14 @@ class Limit:
     `first` is the outcome for the first packet of a first connection. The verdict of a port that
     depends on it carries `rate_limited`. `connections`: how many at once it counts to, if it does.
     `capacity`: the bytes of the longest packet that it lets pass at all, if it counts bytes.
+    `tracked`: it counts by connections, so that the kernel tracks them.
     """
 
     first: bool
     text: str = ""
     connections: int = 0
     capacity: int | None = None
+    tracked: bool = False
 
     @property
     def generous(self) -> bool:

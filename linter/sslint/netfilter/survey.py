@@ -37,7 +37,6 @@ _ADDRESS_KEYS = {
     "ip.saddr": 4, "ip.daddr": 4, "ip6.saddr": 6, "ip6.daddr": 6,
     "ct.original.saddr": 0, "ct.original.daddr": 0, "ct.reply.saddr": 0, "ct.reply.daddr": 0,
 }  # fmt: skip
-_COUNTS = ("ct count", "connlimit", "connbytes")
 _PORT_FIELDS = frozenset(("sport", "dport", "proto-src", "proto-dst"))
 _INTERFACE_KEYS = frozenset(("meta.iifname", "meta.iif", "meta.sdifname"))
 
@@ -159,7 +158,7 @@ def _items(found: Survey, own: _Mentions, ruleset: Ruleset, table: Table, rule: 
             own.redirects = True
         elif isinstance(item, Limit):
             found.rated |= not item.generous
-            if item.text.startswith(_COUNTS) or "connections" in item.text:
+            if item.tracked:
                 found.conntrack.update(_families(table))
         elif isinstance(item, Recent):
             found.rated |= item.hitcount > 1

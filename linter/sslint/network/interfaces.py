@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sslint.netfilter.model import HostNetwork, Interface
+from sslint.reasons import Code
 from sslint.source import SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass, field
@@ -261,7 +262,9 @@ def _yaml(tree: Tree, file: SourceFile) -> dict[Any, Any]:
 
     # Merge keys of merge keys grow without bound, and netplan has no use for them.
     if len(file.text) > 1 << 20 or "<<" in file.text:
-        tree.problem(file, "is not read: too large, or YAML merge keys", decisive=False)
+        tree.problem(
+            file, "is not read: too large, or YAML merge keys", decisive=False, code=Code.UNUSABLE
+        )
         return {}
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -269,7 +272,7 @@ def _yaml(tree: Tree, file: SourceFile) -> dict[Any, Any]:
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = file.at(mark.line + 1) if mark is not None else file
-        tree.problem(where, "is not valid YAML", decisive=False)
+        tree.problem(where, "is not valid YAML", decisive=False, code=Code.UNUSABLE)
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sslint.fixes import Fix
     from sslint.host import Host, Socket
     from sslint.netfilter.reach import Decision, Reach
+    from sslint.reasons import Reason
     from sslint.revisions import Proposed
     from sslint.servers.model import CertificateRef
 
@@ -192,6 +193,7 @@ def unread_data(hosts: Iterable[Host]) -> list[dict[str, Any]]:
                 "host": clean(host.name),
                 "path": clean(problem.path),
                 "reason": clean(problem.reason),
+                "code": problem.code.value,
                 "decisive": problem.decisive,
             }
             if problem.location is not None:
@@ -212,6 +214,13 @@ def files_data(hosts: Iterable[Host]) -> list[dict[str, str]]:
     ]
 
 
+def _reason(reason: Reason) -> dict[str, Any]:
+    found: dict[str, Any] = {"code": reason.code.value, "text": clean(reason.text)}
+    if reason.location is not None:
+        found |= {"path": clean(reason.location.path), "line": reason.location.line}
+    return found
+
+
 def endpoints_report(hosts: Sequence[Host]) -> dict[str, Any]:
     """Return the report of `sslint endpoints`."""
     return {
@@ -229,6 +238,8 @@ def endpoints_report(hosts: Sequence[Host]) -> dict[str, Any]:
                 "starts": reading.starts,
                 "complete": reading.complete,
                 "reasons": [clean(reason) for reason in reading.reasons],
+                "refusals": [_reason(reason) for reason in reading.refusals],
+                "gaps": [_reason(reason) for reason in reading.gaps],
                 "assumptions": [clean(text) for text in reading.assumptions],
             }
             for host in hosts

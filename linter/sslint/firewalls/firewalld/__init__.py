@@ -9,6 +9,7 @@ from sslint.firewalls.firewalld.configuration import ETC, load, unknown_services
 from sslint.firewalls.firewalld.elements import InvalidFile, NotRead
 from sslint.firewalls.firewalld.objects import Configuration, Named
 from sslint.netfilter.model import Missing, Ruleset, Source
+from sslint.reasons import Code
 from sslint.source import Location
 from sslint.tree import Status, Tree
 
@@ -43,18 +44,18 @@ def read(
         _bind(loaded, zones or {})
         table = build(loaded)
     except NotRead as error:
-        _missing(tree, into, error.location, error.reason)
+        _missing(tree, into, error.location, error.reason, error.code)
         return True
     except InvalidFile as error:
         reason = f"firewalld rejects it: {error.reason}"
         if version is not None and _number(version) < STRICT_SINCE:
-            _missing(tree, into, error.location, reason)
+            _missing(tree, into, error.location, reason, Code.REFUSED)
             return True
         tree.problem(error.location, f"{reason}, and loads its stock configuration instead")
         try:
             table = build(load(tree, user=False))
         except (InvalidFile, NotRead) as worse:
-            _missing(tree, into, worse.location, worse.reason)
+            _missing(tree, into, worse.location, worse.reason, worse.code)
             return True
         into.tables.append(table)
         return True
@@ -132,11 +133,11 @@ def _direct(tree: Tree, loaded: Configuration, into: Ruleset) -> None:
         try:
             read_direct(tree, loaded.options.backend, into)
         except (NotRead, InvalidFile) as error:
-            _missing(tree, into, error.location, error.reason)
+            _missing(tree, into, error.location, error.reason, error.code)
 
 
-def _missing(tree: Tree, into: Ruleset, location: Location | None, reason: str) -> None:
-    tree.problem(location or "/etc/firewalld", reason)
+def _missing(tree: Tree, into: Ruleset, location: Location | None, reason: str, code: Code) -> None:
+    tree.problem(location or "/etc/firewalld", reason, code=code)
     place = location or tree.name("/etc/firewalld")
     into.missing.append(Missing(f"firewalld: {place}: {reason}", (4, 6), location, may_open=True))
 

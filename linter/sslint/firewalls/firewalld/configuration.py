@@ -226,7 +226,7 @@ def _try(tree: Tree, path: str) -> SourceFile | None:
     except TreeError as error:
         if error.status is Status.ABSENT:
             return None
-        raise NotRead(None, f"{path} cannot be read: {error.reason}") from None
+        raise NotRead(None, error.of(path), error.code) from None
 
 
 def _combine(tree: Tree, name: str, configuration: Configuration) -> None:

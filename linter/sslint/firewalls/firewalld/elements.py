@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.parsers import expat
 
+from sslint.reasons import Code
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass
 
@@ -13,6 +14,8 @@ MAX_DEPTH = 32
 
 class InvalidFile(Exception):  # noqa: N818 - it is firewalld that calls it an error
     """A file that firewalld refuses: it then loads nothing of the user's configuration."""
+
+    code = Code.REFUSED
 
     def __init__(self, location: Location, reason: str) -> None:
         super().__init__(f"{location}: {reason}")
@@ -23,10 +26,11 @@ class InvalidFile(Exception):  # noqa: N818 - it is firewalld that calls it an e
 class NotRead(Exception):  # noqa: N818
     """A file that firewalld may accept and that is not read here."""
 
-    def __init__(self, location: Location | None, reason: str) -> None:
+    def __init__(self, location: Location | None, reason: str, code: Code = Code.UNKNOWN) -> None:
         super().__init__(f"{location}: {reason}")
         self.location = location
         self.reason = reason
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

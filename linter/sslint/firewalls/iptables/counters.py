@@ -79,7 +79,7 @@ def connlimit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     bound = cast(int, given.value)
     matches = bound < 1 if above else bound >= 1
     word = "above" if above else "up to"
-    return [Limit(matches != given.negate, f"{word} {bound} connections", bound)]
+    return [Limit(matches != given.negate, f"{word} {bound} connections", bound, tracked=True)]
 
 
 def connbytes(extension: Extension, arguments: Arguments) -> list[RuleItem]:
@@ -94,9 +94,13 @@ def connbytes(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     items: list[RuleItem] = [any_of("ct.state", _NO_CONNECTION, True)]
     text = f"connbytes {low}:{high} {mode}"
     if mode != "packets" and direction != "reply":
-        return [*items, compare("meta.length", low, high, negate=given.negate), Limit(True, text)]
+        return [
+            *items,
+            compare("meta.length", low, high, negate=given.negate),
+            Limit(True, text, tracked=True),
+        ]
     count = 0 if direction == "reply" else 1
-    return [*items, Limit((low <= count <= high) != given.negate, text)]
+    return [*items, Limit((low <= count <= high) != given.negate, text, tracked=True)]
 
 
 def quota(extension: Extension, arguments: Arguments) -> list[RuleItem]:

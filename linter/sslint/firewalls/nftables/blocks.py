@@ -14,6 +14,7 @@ from sslint.firewalls.nftables.rules import RuleBuilder, operand
 from sslint.firewalls.nftables.statements import STATEFUL, StatementParser
 from sslint.firewalls.nftables.syntax import Expression, SetLiteral
 from sslint.netfilter.model import Base, Chain, Set, TableFamily
+from sslint.reasons import Code
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
 
@@ -119,7 +120,7 @@ class BlockParser(StatementParser):
         for candidate in candidates:
             directory = posixpath.dirname(candidate)
             if wildcard and not self.tree.listable(directory):
-                raise UnreadError(f"{directory} cannot be read", location)
+                raise UnreadError(f"{directory} cannot be read", location, Code.UNREADABLE)
             paths = self.tree.glob(candidate) if wildcard else [candidate]
             found = [path for path in paths if self._is_there(path, wildcard)]
             files = [self._read(path, location) for path in found]
@@ -139,8 +140,7 @@ class BlockParser(StatementParser):
         try:
             file = self.tree.read(path)
         except TreeError as error:
-            why = f"{path} cannot be read: {error.reason[:1].lower()}{error.reason[1:]}"
-            raise UnreadError(why, location) from None
+            raise UnreadError(error.of(path), location, error.code) from None
         if file not in self.files:
             self.files.append(file)
         return file
@@ -149,7 +149,7 @@ class BlockParser(StatementParser):
         path = candidates[0]
         if all(self.tree.absent(candidate) for candidate in candidates):
             raise RulesetError(f"File not found: {path}", location)
-        raise UnreadError(f"{path} is not in the files", location)
+        raise UnreadError(f"{path} is not in the files", location, Code.NOT_GIVEN)
 
     # -- tables -----------------------------------------------------------------------------------
 

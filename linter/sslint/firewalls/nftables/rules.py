@@ -644,10 +644,16 @@ class RuleBuilder:
         return True
 
     def limit(
-        self, over: bool, text: str, connections: int = 0, capacity: int | None = None
+        self,
+        over: bool,
+        text: str,
+        connections: int = 0,
+        capacity: int | None = None,
+        *,
+        tracked: bool = False,
     ) -> None:
         """Add a rate, a quota or a number of connections at its start."""
-        self.add(Limit(not over, text, connections, capacity))
+        self.add(Limit(not over, text, connections, capacity, tracked))
 
     def set_update(
         self,

@@ -327,7 +327,7 @@ class StatementParser(ExpressionParser):
         number = self.number()
         if number == 0:  # the first connection is one too many
             over = not over
-        builder.limit(over, self._text(start), number)
+        builder.limit(over, self._text(start), number, tracked=True)
 
     def _text(self, start: int) -> str:
         return " ".join(self.tokens[start : self.position])

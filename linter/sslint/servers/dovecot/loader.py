@@ -126,7 +126,7 @@ class _Loader:
             file = self.tree.read(path)
         except TreeError as error:
             if last is not None:
-                self._gap(last.location, f"{path} {error.reason}", Code.UNREADABLE)
+                self._gap(last.location, error.of(path), error.code)
             return
         self.files.append(Reader(file, modern=self.configuration.modern))
         if path not in self.configuration.files:

@@ -84,7 +84,7 @@ class _Reader:
         for gap in (*configuration.gaps, *listening.gaps):
             self._incomplete(gap)
         for error in configuration.errors:
-            self.tree.problem(error.location or "/etc/dovecot", error.text)
+            self.tree.problem(error.location or "/etc/dovecot", error.text, code=error.code)
         reading.refusals = [*configuration.errors, *listening.errors]
         if configuration.assumed and self._rests_on_packages():
             reading.assumptions.append(configuration.assumed)
@@ -262,4 +262,5 @@ class _Reader:
             return
         self.reading.gaps.append(gap)
         if gap.location is not None:
-            self.tree.problem(gap.location, gap.text, decisive=gap.code in _FAILED)
+            failed = gap.code in _FAILED
+            self.tree.problem(gap.location, gap.text, decisive=failed, code=gap.code)

@@ -29,7 +29,7 @@ def enable(tree: Tree) -> str:
         try:
             tree.lay(f"{ENABLED}/{name}", f"{_AVAILABLE}/{name}")
         except TreeError as error:
-            tree.problem(f"{_AVAILABLE}/{name}", error.reason)
+            tree.problem(f"{_AVAILABLE}/{name}", error.reason, code=error.code)
     if not enabled:
         return ""
     return f"each site in {tree.name(_AVAILABLE)} is enabled: sites-enabled is missing"

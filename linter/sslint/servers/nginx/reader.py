@@ -55,8 +55,8 @@ def read(
     try:
         statements = loader.load(posixpath.normpath(posixpath.join("/", path)))
     except TreeError as error:
-        tree.problem(path, error.reason)
-        reading.gaps.append(Reason(Code.UNREADABLE, None, f"{path}: {error.reason}"))
+        tree.problem(path, error.reason, code=error.code)
+        reading.gaps.append(Reason(error.code, None, error.of(path)))
         return reading
     reading.files = loader.files
     if assumed and any(file.startswith(available.ENABLED) for file in loader.files):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 
+from sslint.reasons import Code
 from sslint.servers.nginx.templates import FILLED_IN, masked
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
@@ -132,9 +133,9 @@ class Loader:
         """Record what nginx refuses to read."""
         self.broken = True
         if where.file in self.templates:
-            self.tree.problem(where, f"in a template: {reason}", decisive=False)
+            self.tree.problem(where, f"in a template: {reason}", decisive=False, code=Code.TEMPLATE)
             return
-        self.tree.problem(where, reason)
+        self.tree.problem(where, reason, code=Code.REFUSED)
         self.fatal.append((where, reason))
 
     def include(self, directive: Directive) -> list[Directive]:
@@ -155,10 +156,14 @@ class Loader:
                 said = "was not given, so its content is not known"
                 if paths:
                     said = "was given only in part, so the rest of it is not known"
-                self.tree.problem(directive.location, f"{parent} {said}", decisive=False)
+                self.tree.problem(
+                    directive.location, f"{parent} {said}", decisive=False, code=Code.NOT_GIVEN
+                )
                 more = [directive]
             elif not self.tree.listable(parent):
-                self.tree.problem(directive.location, f"{parent} cannot be read")
+                self.tree.problem(
+                    directive.location, f"{parent} cannot be read", code=Code.UNREADABLE
+                )
                 self.broken = True
                 return [directive]
             elif not self.tree.live and self.tree.status(parent) is Status.ABSENT:
@@ -181,7 +186,8 @@ class Loader:
         self._total += weight
         if self._total > MAX_DIRECTIVES:
             self.broken = True
-            self.tree.problem(directive.location, "the includes expand to more than can be read")
+            said = "the includes expand to more than can be read"
+            self.tree.problem(directive.location, said, code=Code.LIMIT)
             return [directive]
         return statements
 
@@ -190,17 +196,17 @@ class Loader:
         if error.status in (Status.DIRECTORY, Status.OTHER):
             self.error(where, f"{path} {error.reason}: nginx does not start")
         elif error.status is Status.UNKNOWN:
-            self.tree.problem(where, f"{path} cannot be read: {error.reason}", subject=path)
+            self.tree.problem(where, error.reason, subject=path, code=error.code)
             self.broken = True
         elif posixpath.basename(path) in HARMLESS_INCLUDES:
-            self.tree.problem(where, f"{path} was not given", decisive=False)
+            self.tree.problem(where, f"{path} was not given", decisive=False, code=Code.NOT_GIVEN)
         elif self.tree.absent(path):
-            self.tree.problem(where, f"{path}: no such file, and nginx does not start without it")
+            said = f"{path}: no such file, and nginx does not start without it"
+            self.tree.problem(where, said, code=Code.REFUSED)
             self.broken = True
         else:
-            self.tree.problem(
-                where, f"{path} was not given, so its content is not known", decisive=False
-            )
+            said = f"{path} was not given, so its content is not known"
+            self.tree.problem(where, said, decisive=False, code=Code.NOT_GIVEN)
 
     def _links_lost(self, directory: str) -> bool:
         """Tell whether the sites are there and the directory of links to them is not."""

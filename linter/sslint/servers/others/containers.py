@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslint.firewalls.docker import Publication
+from sslint.reasons import Code
 from sslint.servers.model import Transport
 from sslint.servers.others.common import MAX_PORTS, WILDCARDS, Listener, files, number
 from sslint.source import Location, SourceFile
@@ -238,12 +239,12 @@ def _document(tree: Tree, file: SourceFile) -> Node | None:
     import yaml
 
     if len(file.text) > MAX_COMPOSE_SIZE:
-        tree.problem(file, "is too large for a compose file", decisive=False)
+        tree.problem(file, "is too large for a compose file", decisive=False, code=Code.UNUSABLE)
         return None
     try:
         return yaml.compose(file.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError, UnicodeError):
-        tree.problem(file, "is not YAML", decisive=False)
+        tree.problem(file, "is not YAML", decisive=False, code=Code.UNUSABLE)
         return None
 
 

@@ -148,7 +148,7 @@ class _Instance:
         """Add what this instance opens to the reading."""
         fatal = self.scope.main.fatal
         if fatal is not None:
-            self.tree.problem(fatal[0], fatal[1])
+            self.tree.problem(fatal[0], fatal[1], code=Code.REFUSED)
             self._refuse(fatal[1], fatal[0])
         self._start()
         if self.master is not None:
@@ -192,7 +192,7 @@ class _Instance:
         disabled, enabled = self._split_disabled(master)
         for service in enabled:
             if service.error:
-                self.tree.problem(service.location, service.error)
+                self.tree.problem(service.location, service.error, code=Code.REFUSED)
                 self._refuse(service.error, service.location)
             self._report_options(service)
         listeners = self._listeners(enabled)
