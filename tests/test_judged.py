@@ -180,22 +180,35 @@ APACHE = (
     "LoadModule ssl_module x.so\nListen 443\n<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n"
 )
 HAPROXY = {"etc/haproxy/haproxy.cfg": "frontend x\n bind :443 ssl crt /x.pem\n"}
-OTHERS = (
-    ("haproxy", "tcp/443", HAPROXY),
-    ("apache", "tcp/443", {"etc/apache2/apache2.conf": APACHE}),
-    ("caddy", "tcp/443, udp/443", {"etc/caddy/Caddyfile": "shop.example.org {\n}\n"}),
-    ("stunnel", "tcp/993", {"etc/stunnel/imaps.conf": "[imaps]\naccept = 993\nconnect = 143\n"}),
-    ("exim", "tcp/25", {"etc/exim4/update-exim4.conf.conf": "dc_local_interfaces=''\n"}),
+# Their ports and TLS are read, and their certificates are not.
+PARTLY = (
+    ("haproxy", 1, "tcp/443", HAPROXY),
+    ("caddy", 4, "tcp/443, udp/443", {"etc/caddy/Caddyfile": "shop.example.org {\n}\n"}),
+    ("stunnel", 1, "tcp/993", {"etc/stunnel/imaps.conf": "[imaps]\naccept = 993\nconnect = 143\n"}),
+    (
+        "exim",
+        4,
+        "tcp/25, tcp/465",
+        {"etc/exim4/exim4.conf": "daemon_smtp_ports = 25 : 465\ntls_on_connect_ports = 465\n"},
+    ),
     (
         "lighttpd",
+        1,
         "tcp/443",
         {"etc/lighttpd/lighttpd.conf": 'server.port = 443\nssl.engine = "enable"\n'},
     ),
     (
         "cyrus",
+        2,
         "tcp/993",
         {"etc/cyrus.conf": 'SERVICES {\n imaps cmd="imapd -s" listen="imaps"\n}\n'},
     ),
+)
+OTHERS = (
+    ("apache", "tcp/443", {"etc/apache2/apache2.conf": APACHE}),
+    ("exim", "tcp/25", {"etc/exim4/update-exim4.conf.conf": "dc_local_interfaces=''\n"}),
+    ("haproxy", "tcp/443", {"etc/haproxy/haproxy.cfg": "frontend x\n bind :443\n"}),
+    ("cyrus", "tcp/143", {"etc/cyrus.conf": 'SERVICES {\n a cmd="imapd" listen="imap"\n}\n'}),
     ("slapd", "tcp/636", {"etc/default/slapd": 'SLAPD_SERVICES="ldaps:///"\n'}),
     ("docker", "tcp/443", {"etc/compose.yml": "services: {x: {ports: ['443:443']}}\n"}),
 )
@@ -439,6 +452,17 @@ ROWS = (
         )
         for name, ports, files in OTHERS
     ),
+    *(
+        Row(
+            f"{name} behind a closed port",
+            partial(write, files={**files, "etc/nftables.conf": DROP}),
+            ("etc", "--fail-on", "never"),
+            3,
+            f"{count} TLS listener{'s' if count > 1 else ''}: {count} closed; not judged: "
+            f"the certificate of {name} on {ports} is not read",
+        )
+        for name, count, ports, files in PARTLY
+    ),
     Row(
         "HAProxy beside a server that is judged",
         lambda b: (
@@ -447,7 +471,7 @@ ROWS = (
         ),
         ("etc",),
         3,
-        "10 TLS listeners: 10 open; not judged: the TLS of haproxy on tcp/8443 is not read",
+        "10 open, 1 closed; not judged: the certificate of haproxy on tcp/8443 is not read",
     ),
     Row(
         "HAProxy whose ports are not known",
@@ -464,7 +488,7 @@ ROWS = (
         unreadable_haproxy,
         ("etc",),
         3,
-        "the TLS of haproxy on tcp/443 is not read",
+        "the certificate of haproxy on tcp/443 is not read",
         (3, "what haproxy listens on is not known: etc/haproxy/haproxy.cfg"),
     ),
     Row(
@@ -487,7 +511,7 @@ ROWS = (
         ),
         (".",),
         0,
-        "0 TLS listeners",
+        "1 TLS listener: 1 closed",
     ),
     Row(
         "Exim on loopback, as Debian installs it, beside a judged server",

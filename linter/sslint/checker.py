@@ -56,7 +56,6 @@ class Result:
         """Whether nothing was found that could be checked."""
         return not self.findings and all(
             not host.readings
-            and not host.other_sockets
             and not host.target.announced
             and (host.ruleset.empty or host.target.no_firewall)
             and not host.problems

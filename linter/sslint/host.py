@@ -57,11 +57,10 @@ class Host:
     target: Target
     network: HostFacts
     readings: list[ServerReading] = field(default_factory=list)
-    others: list[ServerReading] = field(default_factory=list)
+    programs: list[ServerReading] = field(default_factory=list)  # that own a port, and no TLS
     ruleset: Ruleset = field(default_factory=Ruleset)
     firewall: Firewall | NoFirewall | None = None
     sockets: list[Socket] = field(default_factory=list)
-    other_sockets: list[Socket] = field(default_factory=list)  # shown, and not judged by rules
     announced: Announced = field(default_factory=Announced)
     renewal: Renewal = field(default_factory=Renewal)
     published: list[Publication] = field(default_factory=list)  # by containers
@@ -93,14 +92,9 @@ class Host:
     def assumptions(self) -> list[str]:
         """What the verdicts rest on beside the files, each once."""
         read = (text for reading in self.readings for text in reading.assumptions)
-        reached = (text for s in self.shown for r in s.reaches for text in r.assumptions)
+        reached = (text for s in self.sockets for r in s.reaches for text in r.assumptions)
         own = (*self.target.assumed, *self.completed, *self.ruleset.assumptions)
         return list(dict.fromkeys((*own, *read, *reached)))
-
-    @property
-    def shown(self) -> list[Socket]:
-        """Every socket that reports show: those of the servers that are read, then the others'."""
-        return [*self.sockets, *self.other_sockets]
 
     def reading(self, server: str) -> ServerReading | None:
         """Return what was read of a server."""
@@ -203,12 +197,6 @@ def _reach_sockets(host: Host) -> None:
     host.sockets = [
         _socket(host, endpoint) for reading in host.readings for endpoint in reading.endpoints
     ]
-    host.other_sockets = [
-        _socket(host, endpoint)
-        for reading in host.others
-        if is_shown(host, reading)
-        for endpoint in reading.endpoints
-    ]
 
 
 # Why a server does not start, where a rule of its own says so.
@@ -258,17 +246,24 @@ def _read_servers(host: Host) -> None:
     if tree.root is None and tree.names("/") == ["given"]:
         return  # rulesets and documents, and no server's files
     for server in servers():
-        if any(map(tree.exists, server.directories)):
+        if any(_may_hold(tree, directory) for directory in server.directories):
             _add(host, server)
     host.readings += _unread_servers(host)
     from sslint.servers import others
     from sslint.servers.others import containers
 
-    host.others = others.read_others(tree)
+    unread = others.read_unread(tree)
+    host.readings += [one for one in unread if not _is_off(host, one.server)]
+    host.programs = others.read_programs(tree)
     with Edge(tree, "compose:", "/"):
         for publication in containers.publications(tree):
             tree.budgets.spend("published")
             host.published.append(publication)
+
+
+def _may_hold(tree: Tree, path: str) -> bool:
+    """Tell whether a path is there, or is a link to what was not given."""
+    return tree.exists(path) or tree.link_target(path) is not None
 
 
 def _unread_servers(host: Host) -> Iterator[ServerReading]:
@@ -280,7 +275,7 @@ def _unread_servers(host: Host) -> Iterator[ServerReading]:
         unreadable = host.tree.status(path) is Status.UNKNOWN
         linked = host.tree.link_target(server.directory) is not None  # to what was not given
         there = unreadable or linked or host.tree.names(server.directory)
-        if host.reading(server.name) is not None or not there or _is_off(host, server):
+        if host.reading(server.name) is not None or not there or _is_off(host, server.name):
             continue  # if it is off: what another package left in its directory
         if unreadable:
             host.tree.try_read(path)  # which reports it
@@ -291,10 +286,18 @@ def _unread_servers(host: Host) -> Iterator[ServerReading]:
         yield ServerReading(server.name, gaps=[Reason(code, None, said)])
 
 
-def _is_off(host: Host, server: Server) -> bool:
+def unit_states(host: Host, server: str) -> set[str]:
+    """Return whether the units of a server or program start at boot, each state once."""
+    from sslint.servers import others
+
+    known = next((one.units for one in servers() if one.name == server), ())
+    units = known or others.units(server) or (server,)
+    return {host.network.unit_state(unit) for unit in units}
+
+
+def _is_off(host: Host, server: str) -> bool:
     """Tell whether none of a server's units starts at boot."""
-    states = [host.network.unit_state(unit) for unit in server.units]
-    return bool(states) and all(state in ("disabled", "masked") for state in states)
+    return unit_states(host, server) <= {"disabled", "masked"}
 
 
 def _add(host: Host, server: Server) -> None:
@@ -308,21 +311,14 @@ def _add(host: Host, server: Server) -> None:
         reading = ServerReading(name, gaps=[Reason(edge.code, edge.location, edge.reason)])
     if reading is None:
         return
-    if _is_off(host, server):
+    if _is_off(host, server.name):
+        reading.enabled = False
         reason = f"{server.units[0]}.service is not enabled"
         reading.endpoints = [
             replace(endpoint, certain=False, reasons=(*endpoint.reasons, reason))
             for endpoint in reading.endpoints
         ]
     host.readings.append(reading)
-
-
-def is_shown(host: Host, reading: ServerReading) -> bool:
-    """Tell whether another program's listeners are shown: it may serve TLS, and may run."""
-    from sslint.servers.others.tls import UNITS
-
-    states = [host.network.unit_state(unit) for unit in UNITS.get(reading.server, ())]
-    return any(state in ("enabled", "unknown") for state in states)
 
 
 def _version(host: Host, package: str) -> tuple[int, ...] | None:
@@ -375,7 +371,7 @@ def _taken(host: Host) -> set[tuple[str, int]]:
     """Return the ports that programs of the host itself certainly have."""
     return {
         (endpoint.transport, endpoint.port)
-        for reading in (*host.readings, *host.others)
+        for reading in (*host.readings, *host.programs)
         for endpoint in reading.endpoints
         if endpoint.certain and reading.server != "docker"
     }
@@ -469,7 +465,7 @@ def listeners(host: Host, transport: str, port: int) -> Sequence[Endpoint]:
     """Return every program's sockets on a port, those of the servers that are read first."""
     if host.by_port is None:
         host.by_port = {}
-        for reading in (*host.readings, *host.others):
+        for reading in (*host.readings, *host.programs):
             for endpoint in reading.endpoints:
                 key = (endpoint.transport, endpoint.port)
                 host.by_port.setdefault(key, []).append(endpoint)

@@ -36,12 +36,13 @@ class Why(Enum):
     SERVER_UNREAD = "server-unread"  # its files are there and make no listener
     SERVER_INCOMPLETE = "server-incomplete"  # it may have TLS listeners that are not known
     TLS_UNREAD = "tls-unread"  # a program that may serve TLS, whose TLS is not read
+    CERTIFICATES_UNREAD = "certificates-unread"  # who serves TLS, and with what is not read
     EXPECTATION = "expectation-undecided"  # whether a port is as the configuration expects
     FILE_UNREAD = "file-unread"  # a file that decides a socket or a ruleset
 
 
 # Each of these alone leaves a host unjudged; the others only if no listener has a verdict.
-_WHOLE = (Why.SERVER_UNREAD, Why.TLS_UNREAD, Why.EXPECTATION)
+_WHOLE = (Why.SERVER_UNREAD, Why.TLS_UNREAD, Why.CERTIFICATES_UNREAD, Why.EXPECTATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def judge(host: Host) -> Judged:
     decided = False  # some listener has a verdict that rests on a ruleset
     for socket in host.sockets:
         endpoint = socket.endpoint
-        if not _is_tls(endpoint):
+        if not _is_tls(endpoint) or not _is_read(host, endpoint) or _is_replaced(host, endpoint):
             continue
         port = _port(endpoint)
         refused = not _starts(host, endpoint)
@@ -106,6 +107,7 @@ def judge(host: Host) -> Judged:
                 found.setdefault(why, Counter())[port] += 1
     gaps = [Gap(*why, ports.total(), tuple(ports)) for why, ports in found.items()]
     gaps += _servers(host)
+    gaps += _partly_read(host)
     gaps += _programs(host)
     gaps += _expectations(host)
     gaps += [] if gaps else _files(host)
@@ -148,6 +150,25 @@ def _is_tls(endpoint: Endpoint) -> bool:
     return endpoint.tls != "none" or endpoint.passthrough
 
 
+def _is_read(host: Host, endpoint: Endpoint) -> bool:
+    """Tell whether a listener's reader says what it is: a gap of its own tells of the others."""
+    reading = host.reading(endpoint.server)
+    if reading is None or reading.knows.tls:
+        return True
+    return reading.knows.ports and (endpoint.tls != "unknown" or endpoint.passthrough)
+
+
+def _is_replaced(host: Host, endpoint: Endpoint) -> bool:
+    """Tell whether a server that nothing starts stands beside another that has its port."""
+    from sslint.host import listeners
+
+    reading = host.reading(endpoint.server)
+    if reading is None or reading.enabled:
+        return False
+    here = listeners(host, endpoint.transport, endpoint.port)
+    return any(other.certain and other.server != endpoint.server for other in here)
+
+
 def _port(endpoint: Endpoint) -> str:
     return f"{endpoint.transport}/{endpoint.port}"
 
@@ -188,7 +209,7 @@ def _why(host: Host, socket: Socket, reach: Reach, family: int) -> tuple[Why, st
 def _servers(host: Host) -> Iterator[Gap]:
     """Yield the servers whose files are there and make no listener, or perhaps not all TLS ones."""
     for reading in host.readings:
-        if reading.complete or not reading.starts:
+        if reading.complete or not reading.starts or not reading.knows.certificates:
             continue
         reason = reading.gaps[0]
         if not reading.endpoints:
@@ -198,33 +219,64 @@ def _servers(host: Host) -> Iterator[Gap]:
             yield Gap(Why.SERVER_INCOMPLETE, f"{reading.server} may have more listeners: {reason}")
 
 
-def _programs(host: Host) -> Iterator[Gap]:
-    """Yield the programs that may serve TLS to others, and whose TLS is not read."""
-    from sslint.host import is_shown, scope_of
-    from sslint.servers.others.tls import UNITS, may_serve_tls
-
-    read = {
-        (socket.endpoint.transport, socket.endpoint.port)
-        for socket in host.sockets
-        if _is_tls(socket.endpoint)
-    }
-    exempt = read | host.target.intent.terminated_elsewhere
-    for reading in host.others:
-        if reading.server in UNITS and not is_shown(host, reading):
+def _partly_read(host: Host) -> Iterator[Gap]:
+    """Yield the servers whose TLS or whose certificates are not read, and what may be more."""
+    exempt = _read_ports(host) | host.target.intent.terminated_elsewhere
+    for reading in host.readings:
+        if reading.knows.certificates:
             continue
-        ports = dict.fromkeys(
-            _port(endpoint)
-            for endpoint in reading.endpoints
-            if may_serve_tls(endpoint)
-            and scope_of(endpoint.address) != "loopback"
-            and (endpoint.transport, endpoint.port) not in exempt
-        )
-        if ports:
-            reason = f"the TLS of {reading.server} on {_shown(list(ports))} is not read"
-            yield Gap(Why.TLS_UNREAD, reason, ports=tuple(ports))
-        elif not reading.complete and (reading.server in UNITS or reading.server == "docker"):
+        outward = [e for e in reading.endpoints if _is_tls(e) and _is_outward(e, exempt)]
+        outward = [endpoint for endpoint in outward if not _is_replaced(host, endpoint)]
+        known = [endpoint for endpoint in outward if _is_read(host, endpoint)]
+        dark = [endpoint for endpoint in outward if endpoint not in known]
+        if dark:
+            yield _unread(Why.TLS_UNREAD, f"the TLS of {reading.server}", dark)
+        certified = [endpoint for endpoint in known if not endpoint.passthrough]
+        if certified:
+            what = f"the certificate of {reading.server}"
+            yield _unread(Why.CERTIFICATES_UNREAD, what, certified)
+        if not outward and not reading.complete:
             said = f"what {reading.server} listens on is not known: {reading.gaps[0]}"
             yield Gap(Why.TLS_UNREAD, said)
+
+
+def _programs(host: Host) -> Iterator[Gap]:
+    """Yield the programs that are no servers and may have TLS on a port of their own."""
+    from sslint.servers.others import may_serve_tls
+
+    exempt = _read_ports(host) | host.target.intent.terminated_elsewhere
+    for reading in host.programs:
+        found = [e for e in reading.endpoints if may_serve_tls(e) and _is_outward(e, exempt)]
+        if found:
+            yield _unread(Why.TLS_UNREAD, f"the TLS of {reading.server}", found)
+        elif not reading.complete and reading.server == "docker":
+            said = f"what {reading.server} listens on is not known: {reading.gaps[0]}"
+            yield Gap(Why.TLS_UNREAD, said)
+
+
+def _unread(why: Why, what: str, endpoints: Sequence[Endpoint]) -> Gap:
+    ports = tuple(dict.fromkeys(map(_port, endpoints)))
+    return Gap(why, f"{what} on {_shown(ports)} is not read", ports=ports)
+
+
+def _read_ports(host: Host) -> set[tuple[str, int]]:
+    """Return the ports of TLS listeners that are read whole: what else is there is a proxy's."""
+    return {
+        (endpoint.transport, endpoint.port)
+        for reading in host.readings
+        if reading.knows.certificates
+        for endpoint in reading.endpoints
+        if _is_tls(endpoint)
+    }
+
+
+def _is_outward(
+    endpoint: Endpoint, exempt: set[tuple[str, int]] | frozenset[tuple[str, int]]
+) -> bool:
+    from sslint.host import scope_of
+
+    outward = scope_of(endpoint.address) != "loopback"
+    return outward and (endpoint.transport, endpoint.port) not in exempt
 
 
 def _expectations(host: Host) -> Iterator[Gap]:

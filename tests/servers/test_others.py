@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from sslint.servers.others import read_others
+from sslint.network import read_network
+from sslint.servers import servers
+from sslint.servers.interface import Context
+from sslint.servers.model import ServerReading
+from sslint.servers.others import read_programs, read_unread
+from sslint.tree import Tree
 from tests.support import tree_of
 
 Socket = tuple[str, str, int, str]
+
+
+def read_others(tree: Tree) -> list[ServerReading]:
+    """Return what is read of all servers and programs."""
+    context = Context(network=read_network(tree))
+    found = [server.read(tree, context) for server in servers()]
+    return [one for one in found if one] + read_unread(tree) + read_programs(tree)
 
 
 def sockets(files: dict[str, str], server: str) -> list[Socket]:
@@ -234,12 +246,113 @@ def test_exim() -> None:
         "daemon_smtp_ports = 1\n"
     )
     assert sockets({"/etc/exim4/exim4.conf": text}, "exim") == [
-        ("tcp", "::", 25, "unknown"),
+        ("tcp", "::", 25, "starttls"),
         ("tcp", "::", 465, "implicit"),
-        ("tcp", "192.0.2.1", 25, "unknown"),
+        ("tcp", "192.0.2.1", 25, "starttls"),
         ("tcp", "192.0.2.1", 465, "implicit"),
-        ("tcp", "192.0.2.2", 26, "unknown"),
+        ("tcp", "192.0.2.2", 26, "starttls"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "tls"),
+    [
+        ("", "starttls"),  # announced to all, with a certificate made in memory
+        ("tls_advertise_hosts =\n", "none"),
+        ("tls_advertise_hosts = *\n", "starttls"),
+        ("tls_advertise_hosts = 192.0.2.0/24\n", "unknown"),
+        ("A = *\ntls_advertise_hosts = A\n", "starttls"),
+        (".ifdef A\ntls_advertise_hosts =\n.endif\n", "starttls"),
+        (".ifndef A\ntls_advertise_hosts =\n.endif\n", "none"),
+        ("A = 1\n.ifdef A\n.else\ntls_advertise_hosts =\n.endif\n", "starttls"),
+        (".ifdef _HAVE_X\ntls_advertise_hosts =\n.endif\n", "unknown"),
+    ],
+)
+def test_exim_announces_starttls(text: str, tls: str) -> None:
+    found = sockets({"/etc/exim4/exim4.conf": text}, "exim")
+    assert {s[3] for s in found} == {tls}
+
+
+def test_exim_with_a_port_that_is_not_known_is_not_complete() -> None:
+    (reading,) = read_others(tree_of({"/etc/exim4/exim4.conf": "daemon_smtp_ports = PORTS\n"}))
+    assert not reading.complete
+
+
+@pytest.mark.parametrize(
+    ("text", "tls"),
+    [
+        ("defaults\n mode http\n", "none"),
+        ("", "unknown"),
+        ("defaults a\n mode http\ndefaults b\n", "unknown"),
+        ("defaults a\n mode http\ndefaults b\n mode tcp\n", "unknown"),
+    ],
+)
+def test_haproxy_in_which_mode(text: str, tls: str) -> None:
+    files = {"/etc/haproxy/haproxy.cfg": f"{text}frontend x\n bind :443\n"}
+    assert [s[3] for s in sockets(files, "haproxy")] == [tls]
+
+
+def test_haproxy_chooses_its_defaults() -> None:
+    text = "defaults a\n mode http\ndefaults b\n mode tcp\nfrontend x from a\n bind :443\n"
+    assert [s[3] for s in sockets({"/etc/haproxy/haproxy.cfg": text}, "haproxy")] == ["none"]
+
+
+def test_haproxy_that_looks_at_the_hello_passes_tls_on() -> None:
+    text = "frontend x\n bind :443\n use_backend y if { req_ssl_sni -i a.example.org }\n"
+    (reading,) = read_others(tree_of({"/etc/haproxy/haproxy.cfg": text}))
+    assert [(e.tls, e.passthrough) for e in reading.endpoints] == [("unknown", True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "udp"),
+    [
+        ("", [True]),
+        ("{\n servers {\n  protocols h1 h2\n }\n}\n", []),
+        ("{\n servers :443 {\n  protocols h1 h2\n }\n}\n", [False]),
+    ],
+)
+def test_caddy_speaks_http3_unless_told_otherwise(text: str, udp: list[bool]) -> None:
+    (reading,) = read_others(tree_of({"/etc/caddy/Caddyfile": text + "a.b {\n}\n"}))
+    assert [e.certain for e in reading.endpoints if e.transport == "udp"] == udp
+
+
+def test_caddy_puts_snippets_in() -> None:
+    text = "(s) {\n tls /c /k\n bind 192.0.2.1\n}\n:8443 {\n import s\n}\n"
+    assert ("tcp", "192.0.2.1", 8443, "implicit") in sockets(
+        {"/etc/caddy/Caddyfile": text}, "caddy"
+    )
+
+
+def test_caddy_with_a_file_that_is_not_known_in_a_site() -> None:
+    text = ":8443 {\n import other\n}\n"
+    assert sockets({"/etc/caddy/Caddyfile": text}, "caddy") == [("tcp", "::", 8443, "unknown")]
+
+
+@pytest.mark.parametrize(
+    ("include", "tls"),
+    [
+        ('include "x.conf"', "implicit"),
+        ('include "missing.conf"', "unknown"),
+        ('include "none/*.conf"', "none"),
+        ('include conf_dir + "/y.conf"', "unknown"),
+        ('include_shell "cat /x"', "unknown"),
+        ('include_shell "/usr/share/lighttpd/include-conf-enabled.pl"', "none"),
+    ],
+)
+def test_lighttpd_reads_what_it_includes(include: str, tls: str) -> None:
+    files = {
+        "/etc/lighttpd/lighttpd.conf": f"server.port = 443\n{include}\n",
+        "/etc/lighttpd/x.conf": 'ssl.engine = "enable"\n',
+    }
+    assert [s[3] for s in sockets(files, "lighttpd")] == [tls]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "tls"), [("smtp", "starttls"), ("proxy", "implicit"), ("socks", "implicit")]
+)
+def test_stunnel_negotiates_before_tls_or_inside_it(protocol: str, tls: str) -> None:
+    text = f"[a]\naccept = 443\nprotocol = {protocol}\n"
+    assert [s[3] for s in sockets({"/etc/stunnel/a.conf": text}, "stunnel")] == [tls]
 
 
 def test_cyrus() -> None:

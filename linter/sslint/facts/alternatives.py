@@ -19,6 +19,7 @@ PORTS = {
     "sieve": (4190, 2000),
 }
 _BY_PORT = {port: kind for kind, ports in PORTS.items() for port in ports}
+_WEB = frozenset({"http", "h3"})
 _MAIL = frozenset({"imap", "pop3", "submission", "sieve", "smtp", "lmtp"})
 
 
@@ -30,7 +31,7 @@ def kind_of(fact: Loose) -> str:
     # does Postfix what stands on a port of the operator's choice.
     if protocol in ("stream", "smtp"):
         return _BY_PORT.get(fact.values["port"], protocol)
-    return bare if bare in _MAIL else "web"
+    return bare if bare in _MAIL else "web" if bare in _WEB else protocol
 
 
 def add(found: list[Loose]) -> None:

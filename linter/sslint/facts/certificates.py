@@ -117,7 +117,8 @@ class _BackEnds:
         }
         passed = {u.values["port"] for u in facts["upstream"] if u.values["scheme"] == "tcp"}
         self._passed = passed
-        self._any = None in passed or any(other.endpoints for other in host.others)
+        unread = (r for r in (*host.readings, *host.programs) if not r.knows.sites)
+        self._any = None in passed or any(other.endpoints for other in unread)
 
     def have(self, site: Site) -> bool:
         """Tell whether a site is one of them."""

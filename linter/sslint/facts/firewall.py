@@ -10,7 +10,7 @@ from sslint.engine import Span, enumerated
 from sslint.facts import coexistence
 from sslint.facts.fact import Loose
 from sslint.facts.services import listening
-from sslint.host import only_relays, owner_of
+from sslint.host import only_relays, owner_of, unit_states
 from sslint.netfilter import addresses
 from sslint.reasons import Code, about
 
@@ -260,7 +260,7 @@ def conflicts(host: Host) -> list[Loose]:
             )
     endpoints = [
         endpoint
-        for reading in (*host.readings, *host.others)
+        for reading in (*host.readings, *host.programs)
         for endpoint in reading.endpoints
         if endpoint.certain
     ]
@@ -294,7 +294,7 @@ def _in_container(host: Host, *endpoints: Endpoint) -> bool:
     Its configuration lies in the same repository; what runs on the host itself has a unit.
     """
     return any(
-        endpoint.protocol != "container" and host.network.unit_state(endpoint.server) != "enabled"
+        endpoint.protocol != "container" and "enabled" not in unit_states(host, endpoint.server)
         for endpoint in endpoints
     )
 
@@ -326,7 +326,7 @@ def _conflict(
             "second": f"{second[0]} {second[1]}",
             "same_server": first[0] == second[0],
             "both_enabled": not any(
-                host.network.unit_state(server) in ("disabled", "masked")
+                unit_states(host, server) <= {"disabled", "masked"}
                 for server in (first[0], second[0])
             ),
         },

@@ -139,7 +139,7 @@ def _listener(host: Host, port: int) -> str | None:
     """Tell whether any program listens on a port; None where it may."""
     if listeners(host, "tcp", port):
         return "certain"
-    known = all(reading.complete for reading in (*host.readings, *host.others))
+    known = all(reading.complete for reading in (*host.readings, *host.programs))
     return "none" if known else None
 
 

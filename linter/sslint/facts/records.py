@@ -12,6 +12,7 @@ from sslint.engine import Span
 from sslint.facts.fact import Loose
 from sslint.facts.renewal import users
 from sslint.facts.services import listening
+from sslint.host import web_server
 from sslint.servers.model import CertificateRef
 
 if TYPE_CHECKING:
@@ -200,8 +201,9 @@ def _unserved(host: Host, name: str) -> str | None:
         for s in host.sockets
         if s.endpoint.protocol == "https" and s.endpoint.port == 443 and s.scope != "loopback"
     ]
-    reading = host.reading("nginx")
-    others = (e for r in host.others for e in r.endpoints)
+    reading = web_server(host, 443)
+    unread = (r for r in (*host.readings, *host.programs) if not r.knows.sites)
+    others = (endpoint for other in unread for endpoint in other.endpoints)
     if reading is None or not reading.complete or any(e.port == 443 for e in others):
         return None
     if not secure:

@@ -127,7 +127,9 @@ def services(host: Host, facts: Mapping[str, Sequence[Loose]]) -> list[Loose]:
         _add_certificate(fact, host)
         fact.values["enforced"] = _is_enforced(groups[key], possible)
         _add_running(fact, host)
-        _add_proxy_header(fact, facts["upstream"], trusted=trusted)
+        reading = host.reading(key[0])
+        known = reading is None or reading.knows.sites
+        _add_proxy_header(fact, facts["upstream"], trusted=trusted if known else None)
         if fact.values["protocol"] == "h3":
             _add_http3(fact, host)
     alternatives.add(found)
@@ -316,10 +318,12 @@ def _places(
     return tuple(Span(fact.span.location, message) for fact in found if fact.span)
 
 
-def _add_proxy_header(fact: Loose, upstreams: Sequence[Loose], *, trusted: bool) -> None:
+def _add_proxy_header(
+    fact: Loose, upstreams: Sequence[Loose], *, trusted: bool | None
+) -> None:
     """Say who comes with a PROXY header that is not expected here, or without one that is.
 
-    `trusted`: some load balancer is named whose header is believed.
+    `trusted`: some load balancer is named whose header is believed; None where that is not read.
     """
     expected = fact.values["proxy_protocol"]
     senders = [
@@ -332,7 +336,7 @@ def _add_proxy_header(fact: Loose, upstreams: Sequence[Loose], *, trusted: bool)
         and upstream.values["sends_proxy_protocol"] != expected
     ]
     fact.values["proxy_pair_broken"] = bool(senders)
-    fact.values["proxy_unexplained"] = expected and not trusted
+    fact.values["proxy_unexplained"] = None if trusted is None else expected and not trusted
     if not expected:
         words = "does not expect the PROXY header that the proxy on this host sends"
     elif senders:
@@ -346,6 +350,9 @@ def _add_proxy_header(fact: Loose, upstreams: Sequence[Loose], *, trusted: bool)
 def _add_http3(fact: Loose, host: Host) -> None:
     """Say whether HTTP/3 is advertised on this port, and whether it is enabled."""
     reading = host.reading(fact.values["server"])
+    if reading is not None and not reading.knows.sites:
+        fact.values.update({"alt_svc": None, "http3": None, "alt_svc_gap": None})
+        return
     settings = reading.settings if reading is not None else []
     told = [s for s in settings if s.name == "Alt-Svc" and s.value]
     port = fact.values["port"]
@@ -426,6 +433,10 @@ def _is_enforced(sockets: Sequence[Socket], possible: frozenset[str]) -> bool:
 
 def _add_certificate(fact: Loose, host: Host) -> None:
     """Say whose certificate is served."""
+    reading = host.reading(fact.values["server"])
+    if reading is not None and not reading.knows.certificates:
+        fact.values["operator_certificate"] = None
+        return
     sockets: Sequence[Socket] = fact.source  # type: ignore[assignment]
     references = (ref for socket in sockets for ref in socket.endpoint.certificates)
     fact.values["operator_certificate"] = stock.chosen_by_operator(host.tree, references)
@@ -460,7 +471,11 @@ def _add_servers(found: Sequence[Loose], host: Host) -> None:
     """Say what a server's own statements say about TLS on each of its ports."""
     rejecting: dict[str, set[int]] = {}
     modules: set[str] = set()
-    incomplete = {reading.server for reading in host.readings if not reading.complete}
+    incomplete = {
+        reading.server
+        for reading in host.readings
+        if not reading.complete or not reading.knows.certificates
+    }
     for reading in host.readings:
         for site in reading.sites:
             if site.rejects_handshake:
@@ -592,7 +607,7 @@ def listening(host: Host, transport: str, port: int, owner: str | None = None) -
         return None
     owner = owner_of(host, transport, port) or owner
     reading = host.reading(owner) if owner else None
-    if reading is None or not all(r.complete for r in (*host.readings, *host.others)):
+    if reading is None or not all(r.complete for r in (*host.readings, *host.programs)):
         return None
     return "loopback" if found else "none"
 

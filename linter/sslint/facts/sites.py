@@ -284,7 +284,7 @@ def upstreams(host: Host) -> list[Loose]:
     own = set(host.target.addresses) | LOCAL_NAMES
     return [
         _upstream(host, reading, upstream, own)
-        for reading in (*host.readings, *host.others)
+        for reading in (*host.readings, *host.programs)
         for upstream in reading.upstreams
     ]
 

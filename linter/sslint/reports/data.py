@@ -229,7 +229,7 @@ def endpoints_report(hosts: Sequence[Host]) -> dict[str, Any]:
             endpoint_data(host, socket, by_port)
             for host in hosts
             for by_port in [told(host)]
-            for socket in host.shown
+            for socket in host.sockets
         ],
         "servers": [
             {

@@ -52,7 +52,7 @@ def endpoints_table(
 
 def _rows(host: Host, only_closed: bool) -> Iterator[list[str]]:
     by_port = told(host)
-    for socket in host.shown:
+    for socket in host.sockets:
         if only_closed and (
             socket.scope == "loopback" or all(r.verdict == "open" for r in socket.reaches)
         ):
@@ -158,7 +158,7 @@ def notes(hosts: Sequence[Host]) -> list[str]:
         prefix = f"{clean(host.name)}: " if len(hosts) > 1 else ""
         reasons = dict.fromkeys(
             reason
-            for socket in host.shown
+            for socket in host.sockets
             for reach in socket.reaches
             if reach.verdict == "unknown"
             for reason in reach.reasons
@@ -167,7 +167,7 @@ def notes(hosts: Sequence[Host]) -> list[str]:
         lines += [f"{prefix}unknown: {clean(reason)}" for reason in reasons]
         unsure = dict.fromkeys(
             reason
-            for socket in host.shown
+            for socket in host.sockets
             if not socket.endpoint.certain
             for reason in socket.endpoint.reasons
         )

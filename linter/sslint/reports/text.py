@@ -177,7 +177,7 @@ def _summary(result: Result) -> str:
     ]
     found = ", ".join(text for text in counts if text) or "no findings"
     files = {r for host in result.hosts for r in _files(host)}
-    endpoints = sum(len(host.shown) for host in result.hosts)
+    endpoints = sum(len(host.sockets) for host in result.hosts)
     rulesets = sum(len(host.ruleset.sources) for host in result.hosts)
     parts = [
         _count(len(files), "file"),

@@ -128,7 +128,7 @@ def _closes(reach: Reach, decision: Decision) -> bool:
 
 def _listeners(host: Host, question: Ask, shown: Places) -> list[str]:
     found = []
-    for socket in host.shown:
+    for socket in host.sockets:
         endpoint = socket.endpoint
         if (endpoint.transport, endpoint.port) == (question.transport, question.port):
             address = clean(endpoint.address)

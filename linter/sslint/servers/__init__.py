@@ -12,6 +12,12 @@ SERVERS = (
     "nginx",
     "postfix",
     "dovecot",
+    "haproxy",
+    "caddy",
+    "lighttpd",
+    "exim",
+    "cyrus",
+    "stunnel",
 )
 
 

@@ -185,7 +185,8 @@ class ServerReading:
     protocols that the package decides).
     `assumptions`: what was taken for granted because the files do not hold it. `sites_assumed`:
     among them which sites are enabled, so that two of them need not stand beside each other.
-    `web`: what only a web server can answer; None for others.
+    `web`: what only a web server can answer; None for others. `enabled` False: nothing starts it at
+    boot.
     """
 
     server: str
@@ -205,6 +206,7 @@ class ServerReading:
     config: object | None = None  # the server's own parsed form, for its own package
     knows: Knows = Knows()
     web: Web | None = None
+    enabled: bool = True
 
     @property
     def starts(self) -> bool:

@@ -1,4 +1,4 @@
-"""Who else owns a port: programs whose listeners matter, but whose TLS is not judged."""
+"""Programs that own a port and are no servers of the registry."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ from collections.abc import Callable, Iterator
 
 from sslint.edges import Edge
 from sslint.reasons import Code, Reason
-from sslint.servers.model import ServerReading
-from sslint.servers.others import apache, containers, host, mail, network, unread, web
-from sslint.servers.others.common import Listener, endpoints, leads_away
-from sslint.servers.others.tls import UNITS
+from sslint.servers.listening import Listener, add, leads_away
+from sslint.servers.model import Endpoint, Knows, ServerReading
+from sslint.servers.others import apache, containers, host, network, unread
 from sslint.tree import Tree
 
-_READERS: dict[str, Callable[[Tree], Iterator[Listener]]] = {
-    "haproxy": web.haproxy,
-    "apache": apache.apache,
-    "caddy": web.caddy,
-    "lighttpd": web.lighttpd,
-    "exim": mail.exim,
-    "cyrus": mail.cyrus,
-    "stunnel": mail.stunnel,
+Reader = Callable[[Tree], Iterator[Listener]]
+
+# Of these the sockets are known, and no rule about TLS sees them.
+_PROGRAMS: dict[str, Reader] = {
     "systemd": host.systemd,
     "openssh": host.openssh,
     "docker": host.docker,
@@ -28,52 +23,79 @@ _READERS: dict[str, Callable[[Tree], Iterator[Listener]]] = {
     "openvpn": network.openvpn,
     "named": network.bind,
     "unbound": network.unbound,
-    "": unread.unread,
 }
-# What the readers with a parser of their own read first.
-_MAINS = (
-    ("haproxy", "/etc/haproxy/haproxy.cfg"),
-    ("apache", "/etc/apache2/apache2.conf"),
-    ("apache", "/etc/httpd/conf/httpd.conf"),
-    ("caddy", "/etc/caddy/Caddyfile"),
-    ("lighttpd", "/etc/lighttpd/lighttpd.conf"),
-    ("exim", "/etc/exim4/update-exim4.conf.conf"),
-    ("stunnel", "/etc/stunnel/stunnel.conf"),
-    ("cyrus", "/etc/cyrus.conf"),
-)
+_APACHE = ("/etc/apache2/apache2.conf", "/etc/httpd/conf/httpd.conf")
+
+# What a container or a socket unit behind one of these ports speaks is TLS, or can become it.
+MAIL = (25, 110, 143, 465, 587, 993, 995, 4190)
+WEB = (443, 6443, 8443, 8448, 9090, 9443, 10443)
+OTHERS = (563, 636, 853, 989, 990, 992, 994, 3269, 5061, 5222, 5223, 5269, 5349, 5671, 6697, 8883)
+TLS_PORTS = frozenset((*MAIL, *WEB, *OTHERS))
 
 
-def read_others(tree: Tree) -> list[ServerReading]:
-    """Return one reading a program that has listeners; what is malformed is passed over.
+def units(program: str) -> tuple[str, ...]:
+    """Return the units that start a program whose configuration is not read."""
+    named = [unit for one in unread.PROGRAMS if one.name == program for unit in one.units]
+    return tuple(named) or (("apache2", "httpd") if program == "apache" else ())
 
-    One whose files cannot all be read, or name what is not known, is not complete.
-    """
-    readings: dict[str, ServerReading] = {}
-    for name, reader in _READERS.items():
+
+def read_programs(tree: Tree) -> list[ServerReading]:
+    """Return one reading a program that has listeners; what is malformed is passed over."""
+    readings = _Readings(tree, Knows(certificates=False, sites=False))
+    for name, reader in _PROGRAMS.items():
         before = len(tree.problems)
-        with Edge(tree, f"{name or 'others'}:", "/etc"):
-            for listener in reader(tree):
-                _add(tree, listener, readings)
-        if (name in UNITS or name == "compose") and len(tree.problems) > before:
-            program = "docker" if name == "compose" else name
-            reading = readings.setdefault(program, ServerReading(program))
+        readings.add(name, reader)
+        if name == "compose":  # a file that cannot be read may publish TLS
             for problem in tree.problems[before:]:
-                reading.gaps.append(Reason(Code.UNREADABLE, None, problem.sentence))
-    linked = ((name, path) for name, path in _MAINS if leads_away(tree, path))
+                readings.lack("docker", problem.sentence)
+    return readings.found()
+
+
+def read_unread(tree: Tree) -> list[ServerReading]:
+    """Return one reading a program that may serve TLS, and of which no more is known."""
+    readings = _Readings(tree, Knows(ports=False, tls=False, certificates=False, sites=False))
+    before = len(tree.problems)
+    readings.add("apache", apache.apache)
+    for problem in tree.problems[before:]:
+        readings.lack("apache", problem.sentence)
+    readings.add("others", unread.unread)
+    linked = (("apache", path) for path in _APACHE if leads_away(tree, path))
     for name, path in (*unread.unreadable(tree), *linked):
-        reading = readings.setdefault(name, ServerReading(name))
-        said = f"{tree.name(path)} cannot be read"
-        reading.gaps.append(Reason(Code.UNREADABLE, None, said))
-    return list(readings.values())
+        readings.lack(name, f"{tree.name(path)} cannot be read")
+    return readings.found()
 
 
-def _add(tree: Tree, listener: Listener, readings: dict[str, ServerReading]) -> None:
-    reading = readings.setdefault(listener.server, ServerReading(listener.server))
-    if not listener.port:
-        reading.gaps += [Reason(Code.UNKNOWN, None, reason) for reason in listener.reasons]
-    found = list(endpoints(listener))
-    tree.budgets.spend("sockets", len(found), listener.location)
-    reading.endpoints += found
-    path = listener.location.file.path
-    if path not in reading.files:
-        reading.files.append(path)
+class _Readings:
+    """Readings by program, made as their listeners come."""
+
+    def __init__(self, tree: Tree, knows: Knows) -> None:
+        self._tree = tree
+        self._knows = knows
+        self._found: dict[str, ServerReading] = {}
+
+    def add(self, name: str, reader: Reader) -> None:
+        """Add what a reader yields."""
+        with Edge(self._tree, f"{name}:", "/etc"):
+            for listener in reader(self._tree):
+                add(self._tree, listener, self._of(listener.server))
+
+    def lack(self, server: str, reason: str) -> None:
+        """Say that a program may have listeners that are not known."""
+        self._of(server).gaps.append(Reason(Code.UNREADABLE, None, reason))
+
+    def found(self) -> list[ServerReading]:
+        """Return the readings."""
+        return list(self._found.values())
+
+    def _of(self, server: str) -> ServerReading:
+        return self._found.setdefault(server, ServerReading(server, knows=self._knows))
+
+
+def may_serve_tls(endpoint: Endpoint) -> bool:
+    """Tell whether a program that is no server may speak TLS on a port of its own."""
+    if endpoint.server in ("named", "unbound"):
+        return endpoint.tls != "none"
+    if endpoint.server in ("docker", "systemd"):
+        known = endpoint.tls == "unknown" and endpoint.port in TLS_PORTS
+        return endpoint.tls == "implicit" or known
+    return False

@@ -6,8 +6,8 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from sslint.servers.listening import Listener, files, lines, not_known, number, words
 from sslint.servers.model import Tls
-from sslint.servers.others.common import Listener, files, lines, not_known, number, words
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sslint.firewalls.docker import Publication
-from sslint.servers.others.common import Listener, files, lines
+from sslint.servers.listening import Listener, files, lines
 from sslint.source import Location
 from sslint.tree import Status, Tree
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from sslint.firewalls.docker import Publication
 from sslint.reasons import Code
+from sslint.servers.listening import MAX_PORTS, WILDCARDS, Listener, files, number
 from sslint.servers.model import Transport
-from sslint.servers.others.common import MAX_PORTS, WILDCARDS, Listener, files, number
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 
@@ -229,7 +229,7 @@ def _scalar(node: Node) -> str:
 
 def may_be_tls(text: str) -> bool:
     """Tell whether a container serves TLS on a port of its own that is published somewhere."""
-    from sslint.servers.others.tls import TLS_PORTS
+    from sslint.servers.others import TLS_PORTS
 
     inner = _range(text.partition("/")[0].rpartition(":")[2])
     return inner is None or not TLS_PORTS.isdisjoint(inner)

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from sslint.servers.others.common import (
+from sslint.servers.listening import (
     Listener,
     files,
     lines,

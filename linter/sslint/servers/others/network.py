@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sslint.servers.listening import WILDCARDS, Listener, files, lines, number, words
 from sslint.servers.model import Tls, Transport
-from sslint.servers.others.common import WILDCARDS, Listener, files, lines, number, words
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sslint.servers.others.common import Listener, files, leads_away
+from sslint.servers.listening import Listener, files, leads_away
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
 

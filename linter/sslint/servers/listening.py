@@ -1,13 +1,14 @@
-"""What the small readers share: a listening socket, words, addresses."""
+"""What readers share that know a program by its listening sockets: words, ports, addresses."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator
 
-from sslint.servers.model import Endpoint, Tls, Transport
-from sslint.servers.postfix.sockets import address as ip_address
+from sslint.reasons import Code, Reason
+from sslint.servers.model import Endpoint, Knows, ServerReading, Tls, Transport
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
@@ -33,6 +34,8 @@ class Listener:
     certain: bool = True
     reasons: tuple[str, ...] = ()
     ipv6only: bool = True
+    passthrough: bool = False
+    proxy_protocol: bool = False
 
 
 def not_known(server: str, location: Location, what: str) -> Listener:
@@ -53,7 +56,7 @@ def endpoints(listener: Listener) -> Iterator[Endpoint]:
     elif host.lower() in _LOOPBACK:
         addresses = _LOOPBACK[host.lower()]
     else:
-        literal = ip_address(host)
+        literal = _literal(host)
         addresses = (literal,) if literal is not None else WILDCARDS
         if literal is None:
             certain, reasons = False, (*reasons, f"the address of {host[:80]} is not known")
@@ -70,7 +73,56 @@ def endpoints(listener: Listener) -> Iterator[Endpoint]:
             service=listener.service,
             certain=certain,
             reasons=reasons,
+            passthrough=listener.passthrough,
+            proxy_protocol=listener.proxy_protocol,
         )
+
+
+def _literal(text: str) -> str | None:
+    """Return an address in its canonical spelling, or None if it is none."""
+    bare, percent, zone = text.partition("%")
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            packed = socket.inet_pton(family, bare)
+        except (OSError, ValueError):
+            continue
+        return socket.inet_ntop(family, packed) + percent + zone
+    return None
+
+
+def collect(
+    tree: Tree,
+    server: str,
+    listeners: Iterable[Listener],
+    *,
+    mains: Iterable[str] = (),
+    knows: Knows,
+) -> ServerReading | None:
+    """Return the reading of a program by its listeners; None where it has none.
+
+    Where a file could not be read, or one of `mains` is a link to what was not given, more
+    listeners may exist than are known.
+    """
+    before = len(tree.problems)
+    reading = ServerReading(server, knows=knows)
+    for listener in listeners:
+        add(tree, listener, reading)
+    said = [problem.sentence for problem in tree.problems[before:]]
+    said += [f"{tree.name(path)} cannot be read" for path in mains if leads_away(tree, path)]
+    reading.gaps += [Reason(Code.UNREADABLE, None, text) for text in said]
+    return reading if reading.endpoints or reading.gaps else None
+
+
+def add(tree: Tree, listener: Listener, reading: ServerReading) -> None:
+    """Add the sockets of a listener to a reading, or that they are not known."""
+    if not listener.port:
+        reading.gaps += [Reason(Code.UNKNOWN, None, reason) for reason in listener.reasons]
+    found = list(endpoints(listener))
+    tree.budgets.spend("sockets", len(found), listener.location)
+    reading.endpoints += found
+    path = listener.location.file.path
+    if path not in reading.files:
+        reading.files.append(path)
 
 
 def leads_away(tree: Tree, path: str) -> bool:

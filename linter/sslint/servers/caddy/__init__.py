@@ -1,0 +1,34 @@
+"""Caddy: the sites of a Caddyfile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sslint.servers.interface import Context, Server
+
+if TYPE_CHECKING:
+    from sslint.servers.model import ServerReading
+    from sslint.tree import Tree
+
+
+def _read(tree: Tree, context: Context) -> ServerReading | None:
+    from sslint.servers.caddy.reader import read
+
+    return read(tree)
+
+
+SERVER = Server(
+    name="caddy",
+    title="Caddy",
+    read=_read,
+    directories=("/etc/caddy",),
+    entries=("/etc/caddy/Caddyfile",),
+    mains=("/etc/caddy/Caddyfile",),
+    marks=("caddy/Caddyfile",),
+    packages=("caddy",),
+    units=("caddy", "caddy-api"),
+    control=("caddy",),
+    ports=(("tcp", 80), ("tcp", 443), ("udp", 443)),
+    keeps_certificate=True,
+    counts_sockets=True,
+)

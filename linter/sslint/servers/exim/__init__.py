@@ -1,0 +1,31 @@
+"""Exim: the ports that it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sslint.servers.interface import Context, Server
+
+if TYPE_CHECKING:
+    from sslint.servers.model import ServerReading
+    from sslint.tree import Tree
+
+
+def _read(tree: Tree, context: Context) -> ServerReading | None:
+    from sslint.servers.exim.reader import read
+
+    return read(tree, context.version)
+
+
+SERVER = Server(
+    name="exim",
+    title="Exim",
+    read=_read,
+    directories=("/etc/exim4", "/etc/exim", "/etc/exim.conf", "/usr/exim"),
+    entries=("/etc/exim4/exim4.conf",),
+    marks=("exim4",),
+    packages=("exim4-base", "exim"),
+    units=("exim4", "exim"),
+    ports=(("tcp", 25), ("tcp", 465), ("tcp", 587)),
+    counts_sockets=True,
+)

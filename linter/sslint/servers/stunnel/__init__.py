@@ -1,0 +1,31 @@
+"""stunnel: what its services accept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sslint.servers.interface import Context, Server
+
+if TYPE_CHECKING:
+    from sslint.servers.model import ServerReading
+    from sslint.tree import Tree
+
+
+def _read(tree: Tree, context: Context) -> ServerReading | None:
+    from sslint.servers.stunnel.reader import read
+
+    return read(tree)
+
+
+SERVER = Server(
+    name="stunnel",
+    title="stunnel",
+    read=_read,
+    directories=("/etc/stunnel",),
+    entries=("/etc/stunnel/stunnel.conf",),
+    marks=("stunnel",),
+    packages=("stunnel4", "stunnel"),
+    units=("stunnel4", "stunnel"),
+    keeps_certificate=True,
+    counts_sockets=True,
+)

@@ -1,0 +1,87 @@
+"""stunnel: the `accept` sockets of its services (stunnel(8))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sslint.servers.listening import (
+    Listener,
+    collect,
+    files,
+    lines,
+    not_known,
+    number,
+    split_address,
+    words,
+)
+from sslint.servers.model import Knows, ServerReading, Tls
+from sslint.source import Location, SourceFile
+from sslint.tree import Tree
+from sslint.values import dataclass, field
+
+NAME = "stunnel"
+MAIN = "/etc/stunnel/stunnel.conf"
+# Negotiated before TLS in a server; what else `protocol` names goes inside it.
+_STARTTLS = frozenset({"cifs", "imap", "ldap", "nntp", "pgsql", "pop3", "smtp"})
+
+
+@dataclass(slots=True)
+class _Service:
+    """A service, or the options above the first one, which are defaults of all."""
+
+    name: str
+    accepts: list[tuple[str, Location]] = field(default_factory=list)
+    client: bool = False
+    protocol: str = ""
+
+
+def read(tree: Tree) -> ServerReading | None:
+    """Read stunnel; None if the tree has no socket of it."""
+    knows = Knows(certificates=False, sites=False)
+    return collect(tree, NAME, _listeners(tree), mains=(MAIN,), knows=knows)
+
+
+def _listeners(tree: Tree) -> Iterator[Listener]:
+    """Yield the `accept` sockets: plain in client mode, else TLS."""
+    for file in files(tree, "/etc/stunnel/*.conf", "/etc/stunnel/conf.d/*.conf"):
+        for service in _services(file):
+            for spec, location in service.accepts:
+                yield _listener(service, spec, location)
+
+
+def _services(file: SourceFile) -> Iterator[_Service]:
+    defaults = _Service("")
+    service = defaults
+    for index, text in lines(file, "#;"):
+        section = re.match(r"\[([^\]]*)\]", text)
+        key, _, value = (part.strip() for part in text.partition("="))
+        if section:
+            yield service
+            service = _Service(section.group(1), client=defaults.client)
+        elif key == "client":
+            service.client = value.lower() == "yes"
+        elif key == "protocol":
+            service.protocol = value.lower()
+        elif key == "accept":
+            service.accepts.append((next(iter(words(value)), ""), file.at(index)))
+    yield service
+
+
+def _listener(service: _Service, spec: str, location: Location) -> Listener:
+    host, port_text = split_address(spec)
+    port = number(port_text)
+    if port is None:
+        return not_known(NAME, location, f"accept = {spec}")
+    early = service.protocol in _STARTTLS
+    tls: Tls = "none" if service.client else "starttls" if early else "implicit"
+    return Listener(
+        NAME,
+        service.protocol if early else "stream",
+        port,
+        location,
+        host="0.0.0.0" if host in ("", "*") else host,  # noqa: S104
+        tls=tls,
+        service=service.name,
+        ipv6only=host != "::",  # `:::443` takes both families, nothing else does
+    )
