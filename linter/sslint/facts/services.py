@@ -318,9 +318,7 @@ def _places(
     return tuple(Span(fact.span.location, message) for fact in found if fact.span)
 
 
-def _add_proxy_header(
-    fact: Loose, upstreams: Sequence[Loose], *, trusted: bool | None
-) -> None:
+def _add_proxy_header(fact: Loose, upstreams: Sequence[Loose], *, trusted: bool | None) -> None:
     """Say who comes with a PROXY header that is not expected here, or without one that is.
 
     `trusted`: some load balancer is named whose header is believed; None where that is not read.

@@ -243,7 +243,7 @@ def _gaps(host: Host) -> Iterator[Gap]:
 
 def _listener(host: Host, ports: Sequence[str], place: Callable[[Location], Place]) -> Place | None:
     """Return where the first listener on one of some ports is configured."""
-    for socket in host.shown:
+    for socket in host.sockets:
         endpoint = socket.endpoint
         if f"{endpoint.transport}/{endpoint.port}" in ports:
             return place(endpoint.location)

@@ -33,7 +33,7 @@ def served(host: Host) -> list[Served]:
 
     ports: dict[str, dict[str, None]] = {}
     first: dict[str, CertificateRef] = {}
-    for socket in host.shown:
+    for socket in host.sockets:
         endpoint = socket.endpoint
         for ref in endpoint.certificates:
             if ref.path is not None:
