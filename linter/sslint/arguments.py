@@ -21,7 +21,10 @@ REPORTS = (
 )  # fmt: skip
 COLOURS = ("auto", "always", "never")
 # What is asked of one run only: not a setting of the environment.
-_QUESTIONS = frozenset({"help", "source", "destination", "iif", "family", "expect", "packets"})
+_QUESTIONS = frozenset({
+    "help", "source", "destination", "iif", "family", "expect", "packets",
+    "write", "interactive", "allow_open", "rule",
+})  # fmt: skip
 _OTHER_VARIABLES = frozenset({"DEBUG", "CORPORA", "COUNT", "SEED", "UPDATE"})  # the tests' own
 
 
@@ -206,6 +209,14 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     _reading(trace)
     _printing(trace)
 
+    fix = command("fix", "print the edits that fix findings as a diff, or make them")
+    fix.add_argument("paths", nargs="*", metavar="PATH")
+    _switch(fix, "--write", "make the edits in the files")
+    _switch(fix, "--interactive", "ask for each finding whether to make its edit")
+    _switch(fix, "--allow-open", "also open ports in the firewall")
+    fix.add_argument("--rule", action=_Append, metavar="NAME|FAMILY", help="only these rules")
+    _reading(fix)
+
     explain = command("explain", "explain a rule and its fix")
     explain.add_argument("rule", metavar="RULE")
     _configuration(explain)
@@ -215,7 +226,8 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     _configuration(rules)
     _printing(rules)
     return parser, {
-        "check": check, "endpoints": endpoints, "trace": trace, "explain": explain, "rules": rules,
+        "check": check, "endpoints": endpoints, "trace": trace, "fix": fix, "explain": explain,
+        "rules": rules,
     }  # fmt: skip
 
 

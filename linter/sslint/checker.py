@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from sslint.targets import Target
 from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
-    from sslint.fixes import Fix
+    from sslint.fixes import Fix, Wanted
     from sslint.revisions import Proposed
 
 
@@ -70,17 +71,21 @@ def check(
     *,
     deselected: Sequence[Rule] = (),
     ignores: bool = True,
+    wanted: Wanted | None = None,
 ) -> Result:
     """Check each target under the rules. Without `ignores`, comments silence nothing.
 
-    Findings of `deselected` rules are not reported, nor is what only follows from them.
+    Findings of `deselected` rules are not reported, nor is what only follows from them. `wanted`
+    chooses the fixes that are proved; all are by default.
     """
     result = Result([hosts.read(target) for target in targets])
     silent = {id(rule) for rule in deselected}
     for host in result.hosts:
-        found = findings(host, [*rules, *deselected])
+        every = [*rules, *deselected]
+        before = findings(host, every)
+        found = list(before)
         if ignores:
-            found += _ignored(host, found, [*rules, *deselected], result)
+            found += _ignored(host, found, every, result)
         for finding in found:
             finding.silenced |= id(finding.rule) in silent
         ordered = engine.order_causes(engine.merge_twins(found))
@@ -89,7 +94,8 @@ def check(
             from sslint import fixes
 
             with Edge(host.tree, "fixes:", "/"):
-                result.fixes.update(fixes.propose(host, ordered, rules))
+                judge = partial(findings, rules=every)
+                result.fixes.update(fixes.propose(host, ordered, before, judge, wanted))
     return result
 
 

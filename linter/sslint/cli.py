@@ -396,6 +396,55 @@ def _lines(name: str) -> Any:
     return io.TextIOWrapper(stream, encoding="utf-8", errors="replace")
 
 
+def _fix(options: argparse.Namespace) -> int:
+    from sslint import engine, inputs, patches
+    from sslint.checker import check
+
+    paths = options.paths or inputs.default_paths(options)
+    config = _config(options, paths)
+    rules = [*engine.bundled(), *_own_rules(config)]
+    named, _ = engine.select(rules, options.rule or ())
+    rules, deselected = engine.select(
+        rules, config.many("select", None), config.many("ignore", None)
+    )
+    wanted = patches.wanted(named, allow_open=bool(options.allow_open))
+    if options.interactive:
+        result = check(inputs.find(options, config, paths, _warn), rules, deselected=deselected)
+        wanted = patches.ask(result, wanted, _answer_of)
+    found = inputs.find(options, config, paths, _warn)
+    result = check(found, rules, deselected=deselected, wanted=wanted)
+    if result.empty:
+        raise _nothing(result.hosts, paths)
+    made = patches.make(result, wanted, allow_open=bool(options.allow_open))
+    if options.write:
+        for patch in made.patches:
+            patch.write()
+            _complain(f"changed {patch.path}")
+    else:
+        _write_exactly(made.diff)
+    for line in made.notes:
+        _complain(line)
+    if result.incomplete:
+        return INCOMPLETE
+    return FOUND if made.left or (made.patches and not options.write) else 0
+
+
+def _write_exactly(text: str) -> None:
+    """Print a patch, which is applied: a byte that is not UTF-8 stays what it is."""
+    if sys.stdout is not None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape", newline="")
+    _write(text)
+
+
+def _answer_of(question: str) -> bool:
+    """Ask on the terminal; no answer is no."""
+    if sys.stdin is None or sys.stderr is None:
+        return False
+    sys.stderr.write(f"{harmless(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def _explain(options: argparse.Namespace) -> int:
     from sslint import engine
     from sslint.reports.rules import explain, rule_data
@@ -431,6 +480,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "check": _check,
     "endpoints": _endpoints,
     "trace": _trace,
+    "fix": _fix,
     "explain": _explain,
     "rules": _rules,
 }

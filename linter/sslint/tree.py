@@ -380,6 +380,57 @@ def replace_named(path: str, text: str) -> None:
         raise
 
 
+def replace_file(path: str, text: str, by: str, *, executable: bool = False) -> None:
+    """Put other contents into a regular file in one step.
+
+    No part of the path may be a link. Owner, mode, label and access lists stay; `executable` lets
+    those who may read it run it. Raise TreeError, also if it does not hold `text` any more.
+    """
+    door = _Door()
+    place = posixpath.split(path)
+    temporary = f".sslint-{os.getpid()}-{place[1]}"[:200]
+    try:
+        data, details = _read_regular(door, place, path, MAX_FILE)
+        if data != text.encode("utf-8", "surrogateescape"):
+            raise TreeError(path, "was changed meanwhile", Status.UNKNOWN)
+        name, parent = door.at(place)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        made = os.open(temporary, flags, 0o600, dir_fd=parent)
+        try:
+            with os.fdopen(made, "wb") as stream:
+                stream.write(by.encode("utf-8", "surrogateescape"))
+                stream.flush()
+                _copy_rights(door, place, details, stream.fileno(), executable=executable)
+                os.fsync(stream.fileno())
+            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=parent)
+            raise
+    except OSError as error:
+        raise _error(path, error) from None
+    finally:
+        door.close()
+
+
+def _copy_rights(
+    door: _Door, place: tuple[str, str], details: os.stat_result, made: int, *, executable: bool
+) -> None:
+    """Give a new file the owner, the extended attributes and the mode of the one it replaces."""
+    new = os.fstat(made)
+    if (new.st_uid, new.st_gid) != (details.st_uid, details.st_gid):
+        os.chown(made, details.st_uid, details.st_gid)
+    if hasattr(os, "listxattr"):  # Linux alone
+        old = door.open(place)
+        try:
+            for name in os.listxattr(old):
+                os.setxattr(made, name, os.getxattr(old, name))
+        finally:
+            os.close(old)
+    mode = stat.S_IMODE(details.st_mode)
+    os.chmod(made, mode | ((mode & 0o444) >> 2 if executable else 0))
+
+
 def work_tree(start: Path) -> Path:
     """Return the top of the work tree that a directory lies in, else the directory itself."""
     start = real_path(start)
@@ -413,6 +464,7 @@ class Tree:
         self._read_from: dict[str, str] = {}  # the files that some of it came from
         self.overlay = {_normal(path): text for path, text in (overlay or {}).items()}
         self._made_directories: dict[str, set[str]] = {}
+        self._executable: set[str] = set()
         self._partial: set[str] = set()  # directories of which the tree holds single entries
         self._door = _Door()
         self._files: dict[str, SourceFile] = {}
@@ -447,6 +499,7 @@ class Tree:
         other._door = self._door
         other.excluded = self.excluded
         other._partial |= self._partial
+        other._executable |= self._executable
         return other
 
     def mount(self, path: str, real: Path, *, partial: bool = False) -> None:
@@ -634,7 +687,14 @@ class Tree:
     def mode(self, path: str) -> int | None:
         """Return a file's permission bits, or None where they are not known."""
         details = self._details(path)
-        return None if details is None else stat.S_IMODE(details.st_mode)
+        if details is None:
+            return None
+        mode = stat.S_IMODE(details.st_mode)
+        return mode | 0o111 if _normal(path) in self._executable else mode
+
+    def make_executable(self, path: str) -> None:
+        """Give a file the run bits, in this view alone."""
+        self._executable.add(_normal(path))
 
     def owner(self, path: str) -> tuple[int, int] | None:
         """Return a file's (user, group) ids where they are a host's own: in a tree that is /."""

@@ -79,7 +79,7 @@ class Rule:
 _NEEDED = ("name", "severity", "summary", "each", "message", "why")
 _SAID = ("message", "clients", "advice")
 _MANUAL = ("bad", "good", "since", "references", "guards")
-_SHOWN = ("related", "at", "words", "fix", "consequence_of")
+_SHOWN = ("related", "at", "words", "fix", "edit", "consequence_of")
 _KEYS = frozenset((*_NEEDED, "match", *CONNECTIVES, *_SAID, *_SHOWN, *_MANUAL))
 
 

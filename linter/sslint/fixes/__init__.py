@@ -3,35 +3,74 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sslint.engine import Finding, Rule
-from sslint.fixes import firewall
-from sslint.fixes.edits import Edit, Fix
-from sslint.fixes.proof import proved
+from sslint.fixes import firewall, statements
+from sslint.fixes.edits import Edit, Fix, Kind
+from sslint.fixes.proof import Judge, proved
 from sslint.host import Host
 from sslint.values import replace
 
-__all__ = ["Edit", "Fix", "propose"]
+__all__ = ["Edit", "Fix", "kind_of", "propose"]
 
 _OBEYED = re.compile(r"[;&|`$<>\\\n\r#(){}!]")  # by a shell
-_MAKERS = firewall.MAKERS
+_MAKERS = {**firewall.MAKERS, "live-path": statements.live_path}
+Wanted = Callable[[Finding, Fix], bool]
+"""Tells whether a fix is to be made; what is not wanted is not proved."""
 
 
-def propose(host: Host, findings: Sequence[Finding], rules: Sequence[Rule]) -> dict[int, Fix]:
-    """Return the fix of each finding that has one, by the finding's identity."""
+def propose(
+    host: Host,
+    findings: Sequence[Finding],
+    before: Sequence[Finding],
+    judge: Judge,
+    wanted: Wanted | None = None,
+) -> dict[int, Fix]:
+    """Return the fix of each finding that has one, by the finding's identity.
+
+    `before` is what `judge` found on the host, before causes were ordered.
+    """
     fixes: dict[int, Fix] = {}
     for finding in findings:
-        make = _MAKERS.get(finding.rule.fix)
-        fix = make(host, finding) if make is not None else None
+        fix = _fix(host, finding)
         if fix is not None:
-            commands = tuple(c for c in fix.commands if not _OBEYED.search(c))
-            fix = replace(fix, commands=commands)
-            # Where a rule knows another remedy, its advice names both.
-            fixes[id(finding)] = replace(fix, title=finding.advice) if finding.advice else fix
-        elif finding.advice:
-            fixes[id(finding)] = Fix(finding.advice, "advice")
-    editable = [f for f in findings if id(f) in fixes and fixes[id(f)].edits]
-    for finding in proved(host, editable, fixes, rules):
+            fixes[id(finding)] = fix
+    editable = [
+        finding
+        for finding in findings
+        if (fix := fixes.get(id(finding)))
+        and fix.edits
+        and (wanted is None or wanted(finding, fix))
+    ]
+    for finding in proved(host, editable, fixes, before, judge):
         fixes[id(finding)] = replace(fixes[id(finding)], proved=True)
+    for finding in editable:  # what a rule writes was made for no host in particular
+        if finding.rule.document.get("edit") and not fixes[id(finding)].proved:
+            fixes[id(finding)] = Fix(finding.advice, "advice")
     return fixes
+
+
+def kind_of(rule: Rule) -> Kind | None:
+    """Return what the fixes of a rule are at most: "opens" before "safe", and "advice"."""
+    if rule.fix == "close-port":
+        return "advice"
+    steps = [step for one in rule.document.get("edit", ()) for step in _steps(one)]
+    if steps or rule.fix:
+        safe = "opens" not in steps if steps else rule.fix == "live-path"
+        return "safe" if safe else "opens"
+    return "advice" if rule.advice else None
+
+
+def _steps(alternative: object) -> list[object]:
+    return alternative if isinstance(alternative, list) else [alternative]
+
+
+def _fix(host: Host, finding: Finding) -> Fix | None:
+    make = _MAKERS.get(finding.rule.fix, statements.fix)
+    fix = make(host, finding)
+    if fix is None:
+        return Fix(finding.advice, "advice") if finding.advice else None
+    commands = tuple(c for c in fix.commands if not _OBEYED.search(c))
+    # Where a rule knows another remedy, its advice names both.
+    return replace(fix, commands=commands, title=finding.advice or fix.title)

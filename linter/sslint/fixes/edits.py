@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from sslint.source import Location, SourceFile
 from sslint.values import dataclass
+
+Kind = Literal["safe", "opens", "advice"]
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One edit of a file: insert `text` before or after `line`, replace the line, or delete it."""
+    """One edit of a file: insert `text` before or after `line`, replace the line, or delete it.
+
+    `text` is a whole line or several, without the last line feed; "executable" sets the run bit.
+    """
 
     path: str
     line: int
-    action: Literal["before", "after", "replace", "delete"]
+    action: Literal["before", "after", "replace", "delete", "executable"]
     text: str
     host_path: str = ""
 
     def __str__(self) -> str:
+        if self.action == "executable":
+            return f"chmod +x {self.path}"
         if self.action == "delete":
             return f"{self.path}, delete line {self.line}: {self.text.strip()}"
         return f"{self.path}, {self.action} line {self.line}: {self.text.strip()}"
@@ -29,23 +38,128 @@ class Fix:
     """The fix of a finding. `proved`: the edits remove the finding and add none."""
 
     title: str
-    kind: Literal["safe", "opens", "advice"]
+    kind: Kind
     edits: tuple[Edit, ...] = ()
     commands: tuple[str, ...] = ()
     proved: bool = False
 
 
+def insert(place: Location, text: str, *, after: bool = False) -> Edit:
+    """Return the insertion of a line beside another, indented as that one."""
+    line = place.file.line(place.line)
+    indent = line[: len(line) - len(line.lstrip())]
+    action: Literal["before", "after"] = "after" if after else "before"
+    return Edit(place.path, place.line, action, indent + text, place.file.path)
+
+
+def delete(file: SourceFile, line: int) -> Edit:
+    """Return the deletion of a line."""
+    return Edit(file.name, line, "delete", file.line(line), file.path)
+
+
+def substitute(place: Location, text: str) -> Edit:
+    """Return the replacement of what a location marks on its line."""
+    line = place.file.line(place.line)
+    end = len(line) if place.end is None else place.end - 1
+    changed = line[: place.column - 1] + text + line[end:]
+    return Edit(place.path, place.line, "replace", changed, place.file.path)
+
+
+def is_whole_line(place: Location) -> bool:
+    """Tell whether what a location marks is all that stands on its line."""
+    line = place.file.line(place.line)
+    return place.end is not None and line.strip() == line[place.column - 1 : place.end - 1].strip()
+
+
 def apply(text: str, edits: Iterable[Edit]) -> str:
-    """Return a text with edits made; their lines are those of the text as it is."""
+    """Return a text with edits made; their lines are those of the text as it is.
+
+    A last line without a line feed gets one if it is edited.
+    """
+    by_line = _by_line(edits)
+    lines, ended = _split(text)
+    made = [
+        new
+        for number, line in enumerate(lines, 1)
+        for _, new in _changed(line, by_line.get(number, ()))
+    ]
+    return "\n".join(made) + ("\n" if made and (ended or len(lines) in by_line) else "")
+
+
+def hunks(text: str, edits: Iterable[Edit], context: int = 3) -> Iterator[str]:
+    """Yield the hunks of a unified diff that makes the edits, as diff(1) writes them."""
+    by_line = _by_line(edit for edit in edits if edit.action != "executable")
+    lines, ended = _split(text)
+    grown = 0
+    for first, last in _clusters(sorted(by_line), context, len(lines)):
+        body: list[str] = []
+        for number in range(first, last + 1):
+            line = lines[number - 1]
+            news = _changed(line, by_line.get(number, ()))
+            if number == len(lines) and not ended:
+                kept = number not in by_line
+                body.append(f"{' ' if kept else '-'}{line}")
+                body.append("\\ No newline at end of file")
+                body += [] if kept else [f"+{new}" for _, new in news]
+                continue
+            if (True, line) not in news:
+                body.append(f"-{line}")
+            body += [f"{' ' if kept else '+'}{new}" for kept, new in news]
+        old = sum(line[0] in " -" for line in body)
+        new = sum(line[0] in " +" for line in body)
+        start = first + grown
+        yield (
+            f"@@ -{first},{old} +{start if new else start - 1},{new} @@\n" + "\n".join(body) + "\n"
+        )
+        grown += new - old
+
+
+def _split(text: str) -> tuple[list[str], bool]:
+    """Return the lines of a text, and whether the last one ends with a line feed."""
     lines = text.split("\n")
-    for edit in sorted(edits, key=lambda e: (e.line, e.action), reverse=True):
-        index = edit.line - 1
+    ended = lines[-1] == ""
+    return (lines[:-1] if ended else lines), ended
+
+
+def _changed(line: str, edits: Iterable[Edit]) -> list[tuple[bool, str]]:
+    """Return the lines that stand for a line once its edits are made, each with whether it is it.
+
+    The order is that of the edits; a line of a file with CRLF gets neighbours with CRLF.
+    """
+    before: list[tuple[bool, str]] = []
+    after: list[tuple[bool, str]] = []
+    own = [(True, line)]
+    end = "\r" if line.endswith("\r") else ""
+    for edit in edits:
+        new = [(False, part + end) for part in edit.text.split("\n")]
         if edit.action == "before":
-            lines.insert(index, edit.text)
+            before += new
         elif edit.action == "after":
-            lines.insert(index + 1, edit.text)
+            after += new
+        elif edit.action == "replace":
+            own = new
         elif edit.action == "delete":
-            del lines[index]
+            own = []
+    return [*before, *own, *after]
+
+
+def _by_line(edits: Iterable[Edit]) -> dict[int, list[Edit]]:
+    found: dict[int, list[Edit]] = defaultdict(list)
+    for edit in dict.fromkeys(edits):
+        found[edit.line].append(edit)
+    return found
+
+
+def _clusters(numbers: list[int], context: int, total: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and last lines of hunks: changed lines with what stands around them."""
+    pending: tuple[int, int] | None = None
+    for number in numbers:
+        first, last = max(1, number - context), min(total, number + context)
+        if pending is not None and first <= pending[1] + 1:
+            pending = (pending[0], last)
         else:
-            lines[index] = edit.text
-    return "\n".join(lines)
+            if pending is not None:
+                yield pending
+            pending = (first, last)
+    if pending is not None:
+        yield pending

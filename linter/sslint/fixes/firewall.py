@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
-from sslint.engine import Finding
-from sslint.fixes.edits import Edit, Fix
+from sslint.engine import Fact, Finding
+from sslint.fixes.edits import Edit, Fix, insert, is_whole_line
 from sslint.host import Host
+from sslint.values import replace
 
 if TYPE_CHECKING:
     from sslint.netfilter.model import Chain, Table
@@ -63,33 +64,51 @@ def _open_acme_port(host: Host, _finding: Finding) -> Fix | None:
     return _opened(host, "tcp", 80, [4])
 
 
+def _open_acme_port_ipv6(host: Host, _finding: Finding) -> Fix | None:
+    return _opened(host, "tcp", 80, [6])
+
+
+def _open_services(host: Host, finding: Finding) -> Fix | None:
+    """Accept what the services need beside their first packet: one cause shuts them all."""
+    services: tuple[Fact, ...] = _fact(finding).source
+    made = [_open_port(host, replace(finding, fact=service)) for service in services]
+    fixes = [fix for fix in made if fix is not None]
+    if not fixes:
+        return None
+    edits = dict.fromkeys(edit for fix in fixes for edit in fix.edits)
+    commands = dict.fromkeys(command for fix in fixes for command in fix.commands)
+    return Fix(finding.advice, "opens", tuple(edits), tuple(commands))
+
+
 def _opened(
     host: Host, transport: Literal["tcp", "udp"], port: int, families: Sequence[Family]
 ) -> Fix | None:
     assert host.firewall is not None
-    edits: dict[tuple[str, int, str], Edit] = {}
+    edits: dict[Edit, None] = {}
     commands: dict[str, None] = {}
     for family in families:
         for suggestion in host.firewall.suggest_open(transport, port, family) or ():
-            edit, said = _insertion(suggestion, transport)
+            edit, said = _insertion(host, suggestion, transport, family)
             commands.update(dict.fromkeys(said))
             if edit is not None:
-                edits[(edit.path, edit.line, edit.text)] = edit
+                edits[edit] = None
     if not commands:
         return None
-    title = f"accept {transport}/{port}"
-    return Fix(title, "opens", tuple(edits.values()), tuple(commands))
+    return Fix(f"accept {transport}/{port}", "opens", tuple(edits), tuple(commands))
 
 
-def _insertion(suggestion: Suggestion, transport: str) -> tuple[Edit | None, tuple[str, ...]]:
+def _insertion(
+    host: Host, suggestion: Suggestion, transport: str, family: Family
+) -> tuple[Edit | None, tuple[str, ...]]:
     """Return the edit and the commands that insert one rule, as the table's owner would."""
     table, chain = suggestion.table, suggestion.chain
     owner: str = table.origin
     if owner == "ufw" and suggestion.purpose == "port":
-        position = "insert 1 " if _denied_by_user(suggestion) else ""
-        return None, (f"ufw {position}allow {suggestion.port}/{transport}",)
+        first = _denied_by_user(suggestion)
+        command = f"ufw {'insert 1 ' if first else ''}allow {suggestion.port}/{transport}"
+        return _ufw_edit(host, suggestion.port, transport, family, first=first), (command,)
     if owner == "firewalld" and suggestion.purpose == "port":
-        return None, _firewalld(suggestion, transport)
+        return _zone_edit(host, suggestion, transport), _firewalld(suggestion, transport)
     if not (_NAME.fullmatch(table.name) and _NAME.fullmatch(chain.name)):
         return None, ()
     if owner in ("iptables", "iptables-legacy"):
@@ -125,22 +144,17 @@ def _nft_rule(suggestion: Suggestion, transport: str) -> str:
 
 
 def _edit(suggestion: Suggestion, text: str) -> Edit:
-    """Return the insertion of a line, indented as its neighbour."""
+    """Return the insertion of a rule where it decides."""
     rules = suggestion.chain.rules
-    action: Literal["before", "after"] = "before"
     if suggestion.before is not None:
-        place = suggestion.before.location
-    elif rules:
-        place, action = rules[-1].location, "after"
-    elif suggestion.table.origin == "nft":
+        return insert(suggestion.before.location, text)
+    if rules:
+        return insert(rules[-1].location, text, after=True)
+    if suggestion.table.origin == "nft":
         base = suggestion.chain.base
         place = (base and base.policy_location) or suggestion.chain.location
-        action = "after"
-    else:
-        place = _commit_after(suggestion.chain.location)
-    line = place.file.line(place.line)
-    indent = line[: len(line) - len(line.lstrip())]
-    return Edit(place.path, place.line, action, indent + text, place.file.path)
+        return insert(place, text, after=True)
+    return insert(_commit_after(suggestion.chain.location), text)
 
 
 def _commit_after(place: Location) -> Location:
@@ -155,6 +169,43 @@ def _denied_by_user(suggestion: Suggestion) -> bool:
     """Tell whether one of the user's own ufw rules decides first: a new one would come too late."""
     before = suggestion.before
     return before is not None and "-user-" in before.location.text
+
+
+def _ufw_edit(host: Host, port: int, transport: str, family: Family, *, first: bool) -> Edit | None:
+    """Return the rule as ufw itself writes it: it reads back the comment, and loads the line."""
+    six = "6" if family == 6 else ""
+    file = host.tree.try_read(f"/etc/ufw/user{six}.rules", decisive=False)
+    if file is None:
+        return None
+    heading = "### RULES ###" if first else "### END RULES ###"
+    lines = [number for number in range(1, len(file.starts) + 1) if file.line(number) == heading]
+    if len(lines) != 1:
+        return None
+    everyone = "::/0" if six else "0.0.0.0/0"
+    tuple_ = f"### tuple ### allow {transport} {port} {everyone} any {everyone} in"
+    rule = f"-A ufw{six}-user-input -p {transport} --dport {port} -j ACCEPT"
+    text = f"\n{tuple_}\n{rule}" if first else f"{tuple_}\n{rule}\n"
+    return insert(file.at(lines[0]), text, after=first)
+
+
+def _zone_edit(host: Host, suggestion: Suggestion, transport: str) -> Edit | None:
+    """Return the element in the zone's file, if the host has one of its own."""
+    zone = _zone(suggestion.chain)
+    path = f"/etc/firewalld/zones/{zone}.xml"
+    if not _NAME.fullmatch(zone) or not host.tree.exists(path):
+        return None
+    file = host.tree.try_read(path, decisive=False)
+    ends = (
+        [n for n in range(1, len(file.starts) + 1) if file.line(n).strip() == "</zone>"]
+        if file
+        else []
+    )
+    if file is None or len(ends) != 1:
+        return None
+    service = FIREWALLD_SERVICES.get((transport, suggestion.port))
+    port = f'<port port="{suggestion.port}" protocol="{transport}"/>'
+    element = f'<service name="{service}"/>' if service else port
+    return insert(file.at(ends[0]), f"  {element}")
 
 
 def _firewalld(suggestion: Suggestion, transport: str) -> tuple[str, ...]:
@@ -218,7 +269,7 @@ def _move_accept(host: Host, finding: Finding) -> Fix | None:
     if blocker is None or blocker.file is not place.file or blocker.line >= place.line:
         return None
     line = place.file.line(place.line)
-    if not _is_whole_line(place):
+    if not is_whole_line(place):
         return None
     edits = (
         Edit(place.path, blocker.line, "before", line, place.file.path),
@@ -227,17 +278,12 @@ def _move_accept(host: Host, finding: Finding) -> Fix | None:
     return Fix(f"move it before line {blocker.line}", "opens", edits)
 
 
-def _is_whole_line(place: Location) -> bool:
-    """Tell whether a rule is all that stands on its line."""
-    return place.end is not None and place.file.line(place.line).strip() == (
-        place.file.line(place.line)[place.column - 1 : place.end - 1].strip()
-    )
-
-
 MAKERS: dict[str, Callable[[Host, Finding], Fix | None]] = {
     "open-port": _open_port,
     "open-port-ipv6": _open_port_ipv6,
     "open-acme-port": _open_acme_port,
+    "open-acme-port-ipv6": _open_acme_port_ipv6,
+    "open-services": _open_services,
     "close-port": _close_port,
     "move-accept": _move_accept,
 }

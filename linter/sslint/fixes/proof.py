@@ -3,46 +3,48 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sslint.engine import Finding, Rule
-from sslint.engine import run as run_rules
+from sslint.engine import Finding
 from sslint.fixes.edits import Edit, Fix, apply
 from sslint.host import Host, read
 from sslint.targets import Target
 from sslint.values import replace
 
-MAX_PROVED = 64  # fixes that are proved one by one when they do not hold together
+MAX_READINGS = 32  # of one host, with edits on it
+
+Judge = Callable[[Host], Sequence[Finding]]
+"""What a check finds on a host, before causes are ordered."""
 
 
 def proved(
-    host: Host, findings: Sequence[Finding], fixes: dict[int, Fix], rules: Sequence[Rule]
+    host: Host,
+    findings: Sequence[Finding],
+    fixes: Mapping[int, Fix],
+    before: Sequence[Finding],
+    judge: Judge,
 ) -> list[Finding]:
-    """Return the findings that are gone, with nothing new, once their edits are made.
+    """Return the findings that are gone, with nothing new, once all their edits are made together.
 
-    All edits are tried together; if that does not hold, in halves.
+    All are tried at once; what does not hold is tried in halves, beside what was found to hold.
     """
-    if not findings or len(findings) > MAX_PROVED:
-        return []
-    before = {_identity(f) for f in _findings(host, rules)}
-    changed = edited(host, [edit for f in findings for edit in fixes[id(f)].edits])
-    after = {_identity(f) for f in _findings(read(changed), rules)}
-    gone = all(_identity(finding) not in after for finding in findings)
-    if gone and after <= before and len(changed.tree.problems) <= len(host.problems):
-        return list(findings)
-    if len(findings) == 1:
-        return []
-    middle = len(findings) // 2
-    return [
-        *proved(host, findings[:middle], fixes, rules),
-        *proved(host, findings[middle:], fixes, rules),
-    ]
-
-
-def _findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
-    from sslint import facts
-
-    return run_rules(rules, facts.Facts(host))
+    known = {_identity(finding) for finding in before}
+    kept: list[Finding] = []
+    pending = [list(findings)] if findings else []
+    for _ in range(MAX_READINGS):
+        if not pending:
+            break
+        group = pending.pop()
+        wanted = [*kept, *group]
+        changed = read(edited(host, [e for f in wanted for e in fixes[id(f)].edits]))
+        after = {_identity(finding) for finding in judge(changed)}
+        gone = after.isdisjoint(map(_identity, wanted))
+        if gone and after <= known and len(changed.problems) <= len(host.problems):
+            kept = wanted
+        elif len(group) > 1:
+            middle = len(group) // 2
+            pending += [group[middle:], group[:middle]]
+    return kept
 
 
 def _identity(finding: Finding) -> tuple[str, str]:
@@ -51,11 +53,15 @@ def _identity(finding: Finding) -> tuple[str, str]:
 
 def edited(host: Host, edits: Iterable[Edit]) -> Target:
     """Return the host with the edits laid over its files."""
-    by_path: dict[str, set[Edit]] = defaultdict(set)
+    by_path: dict[str, list[Edit]] = defaultdict(list)
     for edit in edits:
-        by_path[edit.host_path].add(edit)
+        by_path[edit.host_path].append(edit)
     overlay: dict[str, str | None] = {}
+    tree = host.tree
     for path, wanted in by_path.items():
-        tree = host.tree
         overlay[tree.resolve(path)] = apply(tree.read(path).text, wanted)
-    return replace(host.target, tree=host.tree.with_overlay(overlay))
+    changed = tree.with_overlay(overlay)
+    for path, wanted in by_path.items():
+        if any(edit.action == "executable" for edit in wanted):
+            changed.make_executable(path)
+    return replace(host.target, tree=changed)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sslint import engine
 from sslint.engine import Rule
-from sslint.reports.rules import severities
+from sslint.fixes import kind_of
+from sslint.reports.rules import EDITED, severities
 from sslint.tree import write_named
 
 WIDTH = 100
@@ -39,6 +40,8 @@ def page(rule: Rule) -> str:
         lines += ["", "## What a client sees", "", *_wrapped(rule, rule.clients)]
     if rule.advice:
         lines += ["", "## How to fix it", "", *_wrapped(rule, rule.advice)]
+    if edited := EDITED.get(kind_of(rule) or ""):
+        lines += ["", *([] if rule.advice else ["## How to fix it", ""]), edited]
     if document.get("guards"):
         lines += [
             "",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sslint.engine import Rule, described
+from sslint.fixes import kind_of
 from sslint.plain import clean
 
 WIDTH = 96
@@ -26,7 +27,15 @@ def rule_data(rule: Rule) -> dict[str, Any]:
         "good": document.get("good"),
         "since": document.get("since"),
         "references": list(document.get("references", ())),
+        "fix": kind_of(rule),
     }
+
+
+# How a rule's edit is made, by the kind of the fix.
+EDITED = {
+    "safe": "`sslint fix` makes the edit where it proves right.",
+    "opens": "`sslint fix --allow-open` makes the edit where it proves right: it lets clients in.",
+}
 
 
 def table(rules: Sequence[Rule], width: int | None = None) -> str:
@@ -63,6 +72,8 @@ def explain(rule: Rule, width: int | None = None) -> str:
     for title, template in (("What a client sees", rule.clients), ("How to fix it", rule.advice)):
         if template:
             lines += ["", f"{title}:", *wrapped(described(template, rule.words))]
+    if edited := EDITED.get(kind_of(rule) or ""):
+        lines += ["", *wrapped(edited.replace("`", ""))]
     if document.get("guards"):
         lines += ["", "When it stays silent:"]
         lines += [line for guard in document["guards"] for line in wrapped(guard, "- ")]

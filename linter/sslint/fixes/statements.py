@@ -1,0 +1,224 @@
+"""Edits of a server's own statements, as the rule that found something writes them.
+
+A rule's `edit` is a list of alternatives, of which the first that fits is made. Each is a step or
+a list of steps, done to the statement that the finding marks:
+
+    {has: TEXT}                 the statement must hold it
+    {replace: TEXT, by: TEXT}   within the statement, which must hold it
+    {before: TEXT}, {after: TEXT}   a line beside it, indented as it is
+    {copy: before|after, replace: TEXT, by: TEXT}   a line like it
+    {block: TEXT}               the first line of the nginx block that it is in
+    {set: NAME = VALUE, in: FILE}   a setting of a file beside it, added if it is not there
+    {change: NAME = VALUE}      a setting of the same file, which must be there
+    {unset: NAME}               the same without a new value
+    delete, cut                 its line; all from it to the end of its line
+    comment, uncomment          options of master.cf that follow each other; an entry with its own
+    executable                  the run bit of its file
+    related                     go on with the first related place of the finding
+    opens                       the edit lets somebody in who is kept out today
+
+Fields are filled in as in its advice. Nothing of it is shown that is not proved.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sslint.engine import Finding, fill
+from sslint.fixes.edits import Edit, Fix, delete, insert, is_whole_line, substitute
+from sslint.host import Host
+from sslint.source import Location, SourceFile
+
+_BLOCK = re.compile(r"\s*server\s*\{\s*")
+_OPTION = re.compile(r"#\s+-o\s")
+
+
+class _UnfitError(Exception):
+    """A step does not fit what stands there."""
+
+
+def fix(host: Host, finding: Finding) -> Fix | None:
+    """Return the first edit of the rule's that fits, None if there is none."""
+    place = finding.span.location if finding.span is not None else None
+    if place is None or place.file.secret:
+        return None
+    for alternative in finding.rule.document.get("edit", ()):
+        steps = alternative if isinstance(alternative, list) else [alternative]
+        try:
+            edits = tuple(_Statement(host, finding, place).edits(steps))
+        except _UnfitError:
+            continue
+        return Fix("", "opens" if "opens" in steps else "safe", edits)
+    return None
+
+
+_ARCHIVE = re.compile(r"/archive/([^/\s]+)/([a-z]+)\d+\.pem")
+
+
+def live_path(_host: Host, finding: Finding) -> Fix | None:
+    """Return the edit that names the symbolic link in live/ in place of a file in archive/."""
+    place = finding.span.location if finding.span is not None else None
+    if place is None or place.file.secret:
+        return None
+    line = place.file.line(place.line)
+    changed = _ARCHIVE.sub(r"/live/\1/\2.pem", line)
+    if changed == line:
+        return None
+    return Fix("", "safe", (Edit(place.path, place.line, "replace", changed, place.file.path),))
+
+
+class _Statement:
+    """The statement that a finding marks, and what becomes of it."""
+
+    def __init__(self, host: Host, finding: Finding, place: Location) -> None:
+        self.host = host
+        self.finding = finding
+        self.place = place
+        self.file = place.file
+        self.text = self.before = _marked(place)
+
+    def edits(self, steps: Sequence[Any]) -> Iterator[Edit]:
+        """Yield the edits of the steps. Raise _UnfitError."""
+        for step in steps:
+            if isinstance(step, str):
+                yield from _WORDS[step](self) if step in _WORDS else ()
+            else:
+                texts = {key: self._filled(text) for key, text in step.items()}
+                yield from self._step(texts)
+        if self.text != self.before:
+            yield substitute(self.place, self.text)
+
+    def _filled(self, text: str) -> str:
+        filled = fill(text, self.finding.fact, _codes(self.finding.rule.words))
+        if not filled.isprintable() or filled.count("?") > text.count("?"):
+            raise _UnfitError  # a field that is not known, or is not one word of a file
+        return filled
+
+    def _step(self, step: Mapping[str, str]) -> Iterator[Edit]:
+        if "has" in step:
+            self._must(step["has"] in self.text)
+        elif "copy" in step:
+            self._must(step["replace"] in self.text and is_whole_line(self.place))
+            text = self.text.replace(step["replace"], step["by"], 1)
+            yield insert(self.place, text, after=step["copy"] == "after")
+        elif "replace" in step:
+            self._must(step["replace"] in self.text)
+            self.text = self.text.replace(step["replace"], step["by"], 1)
+        elif "before" in step or "after" in step:
+            yield insert(self.place, step.get("before") or step["after"], after="after" in step)
+        elif "block" in step:
+            yield self._in_block(step["block"])
+        elif "set" in step:
+            yield self._set(self._beside(step["in"]), step["set"], add=True)
+        elif "change" in step:
+            yield self._set(self.file, step["change"], add=False)
+        else:
+            lines = _settings(self.file, step["unset"])
+            self._must(len(lines) == 1)
+            yield delete(self.file, lines[0])
+
+    @staticmethod
+    def _must(fits: bool) -> None:
+        if not fits:
+            raise _UnfitError
+
+    def _in_block(self, text: str) -> Edit:
+        for number in range(self.place.line - 1, 0, -1):
+            line = self.file.line(number)
+            if _BLOCK.fullmatch(line):
+                own = self.file.line(self.place.line)
+                indent = own[: len(own) - len(own.lstrip())]
+                return Edit(self.file.name, number, "after", indent + text, self.file.path)
+            if "{" in line or "}" in line:
+                break
+        raise _UnfitError
+
+    def _beside(self, path: str) -> SourceFile:
+        self._must(self.file.path.startswith(f"{posixpath.dirname(path)}/"))
+        file = self.host.tree.try_read(path, decisive=False)
+        if file is None or file.secret:
+            raise _UnfitError
+        return file
+
+    def _set(self, file: SourceFile, setting: str, *, add: bool) -> Edit:
+        lines = _settings(file, setting.split()[0])
+        if len(lines) == 1:
+            return substitute(file.at(lines[0]), setting)
+        self._must(not lines and add)
+        last = len(file.starts) - (file.text.endswith("\n"))
+        return Edit(file.name, last, "after", setting, file.path)
+
+    def delete(self) -> Iterator[Edit]:
+        """Delete its line, if it has one to itself."""
+        self._must(is_whole_line(self.place))
+        yield delete(self.file, self.place.line)
+
+    def cut(self) -> Iterator[Edit]:
+        """Delete all from it to the end of its line."""
+        line = self.file.line(self.place.line)
+        kept = line[: self.place.column - 1].rstrip()
+        if kept:
+            yield Edit(self.file.name, self.place.line, "replace", kept, self.file.path)
+        else:
+            yield delete(self.file, self.place.line)
+
+    def comment(self) -> Iterator[Edit]:
+        """Comment it out, and the options of master.cf that follow it."""
+        number = self.place.line
+        self._must(is_whole_line(self.place))
+        while number == self.place.line or _OPTION.match(f"#{self.file.line(number)}"):
+            text = f"#{self.file.line(number)}"
+            yield Edit(self.file.name, number, "replace", text, self.file.path)
+            number += 1
+
+    def uncomment(self) -> Iterator[Edit]:
+        """Take the comment sign from an entry of master.cf and from the options below it."""
+        number = self.place.line
+        self._must(self.file.line(number).startswith("#"))
+        while number == self.place.line or _OPTION.match(self.file.line(number)):
+            text = self.file.line(number)[1:]
+            yield Edit(self.file.name, number, "replace", text, self.file.path)
+            number += 1
+
+    def related(self) -> Iterator[Edit]:
+        """Go on with the first related place."""
+        self._must(bool(self.finding.related))
+        self.place = self.finding.related[0].location
+        self.file = self.place.file
+        self._must(not self.file.secret)
+        self.text = self.before = _marked(self.place)
+        yield from ()
+
+    def executable(self) -> Iterator[Edit]:
+        """Set the run bit of its file."""
+        yield Edit(self.file.name, self.place.line, "executable", "", self.file.path)
+
+
+_WORDS = {
+    "delete": _Statement.delete,
+    "cut": _Statement.cut,
+    "comment": _Statement.comment,
+    "uncomment": _Statement.uncomment,
+    "executable": _Statement.executable,
+    "related": _Statement.related,
+}
+
+
+def _marked(place: Location) -> str:
+    line = place.file.line(place.line)
+    return line[place.column - 1 : len(line) if place.end is None else place.end - 1]
+
+
+def _settings(file: SourceFile, name: str) -> list[int]:
+    """Return the lines of a file that set a name, each on a line of its own."""
+    setting = re.compile(rf"\s*{re.escape(name)}\s*=")
+    numbers = range(1, len(file.starts) + 1)
+    return [number for number in numbers if setting.match(file.line(number))]
+
+
+def _codes(words: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a rule's words but for those that stand for a value that is not known."""
+    return {name: meaning for name, meaning in words.items() if not isinstance(meaning, str)}

@@ -1,0 +1,238 @@
+"""Fixes: every rule with an edit mends its own case; a patch applies; what is written is whole."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sslint import checker
+from sslint.checker import check
+from sslint.cli import main
+from sslint.fixes.edits import Edit, apply, hunks
+from sslint.fixes.proof import proved
+from sslint.patches import Patch
+from sslint.tree import Tree, TreeError, replace_file
+from sslint.values import replace
+from tests.cases import EXAMPLES
+from tests.test_rules import CASES, RULES, _host
+
+SEED = int(os.environ["SSLINT_SEED"])
+MAKERS = {"close-port"}  # two sides could yield: advice alone
+EDITABLE = sorted(
+    name
+    for name, rule in RULES.items()
+    if rule.document.get("edit") or (rule.fix and rule.fix not in MAKERS)
+)
+
+
+@pytest.mark.parametrize("name", EDITABLE)
+def test_an_edit_mends_the_rule_s_own_case(name: str) -> None:
+    """The case is mended, nothing new is found, and a second run finds no more to do."""
+    for case in CASES:
+        if case.rule != name or not case.fires:
+            continue
+        host = _host(case)
+        result = check([host], list(RULES.values()))
+        found = [f for f in result.findings if f.rule.name == name and result.fixes[id(f)].proved]
+        if not found:
+            result = check([host], [RULES[name]])  # others may say more of the same host
+            found = [f for f in result.findings if result.fixes[id(f)].proved]
+        if found:
+            assert all(result.fixes[id(f)].edits for f in found)
+            return
+    pytest.fail("no case of it is mended")
+
+
+def test_forty_rules_have_edits() -> None:
+    assert len(EDITABLE) >= 40
+
+
+# -- patches --------------------------------------------------------------------------------------
+
+
+LINES = ("a", "b", "", "\tc d", "-e", "+f", "@@ -1 +1 @@", "g\r")
+
+
+def _random_edits(rng: random.Random, lines: int) -> list[Edit]:
+    found = []
+    for number in rng.sample(range(1, lines + 1), min(lines, rng.randint(1, 5))):
+        action = rng.choice(("before", "after", "replace", "delete"))
+        text = rng.choice(("new", "new\nand more", "  x y"))
+        found.append(Edit("f", number, action, f"{text} {number}"))
+        if action in ("before", "after") and rng.random() < 0.3:
+            found.append(Edit("f", number, "replace", f"other {number}"))
+    return found
+
+
+@pytest.mark.parametrize(
+    "tool", [["git", "apply"], ["patch", "-s", "-p1", "-i"]], ids=["git", "patch"]
+)
+def test_a_patch_makes_what_the_edits_make(tool: list[str], tmp_path: Path) -> None:
+    if shutil.which(tool[0]) is None:
+        pytest.skip(f"needs {tool[0]}")
+    rng = random.Random(SEED)
+    for number in range(60):
+        lines = [
+            rng.choice(("a", "b", "", "\tc d", "-e", "+f", "@@ -1 +1 @@", "g\r"))
+            for _ in range(rng.randint(1, 40))
+        ]
+        text = "\n".join(lines) + rng.choice(("\n", "\n", ""))
+        if not text.strip("\n"):
+            continue
+        count = len(text.split("\n")) - text.endswith("\n")
+        edits = _random_edits(rng, count)
+        again = f"SSLINT_SEED={SEED} {number}"
+        directory = tmp_path / f"{number}"
+        directory.mkdir()
+        (directory / "a b").write_bytes(text.encode())
+        patch = Patch(str(directory / "a b"), text, tuple(edits)).diff(str(directory))
+        (directory / "p").write_bytes(patch.encode())
+        made = apply(text, edits)
+        if made == text:
+            continue
+        subprocess.run(
+            [*tool, "p"],
+            cwd=directory,
+            check=True,
+            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path)},
+        )
+        there = directory / "a b"
+        assert (there.read_bytes() if there.exists() else b"") == made.encode(), again
+
+
+def test_edits_of_a_file_with_carriage_returns_keep_them() -> None:
+    assert apply("a\r\nb\r\n", [Edit("f", 1, "after", "x")]) == "a\r\nx\r\nb\r\n"
+
+
+def test_a_last_line_without_a_line_feed_gets_one_where_it_is_edited() -> None:
+    assert apply("a\nb", [Edit("f", 2, "after", "c")]) == "a\nb\nc\n"
+    assert apply("a\nb", [Edit("f", 1, "replace", "c")]) == "c\nb"
+    assert "\\ No newline" in "".join(hunks("a\nb", [Edit("f", 1, "replace", "c")]))
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of an example whose port 443 is closed, and the working directory in it."""
+    shutil.copytree(EXAMPLES / "web-443-closed", tmp_path / "host")
+    monkeypatch.chdir(tmp_path / "host")
+    return tmp_path / "host"
+
+
+def test_what_opens_a_port_needs_leave(closed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fix", "etc"]) == 1
+    out = capsys.readouterr()
+    assert out.out == ""
+    assert "--allow-open" in out.err
+    assert main(["fix", "etc", "--allow-open"]) == 1
+    out = capsys.readouterr()
+    assert out.out.startswith("diff --git a/etc/nftables.conf b/etc/nftables.conf\n")
+    assert "+        tcp dport 443 accept\n" in out.out
+
+
+def test_a_second_run_changes_nothing(closed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = closed / "etc/nftables.conf"
+    file.chmod(0o640)
+    assert main(["fix", "etc", "--allow-open", "--write"]) == 0
+    written = file.read_text()
+    assert "tcp dport 443 accept" in written
+    assert file.stat().st_mode & 0o777 == 0o640
+    capsys.readouterr()
+    assert main(["fix", "etc", "--allow-open", "--write"]) == 0
+    assert main(["fix", "etc", "--allow-open"]) == 0
+    assert capsys.readouterr().out == ""
+    assert file.read_text() == written
+    assert sorted(p.name for p in (closed / "etc").iterdir()) == sorted(
+        p.name for p in (EXAMPLES / "web-443-closed/etc").iterdir()
+    )
+
+
+def test_a_link_is_followed_to_the_file_and_stays_a_link(
+    closed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, real = closed / "etc/nftables.conf", closed / "etc/real.nft"
+    file.rename(real)
+    file.symlink_to("real.nft")
+    assert main(["fix", "etc", "--allow-open", "--write"]) == 0
+    assert file.is_symlink()
+    assert "tcp dport 443 accept" in real.read_text()
+
+
+def test_only_the_rules_named_are_mended(closed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fix", "etc", "--allow-open", "--rule", "renewal"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_each_finding_is_asked_for(
+    closed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("sslint.cli._answer_of", lambda question: bool(asked.append(question)))
+    assert main(["fix", "etc", "--allow-open", "--interactive"]) == 1
+    assert capsys.readouterr().out == ""
+    assert len(asked) == 1
+    monkeypatch.setattr("sslint.cli._answer_of", lambda question: True)
+    assert main(["fix", "etc", "--allow-open", "--interactive"]) == 1
+    assert capsys.readouterr().out.startswith("diff --git")
+
+
+def test_a_file_whose_lines_cannot_be_shown_is_named(
+    closed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = closed / "etc/nftables.conf"
+    file.write_text(file.read_text().replace("tcp dport {", "# \x1b[31m\n        tcp dport {"))
+    assert main(["fix", "etc", "--allow-open"]) == 1
+    out = capsys.readouterr()
+    assert "\x1b" not in out.out + out.err
+    assert "control characters" in out.err
+
+
+def test_a_file_that_changed_meanwhile_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text("new")
+    with pytest.raises(TreeError):
+        replace_file(str(file), "old", "other")
+    assert file.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/f").write_text("old")
+    (tmp_path / "link").symlink_to("d")
+    (tmp_path / "file").symlink_to("d/f")
+    for name in ("link/f", "file"):
+        with pytest.raises(TreeError):
+            replace_file(str(tmp_path / name), "old", "other")
+    assert (tmp_path / "d/f").read_text() == "old"
+
+
+def test_a_script_is_made_executable(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text("x")
+    file.chmod(0o640)
+    replace_file(str(file), "x", "x", executable=True)
+    assert file.stat().st_mode & 0o777 == 0o750
+    tree = Tree(tmp_path)
+    tree.make_executable("/f")
+    assert tree.with_overlay({}).mode("/f") == 0o751
+
+
+def test_what_does_not_hold_beside_the_rest_is_left_out() -> None:
+    case = next(c for c in CASES if c.rule == "tls-port-closed" and c.fires)
+    result = check([_host(case)], [RULES["tls-port-closed"]])
+    (host,), (good,) = result.hosts, result.findings
+    fix = result.fixes[id(good)]
+    broken = replace(fix, edits=(replace(fix.edits[0], action="replace", text="table {"),))
+    bad = replace(good)
+    fixes = {id(good): fix, id(bad): broken}
+    judge = partial(checker.findings, rules=[RULES["tls-port-closed"]])
+    assert proved(host, [bad, good], fixes, [good], judge) == [good]
