@@ -5,7 +5,7 @@ The worst comes last, above the prompt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sslint.engine import SEVERITIES, Finding, Span
@@ -18,12 +18,14 @@ from sslint.yamlfile import dotted
 
 if TYPE_CHECKING:
     from sslint.checker import Result
-    from sslint.fixes import Fix
+    from sslint.fixes import Edit, Fix
+    from sslint.fixes.edits import Kind
     from sslint.host import Host
     from sslint.revisions import Proposed
 
 MAX_WIDTH = 160  # characters of a source line that are shown
 MIN_WIDTH = 40
+MAX_EDITS = 3  # edits that are written out
 MAX_RELATED = 3  # places beside a finding's own that are shown
 
 
@@ -128,7 +130,7 @@ class _Finding:
             edits = (replace(edit, path=self.shown(edit.path)) for edit in fix.edits)
             if fix.title and (finding.advice or not fix.edits):
                 notes.append((label if not fix.edits else "fix", fix.title))
-            notes += [(label, str(edit)) for edit in edits]
+            notes += [(label, text) for text in _told(tuple(edits), fix.kind)]
             notes += [("now", command) for command in fix.commands]
         also = [("also", self._consequence(other)) for other in finding.also_affects]
         return notes + list(dict.fromkeys(also))
@@ -165,6 +167,18 @@ class _Finding:
             f"{number} {bar} {text}".rstrip(),
             f"{margin} {bar} {' ' * len(before)}{label}",
         ]
+
+
+def _told(edits: Sequence[Edit], kind: Kind) -> Iterable[str]:
+    """Say the edits; of more than a few only where they are, and what shows them."""
+    if len(edits) <= MAX_EDITS:
+        return map(str, edits)
+    lines: dict[str, list[int]] = {}
+    for edit in edits:
+        lines.setdefault(edit.path, []).append(edit.line)
+    places = (f"{path}, lines {min(some)} to {max(some)}" for path, some in lines.items())
+    command = "sslint fix --allow-open" if kind == "opens" else "sslint fix"
+    return [f"{', '.join(places)}: {command} shows the edit"]
 
 
 # -- the tally ------------------------------------------------------------------------------
