@@ -307,7 +307,7 @@ def _endpoints(options: argparse.Namespace) -> int:
 def _nothing(hosts: Sequence[Host], paths: Sequence[str]) -> NothingToCheckError:
     """Return the error for hosts without anything to check; a ruleset may lie there unused."""
     from sslint.firewalls.discovery import inactive
-    from sslint.targets import LOOKED_FOR
+    from sslint.targets import looked_for
 
     asleep = [
         f"{host.tree.name(candidate.path)} is not in force: {candidate.inactive}"
@@ -315,7 +315,7 @@ def _nothing(hosts: Sequence[Host], paths: Sequence[str]) -> NothingToCheckError
         for candidate in inactive(host.tree, host.network)
     ]
     return NothingToCheckError(
-        f"{', '.join(paths) or '.'}: nothing to check; looked for {LOOKED_FOR}",
+        f"{', '.join(paths) or '.'}: nothing to check; looked for {looked_for()}",
         tip="; ".join(asleep) or None,
     )
 

@@ -11,17 +11,18 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from sslint import tree as trees
 from sslint.firewalls.kept import ASIDE, DUMP, TABLE
+from sslint.servers import servers
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
 
 MAX_DEPTH = 6
 MAX_DIRECTORIES = 5_000
 MAX_FILES = 400  # that are looked into
-_SERVERS = {"nginx.conf": "nginx", "main.cf": "postfix", "dovecot.conf": "dovecot"}
 _RULESET = re.compile(r"^(rules\.v[46]|nftables\.conf|.*\.nft|ip6?tables(\.up)?\.rules)$")
 # What is there to be read or tried, or is a container's.
 _APART = re.compile(
@@ -42,18 +43,18 @@ _IMAGE = re.compile(r"^(Dockerfile|Containerfile|(docker-)?compose\b.*\.ya?ml$)"
 
 @dataclass(slots=True)
 class Gathered:
-    """What lies below a directory, by kind: "nginx", "postfix", "dovecot", "iptables" ..."""
+    """What lies below a directory, by kind: a server's name, "nft", "iptables" ..."""
 
     found: dict[str, list[Path]] = field(default_factory=dict)
 
     @property
     def is_one_host(self) -> bool:
         """Whether the parts are a server's and a ruleset, each once."""
-        servers = [kind for kind in self.found if kind in _SERVERS.values()]
-        rulesets = [kind for kind in self.found if kind not in servers]
+        named = [kind for kind in self.found if kind in main_files().values()]
+        rulesets = [kind for kind in self.found if kind not in named]
         alone = all(len(paths) == 1 for paths in self.found.values())
         both = {"nft", "iptables"} <= set(rulesets)
-        return bool(servers and rulesets) and alone and not both and not self._of_several
+        return bool(named and rulesets) and alone and not both and not self._of_several
 
     @property
     def _of_several(self) -> bool:
@@ -75,7 +76,7 @@ class Gathered:
         lines = ["hosts:", "  NAME:"]
         rulesets = []
         for kind, paths in self.found.items():
-            if kind not in _SERVERS.values():
+            if kind not in main_files().values():
                 rulesets += [shown(path) for path in paths]
                 continue
             first, *others = map(shown, paths)
@@ -90,6 +91,12 @@ class Gathered:
         return [path for paths in self.found.values() for path in paths]
 
 
+@cache
+def main_files() -> dict[str, str]:
+    """Return the servers that .sslint.yaml can name, by the name of their main file."""
+    return {posixpath.basename(one.entries[0]): one.name for one in servers() if one.key}
+
+
 def lay(tree: Tree, etc: Path, top: Path, excluded: Sequence[str] = ()) -> list[Path]:
     """Give a host the servers that it has nothing of and that lie once beside its etc/.
 
@@ -97,7 +104,7 @@ def lay(tree: Tree, etc: Path, top: Path, excluded: Sequence[str] = ()) -> list[
     """
     laid = []
     for kind, paths in gather(top, excluded, beside=etc).found.items():
-        if kind not in _SERVERS.values() or len(paths) > 1:
+        if kind not in main_files().values() or len(paths) > 1:
             continue
         place = f"/etc/{kind}"
         if tree.status(place) is Status.ABSENT and tree.link_target(place) is None:
@@ -111,13 +118,13 @@ def gather(top: Path, excluded: Sequence[str] = (), *, beside: Path | None = Non
 
     `beside` is the etc/ of a host that is there: what it holds itself is not looked at.
     """
-    from sslint.parts import is_ruleset
+    from sslint.parts import is_ruleset, is_whole
 
     gathered = Gathered()
     looked = 0
     for directory, name in _files(top, excluded, beside):
         path = directory / name
-        server = _SERVERS.get(name)
+        server = main_files().get(name)
         if server is None and not _RULESET.match(name):
             continue
         looked += 1
@@ -125,7 +132,7 @@ def gather(top: Path, excluded: Sequence[str] = (), *, beside: Path | None = Non
             break
         text = trees.head(path)
         if server is not None:
-            if server != "nginx" or re.search(r"^[ \t]*http[ \t]*\{", text, re.M):
+            if is_whole(server, text):
                 gathered.found.setdefault(server, []).append(directory)
         elif is_ruleset(text) and (DUMP.search(text) or TABLE.search(text)):
             gathered.found.setdefault(_kind(name, text), []).append(path)

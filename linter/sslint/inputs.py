@@ -233,10 +233,10 @@ def _host(config: Config, name: str, host: Mapping[str, Any]) -> Target:
         said = "holds no etc/ directory with files that sslint reads"
         tree.problems.append(Problem(display(root), said, code=Code.UNUSABLE))
     assumed: list[str] = []
-    for server in targets.SERVER_FILES:
-        if server in host:
-            real = config.within(host[server], (*where, server))
-            from sslint.parts import serve
+    for server in targets.keyed():
+        if server.name in host:
+            real = config.within(host[server.name], (*where, server.name))
+            from sslint.joining import serve
 
             assumed += serve(tree, server, real, targets.confined)
     target = Target(

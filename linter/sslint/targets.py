@@ -6,12 +6,13 @@ import os
 import posixpath
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sslint import servers
 from sslint import tree as trees
 from sslint.errors import NothingToCheckError, UsageError, did_you_mean
 from sslint.intent import Intent
@@ -24,6 +25,7 @@ from sslint.yamlfile import display
 if TYPE_CHECKING:
     from sslint.ask import Expectation
     from sslint.parts import Parts
+    from sslint.servers.interface import Server
 
 Given = tuple[str | None, str]
 _LEAVES = "is a symbolic link that leaves {} and is not followed; name its target"
@@ -41,57 +43,13 @@ MAX_DEPTH = 8
 MAX_DIRECTORIES = 20_000
 MAX_UNCLAIMED_DEPTH = 4
 
-# What shows that a directory is an etc/: one of these lies in it.
-ETC_MARKS = (
-    "nginx/nginx.conf",
-    "nginx/sites-enabled",
-    "nginx/sites-available",
-    "nginx/conf.d",
-    "dovecot/conf.d",
-    "postfix/main.cf",
-    "postfix/master.cf",
-    "dovecot/dovecot.conf",
-    "nftables.conf",
-    "nftables.nft",
-    "nftables",
-    "iptables",
-    "sysconfig/iptables",
-    "sysconfig/ip6tables",
-    "sysconfig/nftables.conf",
-    "ufw/ufw.conf",
-    "ufw/user.rules",
-    "firewalld",
-    "csf",
-    "shorewall",
-    "ferm",
-    "firehol",
-    "letsencrypt/renewal",
-    "haproxy/haproxy.cfg",
-    "apache2/apache2.conf",
-    "httpd/conf/httpd.conf",
-    "caddy/Caddyfile",
-    "stunnel",
-    "exim4",
+# What shows that a directory is an etc/ beside the marks of servers: one of these lies in it.
+_MARKS = (
+    *("nftables.conf", "nftables.nft", "nftables", "iptables", "sysconfig/iptables"),
+    *("sysconfig/ip6tables", "sysconfig/nftables.conf", "ufw/ufw.conf", "ufw/user.rules"),
+    *("firewalld", "csf", "shorewall", "ferm", "firehol", "letsencrypt/renewal"),
+    *("apache2/apache2.conf", "httpd/conf/httpd.conf"),
 )
-# Those that name a file, and not a directory that a repository may have for its own reasons.
-ETC_FILES = tuple(
-    mark
-    for mark in ETC_MARKS
-    if ("/" in mark or "." in mark)
-    and not mark.endswith(("conf.d", "sites-enabled", "sites-available"))
-)
-# Those that no flat directory has, with nginx.conf and nftables.conf side by side.
-ETC_STRONG = tuple(mark for mark in ETC_MARKS if "/" in mark)
-LOOKED_FOR = (
-    "nginx, Postfix or Dovecot configuration, or a firewall (iptables, nftables, ufw, firewalld), "
-    "in an etc/ directory, in a directory that holds one, or as files"
-)
-# A server's main file and the directory where the host keeps it.
-SERVER_FILES = {
-    "nginx": ("nginx.conf", "/etc/nginx"),
-    "postfix": ("main.cf", "/etc/postfix"),
-    "dovecot": ("dovecot.conf", "/etc/dovecot"),
-}
 
 
 @dataclass(slots=True)
@@ -166,7 +124,7 @@ def find(
         problems += parts.problems
     if not found:
         raise NothingToCheckError(
-            f"{', '.join(paths) or '.'}: nothing to check; looked for {LOOKED_FOR}",
+            f"{', '.join(paths) or '.'}: nothing to check; looked for {looked_for()}",
             tip=_seen(problems, paths, excluded),
         )
     for target in found:
@@ -258,7 +216,7 @@ def _projects(tree: Tree, top: Path, excluded: Sequence[str]) -> None:
 
 def _apart(top: Path, excluded: Sequence[str]) -> list[Path]:
     """Return the parts of one host that lie apart below a directory, if they are one host's."""
-    if any(os.path.isfile(top / name) for name in ("nginx.conf", "main.cf", "dovecot.conf")):
+    if any(os.path.isfile(top / posixpath.basename(one.entries[0])) for one in keyed()):
         return []
     from sslint.gather import gather
 
@@ -272,14 +230,20 @@ def complete(tree: Tree) -> list[str]:
     Return what is assumed. Where the distribution is known, its own file is read instead (shipped).
     """
     probe = tree.with_overlay({})
-    for server in ("nginx", "dovecot"):
-        name, directory = SERVER_FILES[server]
-        main = f"{directory}/{name}"
-        if probe.status(directory) is Status.DIRECTORY and probe.status(main) is Status.ABSENT:
-            from sslint import parts
+    if not any(lacks_main(probe, server) for server in servers.servers()):
+        return []
+    from sslint import joining
 
-            return [] if _is_shipped(probe) else parts.complete(tree)
-    return []
+    return [] if _is_shipped(probe) else joining.complete(tree)
+
+
+def lacks_main(tree: Tree, server: Server) -> bool:
+    """Tell whether a server's directory is there without the main file that includes others."""
+    return (
+        server.including is not None
+        and tree.status(server.directory) is Status.DIRECTORY
+        and tree.status(server.entries[0]) is Status.ABSENT
+    )
 
 
 def _is_shipped(tree: Tree) -> bool:
@@ -301,7 +265,7 @@ def is_there(path: Path) -> bool:
 
 def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Problem]:
     """Yield the main files of servers below a directory that no host has."""
-    from sslint.parts import MAINS, TOPS
+    from sslint.parts import TOPS
 
     tree = Tree(top)
     tree.exclude(excluded)
@@ -313,7 +277,7 @@ def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Pro
         if len(names) > MAX_UNCLAIMED_DEPTH or (is_etc and names and names[0] in TOPS):
             continue
         claimed = not is_etc and not names
-        for name in set(tree.names(directory)).intersection(() if claimed else MAINS):
+        for name in set(tree.names(directory)).intersection(() if claimed else servers.mains()):
             path = posixpath.join(directory, name)
             if tree.status(path) is Status.FILE:
                 reason = "belongs to no host; name its directory, or describe hosts in .sslint.yaml"
@@ -324,6 +288,20 @@ def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Pro
             if name not in SKIPPED and name not in _OTHERS
         ]
     tree.close()
+
+
+def keyed() -> list[Server]:
+    """Return the servers that .sslint.yaml has a key for."""
+    return [server for server in servers.servers() if server.key]
+
+
+def looked_for() -> str:
+    """Return what is looked for where a path is given."""
+    *titles, last = [server.title for server in keyed()]
+    return (
+        f"{', '.join(titles)} or {last} configuration, or a firewall (iptables, nftables, ufw, "
+        "firewalld), in an etc/ directory, in a directory that holds one, or as files"
+    )
 
 
 def _is_directory(text: str) -> bool:
@@ -359,7 +337,8 @@ def _is_covered(path: Path, others: Sequence[Path], hosts: Sequence[Target]) -> 
 
 def _of_parts(parts: Parts, paths: Sequence[Path], root: str | None) -> Target:
     """Make one host of parts, its paths relative to the root that they lie in, if they do."""
-    from sslint.parts import join, root_of
+    from sslint.joining import join
+    from sslint.parts import root_of
 
     roots = {root_of(path) for path in paths}
     base = roots.pop() if len(roots) == 1 else None
@@ -405,8 +384,8 @@ def _directory(real: Path, root: str | None, excluded: Sequence[str]) -> list[Ta
         return []
     if os.path.isdir(real / "etc") and _marked(real / "etc"):
         return [_root(real, trees.work_tree(real), real.name or "/")]
-    roots = [] if _marked(real, ETC_FILES) else list(_roots(real, excluded))
-    if _marked(real) and not roots and (_marked(real, ETC_STRONG) or not holds_servers(real)):
+    roots = [] if _marked(real, _is_file) else list(_roots(real, excluded))
+    if _marked(real) and not roots and (_marked(real, _is_strong) or not holds_servers(real)):
         return [Target(real.name, Tree(None, mounts={"/etc": real}, base=real.parent))]
     return [_root(found, real, found.relative_to(real).as_posix()) for found in roots]
 
@@ -444,9 +423,21 @@ def is_root(directory: Path) -> bool:
     return _marked(directory / "etc")
 
 
-def _marked(etc: Path, marks: Sequence[str] = ETC_MARKS) -> bool:
+def _marked(etc: Path, fits: Callable[[str], bool] | None = None) -> bool:
     """Tell whether a directory has one of the marks, or has it where it cannot be looked at."""
-    return any(is_there(etc / mark) for mark in marks)
+    marks = (*servers.marks(), *_MARKS)
+    return any(is_there(etc / mark) for mark in marks if fits is None or fits(mark))
+
+
+def _is_strong(mark: str) -> bool:
+    """Tell whether no flat directory has a mark, with main files and rulesets side by side."""
+    return "/" in mark
+
+
+def _is_file(mark: str) -> bool:
+    """Tell whether a mark is a file, not a directory that a repository has for its own reasons."""
+    folders = {folder for server in servers.servers() for folder in server.folders}
+    return ("/" in mark or "." in mark) and mark.rpartition("/")[2] not in folders
 
 
 def _roots(top: Path, excluded: Sequence[str]) -> Iterator[Path]:

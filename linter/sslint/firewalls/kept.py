@@ -32,6 +32,10 @@ ASIDE = re.compile(
     r"|template|sh|md|txt|dpkg-\w+|ucf-\w+|rpmnew|rpmsave)$|sample|example",
     re.I,
 )
+# What no configuration of a server has: nft's text.
+NFT = re.compile(
+    r"^[ \t]*(table[ \t]+(inet|ip|ip6|netdev|bridge|arp)[ \t]|flush[ \t]+ruleset)", re.M
+)
 # A saved ruleset of iptables, and one of nft.
 DUMP = re.compile(r"^[ \t]*\*(filter|nat|mangle|raw)[ \t]*$", re.M)
 TABLE = re.compile(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)

@@ -32,6 +32,25 @@ def server(name: str) -> Server | None:
     return next((one for one in servers() if one.name == name), None)
 
 
+@cache
+def marks() -> tuple[str, ...]:
+    """Return what shows that a directory is an etc/, relative to it."""
+    return tuple(mark for one in servers() for mark in one.marks)
+
+
+@cache
+def tops() -> frozenset[str]:
+    """Return the names in an etc/ that servers read."""
+    found = [path for one in servers() for path in (*one.directories, *one.mains)]
+    return frozenset(path.split("/")[2] for path in found if path.startswith("/etc/"))
+
+
+@cache
+def mains() -> dict[str, str]:
+    """Return the places of the main files that are known by name alone, by that name."""
+    return {place.rpartition("/")[2]: place for one in servers() for place in one.mains}
+
+
 def owners(transport: str, port: int) -> tuple[str, ...]:
     """Return the servers that a port is known by, the likeliest first."""
     return tuple(one.name for one in servers() if (transport, port) in one.ports)

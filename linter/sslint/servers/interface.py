@@ -65,19 +65,32 @@ class Context:
 
 
 class Loose(Protocol):
-    """How files of a server are known that were given without their place: a module has these."""
+    """How the files of a server are known that were given without their place: a module."""
 
     def recognise(self, text: str) -> str | None:
         """Return the place of the main file that a text is by its content.
 
-        The server's first directory for a text that the main file includes; None for any other.
+        The server's own directory for a text that the main file includes; None for any other.
         """
 
-    def includes(self, text: str) -> list[str]:
-        """Return what a main file includes, as it is written there."""
 
-    def belongs(self, name: str, text: str) -> bool:
-        """Tell whether a file among others, in no known directory, is the server's."""
+class Including(Loose, Protocol):
+    """The same of a server whose main file includes others: it is made where it was not given."""
+
+    HOLDER: str  # what of the main file includes them: "its http block"
+    SITES: bool  # what lies beside a main file is meant to be included by it
+
+    def is_main(self, text: str) -> bool:
+        """Tell whether a file that has the main file's name is one."""
+
+    def includes(self, text: str) -> list[str]:
+        """Return what a text includes, as it is written there."""
+
+    def belongs(self, text: str) -> bool:
+        """Tell whether a file in a directory that is not known is a part of a configuration."""
+
+    def further(self, tree: Tree, known: Sequence[str]) -> list[str]:
+        """Return what a main file that is not there may include beside the usual places."""
 
     def main(self, places: Sequence[str], texts: Sequence[str]) -> str:
         """Return a main file that includes the files at these places, whose texts are given."""
@@ -90,8 +103,10 @@ class Server:
     `directories`: where one of them is on the host, the server may be; the first is its own.
     `entries`: its main files, the first one in its own directory. `mains`: all main files that are
     known by name alone. `included`: what a distribution's main file includes, relative to its own
-    directory. `marks`: what shows that a directory is an etc/, relative to it. `ports`: those by
-    which it is known; a port may have several owners. `control`: programs that take a verb
+    directory; `folders`: the directories there that have parts of it. `marks`: what shows that a
+    directory is an etc/, relative to it. `including` is there where a main file includes others,
+    `loose` where its files are known by their content alone. `ports`: those by which the server is
+    known; a port may have several owners. `control`: programs that take a verb
     (`apachectl graceful`); `reloads`: its own words for a reload, beside the usual ones.
     `keeps_certificate`: it serves the old certificate until it is reloaded. `counts_sockets`: its
     reader spends the budget of sockets as it goes. `key`: how .sslint.yaml describes the file or
@@ -105,8 +120,10 @@ class Server:
     entries: tuple[str, ...]
     mains: tuple[str, ...] = ()
     included: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     loose: Callable[[], Loose] | None = None
+    including: Callable[[], Including] | None = None
     packages: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     control: tuple[str, ...] = ()
@@ -120,6 +137,11 @@ class Server:
     def directory(self) -> str:
         """The directory that is the server's own, on the host."""
         return self.directories[0]
+
+    def recognise(self, text: str) -> str | None:
+        """Return the place of the main file that a text is; the directory for a part of one."""
+        known = self.including or self.loose
+        return known().recognise(text) if known is not None else None
 
 
 # -- what only a web server can answer -------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
+    from sslint.servers.interface import Including
     from sslint.servers.model import ServerReading
     from sslint.tree import Tree
 
@@ -17,6 +18,12 @@ def _read(tree: Tree, context: Context) -> ServerReading | None:
     return read(tree, version=context.version)
 
 
+def _including() -> Including:
+    from sslint.servers.dovecot import loose
+
+    return loose
+
+
 SERVER = Server(
     name="dovecot",
     title="Dovecot",
@@ -25,6 +32,8 @@ SERVER = Server(
     entries=("/etc/dovecot/dovecot.conf", "/usr/local/etc/dovecot/dovecot.conf"),
     mains=("/etc/dovecot/dovecot.conf",),
     included=("conf.d/*.conf",),
+    folders=("conf.d",),
+    including=_including,
     marks=("dovecot/dovecot.conf", "dovecot/conf.d"),
     packages=("dovecot-core", "dovecot"),
     units=("dovecot",),

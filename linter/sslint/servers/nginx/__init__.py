@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
+    from sslint.servers.interface import Including
     from sslint.servers.model import ServerReading
     from sslint.tree import Tree
 
@@ -35,6 +36,12 @@ def _entry(context: Context) -> str | None:
     return None
 
 
+def _including() -> Including:
+    from sslint.servers.nginx import loose
+
+    return loose
+
+
 SERVER = Server(
     name="nginx",
     title="nginx",
@@ -43,6 +50,8 @@ SERVER = Server(
     entries=ENTRIES,
     mains=ENTRIES[:1],
     included=("conf.d/*.conf", "http.d/*.conf", "vhosts.d/*.conf", "sites-enabled/*"),
+    folders=("conf.d", "http.d", "vhosts.d", "sites-enabled", "sites-available", "snippets"),
+    including=_including,
     marks=("nginx/nginx.conf", "nginx/sites-enabled", "nginx/sites-available", "nginx/conf.d"),
     packages=("nginx",),
     units=("nginx",),

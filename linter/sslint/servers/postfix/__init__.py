@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
+    from sslint.servers.interface import Loose
     from sslint.servers.model import ServerReading
     from sslint.tree import Tree
 
@@ -17,6 +18,12 @@ def _read(tree: Tree, context: Context) -> ServerReading | None:
     return read(tree, version=context.version)
 
 
+def _loose() -> Loose:
+    from sslint.servers.postfix import loose
+
+    return loose
+
+
 SERVER = Server(
     name="postfix",
     title="Postfix",
@@ -24,6 +31,7 @@ SERVER = Server(
     directories=("/etc/postfix",),
     entries=("/etc/postfix/main.cf",),
     mains=("/etc/postfix/main.cf", "/etc/postfix/master.cf"),
+    loose=_loose,
     marks=("postfix/main.cf", "postfix/master.cf"),
     packages=("postfix",),
     units=("postfix",),
