@@ -38,11 +38,18 @@ class Why(Enum):
     TLS_UNREAD = "tls-unread"  # a program that may serve TLS, whose TLS is not read
     CERTIFICATES_UNREAD = "certificates-unread"  # who serves TLS, and with what is not read
     EXPECTATION = "expectation-undecided"  # whether a port is as the configuration expects
+    UNCLAIMED = "unclaimed"  # a file by which something may serve TLS, and that no server has
     FILE_UNREAD = "file-unread"  # a file that decides a socket or a ruleset
 
 
 # Each of these alone leaves a host unjudged; the others only if no listener has a verdict.
-_WHOLE = (Why.SERVER_UNREAD, Why.TLS_UNREAD, Why.CERTIFICATES_UNREAD, Why.EXPECTATION)
+_WHOLE = (
+    Why.SERVER_UNREAD,
+    Why.TLS_UNREAD,
+    Why.CERTIFICATES_UNREAD,
+    Why.EXPECTATION,
+    Why.UNCLAIMED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,8 @@ def judge(host: Host) -> Judged:
     gaps += _partly_read(host)
     gaps += _programs(host)
     gaps += _expectations(host)
+    if not gaps and not any(counts.values()):
+        gaps += _unclaimed(host)
     gaps += [] if gaps else _files(host)
     doubtful = counts["unknown"] or any(gap.why is Why.SERVER_INCOMPLETE for gap in gaps)
     enough = (decided or not doubtful) and not any(gap.why in _WHOLE for gap in gaps)
@@ -277,6 +286,17 @@ def _is_outward(
 
     outward = scope_of(endpoint.address) != "loopback"
     return outward and (endpoint.transport, endpoint.port) not in exempt
+
+
+def _unclaimed(host: Host) -> Iterator[Gap]:
+    """Yield what may serve TLS beside all that was read, where that has no TLS listener."""
+    from sslint import unclaimed
+
+    if host.target.unclaimed is None:
+        host.target.unclaimed = tuple(unclaimed.find(host))
+    if host.target.unclaimed:
+        tip = "describe the host in .sslint.yaml, or list it under exclude"
+        yield Gap(Why.UNCLAIMED, f"{unclaimed.said(host.target.unclaimed)} ({tip})")
 
 
 def _expectations(host: Host) -> Iterator[Gap]:

@@ -73,6 +73,8 @@ class Target:
     running: Ruleset | None = None  # what the kernel has loaded, if it was asked
     now: datetime | None = None  # when certificates are judged; None: by the clock
     assumed: tuple[str, ...] = ()  # what the files were completed with
+    top: Path | None = None  # the directory that was given and holds no other host
+    unclaimed: tuple[str, ...] | None = None  # what may serve TLS there; made when it is asked
 
 
 def find(
@@ -103,6 +105,7 @@ def find(
         if not hosts:
             loose += apart or [Path(os.path.abspath(text))]
         if len(hosts) == 1 and root is None:
+            hosts[0].top = real
             laid = _beside(hosts[0], real, excluded)
             _projects(hosts[0].tree, real, excluded)
         if is_directory and not apart and all(real in host.tree.mounts.values() for host in hosts):
@@ -120,6 +123,7 @@ def find(
             found.append(_of_parts(parts, loose, root))
             for text in paths if len(found) == 1 else ():
                 if os.path.isdir(text):
+                    found[-1].top = confined(text)
                     _projects(found[-1].tree, confined(text), excluded)
         problems += parts.problems
     if not found:

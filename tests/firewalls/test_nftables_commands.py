@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from sslint.firewalls import nftables
-from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.errors import RulesetError, UnreadError
 from sslint.netfilter.model import Intervals, Names, Ruleset, Table, Verdict
 from tests.firewalls.nft_models import read_text
 from tests.support import tree_of
@@ -262,7 +262,9 @@ def test_globs_in_byte_order() -> None:
     assert included('include "/etc/d/*.nft"\n', **files) == ["B", "a", "b"]
     assert included('include "d/*.nft"\n', **files) == ["B", "a", "b"]
     assert included('include "/etc/d/"\n', **files) == []
-    assert included('include "/etc/none/*.nft"\n') == []
+    assert included('include "/etc/d/none*.nft"\n', **files) == []
+    with pytest.raises(UnreadError, match="/etc/none is not in the files"):
+        included('include "/etc/none/*.nft"\n')  # a part of /etc may lack it
 
 
 def test_relative_to_the_main_file() -> None:

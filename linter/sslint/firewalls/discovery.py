@@ -104,10 +104,24 @@ def _load_kept(tree: Tree, network: HostFacts, ruleset: Ruleset) -> list[Candida
         )
         return []
     for candidate in chosen:
-        _load(tree, network, candidate.kind, candidate.path, ruleset)
+        part = Ruleset()
+        _load(tree, network, candidate.kind, candidate.path, part)
         name = tree.name(candidate.path)
+        if not part.missing and not _says_who_enters(part):
+            reason = f"{name} has no rules for input: what else is loaded is not in the files"
+            part = Ruleset(missing=[Missing(reason, (4, 6), may_open=True)])
+        _merge(part, ruleset)
         ruleset.assumptions.append(f"{name} is loaded at boot: what loads it is not in these files")
     return chosen
+
+
+def _says_who_enters(ruleset: Ruleset) -> bool:
+    """Tell whether a ruleset has a chain for what comes in, and is not a piece of another."""
+    return any(
+        chain.base is not None and chain.base.type == "filter" and chain.base.hook != "output"
+        for table in ruleset.tables
+        for chain in table.chains.values()
+    )
 
 
 def _resolve_sets(ruleset: Ruleset) -> None:

@@ -9,6 +9,7 @@ from sslint.firewalls.firewalld.configuration import ETC, load, unknown_services
 from sslint.firewalls.firewalld.elements import InvalidFile, NotRead
 from sslint.firewalls.firewalld.objects import Configuration, Named
 from sslint.netfilter.model import Missing, Ruleset, Source
+from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code
 from sslint.source import Location
 from sslint.tree import Status, Tree
@@ -103,6 +104,11 @@ def _default_zone(tree: Tree, loaded: Configuration, into: Ruleset) -> None:
             )
             into.missing.append(Missing(reason, (4, 6), zone.location, may_open=True))
             return
+    own = any(one.location.file.path.startswith(f"{ETC}/") for one in loaded.zones.values())
+    if not own and not is_whole_etc(tree) and tree.exists(ETC):
+        reason = f"the zone {default} and firewalld.conf are not in {tree.name(ETC)}"
+        into.missing.append(Missing(reason, (4, 6), None, may_open=True))
+        return
     into.assumptions.append(
         f"firewalld.conf is missing; its defaults apply, and the default zone is {default}"
     )

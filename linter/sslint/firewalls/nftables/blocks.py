@@ -14,6 +14,7 @@ from sslint.firewalls.nftables.rules import RuleBuilder, operand
 from sslint.firewalls.nftables.statements import STATEFUL, StatementParser
 from sslint.firewalls.nftables.syntax import Expression, SetLiteral
 from sslint.netfilter.model import Base, Chain, Set, TableFamily
+from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
@@ -128,7 +129,13 @@ class BlockParser(StatementParser):
                 return [file for file in files if file is not None]
         if not wildcard:
             self._absent(candidates, location)
+        elif not any(self._is_known(posixpath.dirname(candidate)) for candidate in candidates):
+            raise UnreadError(f"{posixpath.dirname(candidates[0])} is not in the files", location)
         return []
+
+    def _is_known(self, directory: str) -> bool:
+        """Tell whether what a directory holds is known; one that a part of /etc lacks is not."""
+        return self.tree.holds(directory) or is_whole_etc(self.tree)
 
     def _is_there(self, path: str, wildcard: bool) -> bool:
         status = self.tree.status(path)

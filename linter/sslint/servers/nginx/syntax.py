@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 
+from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code
 from sslint.servers.nginx.templates import FILLED_IN, masked
 from sslint.source import Location, SourceFile
@@ -47,6 +48,10 @@ _LUA = re.compile(
 )
 
 # Included files that no package or program puts a listener in.
+# Directories that a package makes, and leaves empty.
+_STOCK = frozenset(
+    ("conf.d", "http.d", "vhosts.d", "default.d", "sites-enabled", "modules-enabled", "modules.d")
+)
 HARMLESS_INCLUDES = frozenset(
     (
         "mime.types",
@@ -168,6 +173,8 @@ class Loader:
                 return [directive]
             elif not self.tree.live and self.tree.status(parent) is Status.ABSENT:
                 self.absent.append(directive)
+                if posixpath.basename(parent) not in _STOCK and not is_whole_etc(self.tree):
+                    more = [directive]  # the operator's own, and git keeps no empty directories
         found: list[Directive] = []
         for path in paths:
             found += self._include_file(directive, path)
