@@ -45,7 +45,7 @@ _SHOWS = re.compile(
     r"|smtpd_tls_(?:cert_file|chain_files)[ \t]*=|ssl_(?:server_)?cert(?:_file)?[ \t]*="
     r"|tls_certificate[ \t]*=|\$?ssl\.(?:engine|pemfile)[ \t]*=|\$SERVER\[\"socket\"\].*:443"
     r"|(?:enableACME|forceSSL|addSSL|onlySSL)[ \t]*=[ \t]*true"  # NixOS
-    r"|<Connector\b[^>]*SSLEnabled=\"true\""  # Tomcat
+    r"|.*<Connector\b[^>]*SSLEnabled=\"true\""  # Tomcat
     r"|-[ \t]*[\"']?(?:[\d.]+:)?(?:443|465|587|993|995|8443):\d+"  # a published port
     r"|.*\b(?:certResolver|certFile|websecure):"  # Traefik
     r"|.*\"(?:tls_connection_policies|listen)\":[^\n]*(?:443|\{)"  # Caddy's JSON
@@ -94,7 +94,8 @@ def _of_host(host: Host) -> Iterator[str]:
             continue
         for path in _files(tree, directory):
             where = tree.on_disk(path, tree.name(path))
-            if posixpath.basename(path) != "default-ssl.conf" and where and _shows(Path(where)):
+            stock = posixpath.basename(path) == "default-ssl.conf"
+            if where and not stock and (name == "traefik" or _shows(Path(where))):
                 yield f"{tree.name(path)} may serve TLS, and no server here reads it"
                 break
 
@@ -146,7 +147,8 @@ def _shows(path: Path) -> bool:
     if path.is_symlink():
         return False
     text = trees.head(path)
-    return path.name == "Caddyfile" or _SHOWS.search(_COMMENT.sub("", text)) is not None
+    is_caddy = path.name == "Caddyfile" or path.suffix == ".caddy"
+    return is_caddy or _SHOWS.search(_COMMENT.sub("", text)) is not None
 
 
 def said(found: Sequence[str]) -> str:

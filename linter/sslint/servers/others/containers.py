@@ -55,6 +55,9 @@ _OVERRIDES = (
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 )
+# What is used if it is named (docker compose -f, docker stack deploy -c); what is to be tried.
+_OTHER_NAME = re.compile(r"^((docker-)?compose|.*stack)[\w.-]*\.ya?ml$", re.I)
+_TRIED = re.compile(r"(^|[^a-z])(dev|test|ci|local|debug|example|sample|override)", re.I)
 _VARIABLE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)(?:(:?[-?+])([^{}$]*))?\})")
 _SET = re.compile(r"""\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\s]*).*)""")
 UNSET = "?"  # a variable that nothing in the files sets; Compose takes it for empty
@@ -93,11 +96,12 @@ def publications(tree: Tree) -> Iterator[Publication]:
 def _published(tree: Tree) -> Iterator[Publication | Listener]:
     """Yield what is published; a listener stands for TLS on a port that is not known."""
     found = 0
+    read: set[str] = set()
     for count, paths in enumerate(_projects(tree)):
         if count >= MAX_COMPOSE_FILES:
             tree.problem(paths[0], "more compose files than are read", decisive=False)
             return
-        for one in _project(tree, list(files(tree, *paths))):
+        for one in _project(tree, list(files(tree, *paths)), read):
             found += 1
             if found > MAX_PUBLISHED:
                 tree.problem(one.location, "more published ports than are followed")
@@ -115,6 +119,9 @@ def _projects(tree: Tree) -> Iterator[tuple[str, ...]]:
         chosen = [next((n for n in names if n in present), "") for names in (NAMES, _OVERRIDES)]
         if chosen[0]:
             yield tuple(posixpath.join(parent, name) for name in chosen if name)
+        for name in tree.names(parent):
+            if name not in chosen and _OTHER_NAME.search(name) and not _TRIED.search(name):
+                yield (posixpath.join(parent, name),)
 
 
 def _directories(tree: Tree) -> Iterator[str]:
@@ -163,20 +170,34 @@ def find(top: Path, excluded: Sequence[str], beside: Path | None) -> Iterator[Pa
 # -- one project ----------------------------------------------------------------------------------
 
 
-def _project(tree: Tree, parts: list[SourceFile]) -> Iterator[Publication | Listener]:
-    documents = [(file, root) for file in parts if (root := _document(tree, file)) is not None]
+def _project(
+    tree: Tree, parts: list[SourceFile], read: set[str]
+) -> Iterator[Publication | Listener]:
+    """Yield what one project publishes, with what it includes; `read` are the files so far."""
+    documents = [
+        (file, root)
+        for file in parts
+        if file.path not in read and (root := _document(tree, file)) is not None
+    ]
     if not documents:
         return
+    read.update(file.path for file, _ in documents)
     variables = _environment(tree, documents[0][0])
     networks: dict[str, Node] = {}
     services: dict[str, list[tuple[SourceFile, Node]]] = {}
     for file, root in documents:
         networks |= dict(_pairs(_member(root, "networks")))
-        for name, body in _pairs(_member(root, "services")):
+        for name, body in _services(root):
             services.setdefault(name, []).append((file, body))
+        yield from _included(tree, file, root, read)
+    first = documents[0][0]
+    doubt = ""
+    if posixpath.basename(first.path) not in (*NAMES, *_OVERRIDES):
+        doubt = f"whether {first.name} is used is not in the files"
     for name, bodies in services.items():
         nodes = [body for _, body in bodies]
         bridge, reason = _network(nodes, networks)
+        reason = reason or doubt
         yield from _elsewhere(bodies, networks)
         for file, node in _ports(bodies):
             location = file.at(node.start_mark.line + 1)
@@ -188,6 +209,37 @@ def _project(tree: Tree, parts: list[SourceFile]) -> Iterator[Publication | List
                     yield Listener(
                         "docker", "container", 0, location, certain=False, reasons=(where,)
                     )  # fmt: skip
+
+
+def _services(root: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the services of a project; before version 2 they stand at the top."""
+    listed = _member(root, "services")
+    if listed is not None or _member(root, "version") is not None:
+        yield from _pairs(listed)
+    else:
+        known = ("image", "build", "ports")
+        yield from ((n, b) for n, b in _pairs(root) if any(_member(b, one) for one in known))
+
+
+def _included(
+    tree: Tree, file: SourceFile, root: Node, read: set[str]
+) -> Iterator[Publication | Listener]:
+    """Yield what the projects of `include` publish, compose-spec's 14-include.md."""
+    import yaml
+
+    listed = _member(root, "include")
+    for entry in listed.value[:MAX_COMPOSE_FILES] if isinstance(listed, yaml.SequenceNode) else ():
+        node = entry if isinstance(entry, yaml.ScalarNode) else _member(entry, "path")
+        for one in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            path = posixpath.join(posixpath.dirname(file.path), _scalar(one))
+            parts = list(files(tree, path)) if tree.status(path) is Status.FILE else []
+            yield from _project(tree, parts, read)
+            if not parts:
+                location = file.at(entry.start_mark.line + 1)
+                where = f"{location.path}:{location.line}: it includes what is not in the files"
+                yield Listener(
+                    "docker", "container", 0, location, certain=False, reasons=(where,)
+                )  # fmt: skip
 
 
 def _elsewhere(
@@ -323,12 +375,22 @@ def _names(node: Node) -> list[str]:
 
 
 def _pairs(node: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the pairs of a mapping; its own come before those that `<<` merges into it."""
     import yaml
 
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                yield key.value, value
+    pending, seen, names = [node], set[int](), set[str]()
+    while pending:
+        mapping = pending.pop(0)
+        if not isinstance(mapping, yaml.MappingNode) or id(mapping) in seen:
+            continue
+        seen.add(id(mapping))
+        own = [(key.value, v) for key, v in mapping.value if isinstance(key, yaml.ScalarNode)]
+        for name, value in own:
+            if name == "<<":
+                pending += value.value if isinstance(value, yaml.SequenceNode) else [value]
+            elif name not in names:
+                yield name, value
+        names.update(name for name, _ in own)
 
 
 def _member(node: Node, name: str) -> Node | None:
