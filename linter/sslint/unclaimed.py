@@ -87,7 +87,7 @@ def _of_host(host: Host) -> Iterator[str]:
     """Yield the files below /etc, in directories of which nothing was read."""
     tree = host.tree
     known = {file.path.split("/")[2] for file in tree.files() if file.path.startswith("/etc/")}
-    known |= {reading.server for reading in (*host.readings, *host.others)}
+    known |= {reading.server for reading in (*host.readings, *host.programs)}
     for name in tree.names("/etc"):
         directory = f"/etc/{name}"
         if name in known or _APART.match(name) or tree.status(directory) is not Status.DIRECTORY:
