@@ -1,0 +1,285 @@
+"""Apache httpd: the files of a host to sockets, TLS, certificates and sites."""
+
+from __future__ import annotations
+
+import posixpath
+
+from sslint.servers.apache import environment, refusals
+from sslint.servers.apache.addresses import WILDCARDS
+from sslint.servers.apache.hosts import Host, collect
+from sslint.servers.apache.listen import Listeners, Record
+from sslint.servers.apache.listen import collect as listening
+from sslint.servers.apache.loader import Loader
+from sslint.servers.apache.modules import Modules
+from sslint.servers.apache.syntax import Directive
+from sslint.servers.apache.tls import Servers
+from sslint.servers.apache.vhosts import Chain, Table
+from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Site, Tls
+from sslint.servers.nginx.resolve import resolver
+from sslint.tree import Tree, TreeError
+from sslint.values import dataclass, replace
+
+ENTRIES = (
+    "/etc/apache2/apache2.conf",
+    "/etc/apache2/httpd.conf",
+    "/etc/httpd/conf/httpd.conf",
+    "/usr/local/apache2/conf/httpd.conf",
+    "/usr/local/etc/apache24/httpd.conf",
+)
+MAX_REASONS = 50
+_MODES: dict[str, Tls] = {"on": "implicit", "off": "none", "unknown": "unknown"}
+
+
+@dataclass(slots=True)
+class Apache:
+    """The parsed configuration behind a reading."""
+
+    loader: Loader
+    statements: list[Directive]
+    hosts: list[Host]  # the virtual hosts in their order
+    main: Host
+    table: Table
+    listeners: Listeners
+    servers: Servers
+    main_name: str | None
+
+    def chain(self, address: str, port: int) -> Chain | None:
+        """Return the virtual hosts for connections to an address; None: the main server alone."""
+        return self.table.find(address, port)
+
+    def base(self, address: str, port: int) -> Host:
+        """Return the server that decides whether a connection speaks TLS."""
+        chain = self.chain(address, port)
+        return chain.hosts[0] if chain is not None else self.main
+
+    def site(self, address: str, port: int, name: str) -> Host:
+        """Return the server that answers a request for a host name."""
+        chain = self.chain(address, port)
+        if chain is None:
+            return self.main
+        found = chain.find(name, self.main_name) or chain.by_address(name)
+        return found or chain.hosts[0]
+
+
+def read(
+    tree: Tree, entry: str | None = None, *, version: tuple[int, ...] | None = None
+) -> ServerReading | None:
+    """Read the Apache configuration of a host; None if the tree has none.
+
+    What cannot be read is reported to the tree, and the rest is read.
+    """
+    path = entry or next((name for name in ENTRIES if tree.exists(name)), None)
+    if path is None:
+        return None
+    path = posixpath.normpath(path)
+    reading = ServerReading("apache", version=version)
+    loader = _loader(tree, path, version)
+    try:
+        statements = loader.load(path)
+    except TreeError as error:
+        tree.problem(path, error.reason)
+        reading.complete = False
+        reading.reasons.append(f"{path}: {error.reason}")
+        return reading
+    reading.files = loader.files
+    resolve = resolver(tree)
+
+    def addresses_of(name: str) -> tuple[str, ...] | None:
+        found = resolve(name)
+        return tuple(found[0]) if found is not None else None
+
+    main, *hosts = collect(statements, loader, addresses_of, tree.read(path).at(1))
+    listeners = listening(statements, loader, addresses_of)
+    servers = Servers(loader, listeners, main, _managed(statements))
+    main_name = main.server_name or _hostname(tree)
+    table = Table.build(hosts)
+    apache = Apache(loader, statements, hosts, main, table, listeners, servers, main_name)
+    reading.config = apache
+    refusals.check(apache)
+    _endpoints(apache, tree, reading)
+    _sites(apache, reading)
+    _completeness(apache, reading)
+    return reading
+
+
+def _loader(tree: Tree, path: str, version: tuple[int, ...] | None) -> Loader:
+    directory = posixpath.dirname(path)
+    root = posixpath.dirname(directory) if directory.endswith("/conf") else directory
+    modules = Modules.built_in(debian=path.startswith(("/etc/apache2", "/usr/local")))
+    return Loader(tree, root, modules, environment.read(tree, directory), version)
+
+
+def _hostname(tree: Tree) -> str | None:
+    file = tree.try_read("/etc/hostname", decisive=False)
+    return (file.text.split("\n", 1)[0].strip().lower() or None) if file is not None else None
+
+
+def _managed(statements: list[Directive]) -> frozenset[str]:
+    """Return the names that mod_md manages."""
+    found: set[str] = set()
+    for directive in statements:
+        if directive.name in ("mdomain", "<mdomain", "<mdomainset", "mdmember", "mdmembers"):
+            found.update(word.lower() for word in directive.args)
+            for inner in directive.block or ():
+                if inner.name in ("mdmember", "mdmembers"):
+                    found.update(word.lower() for word in inner.args)
+    return frozenset(found)
+
+
+# -- sockets -----------------------------------------------------------------------------------
+
+
+def _endpoints(apache: Apache, tree: Tree, reading: ServerReading) -> None:
+    listeners = apache.listeners
+    open_sockets = {(record.address, record.port) for record in listeners.records}
+    for record in listeners.records:
+        reading.endpoints.append(_endpoint(apache, record, record.address))
+        if record.address in WILDCARDS:
+            reading.endpoints += _shared(apache, record, open_sockets)
+    for record in listeners.doubtful:
+        if (record.address, record.port) not in open_sockets:
+            open_sockets.add((record.address, record.port))
+            doubt = record.listen.directive.doubt or "whether a host name means it is not known"
+            made = _endpoint(apache, record, record.address)
+            reading.endpoints.append(replace(made, certain=False, reasons=(*made.reasons, doubt)))
+    for endpoint in reading.endpoints:
+        tree.budgets.spend("sockets", 1, endpoint.location)
+
+
+def _shared(apache: Apache, record: Record, taken: set[tuple[str, int]]) -> list[Endpoint]:
+    """Return endpoints for addresses that virtual hosts of their own answer on a wildcard's
+    socket: their TLS and certificates may differ."""
+    found = []
+    for address, chains in apache.table.exact.items():
+        fits = record.dual or ":" not in address
+        named = any(chain.port in (record.port, 0) for chain in chains)
+        if fits and named and (address, record.port) not in taken:
+            made = _endpoint(apache, record, address)
+            shares = (*made.settings, ("shares-socket-of", record.address))
+            found.append(replace(made, settings=shares))
+    return found
+
+
+def _endpoint(apache: Apache, record: Record, address: str) -> Endpoint:
+    port = record.port
+    chain = apache.chain(address, port)
+    base = chain.hosts[0] if chain is not None else apache.main
+    mode, reasons = _mode(apache, chain, base)
+    hosts = chain.hosts if chain is not None else [apache.main]
+    names = dict.fromkeys(name for host in hosts for name in host.names)
+    encrypted = mode == "implicit"
+    return Endpoint(
+        "apache",
+        "https" if encrypted else "http",
+        "tcp",
+        address,
+        port,
+        mode,
+        record.listen.directive.location,
+        ipv6only=address != "::",
+        tls_required=True if encrypted else None if mode == "unknown" else False,
+        names=tuple(names),
+        certificates=apache.servers.served(chain, apache.main_name) if encrypted else (),
+        service="http",
+        proxy_protocol=base.on("remoteipproxyprotocol"),
+        reasons=reasons,
+        settings=_settings(base),
+    )
+
+
+def _settings(base: Host) -> tuple[tuple[str, str | None], ...]:
+    protocols = base.last("protocols")
+    if protocols is not None and "h2" in (word.lower() for word in protocols.args):
+        return (("http2", "on"),)
+    return ()
+
+
+def _mode(apache: Apache, chain: Chain | None, base: Host) -> tuple[Tls, tuple[str, ...]]:
+    """Return how a connection to an address begins, and why that is not known."""
+    lost = next((d for d in apache.loader.lost if _may_hold_hosts(d, apache)), None)
+    if lost is not None:
+        return "unknown", (lost.doubt,)
+    deciding = [base]
+    if chain is not None and base.doubt:  # the first that is certainly there, else the main server
+        certain = next((n for n, host in enumerate(chain.hosts) if not host.doubt), None)
+        deciding = (
+            chain.hosts[: certain + 1] if certain is not None else [*chain.hosts, apache.main]
+        )
+    unsure = [host for host in apache.hosts if host.unsure]
+    engines = [apache.servers.engine(host) for host in (*deciding, *unsure)]
+    modes = {_MODES[engine.state] for engine in engines}
+    if len(modes) == 1 and "unknown" not in modes:
+        return modes.pop(), ()
+    said = [engine.reason for engine in engines] + [host.doubt or host.unsure for host in deciding]
+    said += [host.unsure for host in unsure]
+    return "unknown", tuple(dict.fromkeys(text for text in said if text))
+
+
+def _may_hold_hosts(directive: Directive, apache: Apache) -> bool:
+    """Tell whether an include that was not given stands where virtual hosts may."""
+    return any(directive is one for one in apache.main.own.get("include", ()))
+
+
+# -- sites -------------------------------------------------------------------------------------
+
+
+def _sites(apache: Apache, reading: ServerReading) -> None:
+    listens: dict[int, list[tuple[str, int, bool]]] = {}
+    secure: set[int] = set()
+    for endpoint in reading.endpoints:
+        chain = apache.chain(endpoint.address, endpoint.port)
+        for host in chain.hosts if chain is not None else ():
+            first = chain is not None and host is chain.hosts[0]
+            listens.setdefault(host.number, []).append((endpoint.address, endpoint.port, first))
+            if endpoint.tls == "implicit":
+                secure.add(host.number)
+    for host in apache.hosts:
+        opened = listens.get(host.number, [])
+        own = bool(host.own.get("sslcertificatefile"))
+        reading.sites.append(
+            Site(
+                "apache",
+                "http",
+                host.names,
+                tuple(("tcp", address, port, first) for address, port, first in opened),
+                host.number in secure,
+                apache.servers.certificates(host),
+                host.where,
+                own,
+            )
+        )
+
+
+# -- what is missing ---------------------------------------------------------------------------
+
+
+def _completeness(apache: Apache, reading: ServerReading) -> None:
+    loader = apache.loader
+    fatal = dict.fromkeys(loader.fatal)
+    reading.reasons += [f"{where}: {reason}" for where, reason in list(fatal)[:MAX_REASONS]]
+    reading.starts = not fatal
+    reading.assumptions += loader.assumptions
+    if loader.broken:
+        reading.complete = False
+        reading.reasons.append("a file that Apache reads could not be read completely")
+    for directive in (*loader.lost, *apache.listeners.unknown)[:MAX_REASONS]:
+        said = directive.doubt or f"{directive.name} {directive.value} is not known".replace(
+            "\0", "?"
+        )
+        reading.reasons.append(f"{directive.location}: {said}")
+        reading.complete = False
+    if loader.absent and not apache.hosts:
+        first = loader.absent[0]
+        reading.complete = False
+        reading.reasons.append(f"{first.location}: {first.value} was not given")
+
+
+def certificates_for(
+    reading: ServerReading, endpoint: Endpoint, name: str | None
+) -> tuple[CertificateRef, ...] | None:
+    """Return what a client gets for an SNI name at one endpoint; None if not known."""
+    apache = reading.config
+    if not isinstance(apache, Apache) or endpoint.tls != "implicit":
+        return None
+    chain = apache.chain(endpoint.address, endpoint.port)
+    return apache.servers.for_name(chain, name, apache.main_name)

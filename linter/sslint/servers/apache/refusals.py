@@ -1,0 +1,173 @@
+"""Why Apache does not start: what configtest says, and what only a start finds out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sslint import certificates
+from sslint.servers.apache.environment import UNKNOWN
+from sslint.servers.apache.hosts import Host
+from sslint.servers.apache.loader import Loader
+from sslint.servers.apache.syntax import Directive
+from sslint.tree import Status, Tree, TreeError
+
+if TYPE_CHECKING:
+    from sslint.servers.apache.reader import Apache
+
+_INSIDE = (
+    *("<directory", "<directorymatch", "<location", "<locationmatch", "<files", "<filesmatch"),
+    *("<if", "<elseif", "<else", "<proxy", "<proxymatch", "<limit", "<limitexcept"),
+)
+# Sections whose statements are not those of the table.
+_OTHER = (
+    "<requireall",
+    "<requireany",
+    "<requirenone",
+    "<mdomain",
+    "<mdomainset",
+    "<authnprovideralias",
+)
+_FILES = (
+    "sslcertificatefile",
+    "sslcertificatekeyfile",
+    "sslcertificatechainfile",
+    "sslcacertificatefile",
+    "sslcarevocationfile",
+)
+_ONE = ("servername", "documentroot", "sslengine", "sslcertificatefile", "sslcertificatekeyfile")
+_PROTOCOLS = ("all", "sslv2", "sslv3", "tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3")
+_MPMS = ("mpm_event_module", "mpm_worker_module", "mpm_prefork_module")
+
+
+def check(apache: Apache) -> None:
+    """Refuse what Apache refuses, as far as the files say it."""
+    loader = apache.loader
+    _walk(loader, apache.statements, inside=False, virtual=False)
+    modules = loader.modules
+    if modules.complete and not any(name.startswith("mpm_") for name in modules.names):
+        if not modules.foreign and apache.statements:
+            loader.refuse(apache.main.where, "no MPM is loaded")
+    elif len(modules.names.intersection(_MPMS)) > 1:
+        loader.refuse(apache.main.where, "more than one MPM is loaded")
+    if modules.has("ssl_module"):
+        for host in (apache.main, *apache.hosts):
+            _server(apache, host)
+
+
+def _walk(loader: Loader, block: list[Directive], inside: bool, virtual: bool) -> None:
+    modules = loader.modules
+    for directive in block:
+        if directive.doubt:
+            continue
+        name = directive.name
+        place = modules.place(name)
+        if place is None:
+            if name != "include" and UNKNOWN not in name and modules.lacks(name):
+                _invalid(loader, directive)
+                continue
+        elif (place == "outside" and inside) or (place == "inside" and not inside):
+            loader.refuse(directive.location, f"{_shown(directive)} not allowed here")
+        elif virtual and name in ("listen", "<virtualhost"):
+            said = "not allowed in <VirtualHost>" if name == "listen" else "cannot be nested"
+            loader.refuse(directive.location, f"{_shown(directive)} {said}")
+        if name in _ONE and len(directive.args) != 1:
+            loader.refuse(directive.location, f"{_shown(directive)} takes one argument")
+        elif name == "sslengine" and directive.value.lower() not in ("on", "off", "optional"):
+            if UNKNOWN not in directive.value:
+                said = "SSLEngine: argument must be On, Off, or Optional"
+                loader.refuse(directive.location, said)
+        elif name in _FILES and place is not None:
+            _file(loader, directive)
+        if directive.block and name not in _OTHER:
+            _walk(
+                loader,
+                directive.block,
+                inside or name in _INSIDE,
+                virtual or name == "<virtualhost",
+            )
+
+
+def _shown(directive: Directive) -> str:
+    written = directive.file.line(directive.line).split()
+    word = written[0] if written else directive.name
+    word = word.rstrip(">")
+    return word if word.lower() == directive.name else directive.name
+
+
+def _invalid(loader: Loader, directive: Directive) -> None:
+    said = f"invalid command {_shown(directive)}: no module that is loaded has it"
+    loader.refuse(directive.location, said)
+
+
+def _file(loader: Loader, directive: Directive) -> None:
+    """Refuse a file that is missing or empty, as configtest does."""
+    if len(directive.args) != 1 or UNKNOWN in directive.value:
+        return
+    value = directive.value
+    if value.lower().startswith("pkcs11:"):
+        return
+    path = loader.path(value)
+    missing = certificates.missing(loader.tree, path, key=directive.name == "sslcertificatekeyfile")
+    if missing or (missing is False and _is_empty(loader.tree, path)):
+        said = f"{_shown(directive)}: file {path} does not exist or is empty"
+        loader.refuse(directive.location, said)
+
+
+def _server(apache: Apache, host: Host) -> None:
+    """Refuse what the initialisation of TLS refuses."""
+    loader = apache.loader
+    protocols = host.last("sslprotocol")
+    if protocols is not None and not protocols.doubt:
+        _protocols(loader, protocols)
+    if host.doubt or apache.servers.engine(host).state != "on":
+        return
+    references = apache.servers.certificates(host)
+    if not references and not host.all("sslopensslconfcmd"):
+        switches = host.own.get("sslengine")
+        where = switches[-1].location if switches else host.where
+        loader.refuse(where, "SSLEngine is on without SSLCertificateFile")
+    for reference in references:
+        if reference.path is None:
+            continue
+        found = certificates.load(loader.tree, reference)
+        if found.status == "present" and found.leaf is None and found.problem:
+            said = f"certificate {reference.path} cannot be loaded"
+            loader.refuse(reference.location, said)
+        elif found.key_status == "present" and not found.public_keys:
+            said = f"no private key can be loaded from {reference.key}: {found.key_problem}"
+            loader.refuse(reference.key_location or reference.location, said)
+        elif found.key_matches is False:
+            said = f"certificate and private key {reference.key} do not match"
+            loader.refuse(reference.key_location or reference.location, said)
+    if protocols is not None and not protocols.doubt and not _enabled(protocols):
+        loader.refuse(protocols.location, "SSLProtocol: no SSL protocols available")
+
+
+def _protocols(loader: Loader, directive: Directive) -> None:
+    """Refuse a word that is no protocol, whether TLS is on or off."""
+    for word in directive.args:
+        if word.lstrip("+-").lower() not in _PROTOCOLS and UNKNOWN not in word:
+            loader.refuse(directive.location, f"SSLProtocol: illegal protocol '{word}'")
+
+
+def _enabled(directive: Directive) -> set[str]:
+    """Return the protocols that an SSLProtocol leaves (ssl_cmd_protocol_parse)."""
+    enabled: set[str] = set()
+    for word in directive.args:
+        name = word.lstrip("+-").lower()
+        named = set(_PROTOCOLS[2:]) if name == "all" else {name}
+        if word.startswith("-"):
+            enabled -= named
+        elif word.startswith("+"):
+            enabled |= named
+        else:
+            enabled = named
+    return enabled
+
+
+def _is_empty(tree: Tree, path: str) -> bool:
+    """Tell whether a file is there and has no content."""
+    try:
+        return not tree.read_bytes(path)
+    except TreeError as error:
+        return error.status is Status.DIRECTORY

@@ -1,0 +1,119 @@
+"""Apache's configuration syntax: lines to words, and the statements that sections hold.
+
+Lines are joined as ap_cfg_getline does it, words are those of ap_getword_conf (server/util.c).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from sslint.source import Location, SourceFile
+from sslint.values import dataclass
+
+# isspace() in the C locale; str.split() knows more.
+SPACES = " \t\n\v\f\r"
+# What makes a line more than words between blanks: quotes, backslashes, variables, odd blanks.
+_ODD = re.compile(r"[^\t-\r -~]|[\"'\\$]")
+_ESCAPED = {
+    "": re.compile(r"\\(\\)"),
+    '"': re.compile(r'\\([\\"])'),
+    "'": re.compile(r"\\([\\'])"),
+}
+
+Expand = Callable[[str], str]
+
+
+@dataclass(slots=True, eq=False)
+class Directive:
+    """One statement. `name` is in lower case, that of a section starts with `<`.
+
+    `block` is None for what is no section. `doubt`: why it is not known whether the server reads
+    it at all, "" if it certainly does.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    file: SourceFile
+    line: int
+    block: list[Directive] | None = None
+    doubt: str = ""
+
+    @property
+    def location(self) -> Location:
+        """Return the place of its first line."""
+        return self.file.at(self.line)
+
+    @property
+    def value(self) -> str:
+        """Return its first argument, or ""."""
+        return self.args[0] if self.args else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A logical line, stripped, and where it starts."""
+
+    text: str
+    file: SourceFile
+    number: int
+
+
+def lines(file: SourceFile) -> Iterator[Line]:
+    """Yield the lines of a file, continued ones joined, comments and blank ones left out."""
+    pending: list[str] = []
+    first = 1
+    text = file.text
+    physical = text.split("\n")
+    ended = text.endswith("\n")
+    if ended:
+        physical.pop()
+    last = len(physical)
+    for number, part in enumerate(physical, 1):
+        closed = number < last or ended  # a line feed ends it
+        if closed and part.endswith("\r"):
+            part = part[:-1]
+        if not pending:
+            first = number
+        if closed and part.endswith("\\"):
+            pending.append(part[:-1])
+            continue
+        if pending:
+            part = "".join((*pending, part))
+            pending = []
+        part = part.strip(SPACES)
+        if part and part[0] != "#":
+            yield Line(part, file, first)
+    rest = "".join(pending).strip(SPACES)
+    if rest and rest[0] != "#":
+        yield Line(rest, file, first)
+
+
+def words(text: str, expand: Expand) -> list[str]:
+    """Split the text after a directive's name; quotes keep blanks together and go away."""
+    if _ODD.search(text) is None:
+        return text.split()
+    found = []
+    rest = text.strip(SPACES)
+    while rest:
+        word, rest = next_word(rest, expand)
+        found.append(word)
+    return found
+
+
+def next_word(text: str, expand: Expand) -> tuple[str, str]:
+    """Return the first word and what follows it (ap_getword_conf)."""
+    text = text.lstrip(SPACES)
+    if not text:
+        return "", ""
+    quote = text[0] if text[0] in "\"'" else ""
+    if quote:
+        end = 1
+        while end < len(text) and text[end] != quote:
+            end += 2 if text[end] == "\\" and text[end + 1 : end + 2] in (quote, "\\") else 1
+        raw, rest = text[1:end], text[end + 1 :]
+    else:
+        end = next((i for i, char in enumerate(text) if char in SPACES), len(text))
+        raw, rest = text[:end], text[end:]
+    word = _ESCAPED[quote].sub(r"\1", raw) if "\\" in raw else raw
+    return (expand(word) if "$" in word else word), rest.lstrip(SPACES)
