@@ -176,9 +176,6 @@ def debian_dovecot(*protocols: str) -> dict[str, str]:
 BOTH = TLS.replace("listen 443 ssl;", "listen 443 ssl; listen [::]:443 ssl;")
 V4 = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
 DROP = ACCEPT.replace("policy accept", "policy drop")
-APACHE = (
-    "LoadModule ssl_module x.so\nListen 443\n<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n"
-)
 HAPROXY = {"etc/haproxy/haproxy.cfg": "frontend x\n bind :443 ssl crt /x.pem\n"}
 # Their ports and TLS are read, and their certificates are not.
 PARTLY = (
@@ -205,7 +202,6 @@ PARTLY = (
     ),
 )
 OTHERS = (
-    ("apache", "tcp/443", {"etc/apache2/apache2.conf": APACHE}),
     ("exim", "tcp/25", {"etc/exim4/update-exim4.conf.conf": "dc_local_interfaces=''\n"}),
     ("haproxy", "tcp/443", {"etc/haproxy/haproxy.cfg": "frontend x\n bind :443\n"}),
     ("cyrus", "tcp/143", {"etc/cyrus.conf": 'SERVICES {\n a cmd="imapd" listen="imap"\n}\n'}),
@@ -561,7 +557,7 @@ ROWS = (
             ("dovecot", "dovecot has no listener that is known"),
             ("haproxy", "what haproxy listens on is not known: etc/haproxy/haproxy.cfg"),
             ("haproxy/haproxy.cfg", "what haproxy listens on is not known"),
-            ("apache2", "what apache listens on is not known"),
+            ("apache2", "apache has no listener that is known"),
             ("gitlab", "what gitlab listens on is not known"),
         )
     ),

@@ -225,8 +225,9 @@ class Generator:
             "IfModule core.c", "IfModule mod_so.c", "IfDefine NEVER", "IfDefine !NEVER",
             "IfVersion >= 2.4", "IfVersion = 2.4", "IfVersion > 2.4", "IfVersion < 2.4",
             "IfVersion ~ ^2\\.4", "IfVersion 2.4.71", "IfFile there", "IfFile /etc/apache2/gone",
-            "IfFile !gone", "IfDirective SSLEngine", "IfDirective Nonsense", "IfSection VirtualHost",
-            'IfModule "ssl_module"', "IfModule ssl_module ", "ifmodule ssl_module",
+            "IfFile !gone", "IfDirective SSLEngine", "IfDirective Nonsense",
+            "IfSection VirtualHost",
+                        'IfModule "ssl_module"', "IfModule ssl_module ", "ifmodule ssl_module",
         )  # fmt: skip
         return f"<{condition}>\n{text}\n</{condition.split()[0]}>"
 

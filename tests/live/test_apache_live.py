@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sslint.servers import apache
+from sslint.servers.apache import reader as apache
 from sslint.servers.model import ServerReading
 from sslint.tree import Tree
 from tests.live.apache_configurations import NAMES, Generator, certificate_files
@@ -20,7 +20,7 @@ from tests.live.programs_lab import Case, Lab, lab
 pytestmark = pytest.mark.live("apache2", "ss", "unshare", "ip")
 
 SEED = seed()
-COUNT = count(60)
+COUNT = count(40)
 LABS = 2
 VERSION = (2, 4, 71)
 COMMAND = ["sh", "-c", ". /etc/apache2/envvars; exec apache2 -DFOREGROUND"]

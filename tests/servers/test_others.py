@@ -104,77 +104,6 @@ def test_haproxy_in_tcp_mode_may_pass_tls_on() -> None:
     ]
 
 
-def test_apache() -> None:
-    files = {
-        "/etc/apache2/apache2.conf": "IncludeOptional mods-enabled/*.load\nInclude ports.conf\n"
-        "IncludeOptional sites-enabled/*.conf\n",
-        "/etc/apache2/mods-enabled/ssl.load": "LoadModule ssl_module /x.so\n",
-        "/etc/apache2/ports.conf": "Listen 80\n<IfModule ssl_module>\n\tListen 443\n</IfModule>\n"
-        "<IfModule mod_gnutls.c>\n<IfModule x>\n</IfModule>\n\tListen 444\n</IfModule>\n"
-        "<IfDefine X>\nListen 127.0.0.1:8080\n</IfDefine>\n#Listen 81\nListen [::1]:82 https\n",
-        "/etc/apache2/sites-enabled/x.conf": "<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n",
-        "/etc/apache2/sites-available/y.conf": "Listen 9999\n",
-    }
-    assert sockets(files, "apache") == [
-        ("tcp", "::", 80, "none"),
-        ("tcp", "::", 443, "implicit"),
-        ("tcp", "127.0.0.1", 8080, "none"),
-        ("tcp", "::1", 82, "unknown"),
-    ]
-    found = read_others(tree_of(files))[0].endpoints
-    assert [e.certain for e in found] == [True, True, False, True]
-    assert [e.ipv6only for e in found] == [False] * 4
-
-
-LOADED = "LoadModule ssl_module /x.so\n"
-ON = "SSLEngine on\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "tls"),
-    [
-        ("Listen 443\n<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n", "none"),  # no module
-        (LOADED + "Listen 443\n<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n", "implicit"),
-        (LOADED + "Listen 80\n", "none"),
-        # The first virtual host decides for all, and its address may be another.
-        (
-            LOADED + "Listen 443\n<VirtualHost *:443>\n</VirtualHost>\n"
-            "<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n",
-            "unknown",
-        ),
-        (
-            LOADED + "Listen 443\n<VirtualHost 192.0.2.10:443>\nSSLEngine on\n</VirtualHost>\n",
-            "unknown",
-        ),
-        (
-            LOADED + "Listen 443\n<VirtualHost *:443>\nSSLCertificateFile /x\n</VirtualHost>\n",
-            "unknown",
-        ),
-        (LOADED + "Listen 8080\nSSLEngine on\n", "unknown"),
-        (LOADED + "Listen 8443\n<VirtualHost *>\nSSLEngine on\n</VirtualHost>\n", "implicit"),
-        (LOADED + "Define P 8443\nListen ${P}\n", "none"),
-    ],
-)
-def test_apache_says_tls_where_it_is_certain(text: str, tls: str) -> None:
-    found = sockets({"/etc/apache2/apache2.conf": text}, "apache")
-    assert [s[3] for s in found] == [tls]
-
-
-def test_what_apache_listens_on_by_a_variable_is_unknown_and_not_nothing() -> None:
-    (reading,) = read_others(tree_of({"/etc/apache2/apache2.conf": "Listen ${PORT}\n"}))
-    assert not reading.complete
-    assert reading.reasons == ["etc/apache2/apache2.conf:1: Listen ${PORT} is not known"]
-
-
-def test_apache_includes_a_directory_with_all_below_it() -> None:
-    files = {
-        "/etc/apache2/apache2.conf": "Include more\n",
-        "/etc/apache2/more/a/b.dpkg-old": "Listen 1\n",
-        "/etc/apache2/more/.c": "Listen 2\n",
-    }
-    assert {s[2] for s in sockets(files, "apache")} == {1, 2}
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -489,7 +418,6 @@ def test_name_servers() -> None:
 
 PATHS = (
     "/etc/haproxy/haproxy.cfg",
-    "/etc/apache2/apache2.conf",
     "/etc/caddy/Caddyfile",
     "/etc/lighttpd/lighttpd.conf",
     "/etc/exim4/exim4.conf",

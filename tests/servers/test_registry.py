@@ -16,7 +16,7 @@ def test_each_line_is_a_server() -> None:
 
 
 def test_a_port_has_its_owners() -> None:
-    assert servers.owners("tcp", 443)[:2] == ("nginx", "haproxy")
+    assert servers.owners("tcp", 443)[:2] == ("nginx", "apache")
     assert servers.owners("tcp", 25)[0] == "postfix"
     assert servers.owners("tcp", 993)[0] == "dovecot"
     assert servers.owners("tcp", 65000) == ()

@@ -10,6 +10,7 @@ from sslint.servers.interface import Server
 # In the order in which reports name them.
 SERVERS = (
     "nginx",
+    "apache",
     "postfix",
     "dovecot",
     "haproxy",

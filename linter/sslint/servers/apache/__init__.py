@@ -2,6 +2,58 @@
 
 from __future__ import annotations
 
-from sslint.servers.apache.reader import ENTRIES, Apache, certificates_for, read
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-__all__ = ["ENTRIES", "Apache", "certificates_for", "read"]
+from sslint.servers.interface import Context, Server
+
+if TYPE_CHECKING:
+    from sslint.servers.model import ServerReading
+    from sslint.tree import Tree
+
+ENTRIES = (
+    "/etc/apache2/apache2.conf",
+    "/etc/apache2/httpd.conf",
+    "/etc/httpd/conf/httpd.conf",
+    "/usr/local/apache2/conf/httpd.conf",
+    "/usr/local/etc/apache24/httpd.conf",
+)
+
+
+def _read(tree: Tree, context: Context) -> ServerReading | None:
+    from sslint.servers.apache.reader import read
+
+    return read(tree, _entry(context), version=context.version)
+
+
+def _entry(context: Context) -> str | None:
+    """Return the configuration that a unit names with -f, if it does."""
+    for unit in ("apache2", "httpd"):
+        for words in context.commands(unit):
+            for word, following in pairwise(words):
+                if word == "-f" and following.startswith("/"):
+                    return following
+    return None
+
+
+SERVER = Server(
+    name="apache",
+    title="Apache",
+    read=_read,
+    directories=("/etc/apache2", "/etc/httpd", "/usr/local/apache2", "/usr/local/etc/apache24"),
+    entries=ENTRIES,
+    mains=ENTRIES[:1],
+    marks=(
+        "apache2/apache2.conf",
+        "apache2/ports.conf",
+        "apache2/sites-enabled",
+        "apache2/sites-available",
+    ),
+    packages=("apache2", "httpd"),
+    units=("apache2", "httpd"),
+    control=("apachectl", "apache2ctl"),
+    reloads=("graceful",),
+    ports=(("tcp", 80), ("tcp", 443), ("tcp", 8443)),
+    keeps_certificate=True,
+    counts_sockets=True,
+)

@@ -69,11 +69,13 @@ def collect(statements: list[Directive], loader: Loader, resolve: Resolve) -> Li
         if parsed is None:
             found.unknown.append(directive)
         elif directive.doubt or not parsed.sure:
-            found.doubtful += [Record(parsed, address) for address in parsed.addresses]
+            wide = parsed.host is None  # one socket takes both families
+            found.doubtful += [Record(parsed, a) for a in parsed.addresses[1 if wide else 0 :]]
         elif parsed.port:
             listens.append(parsed)
     first = _pass(listens, [], loader)
-    found.records = [record for record in _pass(listens, first, loader) if record.bound]
+    bound = [record for record in _pass(listens, first, loader) if record.bound]
+    found.records = sorted(bound, key=lambda record: listens.index(record.listen))
     if not (found.records or found.doubtful or found.unknown or loader.lost or loader.broken):
         where = statements[0].location if statements else None
         if where is not None and not loader.fatal:
@@ -237,5 +239,6 @@ def _overlap(one: Record, other: Record) -> bool:
 
 def _conflict(record: Record, rival: Record, loader: Loader) -> None:
     mine, other = record.listen.directive, rival.listen.directive
-    said = f"cannot be opened beside Listen {other.value} ({other.location})"
-    loader.refuse(mine.location, f"Listen {mine.value} {said}")
+    place = f"{other.file.name}:{other.line}"
+    said = f"Listen {mine.value} cannot be opened beside Listen {other.value} ({place})"
+    loader.refuse(mine.location, said)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 
 from sslint import globs
+from sslint.reasons import Code, Reason
 from sslint.servers.apache.environment import UNKNOWN, Environment
 from sslint.servers.apache.modules import Modules
 from sslint.servers.apache.syntax import SPACES, Directive, Line, lines, next_word, words
@@ -65,7 +66,7 @@ class Loader:
     environment: Environment
     version: tuple[int, ...] | None = None
     files: list[str] = field(default_factory=list)
-    fatal: list[tuple[Location, str]] = field(default_factory=list)
+    fatal: list[Reason] = field(default_factory=list)
     lost: list[Directive] = field(default_factory=list)
     absent: list[Directive] = field(default_factory=list)  # optional ones of absent directories
     dangling: list[tuple[Directive, str]] = field(default_factory=list)
@@ -87,10 +88,12 @@ class Loader:
         self._file(path, file, found, "")
         return found
 
-    def refuse(self, where: Location, reason: str, doubt: str = "") -> None:
+    def refuse(
+        self, where: Location, text: str, doubt: str = "", code: Code = Code.REFUSED
+    ) -> None:
         """Record that Apache does not start; what may not be read is no reason."""
         if not doubt:
-            self.fatal.append((where, reason))
+            self.fatal.append(Reason(code, where, text))
 
     def path(self, name: str) -> str:
         """Return a path as Apache takes it: below ServerRoot unless it is absolute."""
@@ -156,7 +159,7 @@ class Loader:
                 return
         elif tree.status(above) is not Status.DIRECTORY:
             if not optional:
-                said = f"{above} is no directory that could be read, and Apache does not start"
+                said = f"the directory {above} does not exist, and Apache does not start without it"
                 self.refuse(directive.location, said, directive.doubt)
             elif not tree.live:
                 self.absent.append(directive)
@@ -288,7 +291,9 @@ class Loader:
             self.refuse(directive.location, said, directive.doubt)
         elif directive.doubt:
             self.modules.complete = False
+            self.modules.loads = True
         else:
+            self.modules.loads = True
             self.modules.load(directive.value)
 
     def condition(self, name: str, text: str) -> bool | None:
@@ -399,6 +404,8 @@ class _Parser:
             else:
                 self.statement(line)
         for one in reversed(self.open):
+            if one.name in _CONDITIONS:
+                continue  # one that holds may stay open to the end (ap_build_cont_config)
             loader.refuse(one.location, f"{one.name}> was not closed", one.doubt)
 
     def next(self) -> Line | None:

@@ -45,13 +45,15 @@ def _directives() -> Mapping[str, Mapping[Place, frozenset[str]]]:
 class Modules:
     """The modules that are loaded so far.
 
-    `complete` False: more may be loaded by files that were not given. `foreign`: one that httpd
-    does not ship is, so a directive that is not known may be its own.
+    `complete` False: more may be loaded by files that were not given. `loads`: some LoadModule was
+    read. `foreign`: one that httpd does not ship is, so a directive that is not known may be its
+    own.
     """
 
     names: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
     complete: bool = True
+    loads: bool = False
     foreign: bool = False
     _known: dict[str, Place] = field(default_factory=dict)
 

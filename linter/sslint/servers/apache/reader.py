@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Callable
 
-from sslint.servers.apache import environment, refusals
+from sslint.reasons import Code, Reason
+from sslint.servers.apache import ENTRIES, environment, refusals
 from sslint.servers.apache.addresses import WILDCARDS
+from sslint.servers.apache.environment import UNKNOWN
 from sslint.servers.apache.hosts import Host, collect
 from sslint.servers.apache.listen import Listeners, Record
 from sslint.servers.apache.listen import collect as listening
@@ -14,18 +17,14 @@ from sslint.servers.apache.modules import Modules
 from sslint.servers.apache.syntax import Directive
 from sslint.servers.apache.tls import Servers
 from sslint.servers.apache.vhosts import Chain, Table
+from sslint.servers.hostnames import resolver
+from sslint.servers.interface import Answer
+from sslint.servers.listening import leads_away
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Site, Tls
-from sslint.servers.nginx.resolve import resolver
+from sslint.source import Location
 from sslint.tree import Tree, TreeError
 from sslint.values import dataclass, replace
 
-ENTRIES = (
-    "/etc/apache2/apache2.conf",
-    "/etc/apache2/httpd.conf",
-    "/etc/httpd/conf/httpd.conf",
-    "/usr/local/apache2/conf/httpd.conf",
-    "/usr/local/etc/apache24/httpd.conf",
-)
 MAX_REASONS = 50
 _MODES: dict[str, Tls] = {"on": "implicit", "off": "none", "unknown": "unknown"}
 
@@ -70,16 +69,19 @@ def read(
     """
     path = entry or next((name for name in ENTRIES if tree.exists(name)), None)
     if path is None:
-        return None
+        return _led_away(tree)
     path = posixpath.normpath(path)
     reading = ServerReading("apache", version=version)
     loader = _loader(tree, path, version)
     try:
         statements = loader.load(path)
+        if not loader.modules.loads:  # they are linked in, or in files that are not here
+            loader = _loader(tree, path, version)
+            loader.modules.complete = False
+            statements = loader.load(path)
     except TreeError as error:
         tree.problem(path, error.reason)
-        reading.complete = False
-        reading.reasons.append(f"{path}: {error.reason}")
+        reading.gaps.append(Reason(Code.UNREADABLE, None, f"{path}: {error.reason}"))
         return reading
     reading.files = loader.files
     resolve = resolver(tree)
@@ -95,11 +97,21 @@ def read(
     table = Table.build(hosts)
     apache = Apache(loader, statements, hosts, main, table, listeners, servers, main_name)
     reading.config = apache
+    reading.web = ApacheWeb(reading)
     refusals.check(apache)
     _endpoints(apache, tree, reading)
     _sites(apache, reading)
     _completeness(apache, reading)
     return reading
+
+
+def _led_away(tree: Tree) -> ServerReading | None:
+    """Return a reading of nothing where the files are behind a link to what was not given."""
+    linked = [tree.name(path) for path in ENTRIES if leads_away(tree, path)]
+    if not linked:
+        return None
+    gap = Reason(Code.UNREADABLE, None, f"{linked[0]} cannot be read")
+    return ServerReading("apache", gaps=[gap])
 
 
 def _loader(tree: Tree, path: str, version: tuple[int, ...] | None) -> Loader:
@@ -255,23 +267,20 @@ def _sites(apache: Apache, reading: ServerReading) -> None:
 
 def _completeness(apache: Apache, reading: ServerReading) -> None:
     loader = apache.loader
-    fatal = dict.fromkeys(loader.fatal)
-    reading.reasons += [f"{where}: {reason}" for where, reason in list(fatal)[:MAX_REASONS]]
-    reading.starts = not fatal
+    reading.refusals = list(dict.fromkeys(loader.fatal))[:MAX_REASONS]
     reading.assumptions += loader.assumptions
     if loader.broken:
-        reading.complete = False
-        reading.reasons.append("a file that Apache reads could not be read completely")
-    for directive in (*loader.lost, *apache.listeners.unknown)[:MAX_REASONS]:
-        said = directive.doubt or f"{directive.name} {directive.value} is not known".replace(
-            "\0", "?"
-        )
-        reading.reasons.append(f"{directive.location}: {said}")
-        reading.complete = False
+        said = "a file that Apache reads could not be read completely"
+        reading.gaps.append(Reason(Code.UNREADABLE, None, said))
+    for directive in loader.lost[:MAX_REASONS]:
+        reading.gaps.append(Reason(Code.NOT_GIVEN, directive.location, directive.doubt))
+    for directive in apache.listeners.unknown[:MAX_REASONS]:
+        said = f"Listen {directive.value} is not known".replace(UNKNOWN, "?")
+        reading.gaps.append(Reason(Code.UNKNOWN, directive.location, said))
     if loader.absent and not apache.hosts:
         first = loader.absent[0]
-        reading.complete = False
-        reading.reasons.append(f"{first.location}: {first.value} was not given")
+        said = f"{first.value} was not given"
+        reading.gaps.append(Reason(Code.NOT_GIVEN, first.location, said))
 
 
 def certificates_for(
@@ -283,3 +292,34 @@ def certificates_for(
         return None
     chain = apache.chain(endpoint.address, endpoint.port)
     return apache.servers.for_name(chain, name, apache.main_name)
+
+
+@dataclass(frozen=True, slots=True)
+class ApacheWeb:
+    """The answers of one reading (`interface.Web`)."""
+
+    reading: ServerReading
+
+    def answer(self, port: int, name: str, uri: str) -> Answer:
+        """Return what is done with `GET uri` for a host name on a TCP port."""
+        return Answer("unknown", reason="what Apache answers is not read")
+
+    def certificates(
+        self, endpoint: Endpoint, name: str | None
+    ) -> tuple[CertificateRef, ...] | None:
+        """Return the certificates that a client gets for an SNI name at one endpoint."""
+        return certificates_for(self.reading, endpoint, name)
+
+    def roots(self) -> list[str]:
+        """Return the directories that Apache serves."""
+        apache = self.reading.config
+        assert isinstance(apache, Apache)
+        found = (
+            d for host in (apache.main, *apache.hosts) for d in host.own.get("documentroot", ())
+        )
+        known = (d.value for d in found if d.value and UNKNOWN not in d.value)
+        return list(dict.fromkeys(apache.loader.path(value) for value in known))
+
+    def dropped(self, port: int, header: str, fits: Callable[[str], bool]) -> Location | None:
+        """Return None: Apache has no HTTP/3."""
+        return None

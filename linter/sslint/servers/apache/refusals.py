@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sslint import certificates
+from sslint.reasons import Code
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.servers.apache.hosts import Host
 from sslint.servers.apache.loader import Loader
@@ -36,19 +37,23 @@ _FILES = (
 )
 _ONE = ("servername", "documentroot", "sslengine", "sslcertificatefile", "sslcertificatekeyfile")
 _PROTOCOLS = ("all", "sslv2", "sslv3", "tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3")
+# Where distributions load what others link in.
+_LOADED = ("/etc/apache2/mods-enabled", "/etc/httpd/conf.modules.d")
 _MPMS = ("mpm_event_module", "mpm_worker_module", "mpm_prefork_module")
 
 
 def check(apache: Apache) -> None:
     """Refuse what Apache refuses, as far as the files say it."""
     loader = apache.loader
-    _walk(loader, apache.statements, inside=False, virtual=False)
     modules = loader.modules
-    if modules.complete and not any(name.startswith("mpm_") for name in modules.names):
-        if not modules.foreign and apache.statements:
-            loader.refuse(apache.main.where, "no MPM is loaded")
-    elif len(modules.names.intersection(_MPMS)) > 1:
+    loaded = modules.names.intersection(_MPMS)
+    if not loaded:
+        modules.load("mpm_event_module")  # linked in, else it is refused below
+    _walk(loader, apache.statements, inside=False, virtual=False)
+    if len(loaded) > 1:
         loader.refuse(apache.main.where, "more than one MPM is loaded")
+    elif not loaded and modules.complete and any(map(loader.tree.names, _LOADED)):
+        loader.refuse(apache.main.where, "no MPM is loaded")
     if modules.has("ssl_module"):
         for host in (apache.main, *apache.hosts):
             _server(apache, host)
@@ -125,7 +130,8 @@ def _server(apache: Apache, host: Host) -> None:
     if not references and not host.all("sslopensslconfcmd"):
         switches = host.own.get("sslengine")
         where = switches[-1].location if switches else host.where
-        loader.refuse(where, "SSLEngine is on without SSLCertificateFile")
+        said = "SSLEngine is on without SSLCertificateFile"
+        loader.refuse(where, said, code=Code.NO_CERTIFICATE)
     for reference in references:
         if reference.path is None:
             continue

@@ -76,9 +76,7 @@ class Servers:
     def _by_protocol(self, host: Host) -> Engine:
         """Answer without SSLEngine: on where the Listen is for https and it has a certificate."""
         own = _names_in(host.directive.block or []) if host.directive is not None else set()
-        if not any(name.startswith("ssl") for name in own) or not self._pairs(host):
-            return Engine("off")
-        if not any(self.loader.modules.is_core(name) for name in own):
+        if not self._pairs(host) or not any(self.loader.modules.is_core(name) for name in own):
             return Engine("off")
         record = self._record(host)
         if record is None or record.listen.protocol != "https":

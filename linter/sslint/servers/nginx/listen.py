@@ -7,10 +7,10 @@ ngx_mail_core_listen.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Literal
 
 from sslint.budgets import ExhaustedError
+from sslint.servers.hostnames import Resolver
 from sslint.servers.model import Transport
 from sslint.servers.nginx.syntax import Directive
 from sslint.servers.nginx.templates import FILLED_IN
@@ -69,9 +69,6 @@ class Listen:
     error: str | None = None
     unknown: str | None = None
     unsure: frozenset[str] = frozenset()
-
-
-Resolver = Callable[[str], tuple[list[str], frozenset[str]] | None]
 
 
 def parse_listen(directive: Directive, kind: Kind, version: Version, resolve: Resolver) -> Listen:

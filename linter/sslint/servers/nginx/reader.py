@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from sslint.reasons import Code, Reason
+from sslint.servers.hostnames import resolver
 from sslint.servers.model import ServerReading, Site
 from sslint.servers.nginx import ENTRIES, available
 from sslint.servers.nginx import certificates as tls
@@ -13,7 +14,6 @@ from sslint.servers.nginx.blocks import KINDS, Configuration, Server, collect
 from sslint.servers.nginx.endpoints import endpoint_of, passed_on
 from sslint.servers.nginx.listen import Listen, parse_listen
 from sslint.servers.nginx.parsed import Nginx, certificates_for
-from sslint.servers.nginx.resolve import resolver
 from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
 from sslint.servers.nginx.settings import alternatives, header_dropped, settings
 from sslint.servers.nginx.sockets import Socket, SocketTable

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 from sslint.edges import Edge
 from sslint.reasons import Code, Reason
-from sslint.servers.listening import Listener, add, leads_away
+from sslint.servers.listening import Listener, add
 from sslint.servers.model import Endpoint, Knows, ServerReading
-from sslint.servers.others import apache, containers, host, network, unread
+from sslint.servers.others import containers, host, network, unread
 from sslint.tree import Tree
 
 Reader = Callable[[Tree], Iterator[Listener]]
@@ -24,7 +24,6 @@ _PROGRAMS: dict[str, Reader] = {
     "named": network.bind,
     "unbound": network.unbound,
 }
-_APACHE = ("/etc/apache2/apache2.conf", "/etc/httpd/conf/httpd.conf")
 
 # What a container or a socket unit behind one of these ports speaks is TLS, or can become it.
 MAIL = (25, 110, 143, 465, 587, 993, 995, 4190)
@@ -36,7 +35,7 @@ TLS_PORTS = frozenset((*MAIL, *WEB, *OTHERS))
 def units(program: str) -> tuple[str, ...]:
     """Return the units that start a program whose configuration is not read."""
     named = [unit for one in unread.PROGRAMS if one.name == program for unit in one.units]
-    return tuple(named) or (("apache2", "httpd") if program == "apache" else ())
+    return tuple(named)
 
 
 def read_programs(tree: Tree) -> list[ServerReading]:
@@ -54,13 +53,8 @@ def read_programs(tree: Tree) -> list[ServerReading]:
 def read_unread(tree: Tree) -> list[ServerReading]:
     """Return one reading a program that may serve TLS, and of which no more is known."""
     readings = _Readings(tree, Knows(ports=False, tls=False, certificates=False, sites=False))
-    before = len(tree.problems)
-    readings.add("apache", apache.apache)
-    for problem in tree.problems[before:]:
-        readings.lack("apache", problem.sentence)
     readings.add("others", unread.unread)
-    linked = (("apache", path) for path in _APACHE if leads_away(tree, path))
-    for name, path in (*unread.unreadable(tree), *linked):
+    for name, path in unread.unreadable(tree):
         readings.lack(name, f"{tree.name(path)} cannot be read")
     return readings.found()
 

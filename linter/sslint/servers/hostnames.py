@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from sslint.servers.nginx.listen import Resolver
+from collections.abc import Callable
+
 from sslint.tree import Tree
+
+# The addresses of a name, and which of them are not sure; None for a name that is not known.
+Resolver = Callable[[str], tuple[list[str], frozenset[str]] | None]
 
 _LOCALHOST = ["127.0.0.1", "::1"]
 

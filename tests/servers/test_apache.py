@@ -1,0 +1,111 @@
+"""What Apache does with its files, where no real server is at hand (tests/live has the whole)."""
+
+from __future__ import annotations
+
+import pytest
+
+from sslint.servers.apache.reader import read
+from sslint.servers.model import ServerReading
+from tests.support import tree_of
+
+LOADED = "LoadModule ssl_module /x.so\nLoadModule mpm_event_module /y.so\n"
+
+
+def reading_of(files: dict[str, str]) -> ServerReading:
+    found = read(tree_of({f"/etc/apache2/{name}": text for name, text in files.items()}))
+    assert found is not None
+    return found
+
+
+def sockets(reading: ServerReading) -> list[tuple[str, int, str]]:
+    return [(e.address, e.port, e.tls) for e in reading.endpoints]
+
+
+def test_debians_files() -> None:
+    reading = reading_of(
+        {
+            "apache2.conf": "IncludeOptional mods-enabled/*.load\nInclude ports.conf\n"
+            "IncludeOptional sites-enabled/*.conf\n",
+            "mods-enabled/x.load": LOADED,
+            "ports.conf": "Listen 80\n<IfModule ssl_module>\n\tListen 443\n</IfModule>\n"
+            "<IfModule mod_gnutls.c>\n<IfModule x>\n</IfModule>\n\tListen 444\n</IfModule>\n"
+            "#Listen 81\nListen [::1]:82 https\n",
+            "sites-enabled/x.conf": "<VirtualHost *:443>\nSSLEngine on\n"
+            "SSLCertificateFile /etc/ssl/x.pem\n</VirtualHost>\n",
+            "sites-available/y.conf": "Listen 9999\n",
+        }
+    )
+    assert reading.starts
+    assert sockets(reading) == [("::", 80, "none"), ("::", 443, "implicit"), ("::1", 82, "none")]
+    assert [e.ipv6only for e in reading.endpoints] == [False, False, True]
+
+
+def test_what_a_host_without_mods_enabled_loads_is_not_known() -> None:
+    reading = reading_of({"apache2.conf": "IncludeOptional mods-enabled/*.load\nListen 80\n"
+                          "<IfModule ssl_module>\nListen 443\n</IfModule>\n"})  # fmt: skip
+    assert [(e.port, e.certain) for e in reading.endpoints] == [(80, True), (443, False)]
+    assert reading.starts
+
+
+CERTIFIED = "SSLCertificateFile /x\n"
+FIRST = "<VirtualHost *:443>\nServerName x.test\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Listen 443\n<VirtualHost *:443>\nSSLEngine on\n" + CERTIFIED, [("::", "implicit")]),
+        ("Listen 80\n" + FIRST, [("::", "none")]),
+        # The first virtual host decides for all.
+        (f"Listen 443\n{FIRST}</VirtualHost>\n{FIRST}SSLEngine on\n" + CERTIFIED, [("::", "none")]),
+        (
+            "Listen 443\n<VirtualHost 192.0.2.10:443>\nSSLEngine on\n" + CERTIFIED,
+            [("::", "none"), ("192.0.2.10", "implicit")],
+        ),
+        ("Listen 443\n" + FIRST + CERTIFIED, [("::", "implicit")]),
+        ("Listen 8443\n" + FIRST + CERTIFIED, [("::", "none")]),
+        ("Listen 8443\nDefine P 8443\nSSLEngine on\n" + CERTIFIED + FIRST, [("::", "implicit")]),
+        ("Listen 443\n<VirtualHost *:443>\nSSLEngine ${X}\n" + CERTIFIED, [("::", "none")]),
+    ],
+)
+def test_tls_by_local_address(text: str, expected: list[tuple[str, str]]) -> None:
+    reading = reading_of({"apache2.conf": LOADED + text + "</VirtualHost>\n"})
+    assert [(e.address, e.tls) for e in reading.endpoints] == expected
+
+
+def test_a_variable_that_nothing_sets_is_no_port() -> None:
+    reading = reading_of({"apache2.conf": LOADED + "Listen ${PORT}\nListen 80\n"})
+    assert [str(r) for r in reading.refusals] == [
+        "etc/apache2/apache2.conf:3: Listen ${PORT}: port must be specified"
+    ]
+    shell = "eval `dpkg-buildflags`\n"
+    reading = reading_of({"apache2.conf": LOADED + "Listen ${PORT}\n", "envvars": shell})
+    assert reading.starts
+    assert [str(r) for r in reading.gaps] == ["etc/apache2/apache2.conf:3: Listen ? is not known"]
+
+
+def test_a_directory_is_included_with_all_below_it() -> None:
+    reading = reading_of(
+        {
+            "apache2.conf": "Include more\n",
+            "more/a/b.dpkg-old": "Listen 1\n",
+            "more/.c": "Listen 2\n",
+        }
+    )
+    assert {e.port for e in reading.endpoints} == {1, 2}
+
+
+WORDS = (
+    "Listen listen <IfModule </IfModule> <VirtualHost </VirtualHost> <Macro </Macro> Use Define : * "
+    "443 [:: ${ } ${X} > < \" ' \\ # Include * / .. x $a ssl_module SSLEngine on \0 \udcff %% <If "
+    "SSLCertificateFile ServerName ServerAlias ? [ ] LoadModule UnDefine Redirect \u0660 \n \n \n"
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_words_are_read(seed: int) -> None:
+    import random
+
+    rng = random.Random(seed)
+    words = WORDS.split(" ")
+    reading_of({"apache2.conf": " ".join(rng.choices(words, k=rng.randrange(1, 60)))})
