@@ -96,9 +96,9 @@ def test_a_directory_is_included_with_all_below_it() -> None:
 
 
 WORDS = (
-    "Listen listen <IfModule </IfModule> <VirtualHost </VirtualHost> <Macro </Macro> Use Define : * "
+    "Listen listen <IfModule </IfModule> <VirtualHost </VirtualHost> <Macro </Macro> Use Define : "
     "443 [:: ${ } ${X} > < \" ' \\ # Include * / .. x $a ssl_module SSLEngine on \0 \udcff %% <If "
-    "SSLCertificateFile ServerName ServerAlias ? [ ] LoadModule UnDefine Redirect \u0660 \n \n \n"
+    "SSLCertificateFile ServerName ServerAlias ? [ ] LoadModule UnDefine \u0660 \n \n \n"
 )
 
 
