@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from sslint.network import read_network
+from sslint.network.packages import Package
 from sslint.network.units import Units
+from sslint.servers import server
 from sslint.tree import Tree
 from tests.support import tree_of
+
+
+def package(name: str) -> Package:
+    found = server(name)
+    assert found is not None
+    return found.package
 
 
 def number(text: str) -> int:
@@ -330,13 +338,13 @@ def test_versions_from_the_package_database_and_the_release() -> None:
         "Package: postfix\nStatus: deinstall ok config-files\nVersion: 3.10.4-1\n\n"
     )
     packages = read_network(tree_of({"/var/lib/dpkg/status": status}))
-    assert packages.package_version("nginx") == "1.26.3"
-    assert packages.package_version("dovecot") == "2.4.1"
-    assert packages.package_version("postfix") is None
+    assert packages.package_version(package("nginx")) == "1.26.3"
+    assert packages.package_version(package("dovecot")) == "2.4.1"
+    assert packages.package_version(package("postfix")) is None
     release = {"/etc/os-release": 'ID=debian\nVERSION_ID="12"\n'}
-    assert read_network(tree_of(release)).package_version("nginx") == "1.22.1"
+    assert read_network(tree_of(release)).package_version(package("nginx")) == "1.22.1"
     release["/etc/apt/sources.list.d/nginx.list"] = "deb http://nginx.org/packages/debian x nginx"
-    assert read_network(tree_of(release)).package_version("nginx") is None
+    assert read_network(tree_of(release)).package_version(package("nginx")) is None
     alma = read_network(tree_of({"/etc/os-release": 'ID="almalinux"\nVERSION_ID="9.4"\n'}))
     assert alma.distribution == ("rhel", "9")
 

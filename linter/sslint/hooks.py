@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 
+from sslint.servers import servers
 from sslint.values import dataclass, field
 
 MAX_TEXT = 65536
-SERVICES = ("nginx", "postfix", "dovecot", "haproxy", "apache2", "httpd", "exim4", "caddy")
+MAX_VALUES = 32  # of one variable
 _RELOAD = frozenset(
     [
         "reload",
@@ -70,10 +72,6 @@ _HARMLESS = frozenset(
         "shift",
         "read",
         "tee",
-        "nginx",
-        "postfix",
-        "dovecot",
-        "doveadm",
         "openssl",
         "grep",
         "perl",
@@ -89,7 +87,7 @@ _SHELL = re.compile(r"^#!\s*(?:/usr/bin/env\s+(?:-S\s+)?)?\S*?(?:ba|da|k|z|a)?sh
 
 @dataclass(slots=True)
 class Effect:
-    """What a script does to services. `opaque`: it also does what is not seen here."""
+    """What a script does to servers, by name. `opaque`: it also does what is not seen here."""
 
     reloads: set[str] = field(default_factory=set)
     starts: set[str] = field(default_factory=set)
@@ -168,12 +166,13 @@ def _command(words: list[str], variables: dict[str, list[str]], found: Effect) -
         _apply(words, [name], found)
     elif name in _MANAGERS:
         _apply(words, words, found)
-    elif name == "nginx" and ("-s" in words or any(w.startswith("-s") for w in words)):
-        _apply([w.removeprefix("-s") for w in words], ["nginx"], found)
-    elif name in ("postfix", "dovecot", "apachectl", "apache2ctl", "caddy"):
-        _apply(words, ["apache2" if name.startswith("apache") else name], found)
-    elif name == "doveadm":
-        _apply(words, ["dovecot"], found)
+    elif name in (programs := _control()):
+        server, option = programs[name]
+        at = next((i for i, word in enumerate(words) if option and word.startswith(option)), None)
+        if not option:
+            _note(words, {server}, found)
+        elif at is not None:  # `-s reload`, `-sreload`
+            _note([words[at].removeprefix(option), *words[at + 1 :]], {server}, found)
     elif name in ("kill", "pkill", "killall"):
         hup = any(w in ("-HUP", "-1", "-SIGHUP", "HUP") for w in words)
         if hup:
@@ -188,19 +187,42 @@ def _expand(word: str, variables: dict[str, list[str]]) -> list[str]:
     if match is None:
         return [word]
     values = variables.get(match.group(1) or match.group(2))
-    if values is None or len(values) > len(SERVICES) * 4:
+    if values is None or len(values) > MAX_VALUES:
         return [word]
     return [word[: match.start()] + value + word[match.end() :] for value in values]
 
 
+@cache
+def _control() -> dict[str, tuple[str, str]]:
+    """Return the programs that tell a server what to do: its name, the option before the verb."""
+    texts = [(text.partition(" "), one.name) for one in servers() for text in one.control]
+    return {program: (name, option) for (program, _, option), name in texts}
+
+
+@cache
+def _services() -> dict[str, str]:
+    """Return the servers by their units."""
+    return {unit: one.name for one in servers() for unit in one.units}
+
+
+@cache
+def _reload() -> frozenset[str]:
+    return _RELOAD.union(word for one in servers() for word in one.reloads)
+
+
 def _apply(words: Iterable[str], units: Iterable[str], found: Effect) -> None:
     """Note what the verb among `words` does to the services among `units`."""
-    verbs = {word for word in words if not word.startswith("-")}
     names = {unit.removesuffix(".service").partition("@")[0].rstrip("*") for unit in units}
-    services = {service for service in SERVICES if service in names}
-    if verbs & _RELOAD:
+    known = _services()
+    if any("$" in name for name in names) and _reload().intersection(words):
+        found.opaque = True
+    _note(words, {known[name] for name in names if name in known}, found)
+
+
+def _note(words: Iterable[str], services: set[str], found: Effect) -> None:
+    verbs = {word for word in words if not word.startswith("-")}
+    if verbs & _reload():
         found.reloads |= services
-        found.opaque |= any("$" in unit for unit in names)
     elif verbs & _START:
         found.starts |= services
     elif verbs & _STOP:

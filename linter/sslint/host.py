@@ -304,7 +304,7 @@ def _add(host: Host, server: Server) -> None:
     """Add a reading; a server whose unit does not start at boot may not listen at all."""
     name = server.name
     with Edge(host.tree, f"{name}:", server.directory) as edge:
-        reading = server.read(host.tree, Context(_version(host, name), host.network))
+        reading = server.read(host.tree, Context(_version(host, server), host.network))
         if reading is not None and not server.counts_sockets:
             host.tree.budgets.spend("sockets", len(reading.endpoints))
     if edge.reason:
@@ -321,10 +321,10 @@ def _add(host: Host, server: Server) -> None:
     host.readings.append(reading)
 
 
-def _version(host: Host, package: str) -> tuple[int, ...] | None:
+def _version(host: Host, server: Server) -> tuple[int, ...] | None:
     """Return a server's version: as configured, else as the tree's package lists say."""
-    given = host.target.versions.get(package)
-    text = given if given is not None else host.network.package_version(package)
+    given = host.target.versions.get(server.name)
+    text = given if given is not None else host.network.package_version(server.package)
     if text is None:
         return None
     parts = text.split(".")[:8]

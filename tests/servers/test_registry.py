@@ -11,7 +11,7 @@ from sslint import servers
 def test_each_line_is_a_server() -> None:
     assert tuple(one.name for one in servers.servers()) == servers.SERVERS
     for one in servers.servers():
-        assert all((one.units, one.packages)), one.name
+        assert all((one.units, one.package.names)), one.name
         assert f"{one.entries[0]}/".startswith(f"{one.directory}/"), one.name
 
 

@@ -12,6 +12,7 @@ from sslint.firewalls.commands import Load, Script
 from sslint.firewalls.errors import RulesetError, UnreadError
 from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.network import HostFacts
+from sslint.network.packages import FIREWALLS
 from sslint.reasons import Code
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
@@ -468,7 +469,7 @@ def _read(
         from sslint.firewalls import firewalld
 
         firewalld.read(
-            tree, into, version=network.package_version("firewalld"), zones=network.zones
+            tree, into, version=network.package_version(FIREWALLS["firewalld"]), zones=network.zones
         )
     else:
         raise RulesetError(f"{kind} is not a known kind of ruleset")

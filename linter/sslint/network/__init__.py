@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sslint.netfilter.model import HostNetwork
 from sslint.network import sysctl
 from sslint.network.interfaces import Address, Links, host_network, parse_address, read_links
-from sslint.network.packages import Packages
+from sslint.network.packages import Package, Packages
 from sslint.network.units import Command, Units, UnitState
 from sslint.source import Location
 from sslint.tree import Tree
@@ -81,9 +81,9 @@ class HostFacts:
         """Return a unit's ExecStart commands, drop-ins included; None if they are not known."""
         return self.units.commands(name)
 
-    def package_version(self, name: str) -> str | None:
-        """Return the upstream version of nginx, postfix, dovecot, firewalld, ufw ... or None."""
-        return self.packages.version(name)
+    def package_version(self, package: Package) -> str | None:
+        """Return the upstream version of a program, None where it is not known."""
+        return self.packages.version(package)
 
 
 def read_network(tree: Tree, *, addresses: Sequence[str] = ()) -> HostFacts:

@@ -6,49 +6,51 @@ import re
 from collections.abc import Iterable
 
 from sslint.tree import Tree
+from sslint.values import dataclass
 
-_DEBIAN = ("nginx", "postfix", "dovecot", "firewalld", "ufw")
-# Releases as they ship them: packages.debian.org, packages.ubuntu.com, git.centos.org,
-# pkgs.alpinelinux.org. "" where a release has had several versions or none.
-RELEASES: dict[tuple[str, str], dict[str, str]] = {
-    ("debian", release): dict(zip(_DEBIAN, versions.split(), strict=True))
-    for release, versions in {
-        "10": "1.14.2 3.4 2.3.4 0.6.3 0.36",
-        "11": "1.18.0 3.5 2.3.13 0.9.3 0.36",
-        "12": "1.22.1 3.7 2.3.19 1.3.3 0.36.2",
-        "13": "1.26.3 3.10 2.4.1 2.3.1 0.36.2",
-    }.items()
-}
-RELEASES |= {
-    ("ubuntu", release): dict(zip(_DEBIAN, versions.split(), strict=True))
-    for release, versions in {
-        "18.04": "1.14.0 3.3 2.2.33 0.4.4 0.36",
-        "20.04": "1.18.0 3.4 2.3.7 0.8.2 0.36",
-        "22.04": "1.18.0 3.6 2.3.16 1.1.1 0.36.1",
-        "24.04": "1.24.0 3.8 2.3.21 2.1.1 0.36.2",
-        "24.10": "1.26.0 3.9 2.3.21 2.2.1 0.36.2",
-    }.items()
-}
-RELEASES |= {
-    ("ubuntu", "25.04"): {"nginx": "1.26.3", "ufw": "0.36.2"},
-    ("ubuntu", "25.10"): {"nginx": "1.28.0", "postfix": "3.10", "dovecot": "2.4.1"},
-    ("rhel", "7"): {"postfix": "2.10.1", "dovecot": "2.2.36", "firewalld": "0.6.3"},
-    ("rhel", "8"): {"postfix": "3.5.8", "dovecot": "2.3.16", "firewalld": "0.9"},
-    ("rhel", "9"): {"postfix": "3.5", "dovecot": "2.3.16", "firewalld": "1.3"},
-    ("rhel", "10"): {"nginx": "1.26.3", "postfix": "3.8", "dovecot": "2.3.21", "firewalld": "2.3"},
-    ("fedora", "41"): {"postfix": "3.9", "dovecot": "2.3.21", "firewalld": "2.2"},
-    ("fedora", "42"): {"postfix": "3.9", "dovecot": "2.3.21", "firewalld": "2.3"},
-    ("alpine", "3.17"): {"nginx": "1.22.1", "postfix": "3.7", "dovecot": "2.3.20"},
-    ("alpine", "3.18"): {"nginx": "1.24.0", "postfix": "3.8", "dovecot": "2.3.20"},
-    ("alpine", "3.19"): {"nginx": "1.24.0", "postfix": "3.8", "dovecot": "2.3.21"},
-    ("alpine", "3.20"): {"nginx": "1.26", "postfix": "3.9", "dovecot": "2.3.21"},
-    ("alpine", "3.21"): {"nginx": "1.26", "postfix": "3.9", "dovecot": "2.3.21"},
-    ("alpine", "3.22"): {"nginx": "1.28.0", "postfix": "3.10"},
+# Each as it ships them: packages.debian.org, packages.ubuntu.com, git.centos.org,
+# pkgs.alpinelinux.org. None where a release has had several versions or none.
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A program as distributions ship it.
+
+    `names`: of the packages that carry its version. `releases`: the upstream version of each
+    release, as "debian/13=1.26.3 rhel/10=1.26.3"; `repository`: its authors' own, whose versions
+    are others.
+    """
+
+    names: tuple[str, ...]
+    releases: str = ""
+    repository: str = ""
+
+    def of_release(self, release: tuple[str, str]) -> str | None:
+        """Return the version of a release, such as ("debian", "13")."""
+        pairs = (pair.partition("=") for pair in self.releases.split())
+        return next((version for key, _, version in pairs if key == "/".join(release)), None)
+
+
+FIREWALLS = {
+    "firewalld": Package(
+        ("firewalld",),
+        (
+            "debian/10=0.6.3 debian/11=0.9.3 debian/12=1.3.3 debian/13=2.3.1"
+            " ubuntu/18.04=0.4.4 ubuntu/20.04=0.8.2 ubuntu/22.04=1.1.1 ubuntu/24.04=2.1.1"
+            " ubuntu/24.10=2.2.1 rhel/7=0.6.3 rhel/8=0.9 rhel/9=1.3 rhel/10=2.3 fedora/41=2.2"
+            " fedora/42=2.3"
+        ),
+    ),
+    "ufw": Package(
+        ("ufw",),
+        (
+            "debian/10=0.36 debian/11=0.36 debian/12=0.36.2 debian/13=0.36.2"
+            " ubuntu/18.04=0.36 ubuntu/20.04=0.36 ubuntu/22.04=0.36.1 ubuntu/24.04=0.36.2"
+            " ubuntu/24.10=0.36.2 ubuntu/25.04=0.36.2"
+        ),
+    ),
 }
 _LIKE_RHEL = ("rhel", "almalinux", "rocky", "centos", "ol", "cloudlinux", "scientific")
-# The package that carries a program's version, where it is not the program's name.
-_PACKAGES = {"dovecot": ("dovecot-core", "dovecot")}
-_UPSTREAM_REPOSITORY = {"nginx": "nginx.org", "dovecot": "repo.dovecot.org"}
 
 
 class Packages:
@@ -57,7 +59,7 @@ class Packages:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self._release: dict[str, str] | None = None
-        self._versions: dict[str, str | None] = {}
+        self._versions: dict[Package, str | None] = {}
 
     @property
     def release(self) -> dict[str, str]:
@@ -93,11 +95,11 @@ class Packages:
         path = "/var/lib/dpkg/status"
         return path if self.tree.exists(path) else None
 
-    def version(self, name: str) -> str | None:
+    def version(self, package: Package) -> str | None:
         """Return a program's upstream version (`1.26.3`; `3.10` where only that is known)."""
-        if name not in self._versions:
-            self._versions[name] = self._version(name)
-        return self._versions[name]
+        if package not in self._versions:
+            self._versions[package] = self._version(package)
+        return self._versions[package]
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -119,8 +121,8 @@ class Packages:
             return name, found.group(1) if found else ""
         return "", ""
 
-    def _version(self, name: str) -> str | None:
-        packages = _PACKAGES.get(name, (name,))
+    def _version(self, known: Package) -> str | None:
+        packages = known.names
         database = self.tree.try_read("/var/lib/dpkg/status", decisive=False)
         if database is not None:
             return _first(_dpkg(database.text, package) for package in packages)
@@ -131,14 +133,12 @@ class Packages:
             stem, _, rest = entry.partition("-")
             if stem in packages and rest[:1].isdigit():
                 return upstream_version(rest)
-        if self._from_elsewhere(name):
-            return None
-        return RELEASES.get(self.distribution, {}).get(name) or None
+        return None if self._from_elsewhere(known) else known.of_release(self.distribution)
 
-    def _from_elsewhere(self, name: str) -> bool:
+    def _from_elsewhere(self, known: Package) -> bool:
         """Tell whether the program may come from its authors' own package repository."""
-        host = _UPSTREAM_REPOSITORY.get(name)
-        if host is None:
+        host = known.repository
+        if not host:
             return False
         paths = [
             "/etc/apt/sources.list",

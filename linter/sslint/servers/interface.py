@@ -16,6 +16,7 @@ reader, and what knows its files by their content, stand behind imports in funct
         read=_read,
         directories=("/etc/example",),
         entries=("/etc/example/example.conf",),
+        package=Package(("example",)),
         units=("example",),
         ports=(("tcp", 443),),
     )
@@ -31,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from sslint.network.packages import Package
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
@@ -98,40 +100,37 @@ class Including(Loose, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server, as the other rooms know it.
-
-    `directories`: where one of them is on the host, the server may be; the first is its own.
-    `entries`: its main files, the first one in its own directory. `mains`: all main files that are
-    known by name alone. `included`: what a distribution's main file includes, relative to its own
-    directory; `folders`: the directories there that have parts of it. `marks`: what shows that a
-    directory is an etc/, relative to it. `including` is there where a main file includes others,
-    `loose` where its files are known by their content alone. `ports`: those by which the server is
-    known; a port may have several owners. `control`: programs that take a verb
-    (`apachectl graceful`); `reloads`: its own words for a reload, beside the usual ones.
-    `keeps_certificate`: it serves the old certificate until it is reloaded. `counts_sockets`: its
-    reader spends the budget of sockets as it goes. `key`: how .sslint.yaml describes the file or
-    directory of this server; "" where it has no key.
-    """
+    """A server, as the other rooms know it. Directories and files are the host's."""
 
     name: str  # in reports, rules and .sslint.yaml
     title: str  # as its makers write it
     read: Callable[[Tree, Context], ServerReading | None]
+
+    # Its files. Where one of the directories is, the server may be; the first is its own. Of the
+    # main files the first lies there; `mains` are those that are known by their name alone.
     directories: tuple[str, ...]
     entries: tuple[str, ...]
     mains: tuple[str, ...] = ()
-    included: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
-    marks: tuple[str, ...] = ()
-    loose: Callable[[], Loose] | None = None
-    including: Callable[[], Including] | None = None
-    packages: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()  # what shows that a directory is an etc/, relative to it
+    included: tuple[str, ...] = ()  # by a distribution's main file, relative to its own directory
+    folders: tuple[str, ...] = ()  # that have parts of the configuration
+    loose: Callable[[], Loose] | None = None  # where its files are known by their content
+    including: Callable[[], Including] | None = None  # where its main file includes others
+
+    # Its versions. `syntax` returns the one whose syntax texts have, "" where they do not tell.
+    package: Package = Package(())
+    syntax: Callable[[Sequence[str]], str] | None = None
+    debian: str = ""  # a pattern of what only Debian's files say
+
+    # How it is started and told to read its files anew.
     units: tuple[str, ...] = ()
-    control: tuple[str, ...] = ()
-    reloads: tuple[str, ...] = ()
-    ports: tuple[Port, ...] = ()
-    keeps_certificate: bool = False
-    counts_sockets: bool = False
-    key: str = ""
+    control: tuple[str, ...] = ()  # programs that take a verb, after an option: "nginx -s"
+    reloads: tuple[str, ...] = ()  # its own words for a reload, beside the usual ones
+    keeps_certificate: bool = False  # the old one is served until it is reloaded
+
+    ports: tuple[Port, ...] = ()  # those by which it is known; a port may have several owners
+    counts_sockets: bool = False  # its reader spends the budget of sockets as it goes
+    key: str = ""  # how .sslint.yaml describes its file or directory; "" where it has no key
 
     @property
     def directory(self) -> str:

@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from sslint.network import HostFacts
-from sslint.network.packages import RELEASES
+from sslint.network.packages import FIREWALLS
 from sslint.network.whole import is_whole_etc
+from sslint.servers import servers
 from sslint.tree import Status, Tree, read_bundled
 from sslint.values import dataclass
 
@@ -58,10 +59,6 @@ _OTHERS = (
     "/etc/nixos",
     "/usr/local/etc",
 )
-# A setting that only one of Dovecot's two syntaxes has: the file says which release it is of.
-_DOVECOT_24 = re.compile(r"^[ \t]*(dovecot_config_version|ssl_server_\w+|mail_driver)\s*=", re.M)
-_DOVECOT_23 = re.compile(r"^[ \t]*(ssl_cert|ssl_key|mail_location|ssl_protocols)\s*=", re.M)
-_DEBIAN_TEXT = re.compile(r"/usr/share/dovecot/protocols\.d|ssl-cert-snakeoil|smtpd_banner.*Debian")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +86,14 @@ def fitting(tree: Tree, network: HostFacts, versions: Mapping[str, str]) -> list
         return []
     if not name and not _looks_like_debian(tree):
         return []
-    known = {("debian", each.partition("/")[2]): each for each in _table()}
+    syntaxes = _syntaxes(tree)
     found = [
         each
-        for key, each in known.items()
-        if (not release or key[1] == release) and _has_versions(RELEASES.get(key, {}), versions)
+        for each in _table()
+        if (not release or each.partition("/")[2] == release)
+        and _has_versions(shipped := _versions(each), versions)
+        and all(shipped[server].startswith(syntax) for server, syntax in syntaxes.items())
     ]
-    dovecot = _dovecot(tree)
-    if dovecot:
-        found = [
-            each
-            for each in found
-            if RELEASES[("debian", each.partition("/")[2])]["dovecot"].startswith(dovecot)
-        ]
     return sorted(found, reverse=True)
 
 
@@ -171,7 +163,30 @@ def _looks_like_debian(tree: Tree) -> bool:
         return False
     if any(tree.exists(path) for path in _DEBIAN):
         return True
-    return any(_DEBIAN_TEXT.search(text) for text in _texts(tree, "dovecot", "postfix"))
+    return any(
+        re.search(server.debian, text)
+        for server in servers()
+        if server.debian
+        for text in _texts(tree, server.directory)
+    )
+
+
+def _versions(release: str) -> dict[str, str]:
+    """Return the versions that a release ships, by server and firewall."""
+    key = (release.partition("/")[0], release.partition("/")[2])
+    packages = {**FIREWALLS, **{server.name: server.package for server in servers()}}
+    known = {name: package.of_release(key) for name, package in packages.items()}
+    return {name: version for name, version in known.items() if version is not None}
+
+
+def _syntaxes(tree: Tree) -> dict[str, str]:
+    """Return the versions whose syntax the files of servers have, where they tell."""
+    found = {
+        server.name: server.syntax(list(_texts(tree, server.directory)))
+        for server in servers()
+        if server.syntax is not None
+    }
+    return {server: version for server, version in found.items() if version}
 
 
 def _has_versions(shipped: Mapping[str, str], versions: Mapping[str, str]) -> bool:
@@ -186,18 +201,9 @@ def _agree(one: str, other: str) -> bool:
     return all(a == b for a, b in zip(one.split("."), other.split("."), strict=False))
 
 
-def _dovecot(tree: Tree) -> str:
-    """Return the Dovecot whose syntax the tree's files have, "" if they have neither's."""
-    texts = list(_texts(tree, "dovecot"))
-    if any(_DOVECOT_24.search(text) for text in texts):
-        return "2.4"
-    return "2.3" if any(_DOVECOT_23.search(text) for text in texts) else ""
-
-
-def _texts(tree: Tree, *programs: str) -> Iterable[str]:
-    for program in programs:
-        for pattern in ("*.conf", "*.cf", "conf.d/*.conf"):
-            for path in tree.glob(f"/etc/{program}/{pattern}"):
-                file = tree.try_read(path, decisive=False)
-                if file is not None:
-                    yield file.text
+def _texts(tree: Tree, directory: str) -> Iterable[str]:
+    for pattern in ("*.conf", "*.cf", "conf.d/*.conf"):
+        for path in tree.glob(f"{directory}/{pattern}"):
+            file = tree.try_read(path, decisive=False)
+            if file is not None:
+                yield file.text

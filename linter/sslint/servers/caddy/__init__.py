@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SERVER = Server(
     entries=("/etc/caddy/Caddyfile",),
     mains=("/etc/caddy/Caddyfile",),
     marks=("caddy/Caddyfile",),
-    packages=("caddy",),
+    package=Package(("caddy",)),
     units=("caddy", "caddy-api"),
     control=("caddy",),
     ports=(("tcp", 80), ("tcp", 443), ("udp", 443)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SERVER = Server(
     read=_read,
     directories=("/etc/cyrus.conf",),
     entries=("/etc/cyrus.conf",),
-    packages=("cyrus-imapd",),
+    package=Package(("cyrus-imapd",)),
     units=("cyrus-imapd", "cyrus-imap"),
     ports=tuple(("tcp", port) for port in (110, 143, 993, 995, 4190)),
     counts_sockets=True,

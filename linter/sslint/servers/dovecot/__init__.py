@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -16,6 +18,12 @@ def _read(tree: Tree, context: Context) -> ServerReading | None:
     from sslint.servers.dovecot.reading import read
 
     return read(tree, version=context.version)
+
+
+def _syntax(texts: Sequence[str]) -> str:
+    from sslint.servers.dovecot.loose import syntax
+
+    return syntax(texts)
 
 
 def _including() -> Including:
@@ -35,7 +43,19 @@ SERVER = Server(
     folders=("conf.d",),
     including=_including,
     marks=("dovecot/dovecot.conf", "dovecot/conf.d"),
-    packages=("dovecot-core", "dovecot"),
+    package=Package(
+        ("dovecot-core", "dovecot"),
+        (
+            "debian/10=2.3.4 debian/11=2.3.13 debian/12=2.3.19 debian/13=2.4.1"
+            " ubuntu/18.04=2.2.33 ubuntu/20.04=2.3.7 ubuntu/22.04=2.3.16 ubuntu/24.04=2.3.21"
+            " ubuntu/24.10=2.3.21 ubuntu/25.10=2.4.1 rhel/7=2.2.36 rhel/8=2.3.16 rhel/9=2.3.16"
+            " rhel/10=2.3.21 fedora/41=2.3.21 fedora/42=2.3.21 alpine/3.17=2.3.20"
+            " alpine/3.18=2.3.20 alpine/3.19=2.3.21 alpine/3.20=2.3.21 alpine/3.21=2.3.21"
+        ),
+        "repo.dovecot.org",
+    ),
+    syntax=_syntax,
+    debian=r"/usr/share/dovecot/protocols\.d|ssl-cert-snakeoil",
     units=("dovecot",),
     control=("dovecot", "doveadm"),
     ports=tuple(("tcp", port) for port in (110, 143, 993, 995, 4190)),

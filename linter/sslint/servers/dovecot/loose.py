@@ -19,6 +19,9 @@ _PART = re.compile(
     re.M,
 )
 _INCLUDE = re.compile(r"^[ \t]*!include(?:_try)?[ \t]+(\S{1,400})", re.M)
+# A setting that only one of the two syntaxes has: the file says which release it is of.
+_NEW = re.compile(r"^[ \t]*(dovecot_config_version|ssl_server_\w+|mail_driver)\s*=", re.M)
+_OLD = re.compile(r"^[ \t]*(ssl_cert|ssl_key|mail_location|ssl_protocols)\s*=", re.M)
 
 
 def recognise(text: str) -> str | None:
@@ -63,3 +66,10 @@ def main(places: Sequence[str], texts: Sequence[str]) -> str:
     if not any(re.search(r"^[ \t]*ssl_(server_)?cert", text, re.M) for text in texts):
         lines.append("!include /elsewhere/the-rest-of-dovecot.conf")
     return "\n".join(lines) + "\n"
+
+
+def syntax(texts: Sequence[str]) -> str:
+    """Return the version whose syntax the texts have, "" if they have neither's."""
+    if any(_NEW.search(text) for text in texts):
+        return "2.4"
+    return "2.3" if any(_OLD.search(text) for text in texts) else ""

@@ -6,7 +6,7 @@ Each of dovecot-imapd, -pop3d, -lmtpd, -managesieved and -submissiond puts one f
 
 from __future__ import annotations
 
-from sslint.network.packages import Packages
+from sslint.network.packages import Package, Packages
 from sslint.network.whole import is_whole_etc
 from sslint.tree import Tree
 from sslint.values import dataclass
@@ -36,8 +36,10 @@ class Packaged:
 def installed(tree: Tree) -> Packaged:
     """Return the protocols that are installed: by dpkg's database, else by their conf.d files."""
     packages = Packages(tree)
-    if packages.version("dovecot-core") is not None and packages.database:
-        found = [p for p, (package, _) in _PACKAGES.items() if packages.version(package)]
+    if packages.version(Package(("dovecot-core",))) is not None and packages.database:
+        found = [
+            p for p, (package, _) in _PACKAGES.items() if packages.version(Package((package,)))
+        ]
         return Packaged(tuple(found), tree.name(packages.database), whole=True)
     directory = "/etc/dovecot/conf.d"
     present = tree.names(directory)

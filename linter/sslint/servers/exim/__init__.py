@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SERVER = Server(
     directories=("/etc/exim4", "/etc/exim", "/etc/exim.conf", "/usr/exim"),
     entries=("/etc/exim4/exim4.conf",),
     marks=("exim4",),
-    packages=("exim4-base", "exim"),
+    package=Package(("exim4-base", "exim")),
     units=("exim4", "exim"),
     ports=(("tcp", 25), ("tcp", 465), ("tcp", 587)),
     counts_sockets=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SERVER = Server(
     entries=("/etc/haproxy/haproxy.cfg",),
     mains=("/etc/haproxy/haproxy.cfg",),
     marks=("haproxy/haproxy.cfg",),
-    packages=("haproxy",),
+    package=Package(("haproxy",)),
     units=("haproxy",),
     ports=(("tcp", 80), ("tcp", 443)),
     keeps_certificate=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SERVER = Server(
     read=_read,
     directories=("/etc/lighttpd",),
     entries=("/etc/lighttpd/lighttpd.conf",),
-    packages=("lighttpd",),
+    package=Package(("lighttpd",)),
     units=("lighttpd",),
     ports=(("tcp", 80), ("tcp", 443)),
     keeps_certificate=True,

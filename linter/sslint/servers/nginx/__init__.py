@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -53,9 +54,19 @@ SERVER = Server(
     folders=("conf.d", "http.d", "vhosts.d", "sites-enabled", "sites-available", "snippets"),
     including=_including,
     marks=("nginx/nginx.conf", "nginx/sites-enabled", "nginx/sites-available", "nginx/conf.d"),
-    packages=("nginx",),
+    package=Package(
+        ("nginx",),
+        (
+            "debian/10=1.14.2 debian/11=1.18.0 debian/12=1.22.1 debian/13=1.26.3"
+            " ubuntu/18.04=1.14.0 ubuntu/20.04=1.18.0 ubuntu/22.04=1.18.0 ubuntu/24.04=1.24.0"
+            " ubuntu/24.10=1.26.0 ubuntu/25.04=1.26.3 ubuntu/25.10=1.28.0 rhel/10=1.26.3"
+            " alpine/3.17=1.22.1 alpine/3.18=1.24.0 alpine/3.19=1.24.0 alpine/3.20=1.26"
+            " alpine/3.21=1.26 alpine/3.22=1.28.0"
+        ),
+        "nginx.org",
+    ),
     units=("nginx",),
-    control=("nginx",),
+    control=("nginx -s",),
     ports=(
         *(("tcp", port) for port in (80, 443, 8443, 9443)),
         ("udp", 443),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SERVER = Server(
     directories=("/etc/stunnel",),
     entries=("/etc/stunnel/stunnel.conf",),
     marks=("stunnel",),
-    packages=("stunnel4", "stunnel"),
+    package=Package(("stunnel4", "stunnel")),
     units=("stunnel4", "stunnel"),
     keeps_certificate=True,
     counts_sockets=True,
