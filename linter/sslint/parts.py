@@ -31,7 +31,7 @@ MAX_FILES = 2_000  # of one directory that was given
 _READ = (
     "letsencrypt ssl pki nftables nftables.d nftables.conf nftables.nft iptables sysconfig ufw"
     " firewalld default csf shorewall ferm firehol docker systemd network netplan sysctl.d"
-    " sysctl.conf hosts hostname apache2 httpd"
+    " sysctl.conf hosts hostname"
 )
 TOPS = servers.tops().union(_READ.split())  # of an etc/, what readers look for
 RULESETS = re.compile(

@@ -48,7 +48,6 @@ _MARKS = (
     *("nftables.conf", "nftables.nft", "nftables", "iptables", "sysconfig/iptables"),
     *("sysconfig/ip6tables", "sysconfig/nftables.conf", "ufw/ufw.conf", "ufw/user.rules"),
     *("firewalld", "csf", "shorewall", "ferm", "firehol", "letsencrypt/renewal"),
-    *("apache2/apache2.conf", "httpd/conf/httpd.conf"),
 )
 
 

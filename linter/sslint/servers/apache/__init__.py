@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ SERVER = Server(
         "apache2/ports.conf",
         "apache2/sites-enabled",
         "apache2/sites-available",
+        "httpd/conf/httpd.conf",
     ),
-    packages=("apache2", "httpd"),
+    package=Package(("apache2", "httpd")),
     units=("apache2", "httpd"),
     control=("apachectl", "apache2ctl"),
     reloads=("graceful",),
