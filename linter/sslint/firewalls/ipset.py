@@ -43,7 +43,7 @@ _TCP_AND_UDP = Intervals(((6, 6), (17, 17)))
 
 
 @dataclass(slots=True)
-class _Definition:
+class Definition:
     """A set that is being read, with the options that change what its elements mean."""
 
     set: Set
@@ -64,7 +64,7 @@ def read(file: SourceFile, into: Ruleset) -> None:
     else:
         sets = _read_save(file)
     for definition in sets.values():
-        _flatten(definition)
+        flatten(definition)
         into.ipsets[definition.set.name] = definition.set
     source = Source("ipset", file.name)
     if source not in into.sources:
@@ -98,29 +98,30 @@ _COMMANDS = {
 }
 
 
-def _read_save(file: SourceFile) -> dict[str, _Definition]:
-    sets: dict[str, _Definition] = {}
+def _read_save(file: SourceFile) -> dict[str, Definition]:
+    sets: dict[str, Definition] = {}
     for number, line in enumerate(file.text.split("\n"), 1):
         words = split(line.rstrip("\r"))
         if not words or words[0][0] == "#" or words == ["COMMIT"] or words == ["quit"]:
             continue
         try:
-            _command(sets, words, file, number)
+            command(sets, words, file, number)
         except RulesetError as error:
             raise RulesetError(error.reason, file.at(number)) from None
     return sets
 
 
-def _command(sets: dict[str, _Definition], words: list[str], file: SourceFile, number: int) -> None:
+def command(sets: dict[str, Definition], words: list[str], file: SourceFile, number: int) -> None:
+    """Run one command. Raise RulesetError, without a place, where ipset refuses it."""
     exist = "-exist" in words or "-!" in words
     words = [word for word in words if word not in ("-exist", "-!")]
     if words and words[0] == "ipset":
         words = words[1:]
-    command = _COMMANDS.get(words[0]) if words else None
-    if command is None or (len(words) < 2 and command not in ("flush", "destroy")):
+    verb = _COMMANDS.get(words[0]) if words else None
+    if verb is None or (len(words) < 2 and verb not in ("flush", "destroy")):
         raise RulesetError("the line is not an ipset command")
     name = words[1] if len(words) > 1 else ""
-    if command == "create":
+    if verb == "create":
         if name in sets and not exist:
             raise RulesetError(f"set {name} is created twice")
         if name not in sets:
@@ -128,22 +129,22 @@ def _command(sets: dict[str, _Definition], words: list[str], file: SourceFile, n
         return
     if name and name not in sets:
         raise RulesetError(f"the set {name} does not exist")
-    if command == "destroy":
+    if verb == "destroy":
         for gone in [name] if name else list(sets):
             del sets[gone]
-    elif command == "flush":
+    elif verb == "flush":
         for emptied in [name] if name else list(sets):
             sets[emptied].set.elements.clear()
             sets[emptied].set.holes.clear()
     elif len(words) < 3:
-        raise RulesetError(f"{command} needs another argument")
-    elif command in ("rename", "swap"):
-        _rename(sets, command, name, words[2])
+        raise RulesetError(f"{verb} needs another argument")
+    elif verb in ("rename", "swap"):
+        _rename(sets, verb, name, words[2])
     else:
-        _entry(sets[name], words[2:], command == "del")
+        _entry(sets[name], words[2:], verb == "del")
 
 
-def _rename(sets: dict[str, _Definition], command: str, name: str, other: str) -> None:
+def _rename(sets: dict[str, Definition], command: str, name: str, other: str) -> None:
     if (command == "swap") != (other in sets):
         raise RulesetError(f"cannot {command} {name} and {other}")
     first, second = sets.pop(name), sets.pop(other, None)
@@ -154,10 +155,10 @@ def _rename(sets: dict[str, _Definition], command: str, name: str, other: str) -
         sets[name] = second
 
 
-def _read_list(file: SourceFile) -> dict[str, _Definition]:
-    sets: dict[str, _Definition] = {}
+def _read_list(file: SourceFile) -> dict[str, Definition]:
+    sets: dict[str, Definition] = {}
     name, kind = "", ""
-    current: _Definition | None = None
+    current: Definition | None = None
     members = False
     for number, line in enumerate(file.text.split("\n"), 1):
         line = line.rstrip("\r")
@@ -182,10 +183,10 @@ def _read_list(file: SourceFile) -> dict[str, _Definition]:
     return sets
 
 
-def _read_xml(file: SourceFile) -> dict[str, _Definition]:
+def _read_xml(file: SourceFile) -> dict[str, Definition]:
     from xml.parsers import expat  # only this form needs it
 
-    sets: dict[str, _Definition] = {}
+    sets: dict[str, Definition] = {}
     parser = expat.ParserCreate()
     path: list[str] = []
     text: list[str] = []
@@ -243,7 +244,7 @@ def _read_xml(file: SourceFile) -> dict[str, _Definition]:
 # -- a set and its elements ---------------------------------------------------------------------
 
 
-def _create(name: str, words: list[str], location: Location) -> _Definition:
+def _create(name: str, words: list[str], location: Location) -> Definition:
     if not name or len(name) > 31 or not words:
         raise RulesetError("a set needs a name of at most 31 characters and a type")
     kind, options = words[0], words[1:]
@@ -255,7 +256,7 @@ def _create(name: str, words: list[str], location: Location) -> _Definition:
     if not known and kind != "list:set":
         found.unknown = f"sets of type {kind[:40]} are not read"
     found.dynamic = "timeout" in options
-    definition = _Definition(found, kind, family, fields)
+    definition = Definition(found, kind, family, fields)
     for option, value in pairwise(options):
         if option == "netmask":
             definition.netmask = values.integer(value.lstrip("/"), 0, values.width(family))
@@ -269,7 +270,7 @@ def _create(name: str, words: list[str], location: Location) -> _Definition:
     return definition
 
 
-def _entry(definition: _Definition, words: list[str], delete: bool) -> None:
+def _entry(definition: Definition, words: list[str], delete: bool) -> None:
     found = definition.set
     if found.unknown:
         return
@@ -298,7 +299,7 @@ def _flags(words: list[str]) -> Iterator[str]:
         skip = word in ("comment", "timeout", "packets", "bytes", "skbmark", "skbprio", "skbqueue")
 
 
-def _element(definition: _Definition, text: str) -> Element | None:
+def _element(definition: Definition, text: str) -> Element | None:
     """Read one element; None for those that no packet with ports can match."""
     if definition.type == "list:set":
         return (Names((text,)),)
@@ -329,7 +330,7 @@ def _element(definition: _Definition, text: str) -> Element | None:
     return tuple(fields)
 
 
-def _address(definition: _Definition, text: str) -> Values:
+def _address(definition: Definition, text: str) -> Values:
     """Read an address, a network or a range."""
     family = definition.family
     if text.startswith("["):
@@ -354,7 +355,7 @@ def _address(definition: _Definition, text: str) -> Values:
     return Intervals((interval,))
 
 
-def _port(definition: _Definition, text: str) -> tuple[Values, Values] | None:
+def _port(definition: Definition, text: str) -> tuple[Values, Values] | None:
     """Read `[protocol:]port[-port]` as (protocols, ports); without a protocol it is TCP."""
     name, colon, ports = text.rpartition(":")
     bitmap = definition.type.startswith("bitmap")
@@ -371,7 +372,7 @@ def _port(definition: _Definition, text: str) -> tuple[Values, Values] | None:
     return protocols, values.bounded(min(low, high), max(low, high))
 
 
-def _flatten(definition: _Definition) -> None:
+def flatten(definition: Definition) -> None:
     """Cut the holes out of a set of plain networks: the most specific element decides."""
     found = definition.set
     if not found.holes or definition.fields not in (("ip",), ("net",)):

@@ -12,6 +12,7 @@ from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import arguments as parser
 from sslint.firewalls.iptables import refusals
 from sslint.firewalls.iptables.arguments import Arguments
+from sslint.firewalls.iptables.identity import identity, same_rule
 from sslint.firewalls.iptables.matches import base_chains, rule_matches
 from sslint.firewalls.iptables.options import FOREIGN_MATCHES, FOREIGN_TARGETS
 from sslint.firewalls.iptables.tables import BASE_NAMES, BASES, Loading, Place, check_table
@@ -517,10 +518,23 @@ class Reader:
             self.compared += 1
             if self.compared > MAX_COMPARED:
                 raise ExhaustedError(f"compares more than {MAX_COMPARED:,} rules for -D")
-            if [rule.items for rule in chain.rules[start:end]] == wanted:
+            found = chain.rules[start:end]
+            if [rule.items for rule in found] == wanted and self._is_it(found, arguments):
                 del chain.rules[start:end]
                 return
         raise RulesetError("does a matching rule exist in that chain?")
+
+    def _is_it(self, rules: list[Rule], arguments: Arguments) -> bool:
+        """Tell whether a rule that matches the same packets is the one that -D names."""
+        if not rules:
+            return True
+        where = rules[0].location
+        text = _COUNTERS.sub("", where.file.line(where.line).strip())
+        try:
+            written = parser.parse(text, self.family)
+        except RulesetError:
+            return True
+        return same_rule(identity(written), identity(arguments)) is not False
 
     def sweep(self, arguments: Arguments) -> None:
         """Run -F, -X or -Z for one chain or all."""
@@ -618,7 +632,7 @@ def _positions(chain: Chain) -> list[tuple[int, int]]:
     """Return where each written rule starts and ends; alternatives are one rule."""
     places: list[tuple[int, int]] = []
     for index, rule in enumerate(chain.rules):
-        if places and chain.rules[places[-1][0]].location == rule.location:
+        if places and chain.rules[places[-1][0]].location is rule.location:
             places[-1] = places[-1][0], index + 1
         else:
             places.append((index, index + 1))
