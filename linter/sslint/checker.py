@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -89,6 +89,8 @@ def check(
         for finding in found:
             finding.silenced |= id(finding.rule) in silent
         ordered = engine.order_causes(engine.merge_twins(found))
+        if host.ruleset.possible:
+            ordered = list(_certain_apart(ordered))
         result.findings += ordered
         if ordered:
             from sslint import fixes
@@ -124,4 +126,28 @@ def _run(host: Host, rules: Sequence[Rule], known: object) -> list[Finding]:
     found = engine.run(rules, known)
     for finding in found:
         finding.host = host.name
+        if host.ruleset.possible and finding.severity == "error" and _asks_firewall(finding.rule):
+            finding.severity = "warning"
     return found
+
+
+def _certain_apart(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Take what is certainly wrong out of findings that only a possible ruleset makes."""
+    for finding in findings:
+        certain = []
+        if _asks_firewall(finding.rule):
+            certain = [one for one in finding.also_affects if one.severity == "error"]
+            finding.also_affects = [one for one in finding.also_affects if one not in certain]
+            finding.severity = max(finding.severity, "warning", key=engine.SEVERITIES.index)
+        yield finding
+        yield from certain
+
+
+_FIREWALLS = frozenset(("firewall", "exposure"))
+_CONDITIONS = ("match", "either", "unless", "any_of", "none_of", "severity")
+
+
+def _asks_firewall(rule: engine.Rule) -> bool:
+    """Tell whether a rule's findings rest on who reaches a port, or on a ruleset's own lines."""
+    asked = [rule.document[key] for key in _CONDITIONS if key in rule.document]
+    return rule.family in _FIREWALLS or rule.each == "opening" or "reach." in str(asked)

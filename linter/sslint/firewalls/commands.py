@@ -51,10 +51,14 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Something that changes the ruleset at boot and cannot be read as a ruleset."""
+    """Something that changes the ruleset at boot and cannot be read as a ruleset.
+
+    `path` is the shell script that it is, "" where it is a line of something else.
+    """
 
     name: str
     location: Location
+    path: str = ""
 
 
 def load_of(command: str, location: Location) -> Load | None:
@@ -85,7 +89,7 @@ def boot_commands(
         if network.unit_state(unit) not in ("disabled", "masked"):
             for path in tree.glob(pattern):
                 if _executable(tree, path):
-                    yield from script(tree, path)
+                    yield from _hook(tree, path)
     yield from _cron(tree)
     for path in ("/etc/rc.local", "/etc/rc.d/rc.local"):
         if tree.link_target(path) is None and _executable(tree, path):
@@ -131,7 +135,7 @@ def script(tree: Tree, path: str) -> list[Load | Script]:
         elif not re.match(r"(echo|logger|sleep|touch|mkdir|/usr/bin/\S+|/bin/\S+)\b", line):
             plain = False  # a condition or a variable may decide about the load
     if changes is not None or (loads and not plain):
-        return [Script(path, changes or loads[0].location)]
+        return [Script(path, changes or loads[0].location, path)]
     return loads
 
 
@@ -235,7 +239,13 @@ def _interfaces(tree: Tree) -> Iterator[Load | Script]:
             for name in tree.names(directory):
                 path = f"{directory}/{name}"
                 if re.fullmatch(r"[a-zA-Z0-9_-]+", name) and _executable(tree, path):
-                    yield from script(tree, path)
+                    yield from _hook(tree, path)
+
+
+def _hook(tree: Tree, path: str) -> Iterator[Load | Script]:
+    """Return what a hook loads; what running it for each interface adds up to is not read."""
+    for found in script(tree, path):
+        yield found if isinstance(found, Load) else Script(found.name, found.location)
 
 
 def _executable(tree: Tree, path: str) -> bool:

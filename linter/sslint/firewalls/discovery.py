@@ -21,7 +21,7 @@ from sslint.values import dataclass, field
 Given = tuple[str | None, str]
 """A ruleset named by the user: its kind (None = detect it) and its path in the tree."""
 
-KINDS = ("iptables", "ip6tables", "nft", "nft-json", "ufw", "firewalld", "ipset")
+KINDS = ("iptables", "ip6tables", "nft", "nft-json", "ufw", "firewalld", "ipset", "script")
 _FAMILIES: dict[str, tuple[int, ...]] = {"iptables": (4,), "ip6tables": (6,)}
 
 # nftables first: its ruleset starts with `flush ruleset`, and its unit is wanted by sysinit.
@@ -55,6 +55,7 @@ class Found:
 
     candidates: list[Candidate] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
+    scripts: dict[str, Location] = field(default_factory=dict)  # that run at boot, by path
 
     def add(self, candidate: Candidate) -> None:
         """Add a ruleset once; one that is in force replaces the same one that is not."""
@@ -79,12 +80,27 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
         _load(tree, network, candidate.kind, candidate.path, ruleset)
     ruleset.missing += found.missing
     ruleset.missing += managers.unread(tree, network)
-    if not found.candidates and not ruleset.missing:
+    if found.scripts:
+        _load_scripts(tree, found.scripts, ruleset, alone=not active and not ruleset.missing)
+    elif not found.candidates and not ruleset.missing:
         active = _load_kept(tree, network, ruleset)
     ruleset.assumptions += managers.assumptions(tree, network)
     _shared_tables(tree, active, ruleset)
     _resolve_sets(ruleset)
     return ruleset
+
+
+def _load_scripts(tree: Tree, found: dict[str, Location], ruleset: Ruleset, *, alone: bool) -> None:
+    """Read the script that runs at boot, if it alone changes the ruleset; else it is unknown."""
+    if alone and len(found) == 1:
+        from sslint.firewalls.scripts import possible
+
+        for path, location in found.items():
+            possible.load(tree, path, ruleset, location)
+        return
+    for path, location in found.items():
+        reason = f"the script {path} manages the firewall"
+        ruleset.missing.append(Missing(reason, (4, 6), location, may_open=True))
 
 
 def _load_kept(tree: Tree, network: HostFacts, ruleset: Ruleset) -> list[Candidate]:
@@ -94,6 +110,9 @@ def _load_kept(tree: Tree, network: HostFacts, ruleset: Ruleset) -> list[Candida
     if tree.live or network.units.recorded or is_whole_etc(tree):
         return []  # what starts is known, and loads none
     found = kept.find(tree)
+    if not found:
+        _load_kept_script(tree, ruleset)
+        return []
     chosen = [Candidate(kind, files[0].path) for kind, files in found.items()]
     several = [files for files in found.values() if len(files) > 1]
     mixed = "nft" in found and len(found) > 1
@@ -125,6 +144,19 @@ def _says_who_enters(ruleset: Ruleset) -> bool:
     )
 
 
+def _load_kept_script(tree: Tree, ruleset: Ruleset) -> None:
+    """Read the script of firewall commands that the tree keeps; of several, none."""
+    from sslint.firewalls.scripts import possible
+
+    found = possible.kept(tree)
+    if len(found) == 1:
+        possible.load(tree, found[0].path, ruleset)
+    elif found:
+        names = " and ".join(file.name for file in found[:2])
+        reason = f"which of {names} is run is not in the files"
+        ruleset.missing.append(Missing(reason, (4, 6), may_open=True))
+
+
 def _resolve_sets(ruleset: Ruleset) -> None:
     """Let the iptables rules that name an ipset compare what that set holds."""
     if any(table.origin != "nft" and table.name != "firewalld" for table in ruleset.tables):
@@ -136,6 +168,8 @@ def _resolve_sets(ruleset: Ruleset) -> None:
 def detect(file: SourceFile) -> str | None:
     """Tell a ruleset's kind from its content, its header comment and its name."""
     text = file.text[:200_000].lstrip("\ufeff \t\r\n")
+    if re.match(r"#!.*\b(ba|da|a)?sh\b", text):
+        return "script"
     if text.startswith("{") and '"nftables"' in text:
         return "nft-json"
     if text.startswith("<"):
@@ -284,6 +318,8 @@ def _add_command(
             families = _FAMILIES.get(command.kind, (4, 6))
             reason = f"{command.path} is loaded at boot but is missing"
             found.missing.append(Missing(reason, families, command.location, may_open=True))
+    elif command.path and not inactive:
+        found.scripts.setdefault(command.path, command.location)
     elif not inactive:
         reason = f"the script {command.name} manages the firewall"
         found.missing.append(Missing(reason, (4, 6), command.location, may_open=True))
@@ -370,6 +406,11 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
     for named in settled.values():
         ruleset.missing += named.missing
         ruleset.assumptions += named.assumptions
+        if named.kind == "script":
+            from sslint.firewalls.scripts import possible
+
+            possible.load(tree, named.path, ruleset)
+            continue
         _load(tree, network, named.kind, named.path, ruleset, named=named)
     _shared_tables(tree, [Candidate(named.kind, named.path) for named in settled.values()], ruleset)
 

@@ -72,5 +72,7 @@ def _fix(host: Host, finding: Finding) -> Fix | None:
     if fix is None:
         return Fix(finding.advice, "advice") if finding.advice else None
     commands = tuple(c for c in fix.commands if not _OBEYED.search(c))
+    # A script is a program of its author's: what to write where is for them to say.
+    edits = () if host.ruleset.possible else fix.edits
     # Where a rule knows another remedy, its advice names both.
-    return replace(fix, commands=commands, title=finding.advice or fix.title)
+    return replace(fix, commands=commands, edits=edits, title=finding.advice or fix.title)

@@ -445,7 +445,7 @@ class Table:
 class Source:
     """Where a layer of the ruleset was read."""
 
-    kind: str  # iptables, ip6tables, nft, nft-json, ufw, firewalld, ipset
+    kind: str  # iptables, ip6tables, nft, nft-json, ufw, firewalld, ipset, script
     path: str
 
 
@@ -485,6 +485,11 @@ class Ruleset:
     # Families for which some source says something (or says "nothing"): rules.v4 alone is {4}.
     families: set[int] = field(default_factory=set)
     unknown_ports: list[Doubt] = field(default_factory=list)
+
+    @property
+    def possible(self) -> bool:
+        """Whether it is what a script would leave, and nothing says that it is loaded."""
+        return any(source.kind == "script" for source in self.sources)
 
     @property
     def empty(self) -> bool:

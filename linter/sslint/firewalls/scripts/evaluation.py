@@ -116,6 +116,8 @@ class Interpreter:
         if name in ("UID", "EUID") and self.bash:
             return "0"
         if self.state.opaque or expansion.of_environment(name):
+            if self.state.nounset:  # it may not be set
+                self.may_end(self.here())
             return HOLE
         return None
 
@@ -190,9 +192,13 @@ class Interpreter:
         """Tell whether a way ends the script with an error: it is taken not to be gone."""
         if leave.kind != "exit" or leave.status in (0, None):
             return False
+        self.may_end(where)
+        return True
+
+    def may_end(self, where: Location) -> None:
+        """Note where the script may stop, which is assumed not to happen."""
         if where not in self.ends:
             self.ends.append(where)
-        return True
 
     def _join(self, ended: Sequence[tuple[Status, State]], where: Location) -> Status:
         status, state = ended[0]
@@ -319,9 +325,7 @@ class Interpreter:
         if not self.state.errexit or self.tested or status == 0:
             return status
         if status is None:
-            where = self.here()
-            if where not in self.ends:
-                self.ends.append(where)
+            self.may_end(self.here())
             return 0
         raise Leave("exit", status)
 

@@ -47,9 +47,8 @@ def test_random_scripts() -> None:
         outcomes = list(pool.map(_one, range(first, first + count(40))))
     packets = sum(one.packets for one in outcomes)
     unknown = sum(one.unknown for one in outcomes)
-    print(
-        f"{len(outcomes)} scripts, {packets} packets, {100 * unknown / max(1, packets):.1f} % unknown"
-    )
+    share = 100 * unknown / max(1, packets)
+    print(f"{len(outcomes)} scripts, {packets} packets, {share:.1f} % unknown")
     wrong = [one for one in outcomes if one.wrong]
     shown = ["\n".join((str(one), *one.wrong[:2], one.wrong[-1])) for one in wrong[:2]]
     assert not wrong, "\n".join(shown)

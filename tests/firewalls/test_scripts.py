@@ -1,0 +1,188 @@
+"""Scripts of firewall commands: what they leave, read without running them."""
+
+# ruff: noqa: E501 - lines of shell
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sslint import check
+from sslint.firewalls import discovery, ipset, scripts
+from sslint.firewalls.errors import RulesetError
+from sslint.netfilter.model import Ruleset
+from sslint.netfilter.reach import Firewall
+from sslint.netfilter.trace import Packet
+from sslint.network import read_network
+from tests.live.kernel.judge import NETWORK
+from tests.support import tree_of
+
+PATH = "/etc/firewall.sh"
+DROP = "iptables -P INPUT DROP\n"
+
+
+def read(text: str, **others: str) -> Ruleset:
+    files = {PATH: text, **{f"/etc/{name}": content for name, content in others.items()}}
+    tree = tree_of(files)
+    ruleset = Ruleset()
+    scripts.read(tree, tree.read(PATH), ruleset)
+    ipset.resolve(ruleset)
+    return ruleset
+
+
+def verdict(text: str, port: int, source: str = "203.0.113.9", **others: str) -> str:
+    """Return what becomes of a SYN to a port."""
+    own = "2001:db8:1::1" if ":" in source else "198.51.100.1"
+    packet = Packet(6, source, own, 40000, port, "eth0")
+    return Firewall(read(text, **others), NETWORK).judge(packet).verdict
+
+
+SSH = "iptables -A INPUT -p tcp --dport 22 -j ACCEPT\n"
+SCRIPTS = {
+    "a variable": ("I=iptables\nP=22\n$I -A INPUT -p tcp --dport ${P:-1} -j ACCEPT\n", "accept"),
+    "a default": ("iptables -A INPUT -p tcp --dport ${P:-22} -j ACCEPT\n", "accept"),
+    "an empty variable": ("iptables -A INPUT $X -p tcp --dport 22 $X -j ACCEPT\n", "accept"),
+    "an empty argument": ('iptables -A INPUT "$X" -p tcp --dport 22 -j ACCEPT\n', "drop"),
+    "a loop": ("for p in 21 22; do iptables -A INPUT -p tcp --dport $p -j ACCEPT; done\n", "accept"),
+    "a loop left": ("for p in 21 22; do break; " + SSH + "done\n", "drop"),
+    "a counted loop": ("p=20\nwhile [ $p -lt 23 ]; do iptables -A INPUT -p tcp --dport $p -j ACCEPT\n"
+                       "p=$((p+1)); done\n", "accept"),
+    "a function": ('f() { iptables -A INPUT -p tcp --dport "$1" -j ACCEPT; }\nf 22\n', "accept"),
+    "a function never called": ("f() { " + SSH + "}\n", "drop"),
+    "lines that are read": ("while read p rest; do iptables -A INPUT -p tcp --dport $p -j ACCEPT; done"
+                            " <<X\n22 ssh\nX\n", "accept"),
+    "an unknown test": ('if [ -n "$(hostname)" ]; then\n' + SSH + "fi\n", "unknown"),
+    "both ways alike": ("if uname; then\n" + SSH + "else\n" + SSH + "fi\n", "accept"),
+    "a known test": ('X=a\nif [ "$X" = b ]; then\n' + SSH + "fi\n", "drop"),
+    "an unknown address": ("iptables -A INPUT -s $(hostname) -p tcp --dport 22 -j ACCEPT\n", "unknown"),
+    "an unknown address, another port": (
+        "iptables -A INPUT -s $(hostname) -p tcp --dport 23 -j ACCEPT\n", "drop"),
+    "an unknown loop": ("for p in $(hostname); do " + SSH + "done\n", "unknown"),
+    "a policy of one way": ("if uname; then iptables -P INPUT ACCEPT; fi\n", "unknown"),
+    "an unknown case": ("case $(uname) in a) " + SSH + ";; esac\n", "unknown"),
+    "a case with a start": ("case $1 in stop) iptables -P INPUT ACCEPT;; start) " + SSH + ";; esac\n",
+                            "accept"),
+    "a failed command": ("iptables -A INPUT -p tcp --dport x -j ACCEPT && " + SSH, "drop"),
+    "set -e": ("set -e\niptables -A NOSUCH -j ACCEPT\n" + SSH, "drop"),
+    "giving up": ("uname || exit 1\n" + SSH, "accept"),
+    "an end that may be": ("uname && exit 0\n" + SSH, "unknown"),
+    "a here-document": ("iptables-restore -n <<E\n*filter\n-A INPUT -p tcp --dport 22 -j ACCEPT\n"
+                        "COMMIT\nE\n", "accept"),
+    "a restore of what is not known": ("hostname | iptables-restore\n", "unknown"),
+    "a rule deleted": (SSH + SSH.replace("-A", "-D"), "drop"),
+    "a rule with a comment kept": (
+        SSH.replace("-j", "-m comment --comment a -j") + SSH.replace("-A", "-D"), "accept"),
+    "a rule inserted": (SSH + "iptables -I INPUT -j DROP\n", "drop"),
+    "eval": ("R='-A INPUT -p tcp --dport 22 -j ACCEPT'\neval iptables $R\n", "accept"),
+    "sh -c": ("W=22 sh -c 'iptables -A INPUT -p tcp --dport $W -j ACCEPT'\n", "accept"),
+    "sourced": (". /etc/part\n", "accept"),
+    "called": ("sh /etc/part\n", "accept"),
+    "a subshell's variable": ("( P=22 ); iptables -A INPUT -p tcp --dport $P -j ACCEPT\n", "drop"),
+    "a set": ("ipset create s hash:net\nipset add s 203.0.113.0/24\n"
+              "iptables -A INPUT -m set --match-set s src -j ACCEPT\n", "accept"),
+    "the other family": ("ip6tables -A INPUT -p tcp --dport 22 -j ACCEPT\n", "drop"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_a_script_leaves(name: str) -> None:
+    text, wanted = SCRIPTS[name]
+    assert verdict(DROP + text, 22, part=SSH) == wanted
+
+
+def test_nft_commands() -> None:
+    text = """#!/bin/sh
+nft flush ruleset
+nft add table inet f
+nft 'add chain inet f in { type filter hook input priority 0; policy drop; }'
+for port in 22 443; do nft add rule inet f in tcp dport $port accept; done
+nft -f - <<EOF
+table inet f { chain in { tcp dport ${SMTP:-25} accept; }; }
+table inet f { chain in { tcp dport ${SMTP:-25} accept; }; }
+EOF
+nft insert rule inet f in ip saddr $(hostname) tcp dport 80 accept
+"""
+    assert [verdict(text, port) for port in (22, 25, 26)] == ["accept", "accept", "unknown"]
+
+
+NOT_FOLLOWED = {
+    "iptables -P INPUT DROP\n/opt/more-rules.sh\n": 2,
+    "\nufw allow 22\n": 2,
+    "service iptables restart\n": 1,
+    "iptables -A INPUT -j DROP &\n": 1,
+    'eval "$(hostname)"\n': 1,
+    "if true; then\n": 2,
+    "\n. /srv/rules\n": 2,
+    "$(hostname) -A INPUT -j DROP\n": 1,
+    "iptables -A INPUT -j DROP\n[[ -n $X ]]\n": 2,
+    "f() { f; }\nf\n": 1,
+    "(" * 100: 1,
+}
+
+
+@pytest.mark.parametrize("text", NOT_FOLLOWED)
+def test_what_is_not_followed_is_unknown_with_its_line(text: str) -> None:
+    with pytest.raises(RulesetError) as caught:
+        read(text)
+    assert caught.value.location is not None
+    assert caught.value.location.line == NOT_FOLLOWED[text]
+
+
+def _reach(files: dict[str, str]) -> tuple[str, Ruleset]:
+    tree = tree_of(files)
+    ruleset = discovery.load(tree, read_network(tree))
+    reach = Firewall(ruleset, read_network(tree).network).reach_outer("tcp", 443, 4)
+    return reach.verdict, ruleset
+
+
+HTTPS = """#!/bin/sh
+iptables -P INPUT DROP
+iptables -A INPUT -i lo -j ACCEPT
+iptables -A INPUT -m state --state ESTABLISHED -j ACCEPT
+iptables -A INPUT -p tcp --dport 443 -j ACCEPT
+"""
+
+
+def test_a_script_is_a_possible_ruleset() -> None:
+    for path in ("/etc/rc.local", "/etc/firewall.sh", "/usr/local/sbin/iptables.sh"):
+        found, ruleset = _reach({path: HTTPS})
+        assert found == "open", path
+        assert ruleset.possible
+        assert any(path[1:] in text for text in ruleset.assumptions)
+
+
+def test_a_saved_ruleset_is_not_mixed_with_a_script() -> None:
+    rules = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
+    found, ruleset = _reach({"/etc/iptables/rules.v4": rules, "/etc/firewall.sh": HTTPS})
+    assert found == "closed"
+    assert not ruleset.possible
+    found, ruleset = _reach({"/etc/iptables/rules.v4": rules, "/etc/rc.local": HTTPS})
+    assert found == "unknown"
+    assert any("rc.local" in missing.reason for missing in ruleset.missing)
+
+
+def test_a_script_that_is_run_and_not_followed_leaves_its_layer_unknown() -> None:
+    found, ruleset = _reach({"/etc/rc.local": HTTPS + "/root/rules.sh\n"})
+    assert found == "unknown"
+    assert [missing.location.line for missing in ruleset.missing if missing.location] == [6]
+
+
+def test_two_scripts_are_not_chosen_from() -> None:
+    found, ruleset = _reach({"/etc/firewall.sh": HTTPS, "/etc/iptables.sh": HTTPS})
+    assert found == "unknown"
+    assert "firewall.sh" in ruleset.missing[0].reason
+
+
+def test_a_finding_on_a_possible_ruleset_is_a_warning_without_an_edit(tmp_path: Path) -> None:
+    (tmp_path / "etc/nginx").mkdir(parents=True)
+    (tmp_path / "etc/nginx/nginx.conf").write_text(
+        "events {}\nhttp { server { listen 443 ssl; listen 80; server_name a.example.org;\n"
+        "return 301 https://$host$request_uri; } }\n"
+    )
+    (tmp_path / "etc/firewall.sh").write_text(HTTPS.replace("443", "22"))
+    report = check(tmp_path)
+    closed = [one for one in report.findings if "closed" in one.rule.name]
+    assert closed
+    assert not any(one.severity == "error" for one in closed)
+    assert not any(one.fix and one.fix.edits for one in report.findings)
