@@ -185,4 +185,6 @@ def test_a_finding_on_a_possible_ruleset_is_a_warning_without_an_edit(tmp_path: 
     closed = [one for one in report.findings if "closed" in one.rule.name]
     assert closed
     assert not any(one.severity == "error" for one in closed)
-    assert not any(one.fix and one.fix.edits for one in report.findings)
+    fixes = report.result.fixes.values()
+    assert any(one.commands for one in fixes)
+    assert not any(one.edits for one in fixes)

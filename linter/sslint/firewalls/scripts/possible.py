@@ -73,7 +73,8 @@ def load(tree: Tree, path: str, into: Ruleset, ran: Location | None = None) -> N
         tree.problem(missing.location or path, missing.reason, code=Code.UNKNOWN)
         part = Ruleset(missing=[missing], sources=[Source("script", tree.name(path))])
     elif part.sources and not part.missing and not _says_who_enters(part):
-        reason = f"{tree.name(path)} has no rules for input: what else is loaded is not in the files"
+        name = tree.name(path)
+        reason = f"{name} has no rules for input: what else is loaded is not in the files"
         part = Ruleset(missing=[Missing(reason, (4, 6), ran, may_open=True)], sources=part.sources)
     else:
         part.missing = [
