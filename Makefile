@@ -33,9 +33,10 @@ demo: $(VENV)/runtime
 		code=$$?; [ $$code -le 1 ] || exit $$code; \
 	done
 
-# rules/compiled.json, which is read at start, and docs/rules/, one page a rule.
+# rules/compiled.json, which is read at start; docs/rules/, one page a rule; docs/facts.md and
+# schemas/facts.schema.json, the fields that rules may ask for.
 docs: $(VENV)/runtime
-	$(BIN)/python -m sslint.reports.markdown docs/rules
+	$(BIN)/python -m sslint.reports.markdown docs
 
 # Whole-process times, for comparison with the commit before.
 bench: $(VENV)/runtime

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from sslint import engine, facts
@@ -112,7 +111,8 @@ def _ignored(
     silenced = [finding for finding in found if finding.silenced]
     result.ignored += len(silenced)
     result.silenced += engine.merge_twins(silenced)
-    return _run(host, rules, SimpleNamespace(ignores=unused))
+    about = [rule for rule in rules if rule.each == "ignore"]
+    return _run(host, about, facts.Facts(host, unused))
 
 
 def findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
@@ -122,7 +122,7 @@ def findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
     return []
 
 
-def _run(host: Host, rules: Sequence[Rule], known: object) -> list[Finding]:
+def _run(host: Host, rules: Sequence[Rule], known: facts.Facts) -> list[Finding]:
     found = engine.run(rules, known)
     for finding in found:
         finding.host = host.name

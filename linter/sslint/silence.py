@@ -7,12 +7,11 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sslint.engine import Finding, Span, bundled
+from sslint.engine import Finding, bundled
 from sslint.errors import UsageError
-from sslint.facts.fact import Loose
+from sslint.facts.ignores import Comment
 from sslint.source import Location, SourceFile
 from sslint.tree import write_named
-from sslint.values import dataclass
 
 if TYPE_CHECKING:
     from sslint.checker import Result
@@ -20,20 +19,10 @@ if TYPE_CHECKING:
 _IGNORE = re.compile(r"#\s*(sslint:\s*ignore\b(?:\[([^\]\n]*)\])?)")
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
-    """A comment that ignores rules or families; without a name it ignores nothing."""
-
-    place: Location
-    text: str
-    names: tuple[str, ...]
-    reason: str = ""
-
-
 def mark_ignored(
     findings: Sequence[Finding], files: Iterable[SourceFile], judged: Container[str]
-) -> list[Loose]:
-    """Mark as silenced what a comment ignores, and return a fact for each name without use.
+) -> list[tuple[Comment, str]]:
+    """Mark as silenced what a comment ignores, and return each name without use.
 
     A comment stands on the finding's line or on the line above. A comment after a value is part
     of the value in Postfix's files, so there only the line above is looked at (postconf(5)).
@@ -56,7 +45,7 @@ def mark_ignored(
                 used.add((place.file, line, name))
                 finding.silenced, finding.excuse = True, comment.reason if comment else ""
     return [
-        _unused(comment, name)
+        (comment, name)
         for comment in comments.values()
         for name in comment.names or ("",)
         if (comment.place.file, comment.place.line, name) not in used
@@ -81,14 +70,6 @@ def _comments(file: SourceFile) -> Iterator[Comment]:
         place = file.span(match.start(), match.end())
         reason = file.line(place.line)[place.column - 1 + len(match[0]) :]
         yield Comment(place, match[1], names, reason.strip())
-
-
-def _unused(comment: Comment, name: str) -> Loose:
-    return Loose(
-        entity=f"ignore {name}".rstrip(),
-        values={"name": name, "comment": comment.text},
-        span=Span(comment.place, "ignores nothing"),
-    )
 
 
 # -- baseline ---------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def run(rules: Iterable[Rule], facts: object) -> list[Finding]:
     return [
         _finding(rule, fact, facts)
         for rule in rules
-        for fact in getattr(facts, rule.collection, ())
+        for fact in getattr(facts, rule.collection)
         if rule.test(fact, facts, None) is True
     ]
 

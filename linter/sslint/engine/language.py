@@ -151,7 +151,7 @@ class Compiler:
             found = disjunction(
                 test(candidate, facts, fact)
                 for collection, test in parts
-                for candidate in getattr(facts, collection, ())
+                for candidate in getattr(facts, collection)
                 if candidate is not fact
             )
             return negation(found) if negate else found

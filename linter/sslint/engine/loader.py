@@ -11,8 +11,10 @@ from typing import Any, Literal
 from sslint.engine.language import CONNECTIVES, Compiler, Fact, Matcher, later
 from sslint.engine.vocabulary import (
     MalformedError,
+    check_code,
     check_field,
     check_kind,
+    check_places,
     directory,
     hint,
     plural,
@@ -107,10 +109,18 @@ def _check(document: Mapping[str, Any]) -> None:
         raise MalformedError("severity: all but the last need `when` and `is`")
     if default not in SEVERITIES or any(case.get("is") not in SEVERITIES for case in cases):
         raise MalformedError(f"a severity is one of {', '.join(SEVERITIES)}")
-    for key in _SAID:
-        for placeholder in placeholders(document.get(key, "")):
-            if placeholder not in ("entity", *document.get("related", ())):
-                check_field(each, placeholder)
+    for name in (*document.get("related", ()), *([document["at"]] if "at" in document else [])):
+        check_places(each, name)
+    words: Words = document.get("words", {})
+    templates = [document.get(key, "") for key in _SAID]
+    for name, own in words.items():
+        check_field(each, name)
+        templates += [own] if isinstance(own, str) else own.values()
+        for code in () if isinstance(own, str) else {*own} - {"*", "unknown"}:
+            check_code(each, name, code)
+    for placeholder in (name for template in templates for name in placeholders(template)):
+        if placeholder != "entity":
+            check_field(each, placeholder)
 
 
 def _severities(document: Mapping[str, Any]) -> tuple[list[Any], Any]:

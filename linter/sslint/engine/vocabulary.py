@@ -85,6 +85,18 @@ def check_type(node: Mapping[str, Any], *types: str) -> None:
         raise MalformedError(f"the operator needs {' or '.join(types)}, and this field has others")
 
 
+def check_code(kind: str, path: str, code: str) -> None:
+    """Raise if a field, or the items of a list, never have a code for which there is a word."""
+    node = check_field(kind, path)
+    check_value(node.get("items", node), code)
+
+
+def check_places(kind: str, path: str) -> None:
+    """Raise if a field holds no places."""
+    if check_field(kind, path).get("items") != {"$ref": "#/$defs/place"}:
+        raise MalformedError(f"{path} holds no places")
+
+
 def hint(word: str, known: Iterable[str]) -> str:
     """Return ", did you mean ...?" if a word is close to a known one."""
     import difflib

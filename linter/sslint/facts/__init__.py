@@ -1,79 +1,383 @@
 """Facts: what a host's readings say once they are joined. A fact describes and never judges.
 
-The fields of each kind stand in schemas/facts.schema.json.
+Each kind has a class in a module of its own (fact.py says how one is written), and a property of
+`Facts`. schemas/facts.schema.json and docs/facts.md are written from them by `make docs`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from sslint.engine.vocabulary import plural
-from sslint.facts.fact import Loose
+from sslint.facts.fact import field
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sslint.facts.alternatives import Grouping, Ways
+    from sslint.facts.announcements import Announcement, Whereabouts
+    from sslint.facts.certificates import Certificate
+    from sslint.facts.challenges import Challenge
+    from sslint.facts.conflicts import Conflict
+    from sslint.facts.dormant import Dormant
+    from sslint.facts.endpoints import Endpoint
+    from sslint.facts.expectations import Expected
+    from sslint.facts.firewall import Breakage, Translation, WholeHost
+    from sslint.facts.ignores import Comment, Ignore
+    from sslint.facts.managers import Manager, Profile
+    from sslint.facts.openings import Opening
+    from sslint.facts.policies import Policy
+    from sslint.facts.port_pairs import PortPair
+    from sslint.facts.ports import Demand
+    from sslint.facts.problems import Unread
+    from sslint.facts.published import Published
+    from sslint.facts.records import Record
+    from sslint.facts.redirects import Redirect, Upstream
+    from sslint.facts.renewal import Hook, Lineage
+    from sslint.facts.services import Service
+    from sslint.facts.settings import Setting
+    from sslint.facts.sites import Site
+    from sslint.facts.zones import Zone
     from sslint.host import Host
+    from sslint.netfilter.nothing import NoFirewall
+    from sslint.netfilter.reach import Firewall
+    from sslint.servers import model
 
 
 class Facts:
-    """All facts of a host, by collection: `services`."""
+    """All facts of a host by kind, each kind made when it is first asked for and never changed."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, unused: Sequence[tuple[Comment, str]] = ()) -> None:
         self.host = host
-        for kind, found in _all(host).items():
-            setattr(self, plural(kind), found)
+        self._unused = unused
 
-    if TYPE_CHECKING:
+    # -- sockets and services -----------------------------------------------------------------
 
-        def __getattr__(self, collection: str) -> list[Any]:
-            """Return the facts of a collection."""
+    @field
+    def endpoints(self) -> list[Endpoint]:
+        """Listening sockets."""
+        from sslint.facts.endpoints import endpoints
 
+        return endpoints(self)
 
-def _all(host: Host) -> dict[str, list[Loose]]:
-    """Return all facts of a host by kind."""
-    from sslint.facts import (
-        announcements,
-        certificates,
-        coexistence,
-        firewall,
-        port_pairs,
-        records,
-        renewal,
-        services,
-        translations,
-    )
-    from sslint.facts import sites as server_blocks
+    @field
+    def services(self) -> list[Service]:
+        """The sockets of one server on one port together, those that speak for others first."""
+        return self.grouping.order
 
-    whereabouts = announcements.Whereabouts(host)
-    facts: dict[str, list[Loose]] = {}
-    facts["opening"] = firewall.openings(host)
-    facts["redirect"] = server_blocks.redirects(host, whereabouts)
-    facts["upstream"] = server_blocks.upstreams(host)
-    facts["announcement"] = announcements.announcements(host, whereabouts)
-    facts["lineage"] = renewal.lineages(host, whereabouts)
-    facts["challenge"] = renewal.challenges(host)
-    facts["hook"] = renewal.hooks(host)
-    facts["record"] = records.records(host, whereabouts)
-    facts["policy"] = records.policies(host, whereabouts)
-    facts["endpoint"] = services.endpoints(host)
-    facts["service"] = services.services(host, facts)
-    facts["port_pair"] = port_pairs.port_pairs(host, facts)
-    facts["dormant"] = services.dormant(host, facts)
-    facts["site"] = server_blocks.sites(host)
-    facts["setting"] = server_blocks.settings(host)
-    facts["certificate"] = certificates.certificates(host, facts)
-    facts["conflict"] = firewall.conflicts(host)
-    facts["manager"] = coexistence.managers(host)
-    facts["breakage"] = coexistence.breakages(host, facts)
-    facts["zone"] = coexistence.zones(host, facts)
-    facts["published"] = coexistence.published(host, facts)
-    facts["translation"] = translations.translations(host)
-    facts["host"] = firewall.hosts(host)
-    coexistence.add_profiles(host, facts)
-    facts["problem"] = firewall.problems(host)
-    if host.target.expect:
-        from sslint.facts import expectations
+    @field
+    def port_pairs(self) -> list[PortPair]:
+        """A closed service, and another port that is open."""
+        from sslint.facts.port_pairs import port_pairs
 
-        facts["expectation"] = expectations.expectations(host)
-    services.add_targets(host, facts)
-    services.add_unserved(facts)
-    return facts
+        return port_pairs(self)
+
+    @field
+    def dormant(self) -> list[Dormant]:
+        """Listeners that are named or known but not opened."""
+        from sslint.facts.dormant import dormant
+
+        return dormant(self)
+
+    @field
+    def conflicts(self) -> list[Conflict]:
+        """Listeners that the kernel does not open beside each other."""
+        from sslint.facts.conflicts import conflicts
+
+        return conflicts(self)
+
+    # -- what servers are told ----------------------------------------------------------------
+
+    @field
+    def sites(self) -> list[Site]:
+        """Server blocks."""
+        from sslint.facts.sites import sites
+
+        return sites(self)
+
+    @field
+    def redirects(self) -> list[Redirect]:
+        """Redirects to other URLs."""
+        from sslint.facts.redirects import redirects
+
+        return redirects(self)
+
+    @field
+    def upstreams(self) -> list[Upstream]:
+        """Places that requests are passed on to."""
+        from sslint.facts.redirects import upstreams
+
+        return upstreams(self)
+
+    @field
+    def settings(self) -> list[Setting]:
+        """Single statements."""
+        from sslint.facts.settings import settings
+
+        return settings(self)
+
+    # -- certificates and renewal -------------------------------------------------------------
+
+    @field
+    def certificates(self) -> list[Certificate]:
+        """Pairs of certificate and key."""
+        from sslint.facts.certificates import certificates
+
+        return certificates(self)
+
+    @field
+    def lineages(self) -> list[Lineage]:
+        """Certificates that certbot renews."""
+        from sslint.facts.renewal import lineages
+
+        return lineages(self)
+
+    @field
+    def challenges(self) -> list[Challenge]:
+        """Web roots by which names are proved."""
+        from sslint.facts.challenges import challenges
+
+        return challenges(self)
+
+    @field
+    def hooks(self) -> list[Hook]:
+        """Scripts in certbot's hook directories."""
+        from sslint.facts.renewal import hooks
+
+        return hooks(self)
+
+    # -- what clients are told ----------------------------------------------------------------
+
+    @field
+    def announcements(self) -> list[Announcement]:
+        """Places that send clients somewhere."""
+        from sslint.facts.announcements import announcements
+
+        return announcements(self)
+
+    @field
+    def records(self) -> list[Record]:
+        """DNS records."""
+        from sslint.facts.records import records
+
+        return records(self)
+
+    @field
+    def policies(self) -> list[Policy]:
+        """MTA-STS policies."""
+        from sslint.facts.policies import policies
+
+        return policies(self)
+
+    # -- the firewall -------------------------------------------------------------------------
+
+    @field
+    def openings(self) -> list[Opening]:
+        """Rules that accept by naming a port."""
+        from sslint.facts.openings import openings
+
+        return openings(self)
+
+    @field
+    def managers(self) -> list[Manager]:
+        """Firewalls in force."""
+        from sslint.facts.managers import managers
+
+        return managers(self)
+
+    @field
+    def breakages(self) -> list[Breakage]:
+        """Packets after the first that are dropped."""
+        from sslint.facts.firewall import breakages
+
+        return breakages(self)
+
+    @field
+    def translations(self) -> list[Translation]:
+        """Ports that are sent to a loopback address."""
+        from sslint.facts.firewall import translations
+
+        return translations(self)
+
+    @field
+    def zones(self) -> list[Zone]:
+        """Services and ports in firewalld's zones."""
+        from sslint.facts.zones import zones
+
+        return zones(self)
+
+    @field
+    def published(self) -> list[Published]:
+        """Ports that containers publish."""
+        from sslint.facts.published import published
+
+        return published(self)
+
+    # -- the host, and what is said about it --------------------------------------------------
+
+    @field
+    def hosts(self) -> list[WholeHost]:
+        """The host as a whole."""
+        from sslint.facts.firewall import hosts
+
+        return hosts(self)
+
+    @field
+    def problems(self) -> list[Unread]:
+        """What could not be read."""
+        from sslint.facts.problems import problems
+
+        return problems(self)
+
+    @field
+    def expectations(self) -> list[Expected]:
+        """Entries of `expect` in the configuration."""
+        from sslint.facts.expectations import expectations
+
+        return expectations(self)
+
+    @field
+    def ignores(self) -> list[Ignore]:
+        """Comments that ignore nothing, once it is known what they could have ignored."""
+        from sslint.facts.ignores import Ignore
+
+        return [Ignore(self, comment, name) for comment, name in self._unused]
+
+    # -- what several kinds are asked with ----------------------------------------------------
+
+    @field
+    def whereabouts(self) -> Whereabouts:
+        """Which names are this host."""
+        from sslint.facts.announcements import Whereabouts
+
+        return Whereabouts(self.host)
+
+    @field
+    def demand(self) -> Demand:
+        """What expects ports to be served."""
+        from sslint.facts.ports import Demand
+
+        return Demand(self)
+
+    @field
+    def grouping(self) -> Grouping:
+        """The services in order, and which are closed for one cause."""
+        from sslint.facts.alternatives import Grouping
+        from sslint.facts.services import services
+
+        return Grouping(services(self))
+
+    @field
+    def ways(self) -> Ways:
+        """The ports on which clients of a service may find it."""
+        from sslint.facts.alternatives import Ways
+
+        return Ways(self.services)
+
+    @field
+    def _by_port(self) -> Mapping[tuple[str, int | None], Service]:
+        return {(service.transport, service.port): service for service in self.services}
+
+    def service_on(self, transport: str, port: int | None) -> Service | None:
+        """Return the service on a port; of several the last."""
+        return self._by_port.get((transport, port))
+
+    @field
+    def tcp_endpoints(self) -> Mapping[int, list[model.Endpoint]]:
+        """The listening TCP sockets of this host's servers, by port."""
+        found: dict[int, list[model.Endpoint]] = {}
+        for socket in self.host.sockets:
+            if socket.endpoint.transport == "tcp":
+                found.setdefault(socket.endpoint.port, []).append(socket.endpoint)
+        return found
+
+    @field
+    def dormant_listeners(self) -> Mapping[tuple[str, int], list[model.Dormant]]:
+        """What servers name and do not open, by port."""
+        from sslint.facts.ports import by_port
+
+        return by_port(listener for reading in self.host.readings for listener in reading.dormant)
+
+    @field
+    def serves_https(self) -> bool:
+        """Whether this host serves https at all."""
+        return any(s.tls in ("implicit", "mixed") and s.protocol == "https" for s in self.services)
+
+    @field
+    def without_sites(self) -> Sequence[model.ServerReading]:
+        """What was read of servers and programs without what they answer for which name."""
+        readings = (*self.host.readings, *self.host.programs)
+        return [reading for reading in readings if not reading.knows.sites]
+
+    @field
+    def closed_ports(self) -> set[tuple[str, int]]:
+        """The ports of services that nobody outside reaches."""
+        return {
+            (service.transport, service.port)
+            for service in self.services
+            if service.reach.public == "closed" and service.scope != "loopback"
+        }
+
+    @field
+    def unserved(self) -> list[Opening]:
+        """The openings of ports of the web with TLS on which nothing listens."""
+        from sslint.facts.sites import unserved
+
+        return unserved(self)
+
+    @field
+    def rejecting(self) -> set[tuple[str, int]]:
+        """The servers and ports of blocks that reject handshakes."""
+        return {
+            (reading.server, listen[2])
+            for reading in self.host.readings
+            for site in reading.sites
+            if site.rejects_handshake
+            for listen in site.listens
+        }
+
+    @field
+    def trusts_proxies(self) -> bool:
+        """Whether a server names load balancers whose header it believes."""
+        from sslint.facts.proxies import STATEMENTS
+
+        return any(s.name in STATEMENTS for r in self.host.readings for s in r.settings)
+
+    @field
+    def only_possible(self) -> frozenset[str]:
+        """The managers of which the files do not tell whether they are in force."""
+        from sslint.facts.managers import only_possible
+
+        return only_possible(self)
+
+    @field
+    def profiles(self) -> list[Profile]:
+        """The ufw applications that are allowed."""
+        from sslint.facts.managers import profiles
+
+        return profiles(self.host)
+
+    @field
+    def without_docker(self) -> Firewall | NoFirewall:
+        """The firewall that decides for what listens on the host itself."""
+        host = self.host
+        assert host.firewall is not None
+        if host.own_ruleset is None or host.own_ruleset is host.ruleset:
+            return host.firewall
+        from sslint.netfilter.reach import Firewall
+
+        return Firewall(host.own_ruleset, host.network.network)
+
+    @field
+    def latest_lineages(self) -> Mapping[object, tuple[datetime, str]]:
+        """Of lineages for the same names, which expires last, and when."""
+        from sslint.facts.renewal import latest
+
+        return latest(self)
+
+    @field
+    def disagreements(self) -> Mapping[int, Announcement]:
+        """What is contradicted by another document, by identity."""
+        from sslint.facts.announcements import disagreements
+
+        return disagreements(self.announcements)

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from sslint.certificates import covers, load
 from sslint.engine import Span
-from sslint.facts import reach as reaching
-from sslint.facts.fact import Loose
-from sslint.facts.services import EXPECTED_TLS, TLS_WORDS, listening
+from sslint.facts.fact import Fact, Places, field
+from sslint.facts.ports import EXPECTED_TLS, Listener, Tls, Transport, common_tls, listening
+from sslint.facts.reach import Reach, best, blocking_spans
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
-    from sslint.announcements.model import Announcement
+    from sslint.announcements import model
+    from sslint.facts import Facts
     from sslint.host import Host, Socket
+    from sslint.servers.model import Dormant
 
-_DOCUMENTS = {"srv": "the SRV record", "mobileconfig": "the Apple profile"}
-SECURITY_WORDS = {
-    "implicit": "TLS from the first byte",
-    "starttls": "STARTTLS",
-    "none": "no TLS",
-}
-MAIL = {  # published services, by the protocol of the endpoint
+MailProtocol = Literal["imap", "pop3", "sieve", "submission"]
+MAIL: dict[str, MailProtocol] = {  # published services, by the protocol of the endpoint
     "imap": "imap", "imaps": "imap", "pop3": "pop3", "pop3s": "pop3", "sieve": "sieve",
     "smtp": "submission", "submission": "submission", "submissions": "submission",
 }  # fmt: skip
@@ -109,124 +106,211 @@ def _own_names(host: Host) -> Iterable[str]:
                 yield from leaf.names
 
 
-def announcements(host: Host, whereabouts: Whereabouts) -> list[Loose]:
+def announcements(facts: Facts) -> list[Announcement]:
     """Return a fact for each place that sends clients somewhere."""
-    found = [_announcement(host, whereabouts, told) for told in host.announced.announcements]
-    _add_disagreements(found)
-    return found
+    return [Announcement(facts, told) for told in facts.host.announced.announcements]
 
 
-def _add_disagreements(found: Sequence[Loose]) -> None:
-    """Say where the first entries of two documents for one service of a domain differ."""
-    groups: dict[tuple[str, str], dict[str, list[Loose]]] = {}
-    for fact in found:
-        if domain := fact.values["domain"]:
-            kinds = groups.setdefault((domain, fact.values["service"]), {})
-            kinds.setdefault(fact.values["kind"], []).append(fact)
+def disagreements(found: Sequence[Announcement]) -> dict[int, Announcement]:
+    """Return, by identity, the entries that another document for the same service of a domain
+    contradicts, each with that document's own; the first entries of both are compared."""
+    groups: dict[tuple[str, str], dict[str, list[Announcement]]] = {}
+    for told in found:
+        if told.domain:
+            kinds = groups.setdefault((told.domain, told.service), {})
+            kinds.setdefault(told.kind, []).append(told)
+    disagreeing = {}
     for kinds in groups.values():
         for kind, other_kind in combinations(sorted(kinds), 2):
-            fact = min(kinds[kind], key=lambda f: f.values["rank"])
-            other = min(kinds[other_kind], key=lambda f: f.values["rank"])
-            if _entry(fact) in {_entry(entry) for entry in kinds[other_kind]}:
-                continue
-            fact.values["disagrees"] = (
-                f"{_DOCUMENTS.get(other_kind, other_kind)} publishes {other.values['host']}:"
-                f"{other.values['port']} ({other.values['security_words']})"
-            )
-            fact.values["both_served"] = bool(fact.values["served"] and other.values["served"])
-            if other.span is not None:
-                fact.spans["other"] = (Span(other.span.location, "says otherwise"),)
+            own = min(kinds[kind], key=lambda told: told.rank)
+            other = min(kinds[other_kind], key=lambda told: told.rank)
+            if _entry(own) not in {_entry(entry) for entry in kinds[other_kind]}:
+                disagreeing[id(own)] = other
+    return disagreeing
 
 
-def _entry(fact: Loose) -> tuple[Any, ...]:
-    return (fact.values["host"], fact.values["port"], fact.values["security"])
+def _entry(told: Announcement) -> tuple[object, ...]:
+    return told.host, told.port, told.security
 
 
-def _announcement(host: Host, whereabouts: Whereabouts, told: Announcement) -> Loose:
-    here = whereabouts.here(told.host)
-    sockets = [
-        socket
-        for socket in host.sockets
-        if here
-        and socket.endpoint.transport == told.transport
-        and socket.endpoint.port == told.port
-        and socket.scope != "loopback"
-    ]
-    kinds = {socket.endpoint.tls for socket in sockets}
-    served = kinds.pop() if len(kinds) == 1 and "unknown" not in kinds else None
-    spoken = {MAIL.get(socket.endpoint.protocol) for socket in sockets}
-    other = MAIL.get(told.service) == told.service and len(spoken - {None, told.service}) == 1
-    ipv4 = reaching.best(s.ipv4 for s in sockets if s.ipv4 is not None)
-    ipv6 = reaching.best(s.ipv6 for s in sockets if s.ipv6 is not None)
-    what = f"{told.transport}/{told.port}"
-    names, uncovered = _certificate_names(host, sockets, told.host) if here else ([], None)
-    values: dict[str, Any] = {
-        "kind": told.kind,
-        "service": told.service,
-        "host": told.host,
-        "port": told.port,
-        "transport": told.transport,
-        "domain": told.domain,
-        "label": told.label,
-        "rank": told.rank,
-        "security": told.security,
-        "security_words": SECURITY_WORDS.get(told.security or "", "any kind of TLS"),
-        "other_protocol": other if len(spoken) == 1 and None not in spoken else None,
-        "means": _words(told.service, told.security, other),
-        "has": _words(spoken.pop() or "", served, other) if len(spoken) == 1 else None,
-        "ambiguous": told.ambiguous,
-        "here": here,
-        "ipv4_here": here and whereabouts.over(told.host, 4) is not False,
-        "ipv6_here": here and whereabouts.over(told.host, 6) is True,
-        "listener": listening(host, told.transport, told.port, OWNERS.get(told.service))
-        if here
-        else None,
-        "served": served,
-        "served_words": TLS_WORDS.get(served or "unknown"),
-        "conventional": EXPECTED_TLS.get(told.port),
-        "certificate_names": names,
-        "name_missing": uncovered,
-        "reach": reaching.values(ipv4, ipv6) if sockets else None,
-        "dormant": next(
-            (
-                listener.reason
-                for reading in host.readings
-                for listener in reading.dormant
-                if (listener.transport, listener.port) == (told.transport, told.port)
-            ),
-            None,
-        ),
-    }
-    return Loose(
-        entity=f"{told.kind} {told.host} {what}",
-        values=values,
-        span=Span(told.location, f"{told.label or told.kind}: {told.host}:{told.port}"),
-        spans={
-            "listening_at": tuple(Span(s.endpoint.location, "listens there") for s in sockets[:1]),
-            "decided_by": reaching.blocking_spans((ipv4, ipv6), what),
-            "dormant_at": tuple(
-                Span(listener.location, f"{listener.service} is not opened")
-                for reading in host.readings
-                for listener in reading.dormant
-                if (listener.transport, listener.port) == (told.transport, told.port)
-            )[:1],
-        },
-        subjects=frozenset({(told.transport, told.port)}),
-        source=told,
-    )
+class Announcement(Fact):
+    """Something that sends clients to a host and port."""
+
+    source: model.Announcement
+
+    kind: Literal["srv", "mx", "https-record", "autoconfig", "autodiscover", "mobileconfig"]
+    service: str
+    "imap, pop3, submission, smtp, sieve, https, xmpp, caldav or carddav."
+    host: str
+    port: int
+    transport: Transport
+    domain: str
+    "Whose it is."
+    label: str
+    "The document's own word: `_imaps`, `SSL`."
+    rank: int
+    "Of several entries for a service the lowest is preferred."
+    security: Tls | None
+    "How clients start; None if the document does not say."
+    ambiguous: bool
+    "Old clients read the security in two ways."
+
+    def __init__(self, facts: Facts, source: model.Announcement) -> None:
+        what = f"{source.transport}/{source.port}"
+        super().__init__(
+            facts,
+            source,
+            f"{source.kind} {source.host} {what}",
+            Span(source.location, f"{source.label or source.kind}: {source.host}:{source.port}"),
+            frozenset({(source.transport, source.port)}),
+        )
+
+    # -- where it leads -----------------------------------------------------------------------
+
+    @field
+    def here(self) -> bool:
+        """The host is this one."""
+        return self.facts.whereabouts.here(self.host)
+
+    @field
+    def ipv4_here(self) -> bool:
+        """Over IPv4 it is, as far as the zones say."""
+        return self.here and self.facts.whereabouts.over(self.host, 4) is not False
+
+    @field
+    def ipv6_here(self) -> bool:
+        """A zone says that over IPv6 it is."""
+        return self.here and self.facts.whereabouts.over(self.host, 6) is True
+
+    @field
+    def _sockets(self) -> list[Socket]:
+        return [
+            socket
+            for socket in (self._host.sockets if self.here else ())
+            if socket.endpoint.transport == self.transport
+            and socket.endpoint.port == self.port
+            and socket.scope != "loopback"
+        ]
+
+    @field
+    def listener(self) -> Listener | None:
+        """Whether any program listens there."""
+        if not self.here:
+            return None
+        return listening(self._host, self.transport, self.port, OWNERS.get(self.service))
+
+    @field
+    def listening_at(self) -> Places:
+        """What listens there."""
+        return tuple(Span(s.endpoint.location, "listens there") for s in self._sockets[:1])
+
+    @property
+    def _dormant(self) -> Sequence[Dormant]:
+        return self.facts.dormant_listeners.get((self.transport, self.port), ())
+
+    @field
+    def dormant(self) -> str | None:
+        """Why a server that names the port does not open it."""
+        return next((listener.reason for listener in self._dormant), None)
+
+    @field
+    def dormant_at(self) -> Places:
+        """Where a server names the port and does not open it."""
+        return tuple(Span(d.location, f"{d.service} is not opened") for d in self._dormant[:1])
+
+    # -- who reaches it -----------------------------------------------------------------------
+
+    @field
+    def reach(self) -> Reach | None:
+        """Who reaches what listens there."""
+        ipv4 = best(s.ipv4 for s in self._sockets)
+        ipv6 = best(s.ipv6 for s in self._sockets)
+        return Reach((ipv4, ipv6)) if self._sockets else None
+
+    @field
+    def decided_by(self) -> Places:
+        """The lines that keep it closed."""
+        what = f"{self.transport}/{self.port}"
+        return blocking_spans(self.reach.source, what) if self.reach is not None else ()
+
+    @field
+    def enforced(self) -> bool:
+        """The ruleset that decides there is in force, rather than one of several that may be."""
+        target = self.facts.service_on(self.transport, self.port)
+        return target is None or target.enforced
+
+    # -- what is served there -----------------------------------------------------------------
+
+    @field
+    def served(self) -> Tls | None:
+        """How TLS stands on the listeners there."""
+        return common_tls(socket.endpoint for socket in self._sockets)
+
+    @field
+    def conventional(self) -> Tls | None:
+        """How clients start on a port of this number."""
+        return EXPECTED_TLS.get(self.port)
+
+    @property
+    def _spoken(self) -> list[MailProtocol | None]:
+        return list({MAIL.get(socket.endpoint.protocol) for socket in self._sockets})
+
+    @field
+    def other_protocol(self) -> bool | None:
+        """Another mail protocol is served there than clients are told."""
+        spoken = self._spoken
+        if len(spoken) != 1 or spoken[0] is None:
+            return None
+        return MAIL.get(self.service) == self.service != spoken[0]
+
+    @field
+    def told_protocol(self) -> MailProtocol | Literal[""]:
+        """The protocol that clients are told, if another is served; else ""."""
+        return MAIL[self.service] if self.other_protocol else ""
+
+    @field
+    def served_protocol(self) -> MailProtocol | Literal[""]:
+        """The protocol that is served, if clients are told another; else ""."""
+        return (self._spoken[0] or "") if self.other_protocol else ""
+
+    @field
+    def _certificate_names(self) -> tuple[tuple[str, ...], bool | None]:
+        return _names_served(self._host, self._sockets, self.host)
+
+    @field
+    def certificate_names(self) -> tuple[str, ...]:
+        """The names of the certificate that a client asking for the host is served."""
+        return self._certificate_names[0]
+
+    @field
+    def name_missing(self) -> bool | None:
+        """That certificate does not have the name."""
+        return self._certificate_names[1]
+
+    # -- what other documents say -------------------------------------------------------------
+
+    @field
+    def contradicted_by(self) -> Announcement | None:
+        """The entry of another document for the same service that says otherwise."""
+        return self.facts.disagreements.get(id(self))
+
+    @field
+    def both_served(self) -> bool | None:
+        """What either document says is served."""
+        other = self.contradicted_by
+        return bool(self.served and other.served) if other is not None else None
+
+    @field
+    def contradicted_at(self) -> Places:
+        """That entry."""
+        other = self.contradicted_by
+        place = other.span if other is not None else None
+        return (Span(place.location, "says otherwise"),) if place is not None else ()
 
 
-def _words(service: str, security: str | None, by_name: bool) -> str:
-    """Return what is told or served, with the protocol where that is what differs."""
-    words = SECURITY_WORDS.get(security or "", "any kind of TLS")
-    if not by_name:
-        return words
-    return f"{service if service == 'submission' else service.upper()} with {words}"
-
-
-def _certificate_names(
-    host: Host, sockets: list[Socket], name: str
-) -> tuple[list[str], bool | None]:
+def _names_served(
+    host: Host, sockets: Sequence[Socket], name: str
+) -> tuple[tuple[str, ...], bool | None]:
     """Return the names of the certificate that a client asking for `name` is served.
 
     Also whether `name` is missing among them; None where no certificate could be read.
@@ -237,7 +321,7 @@ def _certificate_names(
         chosen = chosen or [ref for ref in refs if not ref.names] or list(refs[:1])
         leaves = [leaf for ref in chosen if (leaf := load(host.tree, ref).leaf) is not None]
         if leaves:
-            found = [own for leaf in leaves for own in leaf.names]
-            found = found or ["no name that clients check"]
-            return found, not any(covers(leaf.names, name) for leaf in leaves)
-    return [], None
+            found = tuple(own for leaf in leaves for own in leaf.names)
+            missing = not any(covers(leaf.names, name) for leaf in leaves)
+            return found or ("no name that clients check",), missing
+    return (), None

@@ -3,47 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sslint import ask
 from sslint.ask import Ask, Expectation, Family
 from sslint.engine import Span
-from sslint.facts.fact import Loose
+from sslint.facts.fact import Fact, Places, field
+from sslint.facts.ports import Transport
 
 if TYPE_CHECKING:
-    from sslint.host import Host
+    from sslint.facts import Facts
     from sslint.netfilter.trace import PortTrace
 
 MAX_SOURCES = 4  # networks that a message names
 
 
-def expectations(host: Host) -> list[Loose]:
+def expectations(facts: Facts) -> list[Expected]:
     """Return a fact for each entry of `expect`."""
-    return [_expectation(host, one, answers) for one, answers in ask.expected(host)]
+    if not facts.host.target.expect:
+        return []
+    return [Expected(facts, one, answers) for one, answers in ask.expected(facts.host)]
 
 
-def _expectation(host: Host, one: Expectation, answers: Mapping[Family, PortTrace]) -> Loose:
-    question = one.question
-    otherwise = {
-        family: trace
-        for family, trace in answers.items()
-        if trace.reach.verdict not in (one.expected, "unknown")
-    }
-    file = host.tree.try_read(host.target.settings) if host.target.settings else None
-    span = None if file is None else Span(file.at(one.line), f"expects {one.expected}")
-    return Loose(
-        entity=f"{question.subject} {one.expected}",
-        values={
-            "transport": question.transport,
-            "port": question.port,
-            "subject": question.subject,
-            "expected": one.expected,
-            "failed": bool(otherwise),
-            "found": _found(otherwise, everywhere=len(otherwise) == len(answers)),
-        },
-        span=span,
-        spans={"decided_by": tuple(_deciding(question, otherwise))},
-    )
+class Expected(Fact):
+    """An entry of `expect` in the configuration."""
+
+    source: Expectation
+
+    expected: Literal["open", "closed", "limited"]
+
+    def __init__(
+        self, facts: Facts, source: Expectation, answers: Mapping[Family, PortTrace]
+    ) -> None:
+        target = facts.host.target
+        file = target.tree.try_read(target.settings) if target.settings else None
+        super().__init__(
+            facts,
+            source,
+            f"{source.question.subject} {source.expected}",
+            Span(file.at(source.line), f"expects {source.expected}") if file is not None else None,
+        )
+        self._otherwise = {
+            family: trace
+            for family, trace in answers.items()
+            if trace.reach.verdict not in (source.expected, "unknown")
+        }
+        self._everywhere = len(self._otherwise) == len(answers)
+
+    @field
+    def transport(self) -> Transport:
+        """The transport of the port."""
+        return self.source.question.transport
+
+    @field
+    def port(self) -> int:
+        """The port."""
+        return self.source.question.port
+
+    @field
+    def subject(self) -> str:
+        """The port, and the clients if only some are meant."""
+        return self.source.question.subject
+
+    @field
+    def failed(self) -> bool:
+        """Over some family it is certainly otherwise."""
+        return bool(self._otherwise)
+
+    @field
+    def found(self) -> str:
+        """The verdicts where they are otherwise, with sources, interfaces and families."""
+        return _found(self._otherwise, everywhere=self._everywhere)
+
+    @field
+    def decided_by(self) -> Places:
+        """What decides where it is otherwise."""
+        return tuple(_deciding(self.source.question, self._otherwise))
 
 
 def _found(otherwise: Mapping[Family, PortTrace], *, everywhere: bool) -> str:

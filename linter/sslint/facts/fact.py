@@ -1,14 +1,30 @@
-"""What a fact is made of."""
+"""What a fact is made of: a class a kind, and a method a field.
+
+    class Redirect(Fact):
+        "A redirect that a server answers with."
+
+        source: model.Redirect
+        port: int | None  # no value: what `source` says under the same name
+        "The port that it sends clients to."
+
+        @field
+        def listener(self) -> Listener | None:
+            "Whether any program listens on that port."
+            return listening(self._host, "tcp", self.source.port)
+
+A field is worked out when it is first asked for, and then kept. One that is None is not known, and
+fires no rule. Its type and its text are the manual: `make docs` writes schemas/facts.schema.json
+and docs/facts.md of them, and a rule is checked against them when it is compiled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sslint.engine.language import Span, Subject
-from sslint.values import dataclass
-from sslint.values import field as dataclass_field
+
+__all__ = ["Fact", "Fields", "Places", "field"]
 
 if TYPE_CHECKING:
     from builtins import property as field
@@ -34,36 +50,30 @@ else:
             return value
 
 
-Source = TypeVar("Source")
+class Fields:
+    """Fields that are asked for together; `source` is what they are made of."""
 
-
-class Fields(Generic[Source]):
-    """Fields that are asked for together.
-
-    A field is a method under `@field`, or an annotation without a value: that one is what `source`
-    says under the same name. None means that it is not known.
-    """
-
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Any) -> None:
         self.source = source
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name in cls.__annotations__:
-            setattr(cls, name, property(attrgetter(f"source.{name}")))
+            if name != "source":
+                setattr(cls, name, property(attrgetter(f"source.{name}")))
 
 
-class Fact(Fields[Source]):
+class Fact(Fields):
     """Something that is so on this host. It describes and never judges; the rules do.
 
-    `source` is what it was made of, `facts` are all facts of the host. `entity` is what reports
-    call it; findings with a common subject are about the same thing.
+    `facts` are all facts of the host, and `entity` is what reports call this one. Findings with a
+    common subject are about the same thing.
     """
 
     def __init__(
         self,
         facts: Facts,
-        source: Source,
+        source: Any,
         entity: str,
         span: Span | None = None,
         subjects: frozenset[Subject] = frozenset(),
@@ -72,40 +82,17 @@ class Fact(Fields[Source]):
         self.facts = facts
         self.entity = entity
         self.span = span
-        self.subjects = subjects
+        self._subjects = subjects
 
     @property
-    def host(self) -> Host:
-        """The host that it is a fact of."""
+    def subjects(self) -> frozenset[Subject]:
+        """What it is about."""
+        return self._subjects
+
+    @property
+    def _host(self) -> Host:
         return self.facts.host
 
-    @property
-    def values(self) -> Any:
-        """Its fields by name."""
-        return _Values(self)
 
-
-class _Values:
-    def __init__(self, fact: Any) -> None:
-        self.fact = fact
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self.fact, name)
-
-    def get(self, name: str) -> Any:
-        return getattr(self.fact, name, None)
-
-
-@dataclass(slots=True, eq=False)
-class Loose:
-    """A fact whose fields are not declared yet."""
-
-    entity: str
-    values: dict[str, Any]
-    span: Span | None = None
-    spans: MutableMapping[str, tuple[Span, ...]] = dataclass_field(default_factory=dict)
-    subjects: frozenset[Subject] = frozenset()
-    source: object = None
-
-    def __getattr__(self, name: str) -> Any:
-        return self.values[name] if name in self.values else self.spans.get(name)
+Places = tuple[Span, ...]
+"""Places that explain a fact, for a rule's `related` and `at`."""

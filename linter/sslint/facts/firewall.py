@@ -1,209 +1,133 @@
-"""Facts about the firewall: the ports that its rules name, and who manages it."""
+"""Facts about the firewall as a whole: its defaults, and the packets that it forgets."""
 
 from __future__ import annotations
 
-import posixpath
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from sslint.engine import Span, enumerated
-from sslint.facts import coexistence
-from sslint.facts.fact import Loose
-from sslint.facts.services import listening
-from sslint.host import only_relays, owner_of, unit_states
-from sslint.netfilter import addresses
-from sslint.reasons import Code, about
+from sslint.engine import Span
+from sslint.facts.fact import Fact, Places, field
+from sslint.facts.ports import Family, Transport
 
 if TYPE_CHECKING:
+    from sslint.facts import Facts
+    from sslint.facts.services import Service
     from sslint.host import Host
-    from sslint.netfilter.nothing import NoFirewall
-    from sslint.netfilter.openings import Opening
-    from sslint.netfilter.reach import Decision, Firewall, Reach
-    from sslint.reasons import Problem
-    from sslint.servers.model import Endpoint
+    from sslint.netfilter.loopback import ToLoopback
+    from sslint.netfilter.verdicts import Reach
     from sslint.source import Location
 
 UNNAMED_PORTS = (47001, 61999, 20011, 29)  # ask these what becomes of ports that no rule names
-MOST = 0.99  # of the public sources: more is "everyone", but for those banned by name
 
 
-def openings(host: Host) -> list[Loose]:
-    """Return a fact for each rule and port that it names, its families together."""
-    assert host.firewall is not None
-    groups: dict[tuple[str, int, str, int], list[Opening]] = {}
-    for opening in host.firewall.openings():
-        place = opening.location
-        key = (opening.transport, opening.port, place.path, place.line)
-        groups.setdefault(key, []).append(opening)
-    possible = coexistence.only_possible(host)
-    return [_opening(host, group, possible) for group in groups.values()]
-
-
-def _opening(host: Host, group: list[Opening], possible: frozenset[str]) -> Loose:
-    first = group[0]
-    transport, port = first.transport, first.port
-    owner = owner_of(host, transport, port)
-    reading = host.reading(owner) if owner else None
-    shadowing = [
-        o.shadowed_by for o in group if o.shadowed_by is not None and _covers(o.shadowed_by, o)
-    ]
-    blocking = [d for o in group for d in o.blocked_by if _covers(d, o)]
-    dormant = [
-        listener
-        for r in host.readings
-        for listener in r.dormant
-        if (listener.transport, listener.port) == (transport, port)
-    ]
-    needed = any(o.closed for o in group)
-    return Loose(
-        entity=f"firewall {transport}/{port}",
-        values={
-            "transport": transport,
-            "port": port,
-            "families": [o.family for o in group],
-            "family": first.family if len(group) == 1 else None,
-            "kind": first.table.origin,
-            "public": any(_public_share(o.family, o.sources) >= MOST for o in group),
-            "effective": any(o.effective for o in group),
-            "needed": needed,
-            "shadowed": bool(shadowing) and not any(o.effective for o in group),
-            "blocked_elsewhere": bool(blocking) and not shadowing,
-            "enforced": not blocking
-            or any(coexistence.owner(d.table) not in possible for d in blocking),
-            "owner": owner,
-            "owner_read": None
-            if reading is None
-            else reading.complete and not _lacks_services(host, owner),
-            "listener": listening(host, transport, port),
-            "dormant": dormant[0].reason if dormant else None,
-            "translated": _translated(host, first),
-            "both_transports": _for_both(first),
-            "other_served": listening(host, "udp" if transport == "tcp" else "tcp", port)
-            == "certain",
-            "expected": (transport, port) in host.target.intent.expected_open
-            or (transport, port) in host.target.intent.expose,
-            "by": ", ".join(dict.fromkeys(_where(d) for d in (*shadowing, *blocking))),
-        },
-        span=Span(first.location, f"opens {transport}/{port}"),
-        spans={
-            "shadowed_by": _spans(shadowing, f"decides {transport}/{port} first"),
-            "blocked_by": _spans(blocking, f"keeps {transport}/{port} closed"),
-            "dormant_at": tuple(
-                Span(d.location, f"{d.service} is not opened") for d in dormant[:1]
-            ),
-        },
-        subjects=frozenset({(transport, port)}),
-        source=tuple(group),
-    )
-
-
-def _lacks_services(host: Host, server: str | None) -> bool:
-    """Tell whether Postfix is none that the ports are opened for.
-
-    It relays this host's mail alone, or what it serves is said by a shipped file.
-    """
-    reading = host.reading("postfix") if server == "postfix" else None
-    laid = host.shipped.files if host.shipped is not None else ()
-    return reading is not None and ("/etc/postfix/master.cf" in laid or only_relays(reading))
-
-
-def _for_both(opening: Opening) -> bool:
-    """Tell whether one command opened TCP and UDP: `ufw allow https`."""
-    if opening.table.origin != "ufw":
-        return False
-    from sslint.firewalls import ufw
-
-    written = ufw.written(opening.location)
-    return written is not None and written.both
-
-
-def _translated(host: Host, opening: Opening) -> str | None:
-    """Return where NAT sends the clients of a port, if they are then kept out."""
-    assert host.firewall is not None
-    reach = host.firewall.reach(opening.transport, opening.port, opening.family)
-    if opening.port in reach.reached_as or not reach.translated_by:
-        return None
-    outer = host.firewall.reach_outer(opening.transport, opening.port, opening.family)
-    return ", ".join(reach.forwarded_to) or "another port" if outer.verdict == "closed" else None
-
-
-def _public_share(family: int, networks: Sequence[str]) -> float:
-    """Return the part of the public addresses that lies in networks."""
-    public = addresses.PUBLIC[family]
-    total = sum(high - low + 1 for low, high in public)
-    inside = 0
-    for text in networks:
-        _, (low, high) = addresses.network(text)
-        inside += sum(min(high, b) - max(low, a) + 1 for a, b in public if a <= high and low <= b)
-    return inside / total
-
-
-def _covers(decision: Decision, opening: Opening) -> bool:
-    """Tell whether a decision is about most sources of an opening, not about a few banned ones."""
-    accepted = _size(opening.sources)
-    return accepted > 0 and _size(decision.sources) / accepted > 1 - MOST
-
-
-def _size(networks: Sequence[str]) -> int:
-    return sum(high - low + 1 for _, (low, high) in map(addresses.network, networks))
-
-
-def _where(decision: Decision) -> str:
-    place = decision.location
-    return decision.text if place is None else f"{place.path}:{place.line}"
-
-
-def _spans(decisions: list[Decision], message: str) -> tuple[Span, ...]:
-    spans = {
-        (d.location.path, d.location.line): Span(d.location, message)
-        for d in decisions
-        if d.location is not None
-    }
-    return tuple(spans.values())
-
-
-def hosts(host: Host) -> list[Loose]:
+def hosts(facts: Facts) -> list[WholeHost]:
     """Return the fact of the host as a whole."""
+    return [WholeHost(facts)]
+
+
+class WholeHost(Fact):
+    """The host as a whole."""
+
+    source: Host
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts, facts.host, facts.host.name)
+        decisions = self._ipv4.decided_by
+        place = next((d.location for d in decisions if d.location is not None), None)
+        places = self.allows or self.accepts
+        if place is not None:
+            default = self.ipv4_default or self._ipv4.verdict
+            self.span = Span(place, f"default for IPv4: {default}")
+        elif places:
+            self.span = places[0]
+
+    @field
+    def servers(self) -> tuple[str, ...]:
+        """The servers that were read."""
+        return tuple(reading.server for reading in self.source.readings)
+
+    @field
+    def firewalls(self) -> tuple[str, ...]:
+        """The kinds of rulesets that were read."""
+        return tuple(source.kind for source in self.source.ruleset.sources)
+
+    @field
+    def firewall_known(self) -> bool:
+        """There is a ruleset, and all of it is known."""
+        return not self.source.ruleset.empty and not self.source.ruleset.missing
+
+    @field
+    def ipv4_default(self) -> Literal["accept", "drop"] | None:
+        """What becomes of ports that the firewall does not name."""
+        return _word(self._ipv4)
+
+    @field
+    def ipv6_default(self) -> Literal["accept", "drop"] | None:
+        """The same over IPv6."""
+        return _word(self._ipv6)
+
+    @field
+    def ipv6_disabled(self) -> bool:
+        """IPv6 is off on this host."""
+        return self.source.network.network.ipv6 is False
+
+    @field
+    def ipv6_listeners(self) -> bool:
+        """Some listener can be reached over IPv6."""
+        return any(
+            s.ipv6 is not None and s.scope != "loopback" and s.endpoint.certain
+            for s in self.source.sockets
+        )
+
+    @field
+    def ipv4_accepts(self) -> bool:
+        """A rule accepts a port by name over IPv4."""
+        return bool(self.accepts)
+
+    @field
+    def ufw_off_with_rules(self) -> bool:
+        """ufw has rules and is not enabled."""
+        return bool(self.allows)
+
+    @field
+    def managers(self) -> int:
+        """How many firewalls are in force."""
+        return len(self.facts.managers)
+
+    @field
+    def accepts(self) -> Places:
+        """A rule that accepts a port by name over IPv4."""
+        assert self.source.firewall is not None
+        return tuple(
+            Span(opening.location, "accepts a port that is already open")
+            for opening in self.source.firewall.openings()
+            if opening.effective and opening.family == 4
+        )[:1]
+
+    @field
+    def allows(self) -> Places:
+        """What ufw allows, if it is not enabled."""
+        place = _ufw_allows(self.source) if _ufw_is_off(self.source) else None
+        return (Span(place, "allowed, but never loaded"),) if place is not None else ()
+
+    @field
+    def _ipv4(self) -> Reach:
+        return _default(self.source, 4)
+
+    @field
+    def _ipv6(self) -> Reach:
+        return _default(self.source, 6)
+
+
+def _default(host: Host, family: Family) -> Reach:
+    """Return what becomes of a port that no rule names; a range of ports may take in some."""
     firewall = host.firewall
     assert firewall is not None
     named = {opening.port for opening in firewall.openings()}
     spare = [port for port in UNNAMED_PORTS if port not in named] or UNNAMED_PORTS
-    ipv4, ipv6 = _default(firewall, spare, 4), _default(firewall, spare, 6)
-    default = {"open": "accept", "closed": "drop"}
-    policy = [d for d in ipv4.decided_by if d.location is not None]
-    values = {
-        "servers": [reading.server for reading in host.readings],
-        "firewalls": [source.kind for source in host.ruleset.sources],
-        "firewall_known": not host.ruleset.empty and not host.ruleset.missing,
-        "ipv4_default": default.get(ipv4.verdict),
-        "ipv6_default": default.get(ipv6.verdict),
-        "ipv6_disabled": host.network.network.ipv6 is False,
-        "ipv6_listeners": any(
-            s.ipv6 is not None and s.scope != "loopback" and s.endpoint.certain
-            for s in host.sockets
-        ),
-    }
-    place = policy[0].location if policy else None
-    span = (
-        Span(place, f"default for IPv4: {default.get(ipv4.verdict, ipv4.verdict)}")
-        if place
-        else None
-    )
-    fact = Loose(host.name, values, span=span)
-    accepts = [o for o in firewall.openings() if o.effective and o.family == 4]
-    values["ipv4_accepts"] = bool(accepts)
-    if accepts:
-        fact.spans["accepts"] = (Span(accepts[0].location, "accepts a port that is already open"),)
-    coexistence.add_host(host, fact)
-    if fact.span is None and (places := fact.spans.get("allows") or fact.spans.get("accepts")):
-        fact.span = places[0]
-    return [fact]
-
-
-def _default(firewall: Firewall | NoFirewall, ports: Sequence[int], family: Literal[4, 6]) -> Reach:
-    """Return what becomes of a port that no rule names; a range of ports may take in some."""
     found = None
-    for port in ports:
+    for port in spare:
         reach = firewall.reach("tcp", port, family)
         if reach.verdict == "closed":
             return reach
@@ -212,125 +136,142 @@ def _default(firewall: Firewall | NoFirewall, ports: Sequence[int], family: Lite
     return found
 
 
-def problems(host: Host) -> list[Loose]:
-    """Return a fact for each thing that could not be read or understood.
+def _word(reach: Reach) -> Literal["accept", "drop"] | None:
+    if reach.verdict == "open":
+        return "accept"
+    return "drop" if reach.verdict == "closed" else None
 
-    Files of one directory that fail for the same reason are one.
+
+def _ufw_is_off(host: Host) -> bool:
+    switch = host.tree.try_read("/etc/ufw/ufw.conf", decisive=False)
+    pattern = r"^[ \t]*ENABLED\s*=\s*[\"']?no"
+    return switch is not None and re.search(pattern, switch.text, re.M | re.I) is not None
+
+
+def _ufw_allows(host: Host) -> Location | None:
+    """Return the first rule that ufw's user wrote to allow something."""
+    rules = host.tree.try_read("/etc/ufw/user.rules", decisive=False)
+    for number in range(1, len(rules.starts) + 1) if rules is not None else ():
+        assert rules is not None
+        if rules.line(number).startswith("### tuple ### allow"):
+            return rules.at(number)
+    return None
+
+
+# -- packets after the first ------------------------------------------------------------------
+
+_STAGES = {
+    "answer": "the answer is dropped on the way out",
+    "established": "packets after the first one are dropped",
+    "neighbour-discovery": "neighbour discovery is blocked",
+}
+
+
+def breakages(facts: Facts) -> list[Breakage]:
+    """Return a fact for each packet after the first that the firewall drops."""
+    found: dict[str, list[tuple[Family, Service]]] = {}
+    for service in facts.services:
+        if service.scope == "loopback" or not service.certain:
+            continue
+        for family in service.reach.closed_families():
+            reach = service.reach.over(family)
+            if reach is not None and reach.stage in _STAGES:
+                found.setdefault(reach.stage, []).append((family, service))
+    return [Breakage(facts, stage, broken) for stage, broken in found.items()]
+
+
+class Breakage(Fact):
+    """A packet after the first one of a connection that the firewall drops.
+
+    The ports that die of it are its subjects: it is the one cause of them all.
     """
-    groups: dict[tuple[object, ...], list[Problem]] = {}
-    for problem in host.problems:
-        where = posixpath.dirname(problem.subject or ("" if problem.location else problem.path))
-        key = (problem.location, where, problem.code, problem.text, problem.decisive)
-        groups.setdefault(key, []).append(problem)
-    return [_problem(host, group) for group in groups.values()]
+
+    source: Sequence[Service]
+
+    def __init__(self, facts: Facts, stage: str, broken: Sequence[tuple[Family, Service]]) -> None:
+        services = list({id(service): service for _, service in broken}.values())
+        spans = [p for s in services for p in (*s.decided_by, *s.decided_by_ipv6)]
+        super().__init__(
+            facts,
+            services,
+            f"firewall {stage}",
+            Span(spans[0].location, _STAGES[stage]) if spans else None,
+            frozenset(subject for service in services for subject in service.subjects),
+        )
+        self._stage = stage
+        self._families = sorted({family for family, _ in broken})
+
+    @field
+    def stage(self) -> Literal["answer", "established", "neighbour-discovery"]:
+        """Which packet it is."""
+        return self._stage  # type: ignore[return-value]
+
+    @field
+    def services(self) -> tuple[str, ...]:
+        """The ports that it makes unreachable."""
+        return tuple(dict.fromkeys(f"{s.transport}/{s.port}" for s in self.source))
+
+    @field
+    def families(self) -> tuple[Family, ...]:
+        """The families over which it does."""
+        return tuple(self._families)
+
+    @field
+    def wanted(self) -> bool:
+        """A firewall rule or a published record names one of them."""
+        return any(s.attempted or s.announced or s.announced_ipv6 for s in self.source)
+
+    @field
+    def ipv6_wanted(self) -> bool:
+        """A firewall rule or a published record names one of them over IPv6."""
+        return any(s.attempted_ipv6 or s.announced_ipv6 for s in self.source)
+
+    @field
+    def services_at(self) -> Places:
+        """The services that it makes unreachable."""
+        return tuple(s.span for s in self.source if s.span is not None)[:4]
 
 
-def _problem(host: Host, group: Sequence[Problem]) -> Loose:
-    first = group[0]
-    named = [p.subject or p.path for p in group]
-    if first.location is not None and not first.subject:
-        reason = first.text
-    elif first.code is Code.DENIED:
-        names = [host.tree.name(p.subject) if p.subject else p.path for p in group]
-        reason = f"cannot read {enumerated(names)}: permission denied; run as root"
-    else:
-        reason = about(enumerated(named), first.code, first.text)
-    return Loose(
-        entity=first.path,
-        values={"path": first.path, "reason": reason, "decisive": first.decisive},
-        span=Span(first.location, "the rest of the host is still checked")
-        if first.location is not None
-        else None,
-    )
+# -- translations -----------------------------------------------------------------------------
 
 
-def conflicts(host: Host) -> list[Loose]:
-    """Return a fact for each two listeners that the kernel does not open beside each other."""
-    found = []
-    for reading in host.readings:
-        for conflict in reading.conflicts:
-            found.append(
-                _conflict(
-                    host,
-                    (reading.server, conflict.first, conflict.first_location),
-                    (reading.server, conflict.second, conflict.second_location),
-                    conflict.transport,
-                    conflict.port,
-                )
-            )
-    endpoints = [
-        endpoint
-        for reading in (*host.readings, *host.programs)
-        for endpoint in reading.endpoints
-        if endpoint.certain
+def translations(facts: Facts) -> list[Translation]:
+    """Return a fact for each port that a rule sends to a loopback address."""
+    from sslint.netfilter.nothing import NoFirewall
+
+    firewall = facts.host.firewall
+    if firewall is None or isinstance(firewall, NoFirewall):
+        return []
+    from sslint.netfilter.loopback import to_loopback
+
+    return [
+        Translation(
+            facts,
+            found,
+            f"firewall {found.transport}/{found.port}",
+            Span(found.location, f"sends {found.transport}/{found.port} to {found.address}"),
+            frozenset({(found.transport, found.port)}),
+        )
+        for found in to_loopback(firewall)
     ]
-    containers = any(endpoint.protocol == "container" for endpoint in endpoints)
-    taken: dict[tuple[str, int, str], Endpoint] = {}
-    for endpoint in endpoints:
-        for address in _overlapping(endpoint.address):
-            other = taken.get((endpoint.transport, endpoint.port, address))
-            if (
-                other is not None
-                and other.server != endpoint.server
-                and not (containers and _in_container(host, other, endpoint))
-            ):
-                found.append(
-                    _conflict(
-                        host,
-                        (other.server, _shown(other), other.location),
-                        (endpoint.server, _shown(endpoint), endpoint.location),
-                        endpoint.transport,
-                        endpoint.port,
-                    )
-                )
-                break
-        taken.setdefault((endpoint.transport, endpoint.port, endpoint.address), endpoint)
-    return found
 
 
-def _in_container(host: Host, *endpoints: Endpoint) -> bool:
-    """Tell whether one of the servers may run in a container that a compose file describes.
+class Translation(Fact):
+    """A port that a rule of the firewall sends to a loopback address."""
 
-    Its configuration lies in the same repository; what runs on the host itself has a unit.
-    """
-    return any(
-        endpoint.protocol != "container" and "enabled" not in unit_states(host, endpoint.server)
-        for endpoint in endpoints
-    )
+    source: ToLoopback
 
+    transport: Transport
+    port: int
+    dropped: bool
+    "The kernel drops what the rule sends, as a martian."
 
-def _overlapping(address: str) -> tuple[str, ...]:
-    """Return the addresses that a socket on `address` cannot stand beside."""
-    wildcard = "::" if ":" in address else "0.0.0.0"  # noqa: S104
-    return (address,) if address == wildcard else (address, wildcard)
+    @field
+    def to(self) -> str:
+        """Where it is sent: address and port."""
+        return f"{self.source.address}:{self.source.inner}"
 
-
-def _shown(endpoint: Endpoint) -> str:
-    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    return f"{address}:{endpoint.port}"
-
-
-def _conflict(
-    host: Host,
-    first: tuple[str, str, Location],
-    second: tuple[str, str, Location],
-    transport: str,
-    port: int,
-) -> Loose:
-    return Loose(
-        entity=f"{first[0]} and {second[0]} {transport}/{port}",
-        values={
-            "transport": transport,
-            "port": port,
-            "first": f"{first[0]} {first[1]}",
-            "second": f"{second[0]} {second[1]}",
-            "same_server": first[0] == second[0],
-            "both_enabled": not any(
-                unit_states(host, server) <= {"disabled", "masked"}
-                for server in (first[0], second[0])
-            ),
-        },
-        span=Span(second[2], f"{second[0]} listens on {second[1]}"),
-        spans={"second_place": (Span(first[2], f"{first[0]} listens on {first[1]}"),)},
-        subjects=frozenset({(transport, port)}),
-    )
+    @field
+    def inner_port(self) -> int:
+        """The port that it is sent to."""
+        return self.source.inner

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.engine import Span
 from sslint.facts.alternatives import PORTS, kind_of
-from sslint.facts.fact import Loose
-from sslint.host import listeners
+from sslint.facts.fact import Fact, Places, field
+from sslint.facts.ports import Family, Transport
+from sslint.facts.reach import Reach
+from sslint.host import Scope, listeners
 from sslint.netfilter import addresses
 from sslint.netfilter.model import Intervals, Match, SetRef, VerdictMap
 from sslint.netfilter.survey import fields
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
+    from sslint.facts import Facts
+    from sslint.facts.openings import Opening
+    from sslint.facts.services import Service
     from sslint.host import Host
-    from sslint.netfilter.openings import Opening
-    from sslint.netfilter.verdicts import Reach
+    from sslint.netfilter import verdicts
 
-Family = Literal[4, 6]
+# Postfix's names of the services on the ports for submission.
+_IN_MASTER = {465: "submissions", 587: "submission"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,61 +36,145 @@ class _Way:
     spans: tuple[Span, ...]
 
 
-def port_pairs(host: Host, facts: Mapping[str, Sequence[Loose]]) -> list[Loose]:
+def port_pairs(facts: Facts) -> list[PortPair]:
     """Return a fact for each closed TLS service of whose kind another port is open to everyone."""
     found = []
     taken: set[int] = set()
-    for service in facts["service"]:
+    for service in facts.services:
         ports = PORTS.get(kind_of(service), ())
-        if service.values["transport"] != "tcp" or not service.values["offers_tls"]:
+        if service.transport != "tcp" or not service.offers_tls:
             continue
-        for family in _closed_families(service):
+        for family in service.reach.closed_families():
             ways = [
-                *_translated(host, service.values["port"], ports, family),
-                *_opened(host, facts["opening"], service.values["port"], ports, family),
+                *_translated(facts.host, service.port, ports, family),
+                *_opened(facts, service.port, ports, family),
             ]
             way = next((way for way in ways if way.port not in taken), None)
             if way is not None:
                 taken.add(way.port)
-                found.append(_pair(host, service, way))
+                found.append(PortPair(facts, service, way))
                 break
     return found
 
 
-def _closed_families(service: Loose) -> list[Family]:
-    every: tuple[tuple[Family, str], ...] = ((4, "ipv4"), (6, "ipv6"))
-    reach = service.values["reach"]
-    return [f for f, key in every if reach[key] is not None and reach[key]["public"] == "closed"]
+class PortPair(Fact):
+    """A TLS service that is closed, and another port for its kind of service that the firewall
+    opens to everyone by name."""
+
+    source: Service
+
+    server: str
+    protocol: str
+    transport: Transport
+    port: int
+    "Where the service listens."
+    scope: Scope
+    certain: bool
+    internal: bool
+    terminated_elsewhere: bool
+    for_some: bool
+    upstream_target: bool
+    alternative_open: bool | None
+    enforced: bool
+    reach: Reach
+    decided_by: Places
+
+    def __init__(self, facts: Facts, service: Service, way: _Way) -> None:
+        own = service.port
+        super().__init__(
+            facts,
+            service,
+            f"{service.server} tcp/{own} and tcp/{way.outer}",
+            service.span,
+            service.subjects | {("tcp", way.outer), ("tcp", way.port)},
+        )
+        self._way = way
+
+    @field
+    def program(self) -> str:
+        """The server, for words that differ by server."""
+        return self.source.server
+
+    @field
+    def opened(self) -> int:
+        """The port that clients can reach."""
+        return self._way.outer
+
+    @field
+    def target(self) -> int:
+        """Where NAT leads the clients of that port; without NAT, the same port."""
+        return self._way.port
+
+    @field
+    def target_name(self) -> str:
+        """The name of a Postfix service on that port, or its number."""
+        return _IN_MASTER.get(self.target, str(self.target))
+
+    @field
+    def firewall(self) -> Literal["opens", "translates", "translates-away"]:
+        """What the firewall does: it opens another port, or translates one to another, or the
+        service's own port to one where it does not listen."""
+        if self.opened == self.target:
+            return "opens"
+        return "translates-away" if self.opened == self.port else "translates"
+
+    @field
+    def remedy(self) -> Literal["opens", "translates", "translates-away"]:
+        """The same, for the words on what to do in the firewall."""
+        return self.firewall
+
+    @field
+    def own_port(self) -> Literal["open", "times-out", "rejected"]:
+        """What clients see on the service's own port, if it is not the one that they can reach."""
+        return "open" if self.opened == self.port else self.reach.outcome
+
+    @field
+    def listener(self) -> Literal["certain", "none"] | None:
+        """Whether any program listens where clients are led."""
+        if listeners(self._host, "tcp", self.target):
+            return "certain"
+        readings = (*self._host.readings, *self._host.programs)
+        return "none" if all(reading.complete for reading in readings) else None
+
+    @field
+    def attempted(self) -> bool:
+        """Some rule accepts by naming the service's own port."""
+        return self.source.attempted and self.opened != self.port
+
+    @field
+    def configured_at(self) -> Places:
+        """Where the service is configured."""
+        return (self.span,) if self.span is not None else ()
+
+    @field
+    def opened_at(self) -> Places:
+        """The rules that open the other port, or translate it."""
+        return self._way.spans
 
 
-def _opened(
-    host: Host, openings: Sequence[Loose], own: int, ports: Sequence[int], family: Family
-) -> Iterator[_Way]:
+def _opened(facts: Facts, own: int, ports: Sequence[int], family: Family) -> Iterator[_Way]:
     """Yield the ports, of those of a kind, that a rule opens to everyone by name."""
     for port in ports:
         spans = [
-            fact.span
-            for fact in openings
-            if fact.values["port"] == port != own
-            and fact.values["transport"] == "tcp"
-            and fact.values["public"]
-            and fact.values["effective"]
-            and not fact.values["expected"]
-            and family in fact.values["families"]
-            and not _in_range(host, fact)
-            and fact.span is not None
+            opening.span
+            for opening in facts.demand.openings.get(("tcp", port), ())
+            if port != own
+            and opening.public
+            and opening.effective
+            and not opening.expected
+            and family in opening.families
+            and not _in_range(facts.host, opening)
+            and opening.span is not None
         ]
         if spans and port != 80:
             yield _Way(port, port, tuple(spans))
 
 
-def _in_range(host: Host, opening: Loose) -> bool:
+def _in_range(host: Host, opening: Opening) -> bool:
     """Tell whether a rule opens a port as one of a range, which says nothing of that port."""
-    found: Sequence[Opening] = opening.source  # type: ignore[assignment]
-    port = opening.values["port"]
     return any(
-        low < high and low <= port <= high
-        for one in found
+        low < high and low <= opening.port <= high
+        for one in opening.accepts
         for item in one.rule.items
         if isinstance(item, (Match, VerdictMap))
         for key, values in fields(host.ruleset, one.table, item.keys, _values(item))
@@ -111,7 +200,7 @@ def _translated(host: Host, own: int, ports: Sequence[int], family: Family) -> I
     ):
         return
     for outer in dict.fromkeys((*ports, own)):
-        reach: Reach = firewall.reach("tcp", outer, family)
+        reach = firewall.reach("tcp", outer, family)
         target = _own_port(host, reach, family) if outer not in reach.reached_as else None
         if target in (None, own, outer):
             continue
@@ -124,7 +213,7 @@ def _translated(host: Host, own: int, ports: Sequence[int], family: Family) -> I
             )
 
 
-def _own_port(host: Host, reach: Reach, family: Family) -> int | None:
+def _own_port(host: Host, reach: verdicts.Reach, family: Family) -> int | None:
     """Return the one port of this host that NAT leads to; None if there is another place."""
     if len(reach.forwarded_to) != 1:
         return None
@@ -133,74 +222,3 @@ def _own_port(host: Host, reach: Reach, family: Family) -> int | None:
     if address and addresses.parse(address.strip("[]"))[1] not in own:
         return None
     return int(port)
-
-
-def _listener(host: Host, port: int) -> str | None:
-    """Tell whether any program listens on a port; None where it may."""
-    if listeners(host, "tcp", port):
-        return "certain"
-    known = all(reading.complete for reading in (*host.readings, *host.programs))
-    return "none" if known else None
-
-
-def _pair(host: Host, service: Loose, way: _Way) -> Loose:
-    values: dict[str, Any] = {
-        key: service.values[key]
-        for key in (
-            "server", "protocol", "transport", "port", "scope", "certain", "reach", "internal",
-            "terminated_elsewhere", "for_some", "attempted", "upstream_target",
-            "alternative_open", "enforced",
-        )
-    }  # fmt: skip
-    own, place = service.values["port"], service.span.location if service.span else None
-    where = f" ({place.path}:{place.line})" if place is not None else ""
-    values.update(
-        {
-            "opened": way.outer,
-            "target": way.port,
-            "listener": _listener(host, way.port),
-            "attempted": service.values["attempted"] and way.outer != own,
-            "does": _does(way),
-            "sees": _sees(way, own, service.values["reach"]["outcome"]),
-            "remedies": f"{_firewall_remedy(way, own)}, or {_server_remedy(service, way)}{where}",
-        }
-    )
-    return Loose(
-        entity=f"{service.values['server']} tcp/{own} and tcp/{way.outer}",
-        values=values,
-        span=service.span,
-        spans={"opened_at": way.spans, "decided_by": service.spans["decided_by"]},
-        subjects=service.subjects | {("tcp", way.outer), ("tcp", way.port)},
-        source=service.source,
-    )
-
-
-def _does(way: _Way) -> str:
-    if way.outer == way.port:
-        return f"opens tcp/{way.port}"
-    return f"translates tcp/{way.outer} to tcp/{way.port}"
-
-
-def _sees(way: _Way, own: int, outcome: str) -> str:
-    refused = f"connections to tcp/{way.outer} are refused"
-    end = {"rejected": "are rejected at once", "times-out": "time out"}[outcome]
-    return refused if way.outer == own else f"{refused}; those to tcp/{own} {end}"
-
-
-def _firewall_remedy(way: _Way, own: int) -> str:
-    if way.outer == own:
-        return f"remove the translation of tcp/{own}"
-    if way.outer == way.port:
-        return f"open tcp/{own} in this firewall"
-    return f"translate tcp/{way.outer} to tcp/{own}"
-
-
-def _server_remedy(service: Loose, way: _Way) -> str:
-    """Say how the service comes to listen where clients are led, in the words of its server."""
-    server = service.values["server"]
-    if server == "postfix":
-        name = {465: "submissions", 587: "submission"}.get(way.port, str(way.port))
-        return f"enable the service {name} in master.cf"
-    if server == "dovecot":
-        return f"set port = {way.port} in the inet_listener"
-    return f"let {server} listen on tcp/{way.port}"

@@ -1,77 +1,144 @@
-"""Who reaches a socket, as facts and in words."""
+"""Who reaches a port, as facts and in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Span
+from sslint.facts.fact import Fields, Places, field
 
 if TYPE_CHECKING:
-    from sslint.netfilter.reach import Reach
+    from sslint.netfilter import verdicts
+
+Verdict = Literal["open", "limited", "closed"]
 
 
-def family_values(reach: Reach | None) -> dict[str, Any] | None:
-    """Return the facts of one family, None where the socket cannot take it."""
-    if reach is None:
-        return None
-    known = reach.verdict != "unknown"
-    return {
-        "public": reach.verdict if known else None,
-        "share": reach.public_share if known else None,
-        "open_to": list(reach.open),
-        "rejected": reach.rejected,
-        "rate_limited": reach.rate_limited,
-        "may_be_banned": reach.may_be_banned,
-        "via": list(reach.via),
-        "stage": reach.stage or None,
-    }
+class FamilyReach(Fields):
+    """Who reaches a port over one family."""
+
+    source: verdicts.Reach
+
+    rejected: bool
+    "A client is refused, rather than left waiting."
+    rate_limited: bool
+    may_be_banned: bool
+    via: tuple[str, ...]
+    "The only interfaces through which it is reached."
+
+    @field
+    def public(self) -> Verdict | None:
+        """The verdict."""
+        return None if self.source.verdict == "unknown" else self.source.verdict
+
+    @field
+    def share(self) -> float | None:
+        """The part of the public addresses that certainly reaches it, 0 to 1."""
+        return None if self.source.verdict == "unknown" else self.source.public_share
+
+    @field
+    def open_to(self) -> tuple[str, ...]:
+        """The networks that certainly reach it."""
+        return self.source.open
+
+    @field
+    def stage(self) -> str | None:
+        """What fails when it is closed: new, synproxy, answer, established, neighbour-discovery,
+        loopback."""
+        return self.source.stage or None
 
 
-def values(ipv4: Reach | None, ipv6: Reach | None) -> dict[str, Any]:
-    """Return the facts over both families."""
-    both = [("IPv4", ipv4), ("IPv6", ipv6)]
-    present = [(name, reach) for name, reach in both if reach is not None]
-    closed = [(name, reach) for name, reach in present if reach.verdict == "closed"]
-    return {
-        "public": combined([reach.verdict for _, reach in present]),
-        "outcome": "rejected" if closed and all(r.rejected for _, r in closed) else "times-out",
-        "closed_over": over([name for name, _ in closed], [name for name, _ in present]),
-        "open_to": sorted({net for _, reach in present for net in reach.open}),
-        "partly": any(reach.verdict == "limited" for _, reach in present),
-        "rate_limited": any(reach.rate_limited for _, reach in present),
-        "ipv4": family_values(ipv4),
-        "ipv6": family_values(ipv6),
-    }
+class Reach(Fields):
+    """Who reaches a port, over the families that its sockets take."""
+
+    source: tuple[verdicts.Reach | None, verdicts.Reach | None]
+
+    @property
+    def _present(self) -> list[verdicts.Reach]:
+        return [reach for reach in self.source if reach is not None]
+
+    @property
+    def _closed(self) -> list[verdicts.Reach]:
+        return [reach for reach in self._present if reach.verdict == "closed"]
+
+    @field
+    def public(self) -> Verdict | None:
+        """The verdict over all its families."""
+        return combined([reach.verdict for reach in self._present])
+
+    @field
+    def outcome(self) -> Literal["times-out", "rejected"]:
+        """What becomes of a client's connection where it is closed."""
+        closed = self._closed
+        return "rejected" if closed and all(r.rejected for r in closed) else "times-out"
+
+    @field
+    def closed_over(self) -> Literal["ipv4", "ipv6", "all"]:
+        """The family over which alone it is closed."""
+        closed = self._closed
+        if not closed or len(closed) == len(self._present):
+            return "all"
+        return "ipv4" if closed[0] is self.source[0] else "ipv6"
+
+    @field
+    def open_to(self) -> tuple[str, ...]:
+        """The networks that certainly reach it."""
+        return tuple(sorted({network for reach in self._present for network in reach.open}))
+
+    @field
+    def partly(self) -> bool:
+        """Over one family some sources or interfaces get in, and others do not."""
+        return any(reach.verdict == "limited" for reach in self._present)
+
+    @field
+    def rate_limited(self) -> bool:
+        """New connections are accepted only up to a rate."""
+        return any(reach.rate_limited for reach in self._present)
+
+    @field
+    def ipv4(self) -> FamilyReach | None:
+        """Over IPv4; not known where no socket takes it."""
+        return FamilyReach(self.source[0]) if self.source[0] is not None else None
+
+    @field
+    def ipv6(self) -> FamilyReach | None:
+        """Over IPv6; not known where no socket takes it."""
+        return FamilyReach(self.source[1]) if self.source[1] is not None else None
+
+    def over(self, family: int) -> FamilyReach | None:
+        """Return who reaches it over a family."""
+        return self.ipv4 if family == 4 else self.ipv6
+
+    def closed_families(self) -> list[Literal[4, 6]]:
+        """Return the families over which it is certainly closed."""
+        every: tuple[Literal[4, 6], ...] = (4, 6)
+        return [
+            family
+            for family, reach in zip(every, self.source, strict=True)
+            if reach is not None and reach.verdict == "closed"
+        ]
 
 
-def combined(verdicts: Sequence[str]) -> str | None:
+def combined(verdicts: Sequence[str]) -> Verdict | None:
     """Join the verdicts of a socket's families into one, None where it is not known."""
-    if not verdicts:
+    found = set(verdicts)
+    if not found or found == {"unknown"}:
         return None
-    if len(set(verdicts)) == 1:
-        return None if verdicts[0] == "unknown" else verdicts[0]
-    if "unknown" in verdicts and not {"open", "limited"} & set(verdicts):
-        return None
-    if "unknown" in verdicts:
-        return None if "limited" not in verdicts else "limited"
-    return "limited"
+    if "unknown" in found:
+        return "limited" if "limited" in found else None
+    if found == {"open"}:
+        return "open"
+    return "closed" if found == {"closed"} else "limited"
 
 
-def over(closed: Sequence[str], all_families: Sequence[str]) -> str:
-    """Say over which families a port is closed: nothing if over all that it has."""
-    if len(closed) == len(all_families) or not closed:
-        return ""
-    return f" over {' and '.join(closed)}"
-
-
-def best(reaches: Iterable[Reach]) -> Reach | None:
+def best(reaches: Iterable[verdicts.Reach | None]) -> verdicts.Reach | None:
     """Return the reach of several sockets of one family and port: the widest one."""
     rank = {"open": 0, "limited": 1, "unknown": 2, "closed": 3}
-    return min(reaches, key=lambda reach: rank[reach.verdict], default=None)
+    present = (reach for reach in reaches if reach is not None)
+    return min(present, key=lambda reach: rank[reach.verdict], default=None)
 
 
-def blocking_spans(reaches: Iterable[Reach | None], what: str) -> tuple[Span, ...]:
+def blocking_spans(reaches: Iterable[verdicts.Reach | None], what: str) -> Places:
     """Return the lines that keep a port closed, each once, with what they do."""
     spans: dict[tuple[str, int], Span] = {}
     for reach in reaches:
@@ -97,7 +164,7 @@ def blocking_spans(reaches: Iterable[Reach | None], what: str) -> tuple[Span, ..
     return tuple(spans.values())
 
 
-def deciding_spans(reaches: Iterable[Reach | None]) -> tuple[Span, ...]:
+def deciding_spans(reaches: Iterable[verdicts.Reach | None]) -> Places:
     """Return every line that decides, whatever it decides."""
     spans: dict[tuple[str, int], Span] = {}
     for reach in reaches:

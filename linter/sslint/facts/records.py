@@ -1,24 +1,26 @@
-"""Facts about DNS records and MTA-STS policies, joined with what this host serves."""
+"""Facts about DNS records, joined with what this host serves."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.announcements.zones import https_endpoint
 from sslint.certificates import Certificate, covers, load
 from sslint.engine import Span
-from sslint.facts.fact import Loose
+from sslint.facts.fact import Fact, Fields, Places, field
+from sslint.facts.policies import is_told
+from sslint.facts.ports import Listener, listening
 from sslint.facts.renewal import users
-from sslint.facts.services import listening
 from sslint.host import web_server
 from sslint.servers.model import CertificateRef
 
 if TYPE_CHECKING:
-    from sslint.announcements.model import Record, StsPolicy
-    from sslint.facts.announcements import Whereabouts
+    from sslint.announcements.model import Record as Source
+    from sslint.facts import Facts
     from sslint.host import Host, Socket
+    from sslint.renewal import Lineage
 
 STS = "mta-sts."
 CLIENT_NAMES = ("autoconfig.", "autodiscover.", STS)
@@ -26,188 +28,200 @@ _TLSA = re.compile(r"^_(\d{1,5})\._(tcp|udp)\.(.+)$")
 _DNS_HOOK = re.compile(r"nsupdate|tlsa|dnscontrol|octodns|knotc|rndc", re.I)
 
 
-def records(host: Host, whereabouts: Whereabouts) -> list[Loose]:
+def records(facts: Facts) -> list[Record]:
     """Return a fact for each record that rules look at."""
-    return [_record(host, whereabouts, record) for record in host.announced.records]
+    return [
+        Record(
+            facts,
+            record,
+            f"{record.type} {record.name}",
+            Span(record.location, f"{record.type} record"),
+            frozenset({("record", record.name)}),
+        )
+        for record in facts.host.announced.records
+    ]
 
 
-def _record(host: Host, whereabouts: Whereabouts, record: Record) -> Loose:
-    here = whereabouts.here(record.name)
-    related: tuple[Span, ...] = ()
-    values: dict[str, Any] = {
-        "name": record.name,
-        "type": record.type,
-        "zone": record.zone,
-        "here": here,
-        "target": None,
-        "target_problem": None,
-        "tlsa": None,
-        "ipv6_unserved": None,
-        "unserved_name": None,
-        "https_problem": None,
-        "https_detail": None,
-    }
-    if record.type in ("SRV", "MX"):
-        target = _target(record)
-        values["target"] = target
-        values["target_problem"] = _target_problem(host, record, target)
-    elif record.type == "TLSA":
-        values["tlsa"], related = _tlsa(host, whereabouts, record)
-    elif record.type == "AAAA" and here:
-        values["ipv6_unserved"], related = _ipv6_unserved(host, whereabouts, record)
-    elif record.type == "HTTPS":
-        values["https_problem"], values["https_detail"] = _https_problem(host, whereabouts, record)
-    if record.type in ("A", "AAAA", "CNAME") and record.name.startswith(CLIENT_NAMES):
-        alias = record.type == "CNAME"
-        target = str(record.data.target.to_text()) if alias else record.name
-        points_here = whereabouts.here(target) or _points_here(whereabouts, record.name)
-        asked = not record.name.startswith(STS) or _sts_told(host, record.name.removeprefix(STS))
-        again = record.type == "AAAA" and bool(host.announced.find(record.name, "A"))
-        if points_here and asked and not again:
-            values["unserved_name"] = _unserved(host, record.name)
-    return Loose(
-        entity=f"{record.type} {record.name}",
-        values=values,
-        span=Span(record.location, f"{record.type} record"),
-        spans={"related": related},
-        subjects=frozenset({("record", record.name)}),
-        source=record,
-    )
+class Record(Fact):
+    """A DNS record."""
+
+    source: Source
+
+    name: str
+    type: str
+    zone: str
+    "The origin that it stands under."
+
+    @field
+    def here(self) -> bool:
+        """The name is this host's."""
+        return self.facts.whereabouts.here(self.name)
+
+    # -- SRV and MX ---------------------------------------------------------------------------
+
+    @field
+    def target(self) -> str | None:
+        """The host that an SRV or MX record names."""
+        return target(self.source) if self.type in ("SRV", "MX") else None
+
+    @field
+    def target_problem(self) -> Literal["address", "no-final-dot", "alias", "no-address"] | None:
+        """What is wrong with that host: RFC 2782, RFC 2181 section 10.3."""
+        name, announced = self.target, self._host.announced
+        if not name:
+            return None
+        if re.fullmatch(r"[0-9.]+", name):
+            return "address"
+        zone = announced.zone_of(name)
+        if zone is None:
+            return None
+        if zone and name.endswith(f".{zone}.{zone}"):
+            return "no-final-dot"
+        if announced.find(name, "CNAME"):
+            return "alias"
+        known = announced.addresses(name, "A") or announced.addresses(name, "AAAA")
+        return None if known else "no-address"
+
+    # -- TLSA ---------------------------------------------------------------------------------
+
+    @field
+    def tlsa(self) -> Tlsa | None:
+        """What a TLSA record is about."""
+        match = _TLSA.match(self.name) if self.type == "TLSA" else None
+        return Tlsa(self.facts, self.source, match) if match is not None else None
+
+    # -- AAAA ---------------------------------------------------------------------------------
+
+    @field
+    def ipv6_unserved(self) -> tuple[str, ...] | None:
+        """TLS ports that are served over IPv4 and not over IPv6, for a name with an AAAA record
+        here."""
+        return tuple(f"{transport}/{port}" for transport, port in sorted(self._lacking)) or None
+
+    @field
+    def _lacking(self) -> dict[tuple[str, int], Socket]:
+        over = self.facts.whereabouts.over
+        if self.type != "AAAA" or not self.here:
+            return {}
+        if over(self.name, 6) is not True or over(self.name, 4) is False:
+            return {}
+        return _only_over_ipv4(self._host.sockets, self.name)
+
+    @field
+    def related(self) -> Places:
+        """What serves the ports that the record is about."""
+        if self.tlsa is not None:
+            return self.tlsa.served_at
+        sockets = self._lacking.values()
+        return tuple(Span(s.endpoint.location, "listens on IPv4 only") for s in sockets)
+
+    # -- names that clients look for ----------------------------------------------------------
+
+    @field
+    def unserved_name(self) -> Literal["no-https", "no-certificate", "no-block"] | None:
+        """How a name for automatic configuration, or of an MTA-STS policy, is not served."""
+        return _unserved(self.facts, self.name) if self._is_asked_for else None
+
+    @property
+    def _is_asked_for(self) -> bool:
+        if self.type not in ("A", "AAAA", "CNAME") or not self.name.startswith(CLIENT_NAMES):
+            return False
+        whereabouts, announced = self.facts.whereabouts, self._host.announced
+        alias = self.type == "CNAME"
+        meant = str(self.source.data.target.to_text()) if alias else self.name
+        leads_here = any(whereabouts.over(self.name, family) for family in (4, 6))
+        told = not self.name.startswith(STS) or is_told(announced, self.name.removeprefix(STS))
+        again = self.type == "AAAA" and bool(announced.find(self.name, "A"))
+        return (whereabouts.here(meant) or leads_here) and told and not again
+
+    # -- HTTPS: RFC 9460 ----------------------------------------------------------------------
+
+    @field
+    def https_problem(self) -> _HttpsProblem | None:
+        """How an HTTPS record differs from what is served."""
+        return self._https[0] if self._https is not None else None
+
+    @field
+    def https_detail(self) -> str | None:
+        """The alias, port or addresses that differ."""
+        return self._https[1] if self._https is not None else None
+
+    @field
+    def _https(self) -> tuple[_HttpsProblem, str] | None:
+        if self.type != "HTTPS":
+            return None
+        host, record = self._host, self.source
+        name, port, alpn = https_endpoint(record)
+        if not record.data.priority:
+            zone = host.announced.zone_of(name)
+            found = zone is not None and any(
+                host.announced.addresses(name, kind) for kind in ("A", "AAAA")
+            )
+            return None if zone is None or found else ("alias-without-address", name)
+        if not self.facts.whereabouts.here(name):
+            return None
+        over_tcp = any(not a.startswith("h3") for a in alpn)
+        if over_tcp and listening(host, "tcp", port) == "none":
+            return "not-served", f"tcp/{port}"
+        if any(a.startswith("h3") for a in alpn) and listening(host, "udp", port) == "none":
+            return "no-quic", f"udp/{port}"
+        wrong = _wrong_hints(host, record, name)
+        return ("wrong-hint", ", ".join(wrong)) if wrong else None
 
 
-def _target(record: Record) -> str:
+_HttpsProblem = Literal["alias-without-address", "not-served", "no-quic", "wrong-hint"]
+
+
+def target(record: Source) -> str:
+    """Return the host that an SRV or MX record names."""
     name = record.data.target if record.type == "SRV" else record.data.exchange
     return str(name.to_text()).rstrip(".").lower()
 
 
-def _target_problem(host: Host, record: Record, target: str) -> str | None:
-    """Say what is wrong with a target: RFC 2782, RFC 2181 section 10.3."""
-    if not target:
-        return None
-    if re.fullmatch(r"[0-9.]+", target):
-        return "is an address, but must be a name"
-    zone = host.announced.zone_of(target)
-    if zone is None:
-        return None
-    if zone and target.endswith(f".{zone}.{zone}"):
-        return "lacks its final dot, so it has the zone's name twice"
-    if host.announced.find(target, "CNAME"):
-        return "is an alias (CNAME), but must be a name with addresses"
-    if not host.announced.addresses(target, "A") and not host.announced.addresses(target, "AAAA"):
-        return "has no address in the zone"
-    return None
+def _wrong_hints(host: Host, record: Source, name: str) -> list[str]:
+    """Return the address hints of an HTTPS record that are no addresses of its target."""
+    parameters = {int(key): value for key, value in record.data.params.items()}
+    kinds: tuple[tuple[int, Literal["A", "AAAA"]], ...] = ((4, "A"), (6, "AAAA"))
+    for key, kind in kinds:
+        hints = {str(a) for a in getattr(parameters.get(key), "addresses", ())}
+        known = {r.data.to_text() for r in host.announced.addresses(name, kind)}
+        if hints and known and not hints <= known:
+            return sorted(hints - known)
+    return []
 
 
-def _points_here(whereabouts: Whereabouts, name: str) -> bool:
-    return any(whereabouts.over(name, family) for family in (4, 6))
-
-
-# -- TLSA: RFC 6698, RFC 7671, RFC 7672 ------------------------------------------------------------
-
-
-def _tlsa(
-    host: Host, whereabouts: Whereabouts, record: Record
-) -> tuple[dict[str, Any] | None, tuple[Span, ...]]:
-    match = _TLSA.match(record.name)
-    if match is None:
-        return None, ()
-    port, transport, name = int(match.group(1)), match.group(2), match.group(3)
-    here = whereabouts.here(name) and not host.announced.find(record.name, "CNAME")
-    data = record.data
-    values: dict[str, Any] = {
-        "usage": data.usage,
-        "selector": data.selector,
-        "matching": data.mtype,
-        "port": port,
-        "host": name,
-        "smtp": port == 25,
-        "listener": listening(host, transport, port) if here else None,
-        "matches": None,
-        "rotates": None,
-        "updated": False,
-        "lineage": "",
-    }
-    if not here:
-        return values, ()
-    sockets = [
-        s
-        for s in host.sockets
-        if (s.endpoint.transport, s.endpoint.port) == (transport, port) and s.scope != "loopback"
-    ]
-    refs = list(dict.fromkeys(ref for s in sockets for ref in _served(s, name)))
-    served = [c for ref in refs if (c := load(host.tree, ref)).leaf is not None]
-    siblings = [r.data for r in host.announced.find(record.name, "TLSA")]
-    if refs and len(served) == len(refs):
-        # Each certificate that may be served (RSA and ECDSA) needs a record of its own.
-        values["matches"] = all(any(_matches(s, c) for s in siblings) for c in served)
-    for lineage in host.renewal.lineages:
-        used = users(host, lineage).values()
-        if any(ref.path == own.path for ref in refs for own in used):
-            values["lineage"] = lineage.name
-            values["updated"] = len(siblings) > 1 or any(
-                _DNS_HOOK.search(hook.text) for hook in lineage.hooks
-            )
-            if data.usage == 3:
-                reuse = lineage.parameters.get("reuse_key", "False") == "True"
-                values["rotates"] = data.selector == 0 or not reuse
-    return values, tuple(Span(s.endpoint.location, "served here") for s in sockets[:1])
-
-
-def _served(socket: Socket, name: str) -> list[CertificateRef]:
-    refs = socket.endpoint.certificates
-    named = [ref for ref in refs if any(covers([own], name) for own in ref.names)]
-    return named or [ref for ref in refs if not ref.names] or list(refs[:1])
-
-
-def _matches(data: Any, certificate: Certificate) -> bool:
-    """Tell whether a record fits a chain: usage 3 and 1 the leaf, 2 and 0 an issuer."""
-    links = certificate.sent[:1] if data.usage in (1, 3) else certificate.sent
-    return any(link.association(data.selector, data.mtype) == data.cert for link in links)
-
-
-# -- names -----------------------------------------------------------------------------------
-
-
-def _ipv6_unserved(
-    host: Host, whereabouts: Whereabouts, record: Record
-) -> tuple[str | None, tuple[Span, ...]]:
-    """Return the TLS ports of a name that are served over IPv4 alone."""
-    if whereabouts.over(record.name, 6) is not True or whereabouts.over(record.name, 4) is False:
-        return None, ()
-    by_port: dict[tuple[str, int], set[int]] = {}
+def _only_over_ipv4(sockets: Sequence[Socket], name: str) -> dict[tuple[str, int], Socket]:
+    """Return the TLS ports of a name that are served over IPv4 alone, each with a socket."""
+    families: dict[tuple[str, int], set[int]] = {}
     first: dict[tuple[str, int], Socket] = {}
-    for socket in host.sockets:
+    for socket in sockets:
         endpoint = socket.endpoint
         key = (endpoint.transport, endpoint.port)
         if socket.scope == "loopback" or endpoint.transport != "tcp":
             continue
-        families = by_port.setdefault(key, set())
-        families |= {6} if socket.ipv6 is not None else set()
-        families |= {4} if socket.ipv4 is not None else set()
-        if endpoint.tls in ("implicit", "starttls") and endpoint.certain:
-            serves = not endpoint.names or any(covers([n], record.name) for n in endpoint.names)
-            if serves:
-                first.setdefault(key, socket)
-    lacking = [key for key in first if by_port[key] == {4}]
-    text = ", ".join(f"{transport}/{port}" for transport, port in sorted(lacking))
-    spans = tuple(Span(first[key].endpoint.location, "listens on IPv4 only") for key in lacking)
-    return text or None, spans
+        found = families.setdefault(key, set())
+        found |= {6} if socket.ipv6 is not None else set()
+        found |= {4} if socket.ipv4 is not None else set()
+        serves = not endpoint.names or any(covers([n], name) for n in endpoint.names)
+        if endpoint.tls in ("implicit", "starttls") and endpoint.certain and serves:
+            first.setdefault(key, socket)
+    return {key: socket for key, socket in first.items() if families[key] == {4}}
 
 
-def _unserved(host: Host, name: str) -> str | None:
+def _unserved(facts: Facts, name: str) -> Literal["no-https", "no-certificate", "no-block"] | None:
     """Say how a name that clients ask over HTTPS is not served; None where all is well."""
+    host = facts.host
     secure = [
         s.endpoint
         for s in host.sockets
         if s.endpoint.protocol == "https" and s.endpoint.port == 443 and s.scope != "loopback"
     ]
     reading = web_server(host, 443)
-    unread = (r for r in (*host.readings, *host.programs) if not r.knows.sites)
-    others = (endpoint for other in unread for endpoint in other.endpoints)
+    others = (endpoint for other in facts.without_sites for endpoint in other.endpoints)
     if reading is None or not reading.complete or any(e.port == 443 for e in others):
         return None
     if not secure:
-        return "nothing serves HTTPS here"
+        return "no-https"
     named = any(
         covers([own], name)
         for site in reading.sites
@@ -222,105 +236,144 @@ def _unserved(host: Host, name: str) -> str | None:
         if (leaf := load(host.tree, ref).leaf) is not None
     ]
     if leaves and not any(covers(leaf.names, name) for leaf in leaves):
-        return "no served certificate covers the name"
+        return "no-certificate"
     if not named and not leaves:
         return None  # the default server answers, with a certificate that is not known
     if not named and not any(covers(leaf.names, name) for leaf in leaves):
-        return "no server block has the name"
+        return "no-block"
     return None
 
 
-_Problem = tuple[str | None, str | None]
-_NO_PROBLEM: _Problem = (None, None)
+# -- TLSA: RFC 6698, RFC 7671, RFC 7672 ------------------------------------------------------------
 
 
-def _https_problem(host: Host, whereabouts: Whereabouts, record: Record) -> _Problem:
-    """Return how an HTTPS record differs from what is served: a code and its detail (RFC 9460)."""
-    target, port, alpn = https_endpoint(record)
-    if not record.data.priority:
-        zone = host.announced.zone_of(target)
-        found = zone is not None and any(
-            host.announced.addresses(target, kind) for kind in ("A", "AAAA")
-        )
-        return _NO_PROBLEM if zone is None or found else ("alias-without-address", target)
-    if not whereabouts.here(target):
-        return _NO_PROBLEM
-    over_tcp = any(not a.startswith("h3") for a in alpn)
-    if over_tcp and listening(host, "tcp", port) == "none":
-        return "not-served", f"tcp/{port}"
-    if any(a.startswith("h3") for a in alpn) and listening(host, "udp", port) == "none":
-        return "no-quic", f"udp/{port}"
-    parameters = {int(key): value for key, value in record.data.params.items()}
-    for key, kind in ((4, "A"), (6, "AAAA")):
-        hints = {str(a) for a in getattr(parameters.get(key), "addresses", ())}
-        known = {r.data.to_text() for r in host.announced.addresses(target, kind)}  # type: ignore[arg-type]
-        if hints and known and not hints <= known:
-            return "wrong-hint", ", ".join(sorted(hints - known))
-    return _NO_PROBLEM
+class Tlsa(Fields):
+    """What a TLSA record is about."""
+
+    source: Source
+
+    def __init__(self, facts: Facts, source: Source, match: re.Match[str]) -> None:
+        super().__init__(source)
+        self._facts = facts
+        self._transport = match[2]
+        self._match = match
+
+    @field
+    def usage(self) -> int:
+        """Which certificate it names: 0 to 3."""
+        return int(self.source.data.usage)
+
+    @field
+    def selector(self) -> int:
+        """1: the public key alone."""
+        return int(self.source.data.selector)
+
+    @field
+    def matching(self) -> int:
+        """How it is hashed."""
+        return int(self.source.data.mtype)
+
+    @field
+    def port(self) -> int:
+        """The port."""
+        return int(self._match[1])
+
+    @field
+    def host(self) -> str:
+        """The name of the host."""
+        return self._match[3]
+
+    @field
+    def smtp(self) -> bool:
+        """It is for mail: other clients do not ask."""
+        return self.port == 25
+
+    @field
+    def _is_here(self) -> bool:
+        announced = self._facts.host.announced
+        here = self._facts.whereabouts.here(self.host)
+        return here and not announced.find(self.source.name, "CNAME")
+
+    @field
+    def listener(self) -> Listener | None:
+        """Whether any program listens there."""
+        host = self._facts.host
+        return listening(host, self._transport, self.port) if self._is_here else None
+
+    @field
+    def _sockets(self) -> list[Socket]:
+        key = (self._transport, self.port)
+        return [
+            socket
+            for socket in (self._facts.host.sockets if self._is_here else ())
+            if (socket.endpoint.transport, socket.endpoint.port) == key
+            and socket.scope != "loopback"
+        ]
+
+    @field
+    def _refs(self) -> list[CertificateRef]:
+        return list(dict.fromkeys(ref for s in self._sockets for ref in served(s, self.host)))
+
+    @field
+    def _siblings(self) -> list[Any]:
+        return [r.data for r in self._facts.host.announced.find(self.source.name, "TLSA")]
+
+    @field
+    def matches(self) -> bool | None:
+        """Some record of the same name matches what is served.
+
+        Each certificate that may be served (RSA and ECDSA) needs a record of its own.
+        """
+        tree = self._facts.host.tree
+        known = [c for ref in self._refs if (c := load(tree, ref)).leaf is not None]
+        if not self._refs or len(known) != len(self._refs):
+            return None
+        return all(any(_matches(s, c) for s in self._siblings) for c in known)
+
+    @field
+    def _lineage(self) -> Lineage | None:
+        found = None
+        for lineage in self._facts.host.renewal.lineages if self._refs else ():
+            used = users(self._facts.host, lineage).values()
+            if any(ref.path == own.path for ref in self._refs for own in used):
+                found = lineage
+        return found
+
+    @field
+    def lineage(self) -> str:
+        """The lineage of the certificate that is served, or ""."""
+        return self._lineage.name if self._lineage is not None else ""
+
+    @field
+    def rotates(self) -> bool | None:
+        """Its key is replaced at each renewal."""
+        if self._lineage is None or self.usage != 3:
+            return None
+        reuse = self._lineage.parameters.get("reuse_key", "False") == "True"
+        return self.selector == 0 or not reuse
+
+    @field
+    def updated(self) -> bool:
+        """There is a second record, or a hook updates it."""
+        if self._lineage is None:
+            return False
+        hooks = self._lineage.hooks
+        return len(self._siblings) > 1 or any(_DNS_HOOK.search(hook.text) for hook in hooks)
+
+    @field
+    def served_at(self) -> Places:
+        """What serves the certificate."""
+        return tuple(Span(s.endpoint.location, "served here") for s in self._sockets[:1])
 
 
-# -- MTA-STS: RFC 8461 -----------------------------------------------------------------------
+def served(socket: Socket, name: str) -> list[CertificateRef]:
+    """Return the certificates that a client asking for a name may be served."""
+    refs = socket.endpoint.certificates
+    named = [ref for ref in refs if any(covers([own], name) for own in ref.names)]
+    return named or [ref for ref in refs if not ref.names] or list(refs[:1])
 
 
-def policies(host: Host, whereabouts: Whereabouts) -> list[Loose]:
-    """Return a fact for each MTA-STS policy."""
-    return [_policy(host, whereabouts, policy) for policy in host.announced.policies]
-
-
-def _policy(host: Host, whereabouts: Whereabouts, policy: StsPolicy) -> Loose:
-    domain = policy.domain or _only_domain(host)
-    exchanges = [_target(record) for record in host.announced.find(domain, "MX")] if domain else []
-    problem = None
-    uncovered = [name for name in exchanges if not _sts_match(policy.mx, name)]
-    if not _sts_told(host, domain):
-        pass  # nobody asks for the policy
-    elif uncovered:
-        problem = f"the mail exchanger {uncovered[0]} is not in its mx lines"
-    else:
-        problem = _sts_certificate(host, whereabouts, exchanges or policy.mx)
-    return Loose(
-        entity=f"MTA-STS policy {domain}".rstrip(),
-        values={"mode": policy.mode, "domain": domain, "problem": problem},
-        span=Span(policy.location, "mail exchangers"),
-        spans={"mode_at": (Span(policy.mode_location, "the mode"),)},
-        source=policy,
-    )
-
-
-def _sts_told(host: Host, domain: str) -> bool:
-    """Tell whether a record announces a policy, as far as the zones say (RFC 8461, 3.1)."""
-    name = f"_mta-sts.{domain}"
-    if not domain or host.announced.zone_of(name) is None:
-        return True
-    return bool(host.announced.find(name, "TXT") or host.announced.find(name, "CNAME"))
-
-
-def _only_domain(host: Host) -> str:
-    domains = {record.name for record in host.announced.records if record.type == "MX"}
-    return domains.pop() if len(domains) == 1 else ""
-
-
-def _sts_match(patterns: Iterable[str], name: str) -> bool:
-    """Match as RFC 8461, section 4.1 does: `*.` stands for one label."""
-    return any(
-        pattern == name or (pattern.startswith("*.") and pattern[2:] == name.partition(".")[2])
-        for pattern in patterns
-    )
-
-
-def _sts_certificate(host: Host, whereabouts: Whereabouts, names: Sequence[str]) -> str | None:
-    for name in names:
-        if name.startswith("*.") or not whereabouts.here(name):
-            continue
-        for socket in host.sockets:
-            endpoint = socket.endpoint
-            if (endpoint.transport, endpoint.port) != ("tcp", 25) or socket.scope == "loopback":
-                continue
-            if endpoint.tls == "none":
-                return f"{name} does not offer STARTTLS on tcp/25"
-            found = [c for ref in _served(socket, name) if (c := load(host.tree, ref)).leaf]
-            if found and not any(covers(c.names, name) for c in found):
-                return f"the certificate of {name} on tcp/25 does not cover the name"
-            if found and all(c.chain_status in ("leaf-only", "self-signed") for c in found):
-                return f"the certificate of {name} on tcp/25 is not trusted"
-    return None
+def _matches(data: Any, certificate: Certificate) -> bool:
+    """Tell whether a record fits a chain: usage 3 and 1 the leaf, 2 and 0 an issuer."""
+    links = certificate.sent[:1] if data.usage in (1, 3) else certificate.sent
+    return any(link.association(data.selector, data.mtype) == data.cert for link in links)

@@ -1,4 +1,4 @@
-"""Facts about the renewal of certificates: lineages, challenges, hooks, and files from lineages."""
+"""Facts about the certificates that certbot renews, and its hooks."""
 
 from __future__ import annotations
 
@@ -7,38 +7,47 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sslint.certificates import Link, load
+from sslint.certificates import Certificate, Link, load
 from sslint.engine import Span
-from sslint.facts import reach as reaching
-from sslint.facts.fact import Loose
+from sslint.facts.fact import Fact, Fields, Places, field
+from sslint.facts.ports import Listener, listening
 from sslint.facts.proxies import only_proxies
-from sslint.facts.services import listening
-from sslint.host import listeners, web_server
-from sslint.renewal import DIRECTORY, Hook, Lineage
+from sslint.facts.reach import Reach, blocking_spans
+from sslint.host import listeners
+from sslint.renewal import DIRECTORY
 from sslint.servers.model import CertificateRef
 
 if TYPE_CHECKING:
-    from sslint.facts.announcements import Whereabouts
+    from sslint.announcements.model import Record
+    from sslint.facts import Facts
     from sslint.host import Host
-    from sslint.servers.interface import Answer, Web
+    from sslint.renewal import Hook as Script
+    from sslint.renewal import Lineage as Source
+    from sslint.servers.model import Endpoint
 
 # What a server does with a certificate that was renewed on disk, if it is not reloaded.
 KEEPS_OLD = ("nginx", "dovecot", "haproxy")
 ACME_PORT = 80
 HOOKS = f"{DIRECTORY}/renewal-hooks"
-CHALLENGE = "/.well-known/acme-challenge/token"
+# A container's first process: what it runs may watch the certificates, and there is no systemd.
+SUPERVISORS = ("/etc/supervisor/supervisord.conf", "/etc/supervisor/conf.d", "/etc/s6-overlay")
 
 
-def lineages(host: Host, whereabouts: Whereabouts) -> list[Loose]:
+def lineages(facts: Facts) -> list[Lineage]:
     """Return a fact for each certificate that certbot renews."""
-    latest: dict[object, tuple[datetime, str]] = {}
-    for lineage in host.renewal.lineages:
-        leaf = _own_certificate(host, lineage).leaf
+    return [Lineage(facts, lineage) for lineage in facts.host.renewal.lineages]
+
+
+def latest(facts: Facts) -> dict[object, tuple[datetime, str]]:
+    """Return, for the same names and kind of key, the lineage that expires last, and when."""
+    found: dict[object, tuple[datetime, str]] = {}
+    for lineage in facts.host.renewal.lineages:
+        leaf = own_certificate(facts.host, lineage).leaf
         if leaf is not None:
             entry = (leaf.not_after, lineage.name)
             kind = _kind(leaf)
-            latest[kind] = max(latest.get(kind, entry), entry, key=lambda e: e[0])
-    return [_lineage(host, whereabouts, lineage, latest) for lineage in host.renewal.lineages]
+            found[kind] = max(found.get(kind, entry), entry, key=lambda e: e[0])
+    return found
 
 
 def _kind(leaf: Link) -> object:
@@ -46,7 +55,7 @@ def _kind(leaf: Link) -> object:
     return frozenset(leaf.names), leaf.key_algorithm.split("-")[0]
 
 
-def users(host: Host, lineage: Lineage) -> dict[str, CertificateRef]:
+def users(host: Host, lineage: Source) -> dict[str, CertificateRef]:
     """Return which servers name a file of a lineage, with one place for each."""
     if host.by_directory is None:
         host.by_directory = {}
@@ -68,110 +77,233 @@ def _directory(host: Host, path: str) -> str:
     return posixpath.dirname(path)
 
 
-# A container's first process: what it runs may watch the certificates, and there is no systemd.
-SUPERVISORS = ("/etc/supervisor/supervisord.conf", "/etc/supervisor/conf.d", "/etc/s6-overlay")
-
-
-def _own_certificate(host: Host, lineage: Lineage) -> Any:
+def own_certificate(host: Host, lineage: Source) -> Certificate:
+    """Return the certificate in a lineage's own directory."""
     reference = CertificateRef(
         f"{lineage.live}/fullchain.pem", None, lineage.location(), lineage.location()
     )
     return load(host.tree, reference)
 
 
-def _lineage(
-    host: Host,
-    whereabouts: Whereabouts,
-    lineage: Lineage,
-    latest: Mapping[object, tuple[datetime, str]],
-) -> Loose:
-    assert host.firewall is not None
-    ipv4 = host.firewall.reach_outer("tcp", ACME_PORT, 4)
-    ipv6 = host.firewall.reach_outer("tcp", ACME_PORT, 6)
-    using = users(host, lineage)
-    reloaded = lineage.reloads()
-    certificate = _own_certificate(host, lineage)
-    leaf = certificate.leaf
-    names = list(lineage.webroots) or (list(leaf.names) if leaf is not None else [])
-    hooks = lineage.hooks
-    owners = listeners(host, "tcp", lineage.http01_port)
-    stops = any(hook.stops(owner.server) for hook in hooks for owner in owners)
-    with_aaaa = [
-        record
-        for name in names
-        for record in host.announced.addresses(name, "AAAA")
-        if whereabouts.over(name, 6)
-    ]
-    parameters = lineage.parameters
-    lifetime = leaf.lifetime_days if leaf is not None else None
-    not_reloaded = [server for server in KEEPS_OLD if server in using and server not in reloaded]
-    values: dict[str, Any] = {
-        "name": lineage.name,
-        "authenticator": lineage.authenticator,
-        "installer": parameters.get("installer", "None"),
-        "http01": lineage.http01,
-        "http01_port": lineage.http01_port,
-        "names": names,
-        "used": bool(using),
-        "used_by": sorted(using),
-        "not_reloaded": ", ".join(not_reloaded) or None,
-        "opaque_hooks": lineage.opaque()
-        or not host.tree.holds(HOOKS)  # certbot makes it: without it, hooks were not given either
-        or (not host.network.systemd and any(map(host.tree.exists, SUPERVISORS))),
-        "hook_opens_firewall": any(h.kind == "pre" and h.opens_firewall() for h in hooks),
-        "port80": reaching.values(ipv4, ipv6),
-        "port80_behind_proxies": ipv4.verdict == "limited" and only_proxies(host, ipv4.open),
-        "port80_listener": listening(host, "tcp", ACME_PORT),
-        "port80_owner": ", ".join(sorted({o.server for o in owners if o.certain})) or None,
-        "owner_stopped": stops,
-        "port80_redirected": lineage.http01_port != ACME_PORT
-        and ACME_PORT in host.firewall.reach("tcp", lineage.http01_port, 4).reached_as,
-        "aaaa_here": bool(with_aaaa),
-        "staging": lineage.staging,
-        "reuse_key": parameters.get("reuse_key", "False") == "True",
-        "automatic": lineage.automatic,
-        "newer_twin": _newer_twin(leaf, latest),
-        "not_after": leaf.not_after.date().isoformat() if leaf is not None else None,
-        "window": _window({**lineage.paths, **parameters}, lifetime),
-        "lifetime_days": round(lifetime) if lifetime is not None else None,
-        "caa": _caa(host, lineage, names),
-    }
-    span = lineage.location("authenticator")
-    return Loose(
-        entity=f"lineage {lineage.name}",
-        values=values,
-        span=Span(span, f"authenticator {lineage.authenticator or 'not set'}"),
-        spans={
-            "decided_by": reaching.blocking_spans((ipv4,), "tcp/80"),
-            "decided_by_ipv6": reaching.blocking_spans((ipv6,), "tcp/80"),
-            "used_at": tuple(Span(ref.location, f"{s} uses it") for s, ref in using.items()),
-            "owners": tuple(Span(o.location, f"{o.server} listens") for o in owners[:1]),
-            "aaaa": tuple(Span(r.location, "IPv6 address") for r in with_aaaa[:1]),
-            "caa_records": tuple(
-                Span(record.location, "allows these certificate authorities")
-                for name in names[:1]
-                for record in _caa_records(host, name)
+class Lineage(Fact):
+    """A certificate that certbot renews."""
+
+    source: Source
+
+    name: str
+    authenticator: str
+    http01: bool | None
+    "Renewal needs port 80 from everywhere."
+    http01_port: int
+    staging: bool
+    automatic: bool
+
+    def __init__(self, facts: Facts, source: Source) -> None:
+        subjects = {("lineage", source.name), *([("tcp", ACME_PORT)] if source.http01 else [])}
+        super().__init__(
+            facts,
+            source,
+            f"lineage {source.name}",
+            Span(
+                source.location("authenticator"),
+                f"authenticator {source.authenticator or 'not set'}",
             ),
-        },
-        subjects=frozenset({("lineage", lineage.name), ("tcp", ACME_PORT)})
-        if lineage.http01
-        else frozenset({("lineage", lineage.name)}),
-        source=lineage,
-    )
+            frozenset(subjects),
+        )
+
+    @field
+    def _leaf(self) -> Link | None:
+        return own_certificate(self._host, self.source).leaf
+
+    # -- the certificate ----------------------------------------------------------------------
+
+    @field
+    def installer(self) -> str:
+        """certbot's installer."""
+        return self.source.parameters.get("installer", "None")
+
+    @field
+    def names(self) -> tuple[str, ...]:
+        """The names that it is for."""
+        leaf = self._leaf
+        return tuple(self.source.webroots) or (tuple(leaf.names) if leaf is not None else ())
+
+    @field
+    def not_after(self) -> str | None:
+        """The day on which it expires."""
+        return self._leaf.not_after.date().isoformat() if self._leaf is not None else None
+
+    @field
+    def lifetime_days(self) -> int | None:
+        """For how long it is valid."""
+        return round(self._leaf.lifetime_days) if self._leaf is not None else None
+
+    @field
+    def window(self) -> float | None:
+        """renew_before_expiry as a part of the lifetime."""
+        if self._leaf is None:
+            return None
+        return _window({**self.source.paths, **self.source.parameters}, self._leaf.lifetime_days)
+
+    @field
+    def reuse_key(self) -> bool:
+        """Its key stays the same."""
+        return self.source.parameters.get("reuse_key", "False") == "True"
+
+    @field
+    def newer_twin(self) -> str | None:
+        """A sibling lineage (NAME-0001) for the same names that expires later."""
+        if self._leaf is None:
+            return None
+        not_after, name = self.facts.latest_lineages[_kind(self._leaf)]
+        return name if not_after > self._leaf.not_after else None
+
+    @field
+    def caa(self) -> Caa | None:
+        """What CAA records say about its authority."""
+        return _caa(self._host, self.source, self.names)
+
+    @field
+    def caa_records(self) -> Places:
+        """The CAA records of its first name."""
+        return tuple(
+            Span(record.location, "allows these certificate authorities")
+            for name in self.names[:1]
+            for record in _caa_records(self._host, name)
+        )
+
+    # -- who uses it --------------------------------------------------------------------------
+
+    @field
+    def _users(self) -> Mapping[str, CertificateRef]:
+        return users(self._host, self.source)
+
+    @field
+    def used(self) -> bool:
+        """A server names a file of it."""
+        return bool(self._users)
+
+    @field
+    def used_by(self) -> tuple[str, ...]:
+        """The servers that do."""
+        return tuple(sorted(self._users))
+
+    @field
+    def used_at(self) -> Places:
+        """Where they do."""
+        return tuple(Span(ref.location, f"{s} uses it") for s, ref in self._users.items())
+
+    @field
+    def not_reloaded(self) -> tuple[str, ...] | None:
+        """Servers that use it, keep the old certificate until they are reloaded, and are not."""
+        reloaded = self.source.reloads()
+        found = [server for server in KEEPS_OLD if server in self._users and server not in reloaded]
+        return tuple(found) or None
+
+    @field
+    def opaque_hooks(self) -> bool:
+        """A hook, or a program of a container, does what is not seen here, or the hooks were not
+        given: certbot makes their directory."""
+        tree, network = self._host.tree, self._host.network
+        return (
+            self.source.opaque()
+            or not tree.holds(HOOKS)
+            or (not network.systemd and any(map(tree.exists, SUPERVISORS)))
+        )
+
+    @field
+    def hook_opens_firewall(self) -> bool:
+        """A hook opens the firewall before renewal."""
+        return any(h.kind == "pre" and h.opens_firewall() for h in self.source.hooks)
+
+    # -- port 80 ------------------------------------------------------------------------------
+
+    @field
+    def port80(self) -> Reach:
+        """Who reaches port 80, whatever listens there."""
+        firewall = self._host.firewall
+        assert firewall is not None
+        return Reach(
+            (
+                firewall.reach_outer("tcp", ACME_PORT, 4),
+                firewall.reach_outer("tcp", ACME_PORT, 6),
+            )
+        )
+
+    @field
+    def decided_by(self) -> Places:
+        """The lines that keep it closed over IPv4."""
+        return blocking_spans(self.port80.source[:1], "tcp/80")
+
+    @field
+    def decided_by_ipv6(self) -> Places:
+        """The lines that keep it closed over IPv6."""
+        return blocking_spans(self.port80.source[1:], "tcp/80")
+
+    @field
+    def port80_behind_proxies(self) -> bool:
+        """Only proxies that a server trusts reach port 80."""
+        ipv4 = self.port80.ipv4
+        assert ipv4 is not None
+        return ipv4.public == "limited" and only_proxies(self._host, ipv4.open_to)
+
+    @field
+    def port80_listener(self) -> Listener | None:
+        """Whether any program listens on port 80."""
+        return listening(self._host, "tcp", ACME_PORT)
+
+    @field
+    def port80_redirected(self) -> bool:
+        """The firewall translates port 80 to http01_port."""
+        firewall = self._host.firewall
+        assert firewall is not None
+        if self.http01_port == ACME_PORT:
+            return False
+        return ACME_PORT in firewall.reach("tcp", self.http01_port, 4).reached_as
+
+    @property
+    def _owners(self) -> Sequence[Endpoint]:
+        return listeners(self._host, "tcp", self.http01_port)
+
+    @field
+    def port80_owner(self) -> tuple[str, ...] | None:
+        """Programs that listen on http01_port."""
+        return tuple(sorted({o.server for o in self._owners if o.certain})) or None
+
+    @field
+    def owner_stopped(self) -> bool:
+        """A hook stops the program."""
+        return any(hook.stops(owner.server) for hook in self.source.hooks for owner in self._owners)
+
+    @field
+    def owners(self) -> Places:
+        """What listens there."""
+        return tuple(Span(o.location, f"{o.server} listens") for o in self._owners[:1])
+
+    @property
+    def _with_aaaa(self) -> list[Record]:
+        return [
+            record
+            for name in self.names
+            for record in self._host.announced.addresses(name, "AAAA")
+            if self.facts.whereabouts.over(name, 6)
+        ]
+
+    @field
+    def aaaa_here(self) -> bool:
+        """A name of it has an AAAA record that leads here."""
+        return bool(self._with_aaaa)
+
+    @field
+    def aaaa(self) -> Places:
+        """That record."""
+        return tuple(Span(record.location, "IPv6 address") for record in self._with_aaaa[:1])
 
 
-def _newer_twin(own: Link | None, latest: Mapping[object, tuple[datetime, str]]) -> str | None:
-    """Return the lineage (NAME-0001) for the same names that expires last, if that is later."""
-    if own is None:
-        return None
-    not_after, name = latest[_kind(own)]
-    return name if not_after > own.not_after else None
-
-
-def _window(parameters: Mapping[str, str], lifetime: float | None) -> float | None:
+def _window(parameters: Mapping[str, str], lifetime: float) -> float | None:
     """Return renew_before_expiry as a part of the lifetime."""
     words = parameters.get("renew_before_expiry", "").split()
-    if lifetime is None or len(words) != 2 or not words[0].isdecimal() or len(words[0]) > 6:
+    if len(words) != 2 or not words[0].isdecimal() or len(words[0]) > 6:
         return None
     days = {"day": 1.0, "days": 1.0, "hour": 1 / 24, "hours": 1 / 24, "week": 7.0, "weeks": 7.0}
     unit = days.get(words[1].lower())
@@ -203,7 +335,37 @@ def _caa_records(host: Host, name: str) -> list[Any]:
     return []
 
 
-def _caa(host: Host, lineage: Lineage, names: Sequence[str]) -> dict[str, Any] | None:
+class Caa(Fields):
+    """What the CAA records of a lineage's names say about its authority."""
+
+    source: None
+
+    def __init__(self, issuer: str, name: str = "", allowed: Sequence[str] = ()) -> None:
+        super().__init__(None)
+        self._own = issuer, name, tuple(allowed)
+
+    @field
+    def blocks(self) -> bool:
+        """They do not allow it."""
+        return bool(self.name)
+
+    @field
+    def name(self) -> str:
+        """The name of which they do not, or ""."""
+        return self._own[1]
+
+    @field
+    def allowed(self) -> tuple[str, ...]:
+        """What they allow in its place."""
+        return self._own[2]
+
+    @field
+    def issuer(self) -> str:
+        """The authority, with the method if that is what they do not allow."""
+        return self._own[0]
+
+
+def _caa(host: Host, lineage: Source, names: Sequence[str]) -> Caa | None:
     server = lineage.parameters.get("server", "https://acme-v02.api.letsencrypt.org/directory")
     issuer = next((issuer for mark, issuer in ISSUERS.items() if mark in server), None)
     if issuer is None or lineage.staging:
@@ -224,112 +386,66 @@ def _caa(host: Host, lineage: Lineage, names: Sequence[str]) -> dict[str, Any] |
         if not any(_tag(r) == tag for r in records):
             continue
         if issuer not in allowed:
-            return {"blocks": True, "name": name, "allowed": allowed, "issuer": issuer}
+            return Caa(issuer, name, allowed)
         methods = [p.partition("=")[2] for p in parameters.split(";") if "validationmethods" in p]
         if methods and lineage.http01 and "http-01" not in methods[0]:
-            return {"blocks": True, "name": name, "allowed": methods, "issuer": f"{issuer} http-01"}
-    return {"blocks": False, "name": "", "allowed": [], "issuer": issuer}
+            return Caa(f"{issuer} http-01", name, methods)
+    return Caa(issuer)
 
 
 def _tag(record: Any) -> str:
     return str(record.data.tag.decode("ascii", "replace").lower())
 
 
-# -- challenges ------------------------------------------------------------------------------
+# -- hooks ------------------------------------------------------------------------------------
 
 
-def challenges(host: Host) -> list[Loose]:
-    """Return a fact for each web root of a lineage and each way in which it is answered for.
-
-    Whether the directory exists does not matter: certbot makes it, with those above it
-    (certbot/_internal/plugins/webroot.py, _create_challenge_dirs).
-    """
-    reading = web_server(host, ACME_PORT)
-    if reading is None or reading.web is None:
-        return []
-    groups: dict[tuple[object, ...], tuple[Lineage, Answer, list[str]]] = {}
-    for lineage in host.renewal.lineages:
-        if lineage.authenticator != "webroot":
-            continue
-        leaf = None if lineage.webroots else _own_certificate(host, lineage).leaf
-        for name in lineage.webroots or (leaf.names if leaf is not None else ()):
-            webroot = lineage.webroot(name)
-            if webroot is None:
-                continue
-            answer = _answer(reading.web, name)
-            served = answer.path.removesuffix(CHALLENGE) if answer.path else None
-            key = (lineage.name, webroot, answer.kind, served)
-            groups.setdefault(key, (lineage, answer, []))[2].append(name)
-    return [_challenge(host, reading.server, *group) for group in groups.values()]
-
-
-def _answer(web: Web, name: str) -> Answer:
-    """Return how a challenge is answered, redirects followed as the authority does."""
-    answer = web.answer(ACME_PORT, name.removeprefix("*."), CHALLENGE)
-    if answer.kind == "redirect" and (answer.url or "").startswith("https://"):
-        # The authority follows redirects to 443 (and nowhere but 80 and 443).
-        answer = web.answer(443, name.removeprefix("*."), CHALLENGE)
-    return answer
-
-
-def _challenge(
-    host: Host, server: str, lineage: Lineage, answer: Answer, names: Sequence[str]
-) -> Loose:
-    webroot = lineage.webroot(names[0]) or ""
-    served = answer.path.removesuffix(CHALLENGE) if answer.path else None
-    place = lineage.location(names[0])
-    if place.line == 1:
-        place = lineage.location("authenticator")
-    return Loose(
-        entity=f"challenge {names[0]}",
-        values={
-            "name": names[0],
-            "names": list(names),
-            "lineage": lineage.name,
-            "webroot": webroot,
-            "answer": None if answer.kind == "unknown" else answer.kind,
-            "served_from": served,
-            "same_root": None if served is None else _same(host, served, webroot),
-            "other_owner": any(e.server != server for e in listeners(host, "tcp", ACME_PORT)),
-        },
-        span=Span(place, "certbot writes challenges here"),
-        spans={
-            "answered_at": (Span(answer.location, "answers the challenge"),)
-            if answer.location is not None
-            else ()
-        },
-        subjects=frozenset({("lineage", lineage.name)}),
-    )
-
-
-def _same(host: Host, one: str, other: str) -> bool:
-    def real(path: str) -> str:
-        target = host.tree.link_target(path)
-        return posixpath.normpath(target if target is not None else path)
-
-    return real(one) == real(other)
-
-
-def hooks(host: Host) -> list[Loose]:
+def hooks(facts: Facts) -> list[Hook]:
     """Return a fact for each hook script of certbot's hook directories."""
-    return [_hook(hook) for hook in host.renewal.hooks]
+    return [
+        Hook(facts, hook, f"hook {_name(hook)}", Span(hook.location, f"{hook.kind} hook"))
+        for hook in facts.host.renewal.hooks
+    ]
 
 
-def _hook(hook: Hook) -> Loose:
-    name = hook.location.path.rsplit("/", 1)[-1]
-    ignorable = name.startswith((".", "README")) or name.endswith(
-        (".disabled", ".bak", ".orig", ".dpkg-old", ".md", ".txt")
-    )
-    return Loose(
-        entity=f"hook {name}",
-        values={
-            "name": name,
-            "path": hook.location.path,
-            "stage": hook.kind,
-            "runs": hook.runs if hook.executable is not None else None,
-            "script": not ignorable and (hook.text.startswith("#!") or name.endswith(".sh")),
-            "backup": name.endswith("~"),
-        },
-        span=Span(hook.location, f"{hook.kind} hook"),
-        source=hook,
-    )
+def _name(hook: Script) -> str:
+    return hook.location.path.rsplit("/", 1)[-1]
+
+
+class Hook(Fact):
+    """A script in certbot's hook directories."""
+
+    source: Script
+
+    @field
+    def name(self) -> str:
+        """The name of the file."""
+        return _name(self.source)
+
+    @field
+    def path(self) -> str:
+        """Its path."""
+        return self.source.location.path
+
+    @field
+    def stage(self) -> str:
+        """When it runs: pre, deploy or post."""
+        return self.source.kind
+
+    @field
+    def runs(self) -> bool | None:
+        """certbot runs it: it is executable, and no backup."""
+        return self.source.runs if self.source.executable is not None else None
+
+    @field
+    def script(self) -> bool:
+        """It looks like a script that is meant to run."""
+        ignorable = self.name.startswith((".", "README")) or self.name.endswith(
+            (".disabled", ".bak", ".orig", ".dpkg-old", ".md", ".txt")
+        )
+        return not ignorable and (self.source.text.startswith("#!") or self.name.endswith(".sh"))
+
+    @field
+    def backup(self) -> bool:
+        """It is the backup of an editor."""
+        return self.name.endswith("~")

@@ -45,19 +45,12 @@ def _fact(finding: Finding) -> Any:
 
 
 def _open_port(host: Host, finding: Finding) -> Fix | None:
-    values = _fact(finding).values
-    closed = {
-        key: reach is not None and reach["public"] == "closed"
-        for key, reach in values["reach"].items()
-        if key in ("ipv4", "ipv6")
-    }
-    every: tuple[tuple[Family, str], ...] = ((4, "ipv4"), (6, "ipv6"))
-    families = [family for family, key in every if closed[key]]
-    return _opened(host, values["transport"], values["port"], families)
+    about = _fact(finding)
+    return _opened(host, about.transport, about.port, about.reach.closed_families())
 
 
 def _open_port_ipv6(host: Host, finding: Finding) -> Fix | None:
-    return _opened(host, _fact(finding).values["transport"], _fact(finding).values["port"], [6])
+    return _opened(host, _fact(finding).transport, _fact(finding).port, [6])
 
 
 def _open_acme_port(host: Host, _finding: Finding) -> Fix | None:
@@ -229,9 +222,9 @@ def _zone(chain: Chain) -> str:
 
 
 def _close_port(host: Host, finding: Finding) -> Fix | None:
-    values = _fact(finding).values
-    port = f"{values['port']}/{values['transport']}"
-    openings: tuple[Opening, ...] = _fact(finding).source
+    about = _fact(finding)
+    port = f"{about.port}/{about.transport}"
+    openings: tuple[Opening, ...] = _fact(finding).accepts
     owner = openings[0].table.origin
     place = openings[0].location
     title = f"close {port}, or enable the service"
@@ -240,26 +233,26 @@ def _close_port(host: Host, finding: Finding) -> Fix | None:
     if owner == "firewalld":
         return Fix(title, "advice")
     where = f"{place.path}:{place.line}"
-    return Fix(f"remove {values['port']} from {where}, or enable the service", "advice")
+    return Fix(f"remove {about.port} from {where}, or enable the service", "advice")
 
 
 def _ufw_deletion(finding: Finding, place: Location) -> tuple[str, ...]:
     """Return the commands that take a rule back: ufw deletes only what was typed."""
     from sslint.firewalls import ufw
 
-    values = _fact(finding).values
+    about = _fact(finding)
     written = ufw.written(place)
-    if written is None or written.port != values["port"]:  # it would close others as well
+    if written is None or written.port != about.port:  # it would close others as well
         return ()
     delete = f"ufw delete {written.action} {written.what}"
-    if not written.both or not values["other_served"]:
+    if not written.both or not about.other_served:
         return (delete,)
-    other = "tcp" if values["transport"] == "udp" else "udp"
-    return (delete, f"ufw {written.action} {values['port']}/{other}")
+    other = "tcp" if about.transport == "udp" else "udp"
+    return (delete, f"ufw {written.action} {about.port}/{other}")
 
 
 def _move_accept(host: Host, finding: Finding) -> Fix | None:
-    openings: tuple[Opening, ...] = _fact(finding).source
+    openings: tuple[Opening, ...] = _fact(finding).accepts
     opening = openings[0]
     place = opening.location
     blocker = opening.shadowed_by.location if opening.shadowed_by is not None else None

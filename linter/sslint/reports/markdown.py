@@ -1,5 +1,5 @@
-"""What is made of the rules: `python -m sslint.reports.markdown DIRECTORY` compiles them and
-writes a page for each."""
+"""What is made of the rules and facts: `python -m sslint.reports.markdown docs` compiles the rules
+and writes a page for each, and the list of fields with its JSON Schema."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from sslint import engine
 from sslint.engine import Rule
 from sslint.fixes import kind_of
+from sslint.reports import fields
 from sslint.reports.rules import EDITED, severities
 from sslint.tree import write_named
 
@@ -83,11 +84,16 @@ def pages(rules: Sequence[Rule]) -> Mapping[str, str]:
     return {"README.md": index(rules), **{f"{rule.name}.md": page(rule) for rule in rules}}
 
 
-def main(directory: str) -> None:
-    """Compile the rules, write their pages, and remove the pages of rules that are gone."""
+def main(docs: str) -> None:
+    """Compile the rules, and write what is made of them and of the facts' classes.
+
+    Pages of rules that are gone are removed.
+    """
+    write_named(str(engine.schema_path("facts")), fields.schema())
+    write_named(str(Path(docs) / "facts.md"), fields.manual())
     write_named(str(engine.compiled_path()), compiled())
     engine.bundled.cache_clear()
-    target = Path(directory)
+    target = Path(docs) / "rules"
     target.mkdir(parents=True, exist_ok=True)
     wanted = pages(engine.bundled())
     for old in target.glob("*.md"):

@@ -1,0 +1,44 @@
+"""Facts about comments that ignore nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sslint.engine import Span
+from sslint.facts.fact import Fact, field
+from sslint.source import Location
+from sslint.values import dataclass
+
+if TYPE_CHECKING:
+    from sslint.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment that ignores rules or families; without a name it ignores nothing."""
+
+    place: Location
+    text: str
+    names: tuple[str, ...]
+    reason: str = ""
+
+
+class Ignore(Fact):
+    """A comment that ignores a rule or family that says nothing there."""
+
+    source: Comment
+
+    def __init__(self, facts: Facts, source: Comment, name: str) -> None:
+        span = Span(source.place, "ignores nothing")
+        super().__init__(facts, source, f"ignore {name}".rstrip(), span)
+        self._name = name
+
+    @field
+    def name(self) -> str:
+        """The rule or family; "" where it names none."""
+        return self._name
+
+    @field
+    def comment(self) -> str:
+        """The comment."""
+        return self.source.text

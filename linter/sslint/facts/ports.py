@@ -1,0 +1,132 @@
+"""What is to be said of any port: how clients start there, who listens, who expects it served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+from sslint.engine import Span
+from sslint.facts.fact import Fact, Places, field
+from sslint.host import listeners, owner_of, scope_of
+
+if TYPE_CHECKING:
+    from sslint.facts import Facts
+    from sslint.facts.announcements import Announcement
+    from sslint.facts.openings import Opening
+    from sslint.facts.redirects import Redirect, Upstream
+    from sslint.host import Host
+    from sslint.servers.model import Endpoint
+
+Transport = Literal["tcp", "udp"]
+Family = Literal[4, 6]
+Tls = Literal["implicit", "starttls", "none"]
+Listener = Literal["certain", "loopback", "none"]
+
+# How clients start on a port of this number: RFC 8314, RFC 9110 section 4.2, RFC 5804, RFC 3207.
+EXPECTED_TLS: dict[int, Tls] = {
+    **dict.fromkeys((443, 465, 993, 995, 8443, 9443), "implicit"),
+    **dict.fromkeys((25, 110, 143, 587, 4190), "starttls"),
+    80: "none",
+}
+
+
+def listening(host: Host, transport: str, port: int, owner: str | None = None) -> Listener | None:
+    """Return whether any program listens on a port; None where it is not known.
+
+    `owner` is the server that would, where the port alone does not say it.
+    """
+    found = listeners(host, transport, port)
+    if any(e.certain and scope_of(e.address) != "loopback" for e in found):
+        return "certain"
+    if any(not e.certain for e in found):
+        return None
+    owner = owner_of(host, transport, port) or owner
+    reading = host.reading(owner) if owner else None
+    if reading is None or not all(r.complete for r in (*host.readings, *host.programs)):
+        return None
+    return "loopback" if found else "none"
+
+
+def common_tls(endpoints: Iterable[Endpoint]) -> Tls | None:
+    """Return how TLS stands on sockets, if on all of them alike."""
+    kinds = {endpoint.tls for endpoint in endpoints}
+    kind = kinds.pop() if len(kinds) == 1 else "unknown"
+    return None if kind == "unknown" else kind
+
+
+class _OnPort(Protocol):
+    @property
+    def transport(self) -> Transport: ...
+    @property
+    def port(self) -> int: ...
+
+
+Found = TypeVar("Found", bound=_OnPort)
+Port = tuple[str, int]
+
+
+def by_port(facts: Iterable[Found]) -> dict[Port, list[Found]]:
+    """Return facts by transport and port."""
+    found: dict[Port, list[Found]] = {}
+    for fact in facts:
+        found.setdefault((fact.transport, fact.port), []).append(fact)
+    return found
+
+
+class Demand:
+    """What expects ports to be served: firewall rules, records, redirects, proxies."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.openings: dict[Port, list[Opening]] = by_port(facts.openings)
+        self.announcements: dict[Port, list[Announcement]] = by_port(facts.announcements)
+        self.redirects: dict[int | None, list[Redirect]] = {}
+        self.redirecting: set[int] = set()  # the ports of the blocks that redirect
+        for redirect in facts.redirects:
+            self.redirects.setdefault(redirect.port, []).append(redirect)
+            self.redirecting.update(redirect.from_ports or ())
+        self.over_ipv6 = any(6 in opening.families for opening in facts.openings)
+        self.upstreams: dict[int | None, list[Upstream]] = {}
+        for upstream in facts.upstreams:
+            self.upstreams.setdefault(upstream.port, []).append(upstream)
+
+
+class PortFact(Fact):
+    """A fact about one port of this host."""
+
+    @property
+    def transport(self) -> Transport:
+        """The transport of the port."""
+        raise NotImplementedError
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        raise NotImplementedError
+
+    def _openings(self) -> list[Opening]:
+        return self.facts.demand.openings.get((self.transport, self.port), [])
+
+    def _announcements(self) -> list[Announcement]:
+        return self.facts.demand.announcements.get((self.transport, self.port), [])
+
+    @field
+    def attempted(self) -> bool:
+        """Some rule of the firewall accepts by naming this port."""
+        return bool(self._openings())
+
+    @field
+    def announced(self) -> bool:
+        """Clients are told to use it."""
+        return any(told.here for told in self._announcements())
+
+    @field
+    def opened_by(self) -> Places:
+        """The rules of the firewall that name the port to open it."""
+        said = f"opens {self.transport}/{self.port}"
+        return tuple(Span(o.span.location, said) for o in self._openings() if o.span)
+
+    @field
+    def announced_by(self) -> Places:
+        """Where the port is published for clients."""
+        said = "it is published for clients"
+        return tuple(Span(a.span.location, said) for a in self._announcements() if a.span)

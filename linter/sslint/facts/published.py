@@ -1,0 +1,72 @@
+"""Facts about the ports that containers publish."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from sslint.engine import Span
+from sslint.facts.fact import Fact, field
+
+if TYPE_CHECKING:
+    from sslint.facts import Facts
+    from sslint.firewalls.docker import Publication
+
+
+def published(facts: Facts) -> list[Published]:
+    """Return a fact for each port that a container publishes to the world."""
+    if facts.host.firewall is None:
+        return []
+    return [
+        Published(
+            facts,
+            one,
+            f"container {one.transport}/{one.text}",
+            Span(one.location, "published to the whole Internet"),
+            frozenset({one.key}),
+        )
+        for one in facts.host.published
+        if not one.floating
+    ]
+
+
+class Published(Fact):
+    """A port that a container publishes."""
+
+    source: Publication
+
+    transport: str
+    port: int
+    loopback: bool
+    "It is published on this host's own addresses of loopback alone."
+
+    @field
+    def ports(self) -> str:
+        """The port, or the range as `5430-5440`; `port` is its first."""
+        return self.source.text
+
+    @field
+    def opened(self) -> bool:
+        """The firewall names the port to accept it."""
+        return self.source.key in self.facts.demand.openings
+
+    @field
+    def reach(self) -> Literal["open", "limited", "closed", "unknown"]:
+        """Who reaches it over IPv4, with the rules that Docker adds."""
+        assert self._host.firewall is not None
+        return self._host.firewall.reach_outer(*self.source.key, 4).verdict
+
+    @field
+    def guarded(self) -> bool:
+        """The firewall keeps everyone from it all the same, in DOCKER-USER or its like."""
+        return self.reach == "closed"
+
+    @field
+    def manager(self) -> str | None:
+        """The firewall that filters what comes to the host itself."""
+        kinds = ("ufw", "firewalld", "iptables")
+        return next((one.kind for one in self.facts.managers if one.kind in kinds), None)
+
+    @field
+    def input_closed(self) -> bool:
+        """A program of the host itself would not be reached there."""
+        return self.facts.without_docker.reach_outer(*self.source.key, 4).verdict == "closed"

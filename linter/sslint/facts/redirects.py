@@ -1,0 +1,274 @@
+"""Facts about redirects, and about where servers pass requests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from sslint import certificates
+from sslint.engine import Span, Subject
+from sslint.facts.certificates import is_public_name
+from sslint.facts.fact import Fact, Places, field
+from sslint.facts.ports import Listener, Tls, common_tls, listening
+from sslint.facts.reach import Verdict
+from sslint.host import listeners
+
+if TYPE_CHECKING:
+    from sslint.facts import Facts
+    from sslint.facts.services import Service
+    from sslint.servers import model
+    from sslint.servers.model import CertificateRef, Endpoint, ServerReading
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+
+
+def redirects(facts: Facts) -> list[Redirect]:
+    """Return a fact for each redirect to another URL."""
+    found = []
+    for reading in facts.host.readings:
+        served = {name for site in reading.sites for name in site.names}
+        found += [Redirect(facts, redirect, reading, served) for redirect in reading.redirects]
+    return found
+
+
+class Redirect(Fact):
+    """A redirect that a web server answers with."""
+
+    source: model.Redirect
+
+    scheme: str | None
+    host: str | None
+    "The host that it sends clients to."
+    port: int | None
+    conditional: bool
+    "It stands under an `if`."
+
+    def __init__(
+        self, facts: Facts, source: model.Redirect, reading: ServerReading, served: set[str]
+    ) -> None:
+        self._reading = reading
+        self._served = served  # the names of all its server blocks
+        self._site = reading.sites[source.site] if source.site < len(reading.sites) else None
+        self.source = source
+        target = source.host or ("its own name" if self.own_name else "another name")
+        entity = f"{reading.server} redirect to {source.scheme or '?'} on {target}"
+        super().__init__(facts, source, entity, Span(source.location, "redirects clients"))
+
+    @property
+    def subjects(self) -> frozenset[Subject]:
+        """The port that it sends clients to, and the certificates that answer there."""
+        port = self.source.port
+        found: set[Subject] = {("tcp", port)} if port else set()
+        found |= {("certificate", ref.path) for _, ref in self._wrong if ref and ref.path}
+        return frozenset(found)
+
+    @field
+    def own_name(self) -> bool:
+        """It sends clients to a name of its own server block."""
+        named = self._site is not None and self.source.host in self._site.names
+        return self.source.own_name or named
+
+    @field
+    def from_ports(self) -> tuple[int, ...] | None:
+        """The ports on which it is answered."""
+        if self._site is None:
+            return None
+        return tuple(sorted({port for _, _, port, _ in self._site.listens}))
+
+    @field
+    def listener(self) -> Listener | None:
+        """Whether any program listens on the port that it sends clients to."""
+        return listening(self._host, "tcp", self.port) if self.port else None
+
+    @field
+    def attempted(self) -> bool:
+        """A firewall rule names the port that it sends clients to."""
+        return ("tcp", self.port) in self.facts.demand.openings
+
+    @field
+    def terminated_elsewhere(self) -> bool:
+        """The configuration says that TLS ends elsewhere for that port."""
+        return ("tcp", self.port) in self._host.target.intent.terminated_elsewhere
+
+    @field
+    def any_tls(self) -> bool:
+        """This host serves https at all."""
+        return self.facts.serves_https
+
+    # -- the service there --------------------------------------------------------------------
+
+    @property
+    def _target(self) -> Service | None:
+        return self.facts.service_on("tcp", self.source.port)
+
+    @field
+    def target_tls(self) -> Literal["implicit", "starttls", "none", "mixed"] | None:
+        """How TLS stands on that port."""
+        return self._target.tls if self._target is not None else None
+
+    @field
+    def target_reach(self) -> Verdict | None:
+        """Who reaches that port."""
+        return self._target.reach.public if self._target is not None else None
+
+    @field
+    def enforced(self) -> bool | None:
+        """The ruleset that decides there is in force, rather than one of several that may be."""
+        return self._target.enforced if self._target is not None else None
+
+    @field
+    def decided_by(self) -> Places:
+        """The lines that keep that port closed."""
+        return self._target.decided_by if self._target is not None else ()
+
+    # -- the certificate there ----------------------------------------------------------------
+
+    @field
+    def misdirected(self) -> tuple[str, ...]:
+        """Names of this host that it leads to and that the certificate there does not cover."""
+        return tuple(name for name, _ in self._wrong)
+
+    @field
+    def answer(self) -> Literal["other", "rejected"] | None:
+        """What answers for them: another site's certificate, or a rejected handshake."""
+        if not self._wrong:
+            return None
+        return "rejected" if self._wrong[0][1] is None else "other"
+
+    @field
+    def answered_at(self) -> Places:
+        """The certificates that answer for them."""
+        spans = (Span(ref.location, "answers there") for _, ref in self._wrong if ref)
+        return tuple({span.location: span for span in spans}.values())
+
+    @field
+    def _wrong(self) -> Sequence[tuple[str, CertificateRef | None]]:
+        """The names of this host to which https leads and for which another site answers.
+
+        Each with the certificate that does, None where the handshake is rejected.
+        """
+        reading, port = self._reading, self.port
+        if self.scheme != "https" or not port or self.terminated_elsewhere:
+            return ()
+        endpoints = [
+            socket.endpoint
+            for socket in self._host.sockets
+            if socket.endpoint.server == reading.server
+            and (socket.endpoint.transport, socket.endpoint.port) == ("tcp", port)
+            and socket.endpoint.tls != "none"
+            and socket.scope != "loopback"
+        ]
+        others = listeners(self._host, "tcp", port)
+        if not endpoints or any(other.server != reading.server for other in others):
+            return ()
+        found = []
+        for name in self._names:
+            if not is_public_name(name) or "*" in name:
+                continue
+            if name not in self._served and not self.facts.whereabouts.here(name):
+                continue
+            answers = [self._wrong_answer(endpoint, name) for endpoint in endpoints]
+            if all(wrong is not False for wrong in answers):
+                found.append((name, next((a for a in answers if a), None)))
+        return found
+
+    @property
+    def _names(self) -> Sequence[str]:
+        if self.source.own_name and self._site is not None:
+            return self._site.names
+        return (self.source.host or "",)
+
+    def _wrong_answer(
+        self, endpoint: Endpoint, name: str
+    ) -> CertificateRef | Literal[False] | None:
+        """Return the certificate of another site that answers for a name, None for a rejection.
+
+        False where the right one does, or where it cannot be said.
+        """
+        web = self._reading.web
+        refs = web.certificates(endpoint, name) if web is not None else None
+        if refs is None or not endpoint.certain:
+            return False
+        leaves = [certificates.load(self._host.tree, ref).leaf for ref in refs]
+        for leaf in leaves:
+            if leaf is None or leaf.self_signed or certificates.covers(leaf.names, name):
+                return False
+        return refs[0] if refs else None
+
+
+# -- proxies ----------------------------------------------------------------------------------
+
+
+def upstreams(facts: Facts) -> list[Upstream]:
+    """Return a fact for each place that requests are passed on to."""
+    host = facts.host
+    own = {*host.target.addresses, *LOCAL_NAMES}
+    return [
+        Upstream(facts, upstream, reading, own)
+        for reading in (*host.readings, *host.programs)
+        for upstream in reading.upstreams
+    ]
+
+
+class Upstream(Fact):
+    """Where a server passes requests on."""
+
+    source: model.Upstream
+
+    scheme: str | None
+    host: str | None
+    port: int | None
+
+    def __init__(
+        self, facts: Facts, source: model.Upstream, reading: ServerReading, own: set[str]
+    ) -> None:
+        entity = f"{reading.server} upstream {source.host or '?'}:{source.port or '?'}"
+        super().__init__(facts, source, entity, Span(source.location, "proxies requests"))
+        self._own = own  # the addresses and names of this host
+        self._site = reading.sites[source.site] if source.site < len(reading.sites) else None
+
+    @field
+    def local(self) -> bool | None:
+        """It is this host."""
+        return None if self.host is None else self.host in self._own
+
+    @field
+    def passes_tls(self) -> bool:
+        """A stream proxy, which passes TLS on as it is."""
+        return self._site is not None and self._site.kind == "stream"
+
+    @field
+    def sends_proxy_protocol(self) -> bool:
+        """It sends the PROXY header."""
+        return self.source.proxy_protocol
+
+    @field
+    def _targets(self) -> list[Endpoint]:
+        if not self.local or self.port is None:
+            return []
+        return [e for e in self.facts.tcp_endpoints.get(self.port, ()) if e.certain]
+
+    @field
+    def target_tls(self) -> Tls | None:
+        """How TLS stands on the listeners there."""
+        return common_tls(self._targets)
+
+    @field
+    def target_protocol(self) -> str | None:
+        """What the listener there speaks."""
+        return self._targets[0].protocol if self._targets else None
+
+    @field
+    def target_known(self) -> bool:
+        """Its listener is on this host."""
+        return bool(self._targets)
+
+    @field
+    def target_proxy_protocol(self) -> bool:
+        """A listener there expects the PROXY header."""
+        return any(target.proxy_protocol for target in self._targets)
+
+    @field
+    def target(self) -> Places:
+        """The listener there."""
+        return tuple(Span(t.location, "listens there") for t in self._targets[:1])
