@@ -11,7 +11,7 @@ import pytest
 
 from sslint import arguments, engine, targets, yamlfile
 from sslint.cli import main
-from sslint.reports import markdown
+from sslint.reports import fields, markdown
 from sslint.reports.rules import explain, table
 
 TOP = Path(__file__).parent.parent
@@ -26,6 +26,11 @@ def test_rule_pages_are_current() -> None:
     wanted = markdown.pages(engine.bundled())
     found = {path.name: path.read_text() for path in (TOP / "docs/rules").glob("*.md")}
     assert found == wanted, "run `make docs`"
+
+
+def test_fields_are_current() -> None:
+    assert engine.schema_text("facts") == fields.schema(), "run `make docs`"
+    assert (TOP / "docs/facts.md").read_text() == fields.manual(), "run `make docs`"
 
 
 SHOWN = [

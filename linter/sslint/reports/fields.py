@@ -21,7 +21,6 @@ from sslint.facts.fact import Fact, Fields
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "$id": "https://sslint.dev/schemas/facts.schema.json",
     "title": "The facts that rules look at",
     "description": "Written by `make docs` from the classes in linter/sslint/facts. `kinds` are "
     "the kinds of fact (a rule's `each`). A field that is null is not known, and fires no rule.",
