@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sslint.network import read_network
+from sslint.network.hosts import Hosts
 from sslint.network.packages import Package
 from sslint.network.units import Units
 from sslint.servers import server
@@ -356,3 +357,33 @@ def test_units_of_a_repository_without_the_links_do_not_say_what_starts() -> Non
     assert Units(tree_of({**own, link: ""})).state("nginx") == "unknown"
     ssh = "/etc/systemd/system/multi-user.target.wants/ssh.service"
     assert Units(tree_of({**own, link: "", ssh: ""})).state("nginx") == "disabled"
+
+
+HOSTS = """::1 six # comment
+127.0.1.1 Web web2
+::ffff:192.0.2.7 mapped
+192.0.2.1 two
+2001:DB8:0::2 two
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "families", "expected"),
+    [
+        ("localhost", "46", ["127.0.0.1", "::1"]),  # which no line of the file has
+        ("six", "46", ["::1"]),
+        ("six", "4", ["127.0.0.1"]),
+        ("six", "6", ["::1"]),
+        ("WEB", "46", ["127.0.1.1"]),
+        ("web.", "46", None),
+        ("web", "6", []),
+        ("two", "46", ["192.0.2.1", "2001:db8::2"]),
+        ("mapped", "46", None),
+        ("mapped", "4", ["192.0.2.7"]),
+        ("elsewhere.example", "46", None),
+    ],
+)
+def test_host_names(name: str, families: str, expected: list[str] | None) -> None:
+    assert Hosts(tree_of({"/etc/hosts": HOSTS})).addresses(name, families) == expected
+    if name == "localhost":
+        assert Hosts(tree_of({"/etc/hostname": "a"})).addresses(name, families) == expected

@@ -304,6 +304,9 @@ service pop3-login {
         hosts = {"/etc/hosts": "127.0.0.1 localhost\n::1 localhost # here\n"}
         found = modern("protocols = imap\nlisten = localhost\n", **hosts)
         assert {e.address for e in found.endpoints} == {"127.0.0.1", "::1"}
+        bare = modern("protocols = imap\nlisten = localhost\n")
+        assert {e.address for e in bare.endpoints} == {"127.0.0.1", "::1"}
+        assert bare.complete
         unknown = modern("protocols = imap\nlisten = mail.example.org\n")
         assert unknown.endpoints == []
         assert not unknown.complete

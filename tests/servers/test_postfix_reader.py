@@ -103,6 +103,22 @@ def test_service_names(name: str, expected: list[tuple[str, int]]) -> None:
     assert sockets(reading("", f"{name} inet n - y - - smtpd\n")) == expected
 
 
+@pytest.mark.parametrize(
+    ("protocols", "expected"), [("all", ["::1"]), ("ipv4", ["127.0.0.1"]), ("ipv6", ["::1"])]
+)
+def test_an_ipv6_loopback_stands_for_ipv4_where_that_is_asked_for_alone(
+    protocols: str, expected: list[str]
+) -> None:
+    files = {
+        "/etc/postfix/main.cf": f"inet_protocols = {protocols}\n",
+        "/etc/postfix/master.cf": "six:2501 inet n - y - - smtpd\n",
+        "/etc/hosts": "127.0.0.1 localhost\n::1 six\n",
+    }
+    found = read(tree_of(files))
+    assert found is not None
+    assert [e.address for e in found.endpoints] == expected
+
+
 def test_the_tree_decides_about_service_names() -> None:
     files = {
         "/etc/postfix/main.cf": "",

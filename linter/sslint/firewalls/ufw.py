@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import Literal
 from urllib.parse import unquote
 
-from sslint.firewalls import services
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables.dump import Reader
 from sslint.firewalls.iptables.tables import Loading
 from sslint.netfilter.model import Interval, Missing, Ruleset, Source
+from sslint.network import services
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, replace

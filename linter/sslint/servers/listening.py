@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-import socket
 from collections.abc import Iterable, Iterator
 
+from sslint.network.hosts import LOCALHOST, scoped
 from sslint.reasons import Code, Reason
 from sslint.servers.model import Endpoint, Knows, ServerReading, Tls, Transport
 from sslint.source import Location, SourceFile
@@ -16,7 +16,7 @@ from sslint.values import dataclass
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - what the programs bind
 MAX_PORTS = 2_000  # ports of one range
 
-_LOOPBACK = {"localhost": ("127.0.0.1", "::1"), "ip6-localhost": ("::1",)}
+_LOOPBACK = {"localhost": LOCALHOST, "ip6-localhost": ("::1",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def endpoints(listener: Listener) -> Iterator[Endpoint]:
     elif host.lower() in _LOOPBACK:
         addresses = _LOOPBACK[host.lower()]
     else:
-        literal = _literal(host)
+        literal = scoped(host)
         addresses = (literal,) if literal is not None else WILDCARDS
         if literal is None:
             certain, reasons = False, (*reasons, f"the address of {host[:80]} is not known")
@@ -76,18 +76,6 @@ def endpoints(listener: Listener) -> Iterator[Endpoint]:
             passthrough=listener.passthrough,
             proxy_protocol=listener.proxy_protocol,
         )
-
-
-def _literal(text: str) -> str | None:
-    """Return an address in its canonical spelling, or None if it is none."""
-    bare, percent, zone = text.partition("%")
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            packed = socket.inet_pton(family, bare)
-        except (OSError, ValueError):
-            continue
-        return socket.inet_ntop(family, packed) + percent + zone
-    return None
 
 
 def collect(
@@ -143,7 +131,7 @@ def number(text: str) -> int | None:
     """Return a port number, by number or by name, or None."""
     if text.isascii() and text.isdigit():
         return int(text) if len(text) < 6 and int(text) < 65536 else None
-    from sslint.firewalls.services import port_number
+    from sslint.network.services import port_number
 
     return port_number(text.lower()) if text else None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import socket
 
-from sslint.firewalls.services import port_number, protocol_number
 from sslint.netfilter.model import Interval
+from sslint.network.services import port_number, protocol_number
 
 TRANSPORTS = {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33}
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")

@@ -10,8 +10,8 @@ import re
 import socket
 
 from sslint.firewalls.errors import RulesetError
-from sslint.firewalls.services import port_number, protocol_number
 from sslint.netfilter.model import Interval, Intervals, UnknownValues
+from sslint.network.services import port_number, protocol_number
 
 Family = int  # 4 or 6
 ALL32 = 0xFFFFFFFF

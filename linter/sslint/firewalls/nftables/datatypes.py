@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from socket import AF_INET6, inet_aton, inet_pton
 from typing import Literal
 
-from sslint.firewalls.services import port_number, protocol_number
 from sslint.netfilter.model import UnknownValues
+from sslint.network.services import port_number, protocol_number
 
 
 class Refused(Exception):  # noqa: N818 - nft refuses; the caller adds the place

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import socket
 
+from sslint.network import hosts, services
 from sslint.servers.postfix import defaults
 from sslint.servers.postfix.expand import ConfigurationError, Unknown
 from sslint.servers.postfix.main_cf import TEMPLATE
@@ -24,7 +24,7 @@ class Resolver:
     ports: dict[str, int] = field(default_factory=dict)  # known_tcp_ports
     read: list[str] = field(default_factory=list)
     _services: dict[str, int] | None = None
-    _hosts: dict[str, list[str]] | None = None
+    _hosts: hosts.Hosts | None = None
 
     def port(self, name: str) -> int:
         """Return a port. Raise ConfigurationError if nothing resolves it, Unknown if unsure."""
@@ -46,7 +46,7 @@ class Resolver:
             self._services = self._read_services()
         number = self._services.get(name)
         if number is None and not self._services:
-            number = _built_in_port(name)
+            number = services.port_number(name)
             if number is None:
                 raise Unknown(f'service name "{name[:40]}" is not in the files that were given')
         if number is None:
@@ -63,8 +63,10 @@ class Resolver:
             found = [literal]
         else:
             if self._hosts is None:
-                self._hosts = self._read_hosts()
-            known = self._hosts.get(host.lower().rstrip("."))
+                self._hosts = hosts.Hosts(self.tree)
+            known = self._hosts.addresses(host, families)
+            if self._hosts.file is not None and hosts.PATH not in self.read:
+                self.read.append(hosts.PATH)
             if known is None:
                 raise Unknown(f'the address is known to DNS only: "{host[:80]}"')
             found = known
@@ -75,50 +77,16 @@ class Resolver:
 
     def _read_services(self) -> dict[str, int]:
         file = self.tree.try_read("/etc/services", decisive=False)
-        found: dict[str, int] = {}
-        if file is not None:
-            self.read.append(file.path)
-            for line in file.text.split("\n"):
-                words = line.partition("#")[0].split()
-                number, _, protocol = words[1].partition("/") if len(words) > 1 else ("", "", "")
-                if protocol == "tcp" and number.isdigit() and len(number) < 6:
-                    for name in (words[0], *words[2:]):
-                        found.setdefault(name, int(number))
-        return found
-
-    def _read_hosts(self) -> dict[str, list[str]]:
-        """Read /etc/hosts as glibc does: `::1 name` gives 127.0.0.1, too (nss files-hosts.c)."""
-        file = self.tree.try_read("/etc/hosts", decisive=False)
         if file is None:
-            return {"localhost": ["127.0.0.1", "::1"]}
+            return {}
         self.read.append(file.path)
-        found: dict[str, list[str]] = {}
-        for line in file.text.split("\n"):
-            words = line.partition("#")[0].split()
-            literal = address(words[0]) if words else None
-            for name in words[1:] if literal is not None else ():
-                known = found.setdefault(name.lower(), [])
-                for each in (literal, "127.0.0.1") if literal == "::1" else (literal,):
-                    if each is not None and each not in known:
-                        known.append(each)
-        found.setdefault("localhost", ["127.0.0.1", "::1"])
-        return found
+        return services.tcp_ports(file.text)
 
 
 def address(text: str) -> str | None:
     """Return an address in its canonical spelling, or None if it is none."""
-    if text.startswith("[") and text.endswith("]"):
-        text = text[1:-1]
-    if text[:5].lower() == "ipv6:":
-        text = text[5:]
-    bare, percent, zone = text.partition("%")
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            packed = socket.inet_pton(family, bare)
-        except (OSError, ValueError):
-            continue
-        return socket.inet_ntop(family, packed) + percent + zone
-    return None
+    text = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    return hosts.scoped(text[5:] if text[:5].lower() == "ipv6:" else text)
 
 
 def split_host_port(name: str) -> tuple[str, str]:
@@ -201,11 +169,3 @@ def interfaces(scope: Scope, resolver: Resolver, enabled: str) -> tuple[list[str
     if "all" in value.lower().replace(",", " ").split():
         raise ConfigurationError("inet_interfaces: host not found: all")
     return list(dict.fromkeys(found)), reasons
-
-
-def _built_in_port(name: str) -> int | None:
-    try:
-        from sslint.firewalls.services import port_number
-    except ImportError:
-        return None
-    return port_number(name)

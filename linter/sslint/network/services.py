@@ -87,6 +87,18 @@ def port_number(name: str, protocol: str | None = None) -> int | None:
     return port
 
 
+def tcp_ports(text: str) -> dict[str, int]:
+    """Return the TCP ports by name that a services(5) file lists; the first of a name counts."""
+    found: dict[str, int] = {}
+    for line in text.split("\n"):
+        words = line.partition("#")[0].split()
+        number, _, protocol = words[1].partition("/") if len(words) > 1 else ("", "", "")
+        if protocol == "tcp" and number.isdigit() and len(number) < 6:
+            for name in (words[0], *words[2:]):
+                found.setdefault(name, int(number))
+    return found
+
+
 def protocol_number(name: str) -> int | None:
     """Return the number of an IP protocol, or None if the name is not known; "all" is 0."""
     return _protocols().get(name.lower())
