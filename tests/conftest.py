@@ -14,7 +14,9 @@ os.environ.pop("GITHUB_ACTIONS", None)  # or each report of a text has annotatio
 # What is random replays from one seed, which all processes of a run share.
 os.environ.setdefault("SSLINT_SEED", str(int.from_bytes(os.urandom(4), "big")))
 
-RULES = str(Path(__file__).parents[1] / "rules")  # `make docs` lists its own
+TOP = Path(__file__).parents[1]
+# What `make docs` lists.
+OWN = (str(TOP / "rules"), str(TOP / "linter/sslint/facts"))
 OPENING = ("open", "os.listdir", "os.scandir")
 _opened: list[str] = []
 
@@ -28,7 +30,7 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
         if "importlib" in name or name.endswith(("/tree.py", "/subprocess.py")):
             return
         if "/linter/sslint/" in name:
-            if not str(arguments[0]).startswith((os.devnull, RULES)):
+            if not str(arguments[0]).startswith((os.devnull, *OWN)):
                 _opened.append(f"{name}:{frame.f_lineno}: {event} {arguments[0]!r}")
             return
         if frame.f_back is None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import json
 import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
@@ -18,6 +19,7 @@ from sslint.engine import Span
 from sslint.engine.vocabulary import plural
 from sslint.facts import Facts
 from sslint.facts.fact import Fact, Fields
+from sslint.tree import read_bundled
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -103,11 +105,12 @@ def fields(cls: type[Fields]) -> Iterator[tuple[str, Any, str]]:
 
 def _attribute_texts(cls: type) -> Mapping[str, str]:
     """Return the text below each annotation of a class."""
-    body = ast.parse(inspect.getsource(cls)).body[0]
-    assert isinstance(body, ast.ClassDef)
+    source = read_bundled(Path(str(sys.modules[cls.__module__].__file__)))
+    classes = {n.name: n.body for n in ast.parse(source).body if isinstance(n, ast.ClassDef)}
+    body = classes[cls.__name__]
     return {
         node.target.id: _text(str(below.value.value))
-        for node, below in zip(body.body, body.body[1:], strict=False)
+        for node, below in pairwise(body)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
     }
