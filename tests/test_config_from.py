@@ -215,9 +215,13 @@ def test_git_runs_nothing_of_the_checked_tree(work: Path, capsys, monkeypatch) -
     assert report["configuration"]["changes"] == []
     assert not ran.exists()
     assert not (work.parent / "trace").exists()
+    assert main(["diff", str(work), "--against", "base", "--format", "json"]) in (0, 1, 3)
+    assert "evil" not in capsys.readouterr().out
+    assert not ran.exists()
     # an object that is missing is not fetched
     (work / f".git/objects/{oid[:2]}/{oid[2:]}").unlink()
     assert check(capsys, work)[0] == 2
+    assert main(["diff", str(work), "--against", "base"]) == 2
     assert not ran.exists()
 
 

@@ -19,11 +19,13 @@ FORMATS = ("text", "json")
 REPORTS = (
     "text", "concise", "json", "sarif", "github", "gitlab", "junit", "markdown", "prometheus",
 )  # fmt: skip
+DIFF_FORMATS = ("text", "json", "markdown")
 COLOURS = ("auto", "always", "never")
 # What is asked of one run only: not a setting of the environment.
 _QUESTIONS = frozenset({
     "help", "source", "destination", "iif", "family", "expect", "packets",
     "write", "interactive", "allow_open", "rule",
+    "against", "old_firewall", "new_firewall",
 })  # fmt: skip
 _OTHER_VARIABLES = frozenset({"DEBUG", "CORPORA", "COUNT", "SEED", "UPDATE"})  # the tests' own
 
@@ -178,6 +180,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         "--ignore", action=_Append, metavar="NAME|FAMILY", help="do not report these rules"
     )
     check.add_argument("--baseline", metavar="FILE", help="leave out findings that are in FILE")
+    check.add_argument("--against", metavar="REV", help="only what a commit did not have already")
     check.add_argument("--write-baseline", metavar="FILE", help="write the findings to FILE")
     _switch(check, "--no-ignores", "report findings that a comment ignores, too")
     fail_on = (
@@ -217,6 +220,28 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     fix.add_argument("--rule", action=_Append, metavar="NAME|FAMILY", help="only these rules")
     _reading(fix)
 
+    diff = command("diff", "show what a change opens, closes, breaks and puts right")
+    diff.add_argument(
+        "paths", nargs="*", metavar="OLD NEW", help="a PATH, REV:PATH, or a report in JSON"
+    )
+    against = "compare PATH, or the work tree, with that of a commit"
+    diff.add_argument("--against", metavar="REV", help=against)
+    for side in ("old", "new"):
+        diff.add_argument(
+            f"--{side}-firewall",
+            action=_Append,
+            metavar="[KIND=]FILE",
+            help=f"compare rulesets alone: one of the {side} ones (repeatable)",
+        )
+    _choice(diff, "--fail-on", FAIL_ON[:4], "exit 1 for new findings of this severity or worse")
+    diff.add_argument(
+        "--fail-on-open",
+        metavar="PORTS|any",
+        help="exit 1 if somebody gets in who did not: 5432,8000-8010,53/udp",
+    )
+    _reading(diff)
+    _printing(diff, DIFF_FORMATS)
+
     explain = command("explain", "explain a rule and its fix")
     explain.add_argument("rule", metavar="RULE")
     _configuration(explain)
@@ -226,8 +251,8 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     _configuration(rules)
     _printing(rules)
     return parser, {
-        "check": check, "endpoints": endpoints, "trace": trace, "fix": fix, "explain": explain,
-        "rules": rules,
+        "check": check, "endpoints": endpoints, "trace": trace, "fix": fix, "diff": diff,
+        "explain": explain, "rules": rules,
     }  # fmt: skip
 
 

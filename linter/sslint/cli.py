@@ -20,6 +20,7 @@ from sslint.plain import clean, harmless
 
 if TYPE_CHECKING:
     from sslint.ask import Ask
+    from sslint.changes import HostChange
     from sslint.checker import Result
     from sslint.engine import Rule
     from sslint.host import Host
@@ -186,6 +187,8 @@ def _check(options: argparse.Namespace) -> int:
     result.proposed = _proposed(config, paths)
     if baseline is not None:
         silence.apply_baseline(result, *baseline)
+    if options.against is not None:
+        _leave_old(options, result, paths)
     if options.write_baseline is not None:
         silence.write_baseline(result, options.write_baseline)
     if not options.paths and _is_text(options, config):
@@ -198,6 +201,20 @@ def _check(options: argparse.Namespace) -> int:
         fail_on, FAIL_ON[: FAIL_ON.index(fail_on) + 1]
     )
     return FOUND if any(finding.severity in failing for finding in result.findings) else 0
+
+
+def _leave_old(options: argparse.Namespace, result: Result, paths: Sequence[str]) -> None:
+    """Leave out the findings that a commit had already."""
+    from sslint import changes, sides
+    from sslint.tree import scratch
+
+    if len(paths) != 1:
+        raise UsageError("check --against: takes one PATH")
+    with scratch() as made:
+        old = sides.against(
+            options.against, paths[0], lambda path: _checked(options, [path]), made / "old"
+        )
+    changes.leave_old(result, old.report)
 
 
 def _report(
@@ -429,6 +446,77 @@ def _fix(options: argparse.Namespace) -> int:
     return FOUND if made.left or (made.patches and not options.write) else 0
 
 
+def _diff(options: argparse.Namespace) -> int:
+    from sslint import changes as comparing
+    from sslint import sides
+    from sslint.reports import changes as reports
+
+    open_ports = comparing.ports_of(options.fail_on_open)
+    config = _config(options, ["."])
+    rulesets = [options.old_firewall or [], options.new_firewall or []]
+    incomplete, fail_on = False, config.get("fail_on", options.fail_on, "error")
+    if any(rulesets):
+        if not all(rulesets) or options.paths or options.against:
+            raise UsageError("diff: --old-firewall and --new-firewall go together, and alone")
+        old, new = (
+            sides.ruleset(texts, flag)
+            for texts, flag in zip(rulesets, ("--old-firewall", "--new-firewall"), strict=True)
+        )
+        found = [comparing.of_rulesets(old, new)]
+    else:
+        found, incomplete = _compared(options)
+    incomplete |= any(one.not_compared for one in found)
+    form = config.get("format", options.format, "text")
+    if form == "json":
+        _print_json(reports.data(found))
+    else:
+        _write((reports.markdown if form == "markdown" else reports.text)(found))
+    failing = () if fail_on == "never" else FAIL_ON[: FAIL_ON.index(fail_on) + 1]
+    severities = {finding["severity"] for change in found for finding in change.found}
+    if severities.intersection(failing) or comparing.opens_any(found, open_ports):
+        return FOUND
+    return INCOMPLETE if incomplete else 0
+
+
+def _compared(options: argparse.Namespace) -> tuple[list[HostChange], bool]:
+    """Return what differs between the two sides that are named, and whether one is incomplete."""
+    from sslint import inputs, sides
+    from sslint.tree import scratch
+
+    def check_path(path: str) -> Result:
+        return _checked(options, [path])
+
+    with scratch() as made:
+        one, two = made / "old", made / "new"
+        if options.against is not None:
+            if len(options.paths) > 1:
+                raise UsageError("diff --against: takes one PATH")
+            path = (options.paths or inputs.default_paths(options))[0]
+            old = sides.against(options.against, path, check_path, one)
+            new = sides.read(path, check_path, two)
+        elif len(options.paths) == 2:
+            old = sides.read(options.paths[0], check_path, one)
+            new = sides.read(options.paths[1], check_path, two)
+        else:
+            raise UsageError("diff: name OLD and NEW, or --against REV")
+        return sides.compare(old, new), old.incomplete or new.incomplete
+
+
+def _checked(options: argparse.Namespace, paths: Sequence[str]) -> Result:
+    """Check paths under the configuration beside them."""
+    from sslint import engine, inputs
+    from sslint.checker import check
+
+    config = _config(options, paths)
+    rules, deselected = engine.select(
+        [*engine.bundled(), *_own_rules(config)],
+        config.many("select", None),
+        config.many("ignore", None),
+    )
+    found = inputs.find(options, config, paths, _warn)
+    return check(found, rules, deselected=deselected)
+
+
 def _write_exactly(text: str) -> None:
     """Print a patch, which is applied: a byte that is not UTF-8 stays what it is."""
     if sys.stdout is not None and isinstance(sys.stdout, io.TextIOWrapper):
@@ -481,6 +569,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "endpoints": _endpoints,
     "trace": _trace,
     "fix": _fix,
+    "diff": _diff,
     "explain": _explain,
     "rules": _rules,
 }

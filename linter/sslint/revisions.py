@@ -11,15 +11,17 @@ import posixpath
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from sslint.errors import UsageError
+from sslint.tree import MAX_FILE, write_new
 from sslint.values import dataclass, field
 
 MAX_DEPTH = 32
 MAX_OBJECT = 16 << 20  # bytes, of a directory as well
+MAX_EXPORT = 256 << 20  # bytes of all files that are written
 _SECONDS = 60
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,254}")
 _OPTIONS = (
@@ -46,6 +48,7 @@ class Entry:
 
     kind: str  # "other" for a submodule
     id: str
+    executable: bool = False
 
 
 @dataclass(slots=True)
@@ -81,6 +84,68 @@ class Revision:
                 yield from self.below(child, ending, limit)
             elif name.endswith(ending):
                 yield child, self.read(child, limit) or b""
+
+    def export(self, path: str, target: Path) -> None:
+        """Write the files of a directory, or one file, below an empty directory of ours.
+
+        Links are made as they are, and what is larger than `MAX_OBJECT` as a file of that size
+        without content, which nobody reads. Raise UsageError.
+        """
+        entry = self._entry(path)
+        if entry is None:
+            raise UsageError(f"{self.called(path)}: no such file or directory")
+        if entry.kind != _DIRECTORY:
+            places = {posixpath.basename(path): entry}
+        else:
+            places = dict(self._below(entry.id or f"{self.id}^{{tree}}", path))
+        sizes = self._sizes([entry.id for entry in places.values()], path)
+        if sum(min(size, MAX_OBJECT) for size in sizes) > MAX_EXPORT:
+            raise UsageError(f"{self.called(path)}: holds more than {MAX_EXPORT >> 20} MiB")
+        small = [
+            (name, entry)
+            for (name, entry), size in zip(places.items(), sizes, strict=True)
+            if size <= MAX_OBJECT
+        ]
+        contents = self._objects([entry.id for _, entry in small], path)
+        for (name, entry), data in zip(small, contents, strict=True):
+            write_new(target / name, data, link=entry.kind == _LINK, executable=entry.executable)
+        for name in places.keys() - {name for name, _ in small}:
+            write_new(target / name, b"", size=MAX_FILE + 1)
+
+    def _below(self, tree: str, path: str) -> Iterator[tuple[str, Entry]]:
+        """Yield all files and links below a directory, by their path from there."""
+        level = {"": tree}
+        for _ in range(MAX_DEPTH):
+            if not level:
+                return
+            following: dict[str, str] = {}
+            found = self._objects(list(level.values()), path)
+            for directory, data in zip(level, found, strict=True):
+                for name, entry in _entries(data, len(self.id) // 2):
+                    if name in ("", ".", "..", ".git") or "/" in name:
+                        raise UsageError(f"{self.called(path)}: holds a name that is none")
+                    place = posixpath.join(directory, name)
+                    if entry.kind == _DIRECTORY:
+                        following[place] = entry.id
+                    elif entry.kind != "other":
+                        yield place, entry
+            level = following
+
+    def _sizes(self, names: Sequence[str], path: str) -> list[int]:
+        lines = _ask(self.top, "--batch-check", *names).splitlines()
+        if len(lines) != len(names) or any(len(line.split()) != 3 for line in lines):
+            raise UsageError(f"{self.called(path)}: cannot be read from git's objects")
+        return [int(line.split()[2]) for line in lines]
+
+    def _objects(self, names: Sequence[str], path: str) -> list[bytes]:
+        if sum(sizes := self._sizes(names, path)) > MAX_EXPORT:
+            raise UsageError(f"{self.called(path)}: holds more than {MAX_EXPORT >> 20} MiB")
+        said, at, found = _ask(self.top, "--batch", *names), 0, []
+        for size in sizes:
+            at = said.index(b"\n", at) + 1
+            found.append(said[at : at + size])
+            at += size + 1
+        return found
 
     def called(self, path: str) -> str:
         """Return what messages call a file."""
@@ -156,8 +221,8 @@ def open_revision(top: Path, name: str) -> Revision:
     return Revision(top, name, found[0].decode())
 
 
-def _ask(top: Path, how: str, name: str) -> bytes:
-    """Return what `git cat-file` says of an object. Raise UsageError."""
+def _ask(top: Path, how: str, *names: str) -> bytes:
+    """Return what `git cat-file` says of objects. Raise UsageError."""
     git = shutil.which("git")
     if git is None or not os.path.isabs(git):  # a relative PATH leads into the checked tree
         raise UsageError("--config-from: git is not installed")
@@ -165,7 +230,7 @@ def _ask(top: Path, how: str, name: str) -> bytes:
     try:
         done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, no shell
             [git, *_OPTIONS, "-C", str(top), "cat-file", how],
-            input=os.fsencode(f"{name}\n"),
+            input=os.fsencode("".join(f"{name}\n" for name in names)),
             capture_output=True,
             env={**kept, **_SETTINGS, "GIT_CEILING_DIRECTORIES": str(top.parent)},
             timeout=_SECONDS,
@@ -191,5 +256,7 @@ def _entries(data: bytes, length: int) -> Iterator[tuple[str, Entry]]:
         at = end + 1 + length
         yield (
             os.fsdecode(name),
-            Entry(_KINDS.get(mode.decode("ascii", "replace"), "other"), identity),
+            Entry(
+                _KINDS.get(mode.decode("ascii", "replace"), "other"), identity, mode == b"100755"
+            ),
         )

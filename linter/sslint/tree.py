@@ -19,7 +19,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -353,6 +353,37 @@ def write_named(path: str, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | follow
     with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as stream:
         stream.write(text)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a directory of our own, and remove it with all that was written into it."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="sslint-") as name:
+        yield Path(name)
+
+
+def write_new(
+    path: Path, data: bytes, *, link: bool = False, executable: bool = False, size: int = 0
+) -> None:
+    """Write a file below a directory of ours, or a link, with the directories that it lies in.
+
+    Raise UsageError if it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if link:
+            path.symlink_to(os.fsdecode(data))
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        mode = 0o755 if executable else 0o644
+        with os.fdopen(os.open(path, flags, mode), "wb") as stream:
+            stream.write(data)
+            if size:
+                stream.truncate(size)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path.name}: cannot be written: {error}") from None
 
 
 def replace_named(path: str, text: str) -> None:

@@ -1,0 +1,243 @@
+"""What a change does: two readings of one host, or of several, put side by side.
+
+Listeners, findings and what is not judged are compared as the reports have them, so that two saved
+reports do as well as two trees; traffic is compared by the firewalls themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sslint.budgets import ExhaustedError
+from sslint.errors import UsageError
+from sslint.plain import clean
+from sslint.values import dataclass, field
+
+if TYPE_CHECKING:
+    from sslint.checker import Result
+    from sslint.host import Host
+    from sslint.netfilter.difference import Difference
+    from sslint.netfilter.model import Ruleset
+
+LAST_PORT = 65535
+_PORTS = re.compile(
+    r"(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?(/(?P<transport>tcp|udp))?", re.A
+)
+Report = Mapping[str, Any]
+# What of a listener is compared beside where it listens.
+_COMPARED = ("protocol", "service", "tls", "tls_required", "names")
+
+
+@dataclass(slots=True)
+class HostChange:
+    """What differs between two readings of one host, in the shape of the reports.
+
+    `changed` has the old and the new listener. `traffic` is None where no firewalls were compared;
+    `not_compared` says why, or what part of it could not be; `notes` what was not asked for.
+    """
+
+    host: str
+    appeared: list[Report] = field(default_factory=list)
+    vanished: list[Report] = field(default_factory=list)
+    changed: list[tuple[Report, Report]] = field(default_factory=list)
+    found: list[Report] = field(default_factory=list)
+    gone: list[Report] = field(default_factory=list)
+    traffic: list[Difference] | None = None
+    not_compared: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    served: dict[tuple[str, int], str] = field(default_factory=dict)  # by transport and port
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing differs."""
+        return not any(
+            (self.appeared, self.vanished, self.changed, self.found, self.gone, self.traffic)
+        )
+
+
+def of_reports(old: Report, new: Report) -> list[HostChange]:
+    """Return what differs between two reports of `sslint check --format json`, by host."""
+    return [
+        _of_host(_only(old, before), _only(new, after), after or before)
+        for before, after in _pairs(_hosts(old), _hosts(new))
+    ]
+
+
+def of_results(old: Result, new: Result, reports: tuple[Report, Report]) -> list[HostChange]:
+    """Return what differs between two checks, with the traffic."""
+    changes = of_reports(*reports)
+    pairs = _pairs([host.name for host in old.hosts], [host.name for host in new.hosts])
+    before = {clean(host.name): host for host in old.hosts}
+    after = {clean(host.name): host for host in new.hosts}
+    names = {clean(two or one): (clean(one), clean(two)) for one, two in pairs}
+    for change in changes:
+        one, two = names.get(change.host, (change.host, change.host))
+        if one in before and two in after:
+            _compare_firewalls(change, before[one], after[two])
+        else:
+            change.not_compared.append("the host is on one side alone")
+    return changes
+
+
+def of_rulesets(old: Ruleset, new: Ruleset) -> HostChange:
+    """Return what two rulesets treat differently, in the families that both speak of."""
+    change = HostChange("")
+    for family in old.families ^ new.families:
+        change.notes.append(f"IPv{family}: one side has no rules for it")
+    _compare(change, old, new)
+    return change
+
+
+def _compare_firewalls(change: HostChange, old: Host, new: Host) -> None:
+    for host in (old, new):
+        if host.ruleset.empty and not host.ruleset.families:
+            change.not_compared.append("no firewall was found on one side")
+            return
+    _compare(change, old.ruleset, new.ruleset, old, new)
+
+
+def _compare(
+    change: HostChange,
+    old: Ruleset,
+    new: Ruleset,
+    old_host: Host | None = None,
+    new_host: Host | None = None,
+) -> None:
+    from sslint.netfilter import difference
+
+    networks = [host.network.network if host is not None else None for host in (old_host, new_host)]
+    one, two = difference.pair(old, new, *networks)
+    for firewall in (one, two):
+        change.not_compared += firewall.survey.broken
+        if firewall.survey.port_sums:
+            change.not_compared.append("a rule computes with ports: some may differ unseen")
+    alone = () if old_host is not None else old.families ^ new.families
+    families = [family for family in difference.FAMILIES if family not in alone]
+    try:
+        change.traffic = list(difference.differences(one, two, families))
+    except ExhaustedError as error:
+        change.not_compared.append(str(error))
+    change.not_compared = list(dict.fromkeys(change.not_compared))
+
+
+def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the hosts that belong together by name; "" stands for none. Two alone do anyway."""
+    if len(old) == len(new) == 1:
+        return [(old[0], new[0])]
+    return [
+        *((name, name if name in new else "") for name in old),
+        *(("", name) for name in new if name not in old),
+    ]
+
+
+def _hosts(report: Report) -> list[str]:
+    return list(dict.fromkeys(one["host"] for one in report["judged"]))
+
+
+def _only(report: Report, host: str) -> dict[str, list[Report]]:
+    """Return what a report says of one host."""
+    return {
+        key: [one for one in report[key] if one["host"] == host]
+        for key in ("endpoints", "findings", "judged")
+    }
+
+
+def _of_host(
+    old: Mapping[str, list[Report]], new: Mapping[str, list[Report]], name: str
+) -> HostChange:
+    change = HostChange(name)
+    before = {_listener(one): one for one in old["endpoints"]}
+    after = {_listener(one): one for one in new["endpoints"]}
+    change.vanished = [one for key, one in before.items() if key not in after]
+    change.appeared = [one for key, one in after.items() if key not in before]
+    change.changed = [
+        (one, after[key])
+        for key, one in before.items()
+        if key in after and _compared(one) != _compared(after[key])
+    ]
+    known = {_finding(one) for one in old["findings"]}
+    there = {_finding(one) for one in new["findings"]}
+    change.found = [one for one in new["findings"] if _finding(one) not in known]
+    change.gone = [one for one in old["findings"] if _finding(one) not in there]
+    for one in (*old["endpoints"], *new["endpoints"]):
+        change.served[one["transport"], one["port"]] = f"{one['server']} {one['protocol']}".strip()
+    return change
+
+
+def _listener(one: Report) -> tuple[object, ...]:
+    return one["server"], one["transport"], one["address"], one["port"]
+
+
+def _compared(one: Report) -> tuple[object, ...]:
+    certificates = [(ref["path"], ref["key"], ref["names"]) for ref in one["certificates"]]
+    return (*(one[key] for key in _COMPARED), certificates)
+
+
+def _finding(one: Report) -> tuple[object, ...]:
+    """Return what a finding is known by on either side: not by its line, which moves."""
+    place = one["location"]
+    return one["rule"], one["entity"], place and place["path"]
+
+
+def differing_fields(old: Report, new: Report) -> list[tuple[str, str, str]]:
+    """Return what of a listener differs, as name, old and new value."""
+    found = [
+        (key.replace("_", " "), _shown(old[key]), _shown(new[key]))
+        for key in _COMPARED
+        if old[key] != new[key]
+    ]
+    one, two = ([ref["path"] or "?" for ref in side["certificates"]] for side in (old, new))
+    if one != two:
+        found.append(("certificate", _shown(one), _shown(two)))
+    return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if value is None:
+        return "unknown"
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
+def leave_old(result: Result, old: Report) -> None:
+    """Leave out the findings that another report has, of whichever line, and count them."""
+    from sslint.reports.data import finding_data
+
+    known = {_finding(one) for one in old["findings"]}
+    kept = [one for one in result.findings if _finding(finding_data(one, None)) not in known]
+    result.baselined += len(result.findings) - len(kept)
+    result.findings = kept
+
+
+Ports = Sequence[tuple[str, int, int]]
+"""Transport, first and last port."""
+
+
+def ports_of(text: str | None) -> Ports:
+    """Return the ports that `--fail-on-open` names. Raise UsageError."""
+    if text is None:
+        return ()
+    if text == "any":
+        return [("tcp", 0, LAST_PORT), ("udp", 0, LAST_PORT)]
+    found = []
+    for word in text.split(","):
+        match = _PORTS.fullmatch(word.strip())
+        if match is None:
+            raise UsageError("--fail-on-open: takes ports such as 5432,8000-8010,53/udp, or any")
+        first = int(match["first"])
+        found.append((match["transport"] or "tcp", first, int(match["last"] or first)))
+    return found
+
+
+def opens_any(changes: Iterable[HostChange], ports: Ports) -> bool:
+    """Tell whether somebody gets in at one of the ports who did not, or may do so now."""
+    return any(
+        transport == one.transport and first <= one.last and one.first <= last
+        for change in changes
+        for one in change.traffic or ()
+        if one.opens
+        for transport, first, last in ports
+    )

@@ -1,0 +1,198 @@
+"""What a change does, as text, as Markdown and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sslint.changes import LAST_PORT, HostChange, Report, differing_fields
+from sslint.plain import clean
+from sslint.reports.data import decision_data
+from sslint.values import dataclass
+
+if TYPE_CHECKING:
+    from sslint.netfilter.addresses import Sources
+    from sslint.netfilter.difference import Difference
+    from sslint.netfilter.verdicts import Decision
+
+MOST = 8  # networks of a set that are shown; data has them all
+SAME = "no difference"
+_OBEYED = frozenset("\\`*_[]<>|#@&~$")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that differs: what happens, to what, and where it is decided."""
+
+    verb: str
+    what: str
+    where: str = ""
+
+
+def text(changes: Sequence[HostChange]) -> str:
+    """Return the report of `sslint diff`."""
+    parts = []
+    for change in changes:
+        head = [clean(change.host)] if len(changes) > 1 else []
+        found = list(lines(change))
+        width = max((len(line.verb) for line in found), default=0)
+        body = [
+            f"{line.verb.ljust(width)}  {line.what}" + (f"  ({line.where})" if line.where else "")
+            for line in found
+        ]
+        parts.append("\n".join([*head, *(body or [SAME])]))
+    return "\n\n".join(parts or [SAME]) + "\n"
+
+
+def markdown(changes: Sequence[HostChange]) -> str:
+    """Return the report for a comment on a pull request."""
+    parts = []
+    for change in changes:
+        rows = [
+            f"| {line.verb} | {_cell(line.what)} | {_cell(line.where)} |" for line in lines(change)
+        ]
+        head = [f"### {_cell(change.host)}", ""] if len(changes) > 1 else []
+        table = ["| | what | where |", "|---|---|---|", *rows] if rows else [SAME]
+        parts.append("\n".join([*head, *table]))
+    return "\n\n".join(parts or [SAME]) + "\n"
+
+
+def _cell(value: str) -> str:
+    """Escape what Markdown, GitHub and HTML would obey."""
+    return "".join(f"&#{ord(char)};" if char in _OBEYED else char for char in clean(value))
+
+
+def lines(change: HostChange) -> Iterator[Line]:
+    """Yield all that differs on a host: traffic, listeners, findings, what was not compared."""
+    yield from _traffic(change)
+    for one in change.appeared:
+        yield Line("listens", _listener(one), _place(one))
+    for one in change.vanished:
+        yield Line("listens no more", _listener(one), _place(one))
+    for old, new in change.changed:
+        differing = "; ".join(
+            f"{name} {clean(before)} -> {clean(after)}"
+            for name, before, after in differing_fields(old, new)
+        )
+        yield Line("changes", f"{_listener(new, tls=False)}: {differing}", _place(new))
+    for one in change.found:
+        yield Line(
+            "new finding", f"{one['severity']}[{one['rule']}]: {one['message']}", _place(one)
+        )
+    for one in change.gone:
+        yield Line("found no more", f"{one['severity']}[{one['rule']}]: {one['message']}")
+    for reason in (*change.not_compared, *change.notes):
+        yield Line("not compared", clean(reason))
+
+
+def _traffic(change: HostChange) -> Iterator[Line]:
+    """Yield the lines of traffic: the families that differ alike share one."""
+    groups: dict[tuple[Any, ...], list[Difference]] = {}
+    for one in change.traffic or ():
+        everyone = tuple(_everyone(sources) for sources in _sets(one))
+        sets = tuple(sources.brief(MOST) for sources in _sets(one))
+        alike = everyone if any(everyone) else sets
+        key = (
+            one.transport,
+            one.first,
+            one.last,
+            one.interfaces,
+            alike,
+            _by(one.old),
+            _by(one.new),
+        )
+        groups.setdefault(key, []).append(one)
+    for verb, index in (("opens", 0), ("closes", 1), ("not known any more", 2), ("known now", 3)):
+        for group in groups.values():
+            one = group[0]
+            sources = _sets(one)[index]
+            if not sources:
+                continue
+            families = " and ".join(f"IPv{each.family}" for each in group)
+            who = " and ".join(dict.fromkeys(_who(_sets(each)[index]) for each in group))
+            ports = f"{one.transport}/{_ports(one)}"
+            served = change.served.get((one.transport, one.first), "")
+            what = f"{ports}{f' ({served})' if served else ''} over {families} to {who}"
+            if one.interfaces:
+                what += f" by {', '.join(map(clean, one.interfaces))}"
+            yield Line(verb, what, " -> ".join(filter(None, (_by(one.old), _by(one.new)))))
+
+
+def _sets(one: Difference) -> tuple[Sources, ...]:
+    return one.opens, one.closes, one.doubts, one.settles
+
+
+def _everyone(sources: Sources) -> bool:
+    universe = sources.universe
+    return bool(sources) and not universe.public & ~sources.mask
+
+
+def _who(sources: Sources) -> str:
+    return "everyone" if _everyone(sources) else sources.brief(MOST)
+
+
+def _ports(one: Difference) -> str:
+    if (one.first, one.last) == (1, LAST_PORT):
+        return "all ports"
+    return str(one.first) if one.first == one.last else f"{one.first}-{one.last}"
+
+
+def _by(decision: Decision | None) -> str:
+    if decision is None or decision.location is None:
+        return ""
+    return f"{clean(decision.location.path)}:{decision.location.line}"
+
+
+def _listener(one: Report, *, tls: bool = True) -> str:
+    address = f"[{one['address']}]" if ":" in one["address"] else one["address"]
+    kind = {"implicit": " with TLS", "starttls": " with STARTTLS", "none": " without TLS"}
+    said = kind.get(one["tls"], "") if tls else ""
+    return f"{one['server']} on {address}:{one['port']}/{one['transport']}{said}"
+
+
+def _finding(one: Report) -> str:
+    return f"{one['severity']}[{one['rule']}]: {one['message']}"
+
+
+def _place(one: Report) -> str:
+    place = one["location"]
+    return f"{place['path']}:{place['line']}" if place else ""
+
+
+def data(changes: Iterable[HostChange]) -> dict[str, Any]:
+    """Return the report as data."""
+    return {
+        "version": 1,
+        "hosts": [
+            {
+                "host": clean(change.host),
+                "endpoints": {
+                    "appeared": change.appeared,
+                    "vanished": change.vanished,
+                    "changed": [{"old": old, "new": new} for old, new in change.changed],
+                },
+                "traffic": None
+                if change.traffic is None
+                else [_difference_data(one) for one in change.traffic],
+                "findings": {"new": change.found, "gone": change.gone},
+                "not_compared": [clean(reason) for reason in change.not_compared],
+                "notes": [clean(note) for note in change.notes],
+            }
+            for change in changes
+        ],
+    }
+
+
+def _difference_data(one: Difference) -> dict[str, Any]:
+    return {
+        "transport": one.transport,
+        "family": f"ipv{one.family}",
+        "ports": [one.first, one.last],
+        "interfaces": [clean(name) for name in one.interfaces],
+        "opens": list(one.opens.cidrs),
+        "closes": list(one.closes.cidrs),
+        "not_known_any_more": list(one.doubts.cidrs),
+        "known_now": list(one.settles.cidrs),
+        "old": decision_data(one.old),
+        "new": decision_data(one.new),
+    }

@@ -1,0 +1,130 @@
+"""What `sslint diff OLD NEW` compares: trees, commits, saved reports, or rulesets alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sslint import revisions
+from sslint.errors import UsageError
+from sslint.reports.data import check_report
+from sslint.tree import TreeError, read_named, real_path, work_tree
+from sslint.values import dataclass
+
+if TYPE_CHECKING:
+    from sslint.changes import HostChange
+    from sslint.checker import Result
+    from sslint.netfilter.model import Ruleset
+
+Check = Callable[[str], "Result"]
+"""Checks a PATH."""
+_REPORT_KEYS = ("endpoints", "findings", "judged")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: a report, and the check that it comes from unless it was saved."""
+
+    report: dict[str, Any]
+    result: Result | None = None
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a host was not judged, or a file that decides could not be read."""
+        if self.result is not None:
+            return self.result.incomplete
+        unread = any(one.get("decisive") for one in self.report.get("unread", ()))
+        return unread or not all(one["enough"] for one in self.report["judged"])
+
+
+def read(text: str, check: Check, directory: Path) -> Side:
+    """Return what a word names: a PATH, a saved report, or REV:PATH, written below a directory.
+
+    Raise UsageError.
+    """
+    if not os.path.lexists(text) and ":" in text:
+        name, _, path = text.partition(":")
+        return _checked(check, export(Path.cwd(), name, path or ".", directory))
+    if text.endswith(".json") and os.path.isfile(text):
+        return Side(_saved(text))
+    return _checked(check, text)
+
+
+def export(start: Path, name: str, path: str, directory: Path) -> str:
+    """Write a path of a commit below a directory of ours, and return where. Raise UsageError.
+
+    The path is relative to `start` as in git's own REV:./PATH, or to the work tree's top.
+    """
+    top = work_tree(start)
+    revision = revisions.open_revision(top, name)
+    within = posixpath.normpath(path)
+    if within.startswith(("/", "..")):
+        raise UsageError(f"{name}:{path}: is not in the work tree")
+    target = directory / (posixpath.basename(within) if within != "." else top.name)
+    revision.export(within, target)
+    return str(target)
+
+
+def against(name: str, path: str, check: Check, directory: Path) -> Side:
+    """Return what a PATH was in a commit of the work tree that it is in. Raise UsageError."""
+    real = real_path(path)
+    top = work_tree(real if real.is_dir() else real.parent)
+    if not real.is_relative_to(top):
+        raise UsageError(f"{path}: is not in a work tree of git")
+    return _checked(check, export(top, name, real.relative_to(top).as_posix(), directory))
+
+
+def compare(old: Side, new: Side) -> list[HostChange]:
+    """Return what differs between two sides; of saved reports the traffic is not known."""
+    from sslint import changes
+
+    if old.result is None or new.result is None:
+        found = changes.of_reports(old.report, new.report)
+        for one in found:
+            one.not_compared.append("traffic: a saved report does not hold the firewall's rules")
+        return found
+    return changes.of_results(old.result, new.result, (old.report, new.report))
+
+
+def ruleset(texts: Sequence[str], flag: str) -> Ruleset:
+    """Return the rules that files named on the command line load together. Raise UsageError."""
+    from sslint import targets
+    from sslint.firewalls import discovery
+    from sslint.network import read_network
+    from sslint.tree import Tree
+
+    tree = Tree(None, base=Path.cwd())
+    given = []
+    for index, text in enumerate(texts):
+        kind, source = targets.ruleset(text)
+        name = "stdin" if isinstance(source, targets.Stream) else source.name
+        place = targets.ruleset_place(name, index)
+        targets.lay(tree, place, source)
+        given.append((kind, place))
+    found = discovery.load(tree, read_network(tree), tuple(given))
+    problems = [problem.sentence for problem in tree.problems if problem.decisive]
+    if problems or found.empty:
+        raise UsageError(f"{flag}: {problems[0] if problems else 'no rules were found'}")
+    return found
+
+
+def _checked(check: Check, path: str) -> Side:
+    result = check(path)
+    return Side(check_report(result), result)
+
+
+def _saved(name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(read_named(name))
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}") from None
+    except (TreeError, ValueError, RecursionError):
+        raise UsageError(f"{name}: is not a report of sslint check --format json") from None
+    whole = isinstance(found, dict) and all(isinstance(found.get(k), list) for k in _REPORT_KEYS)
+    if not whole or found.get("version") != 1:
+        raise UsageError(f"{name}: is not a report of sslint check --format json")
+    return dict(found)

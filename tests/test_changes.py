@@ -1,0 +1,310 @@
+"""What a change does: exactly who gets in or not, which listeners and findings come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sslint.cli import main
+from sslint.firewalls.errors import RulesetError
+from sslint.netfilter import addresses, difference
+from sslint.netfilter.addresses import Sources
+from sslint.netfilter.model import Ruleset
+from sslint.netfilter.reach import Firewall
+from tests.cases import EXAMPLES, ruleset
+from tests.live.kernel.generators import generate
+from tests.live.kernel.judge import NETWORK, firewall
+
+SEED = int(os.environ["SSLINT_SEED"])
+BASE = (
+    "table inet f {{ chain i {{ type filter hook input priority 0; policy drop;\n"
+    "ct state established,related accept\nmeta l4proto {{ icmp, ipv6-icmp }} accept\n{}\n}}\n}}\n"
+)
+
+
+def _differences(old: str, new: str) -> list[str]:
+    found = difference.differences(*difference.pair(ruleset(old), ruleset(new)))
+    return [
+        f"{one.transport}/{one.first}-{one.last} {one.family}"
+        + "".join(
+            f" {name} {sources.brief(4)}"
+            for name, sources in (
+                ("opens", one.opens), ("closes", one.closes),
+                ("doubts", one.doubts), ("settles", one.settles),
+            )
+            if sources
+        )
+        + (f" by {','.join(one.interfaces)}" if one.interfaces else "")
+        for one in found
+    ]  # fmt: skip
+
+
+def test_the_sources_are_told_exactly() -> None:
+    old = BASE.format("tcp dport { 22, 993 } accept")
+    new = BASE.format("tcp dport 22 accept\nip saddr != 198.51.100.0/24 tcp dport 993 accept")
+    assert _differences(old, new) == [
+        "tcp/993-993 4 closes 198.51.100.0/24",
+        "tcp/993-993 6 closes ::/0",
+    ]
+
+
+def test_a_port_that_no_convention_knows_is_told() -> None:
+    old, new = BASE.format(""), BASE.format("tcp dport 5432-5440 accept")
+    assert _differences(old, new) == [
+        "tcp/5432-5440 4 opens 0.0.0.0/0",
+        "tcp/5432-5440 6 opens ::/0",
+    ]
+
+
+def test_an_interface_is_told_where_it_matters() -> None:
+    old, new = BASE.format(""), BASE.format('iifname "wg0" udp dport 53 accept')
+    assert _differences(old, new) == [
+        "udp/53-53 4 opens 0.0.0.0/0 by wg0",
+        "udp/53-53 6 opens ::/0 by wg0",
+    ]
+
+
+def test_what_becomes_unknown_is_told() -> None:
+    old = BASE.format("tcp dport 443 accept")
+    new = BASE.format("tcp dport 443 meta cgroup 7 accept")
+    assert all("doubts" in one or "closes" in one for one in _differences(old, new))
+    assert _differences(old, new)
+
+
+@pytest.mark.parametrize("kind", ["nft", "iptables", "ip6tables"])
+def test_random_rulesets_differ_by_what_each_says_alone(kind: str) -> None:
+    """Nothing differs from itself, A from B is B from A mirrored, and every source is right."""
+    rng = random.Random(SEED)
+    rulesets = _loadable(kind)
+    for number in range(5):
+        one, two = next(rulesets), next(rulesets)
+        again = f"SSLINT_SEED={SEED} {kind} {number}"
+        same = difference.pair(one, one, NETWORK, NETWORK)
+        assert list(difference.differences(*same)) == [], again
+        old, new = difference.pair(one, two, NETWORK, NETWORK)
+        found = list(difference.differences(old, new))
+        mirrored = list(difference.differences(new, old))
+        assert [_ports(d, d.opens, d.closes) for d in found] == [
+            _ports(d, d.closes, d.opens) for d in mirrored
+        ], again
+        for _ in range(30):
+            _one_source(rng, one, two, found, again)
+
+
+def _loadable(kind: str) -> Iterator[Ruleset]:
+    """Yield random rulesets that the tools would take."""
+    for number in itertools.count(SEED % 10**6):
+        with contextlib.suppress(RulesetError):
+            yield firewall(generate(kind, number, 0)).ruleset
+
+
+def _ports(one: difference.Difference, opens: Sources, closes: Sources) -> tuple[object, ...]:
+    return one.transport, one.family, one.first, one.last, opens.mask, closes.mask
+
+
+def _one_source(
+    rng: random.Random,
+    old: Ruleset,
+    new: Ruleset,
+    found: list[difference.Difference],
+    again: str,
+) -> None:
+    transport = rng.choice(difference.TRANSPORTS)
+    family = rng.choice(difference.FAMILIES)
+    chosen = rng.choice(found) if found and rng.random() < 0.7 else None
+    port = rng.randint(1, 65535)
+    if chosen is not None:
+        transport, family = chosen.transport, chosen.family
+        port = rng.choice((chosen.first, chosen.last, min(65535, chosen.last + 1)))
+    last = addresses.LAST[family]
+    source = rng.choice([rng.randint(0, last), *_edges(chosen, last)])
+    iif = rng.choice(("eth0", "eth1"))
+    verdicts = []
+    for rules in (old, new):
+        alone = Firewall(rules, NETWORK, {family: [(source, source)]})
+        exposure = difference._exposure(
+            alone, transport, family, port, difference._known_as(alone, iif)
+        )
+        bit = alone.universes[family].bit(source)
+        verdicts.append(
+            "open" if exposure.open & bit else "?" if exposure.possible & bit else "shut"
+        )
+        if bit & alone.universes[family].never:
+            return
+    expected = {
+        ("shut", "open"): "opens", ("open", "shut"): "closes", ("open", "?"): "doubts",
+        ("shut", "?"): "doubts", ("?", "open"): "settles", ("?", "shut"): "settles",
+    }.get((verdicts[0], verdicts[1]))  # fmt: skip
+    said = {
+        name
+        for one in found
+        if (one.transport, one.family) == (transport, family) and one.first <= port <= one.last
+        if not one.interfaces or iif in one.interfaces
+        for name in ("opens", "closes", "doubts", "settles")
+        if getattr(one, name).mask & getattr(one, name).universe.bit(source)
+    }
+    where = f"{again}: {transport}/{port} from {addresses.show(family, source)} by {iif}"
+    assert said == ({expected} if expected else set()), where
+
+
+def _edges(chosen: difference.Difference | None, last: int) -> list[int]:
+    if chosen is None:
+        return []
+    sets = (chosen.opens, chosen.closes, chosen.doubts, chosen.settles)
+    edges = [edge for one in sets for edge in one.universe.intervals(one.mask, 3)]
+    return [min(last, max(0, x + n)) for edge in edges for x in edge for n in (-1, 0, 1)]
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A work tree with one commit of the sound example, and the working directory in it."""
+    top = tmp_path / "repository"
+    shutil.copytree(EXAMPLES / "sound", top)
+    _git(top, "init", "-q", "-b", "main")
+    _git(top, "add", "-A")
+    _git(top, "commit", "-q", "-m", "sound")
+    monkeypatch.chdir(top)
+    return top
+
+
+def _git(top: Path, *words: str) -> None:
+    who = {
+        f"GIT_{role}_{what}": "a@b.c"
+        for role in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    subprocess.run(["git", "-C", str(top), *words], check=True, env={**os.environ, **who})
+
+
+def _close_993(top: Path) -> None:
+    file = top / "etc/nftables.conf"
+    file.write_text(file.read_text().replace("{ 25, 465, 587, 993 }", "{ 25, 465, 587 }"))
+
+
+def test_nothing_differs_from_a_commit_until_something_is_changed(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", "--against", "main"]) == 0
+    assert capsys.readouterr().out == "no difference\n"
+    _close_993(repository)
+    assert main(["diff", "--against", "main"]) == 1
+    out = capsys.readouterr().out
+    assert "closes       tcp/993 (dovecot imaps) over IPv4 and IPv6 to everyone" in out
+    assert "new finding  error[tls-port-closed]" in out
+    assert main(["diff", "main:.", "."]) == 1
+    assert capsys.readouterr().out == out
+
+
+def test_only_what_the_change_brought_is_reported(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _close_993(repository)
+    _git(repository, "commit", "-qam", "close 993")
+    assert main(["check", "."]) == 1
+    capsys.readouterr()
+    assert main(["check", ".", "--against", "HEAD"]) == 0
+    assert "1 in the baseline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ports", "status"),
+    [("any", 1), ("5432", 1), ("22,5000-6000", 1), ("5432/udp", 0), ("22", 0)],
+)
+def test_what_is_newly_exposed_fails(repository: Path, ports: str, status: int) -> None:
+    file = repository / "etc/nftables.conf"
+    file.write_text(
+        file.read_text().replace("tcp dport 22 accept", "tcp dport { 22, 5432 } accept")
+    )
+    assert (
+        main(["diff", "--against", "main", "--fail-on", "never", "--fail-on-open", ports]) == status
+    )
+
+
+def test_two_saved_reports_do_as_well(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", ".", "--format", "json"])
+    (repository / "old.json").write_text(capsys.readouterr().out)
+    _close_993(repository)
+    main(["check", ".", "--format", "json"])
+    (repository / "new.json").write_text(capsys.readouterr().out)
+    assert main(["diff", "old.json", "new.json", "--format", "json"]) == 1
+    (host,) = json.loads(capsys.readouterr().out)["hosts"]
+    assert [one["rule"] for one in host["findings"]["new"]] == ["tls-port-closed"]
+    assert host["traffic"] is None
+    assert host["not_compared"]
+
+
+def test_rulesets_alone_of_two_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.v4").write_text(
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+        "-A INPUT -p tcp -m tcp --dport 443 -j ACCEPT\nCOMMIT\n"
+    )
+    rules = "ct state established,related accept; tcp dport 443 accept; tcp dport 25 accept;"
+    (tmp_path / "new.nft").write_text(
+        "table ip f {\n chain i { type filter hook input priority 0; policy drop;\n"
+        f"{rules}\n}}\n}}\n"
+    )
+    old, new = f"iptables={tmp_path}/old.v4", f"nft={tmp_path}/new.nft"
+    assert main(["diff", "--old-firewall", old, "--new-firewall", new]) == 0
+    out = capsys.readouterr().out
+    opens, rest = out.splitlines()
+    assert opens.startswith("opens         tcp/25 over IPv4 to everyone")
+    assert rest == "not compared  IPv6: one side has no rules for it"
+
+
+def test_markdown_obeys_nothing(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = repository / "etc/nginx/sites-enabled/www"
+    file.write_text(file.read_text().replace("server_name", 'server_name "<b>@all|x" '))
+    main(["diff", "--against", "main", "--format", "markdown"])
+    out = capsys.readouterr().out
+    assert "<b>" not in out
+    assert "@all" not in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["diff"], ["diff", "."], ["diff", "a", "b", "c"], ["diff", "--against", "nosuch"],
+        ["diff", "main:etc/nosuch", "."], ["diff", "main:../x", "."], ["diff", "nosuch:.", "."],
+        ["diff", "--old-firewall", "etc/nftables.conf"], ["diff", "x.json", "."],
+        ["diff", "--against", "main", "--fail-on-open", "https"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_cannot_be_compared_is_a_usage_error(
+    repository: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "x.json").write_text("[]")
+    assert main(words) in (2, 3)
+    assert capsys.readouterr().err
+
+
+def test_a_commit_is_written_as_it_is(repository: Path, tmp_path: Path) -> None:
+    from sslint.sides import export
+
+    (repository / "etc/link").symlink_to("nginx/../../outside")
+    (repository / "etc/run").write_text("x")
+    (repository / "etc/run").chmod(0o755)
+    (repository / "etc/bytes").write_bytes(bytes(range(256)))
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-qm", "more")
+    made = Path(export(repository, "HEAD", "etc", tmp_path / "made"))
+    assert os.readlink(made / "link") == "nginx/../../outside"
+    assert (made / "run").stat().st_mode & 0o111
+    assert (made / "bytes").read_bytes() == bytes(range(256))
+    there = {str(p.relative_to(made)) for p in made.rglob("*")}
+    assert there == {
+        str(p.relative_to(repository / "etc")) for p in (repository / "etc").rglob("*")
+    }
