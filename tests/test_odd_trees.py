@@ -171,6 +171,26 @@ NOT_JUDGED: dict[str, tuple[dict[str, str], str]] = {
         RULES | {"etc/nginx/sites-available/shop.bak": SITE},
         "nginx has no listener that is known",
     ),
+    **{
+        f"a firewall of {one} and nginx of {other}": (
+            {f"{one}/etc/nftables.conf": NFT, f"{other}/nginx.conf": TLS},
+            f"{other}/nginx.conf may serve TLS and belongs to no host",
+        )
+        for one, other in (
+            ("web1", "web2"),
+            ("hosts/a", "hosts/b"),
+            ("production", "staging"),
+            ("a.example.org", "b.example.org"),
+        )
+    },
+    "a part of Dovecot that does not name its protocols": (
+        RULES | {"etc/dovecot/conf.d/10-ssl.conf": "ssl_cert = </a.pem\nssl_key = </a.key\n"},
+        "the enabled protocols are set in files that were not given",
+    ),
+    "a dovecot.conf without its conf.d": (
+        RULES | {"etc/dovecot/dovecot.conf": "ssl_cert = </a.pem\n!include conf.d/*.conf\n"},
+        "the enabled protocols are set in files that were not given",
+    ),
     "a ruleset in conflict": (
         WEB | {"etc/nftables.conf": f"<<<<<<< HEAD\n{NFT}=======\n{NFT}>>>>>>> x\n"},
         "etc/nftables.conf cannot be loaded: etc/nftables.conf:1:1: syntax error",

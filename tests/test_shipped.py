@@ -185,3 +185,19 @@ def test_a_path_is_completed_by_the_distribution_before_a_main_file_is_made(tmp_
     assumed = data["firewall"][0]["assumptions"]
     assert "etc/nginx: mime.types, nginx.conf as Debian 12 and 13 ship them" in assumed
     assert any(text.startswith("each site in etc/nginx/sites-available is ") for text in assumed)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("etc/lsb-release", "DISTRIB_ID=Ubuntu\n"),
+        ("etc/issue", "Ubuntu 22.04.3 LTS \\n \\l\n"),
+        ("etc/apt/sources.list", "deb http://archive.ubuntu.com/ubuntu jammy main\n"),
+        ("etc/apt/sources.list.d/ubuntu.sources", "URIs: http://archive.ubuntu.com/ubuntu/\n"),
+    ],
+)
+def test_a_distribution_made_of_debian_ships_other_files(path: str, text: str) -> None:
+    files = {"etc/apt/x": "", "etc/nginx/sites-enabled/x": ""}
+    network = read_network(tree_of(files))
+    assert shipped.fitting(tree_of(files), network, {})
+    assert not shipped.fitting(tree_of({**files, path: text}), network, {})

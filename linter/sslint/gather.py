@@ -54,17 +54,7 @@ class Gathered:
         rulesets = [kind for kind in self.found if kind not in named]
         alone = all(len(paths) == 1 for paths in self.found.values())
         both = {"nft", "iptables"} <= set(rulesets)
-        return bool(named and rulesets) and alone and not both and not self._of_several
-
-    @property
-    def _of_several(self) -> bool:
-        """Whether the parts lie in directories that are called as hosts are, or hold these."""
-        common = Path(os.path.commonpath(self.paths))
-        first = {path.relative_to(common).parts[:1] for path in self.paths}
-        if len(first) < 2:
-            return False
-        named = any(_MACHINE.match(name) for (name, *_) in filter(None, first))
-        return named or _MACHINES.match(common.name) is not None
+        return bool(named and rulesets) and alone and not both and not _of_several(self.paths)
 
     def block(self, top: Path) -> list[str]:
         """Return what .sslint.yaml says of them as one host, for the user to choose from."""
@@ -91,6 +81,16 @@ class Gathered:
         return [path for paths in self.found.values() for path in paths]
 
 
+def _of_several(paths: Sequence[Path]) -> bool:
+    """Tell whether parts lie in directories that are called as hosts are, or hold these."""
+    common = Path(os.path.commonpath(paths))
+    first = {path.relative_to(common).parts[:1] for path in paths}
+    if len(first) < 2:
+        return False
+    named = any(_MACHINE.match(name) for (name, *_) in filter(None, first))
+    return named or _MACHINES.match(common.name) is not None
+
+
 @cache
 def main_files() -> dict[str, str]:
     """Return the servers that .sslint.yaml can name, by the name of their main file."""
@@ -103,8 +103,9 @@ def lay(tree: Tree, etc: Path, top: Path, excluded: Sequence[str] = ()) -> list[
     Return their directories.
     """
     laid = []
+    own = etc.parent if etc.name == "etc" else etc
     for kind, paths in gather(top, excluded, beside=etc).found.items():
-        if kind not in main_files().values() or len(paths) > 1:
+        if kind not in main_files().values() or len(paths) > 1 or _of_several([own, *paths]):
             continue
         place = f"/etc/{kind}"
         if tree.status(place) is Status.ABSENT and tree.link_target(place) is None:

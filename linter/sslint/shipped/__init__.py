@@ -59,6 +59,7 @@ _OTHERS = (
     "/etc/nixos",
     "/usr/local/etc",
 )
+_DERIVED = re.compile(r"ubuntu|raspbian|linuxmint|devuan|kali|armbian", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def _files(tree: Tree, release: str) -> dict[str, str]:
 
 
 def _looks_like_debian(tree: Tree) -> bool:
-    if any(tree.exists(path) for path in _OTHERS):
+    if any(tree.exists(path) for path in _OTHERS) or _names_another(tree):
         return False
     if any(tree.exists(path) for path in _DEBIAN):
         return True
@@ -187,6 +188,16 @@ def _syntaxes(tree: Tree) -> dict[str, str]:
         if server.syntax is not None
     }
     return {server: version for server, version in found.items() if version}
+
+
+def _names_another(tree: Tree) -> bool:
+    """Tell whether a file names a distribution that is made of Debian and ships other files."""
+    sources = tree.glob("/etc/apt/sources.list.d/*")
+    for path in ("/etc/lsb-release", "/etc/issue", "/etc/apt/sources.list", *sources):
+        file = tree.try_read(path, decisive=False) if tree.status(path) is Status.FILE else None
+        if file is not None and _DERIVED.search(file.text):
+            return True
+    return False
 
 
 def _has_versions(shipped: Mapping[str, str], versions: Mapping[str, str]) -> bool:

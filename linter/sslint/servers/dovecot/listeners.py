@@ -99,7 +99,7 @@ def read_protocols(lookup: Lookup) -> Protocols:
                     enabled.setdefault(word, choices.whole)
             whole = True
             break
-    if not whole:
+    if not whole and not unknown:  # else files that are not known may set it
         for word in default_protocols(lookup.configuration).split():
             if word not in disabled:
                 enabled.setdefault(word, None)

@@ -150,6 +150,8 @@ class _Loader:
                     return
                 said = f"{line.value} is outside the files that were given"
                 self._gap(line.location, said, Code.NOT_GIVEN)
+                if self.block.parent is None and not packaged:
+                    _choices(self.block, "protocols").unknown = True
             elif line.kind is Kind.INCLUDE:
                 self._error(line.location, f"!include {line.value}: No matches")
             return

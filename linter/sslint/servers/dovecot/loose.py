@@ -54,7 +54,8 @@ def further(tree: Tree, known: Sequence[str]) -> list[str]:
 def main(places: Sequence[str], texts: Sequence[str]) -> str:
     """Return a dovecot.conf that includes its parts.
 
-    The protocols are those whose packages have files there; the certificate may be in the rest.
+    The protocols are those whose packages have files there; what these do not say may be in the
+    rest.
     """
     named = re.findall(r"/\d\d-(imap|pop3|lmtp|submission|managesieve)\.conf", " ".join(places))
     protocols = " ".join(name.replace("managesieve", "sieve") for name in dict.fromkeys(named))
@@ -63,7 +64,9 @@ def main(places: Sequence[str], texts: Sequence[str]) -> str:
         version = "2.4.0"
         lines = [f"dovecot_{what}_version = {version}" for what in ("config", "storage")] + lines
     lines += [f"!include {place}" for place in places]
-    if not any(re.search(r"^[ \t]*ssl_(server_)?cert", text, re.M) for text in texts):
+    listed = any(re.search(r"^[ \t]*protocols\b", text, re.M) for text in texts)
+    certified = any(re.search(r"^[ \t]*ssl_(server_)?cert", text, re.M) for text in texts)
+    if not certified or not (protocols or listed):
         lines.append("!include /elsewhere/the-rest-of-dovecot.conf")
     return "\n".join(lines) + "\n"
 
