@@ -38,7 +38,7 @@ _NAMES = re.compile(
 )
 # How the files of servers say that they serve TLS, each at the start of a line.
 _SHOWS = re.compile(
-    r"^[ \t]*(?:"
+    r"[ \t]*+(?:"
     r"listen[ \t][^;#\n]*\b(?:ssl|quic|443)\b|ssl_certificate[ \t]"  # nginx and its kin
     r"|SSLEngine[ \t]+on\b|SSLCertificateFile[ \t]|<VirtualHost[ \t][^>\n]*:443\b"  # Apache
     r"|bind[ \t][^#\n]*\bssl[ \t]+crt\b"  # HAProxy
@@ -48,11 +48,10 @@ _SHOWS = re.compile(
     r"|.*<Connector\b[^>]*SSLEnabled=\"true\""  # Tomcat
     r"|-[ \t]*[\"']?(?:[\d.]+:)?(?:443|465|587|993|995|8443):\d+"  # a published port
     r"|.*\b(?:certResolver|certFile|websecure):"  # Traefik
-    r"|.*\"(?:tls_connection_policies|listen)\":[^\n]*(?:443|\{)"  # Caddy's JSON
+    r"|.*\"(?:tls_connection_policies\":|listen\":[ \t]?\[\"[\w.]{0,60}:443\")"  # Caddy's JSON
     r")",
-    re.M | re.I,
+    re.I,
 )
-_COMMENT = re.compile(r"<!--.*?-->", re.S)
 _SUBMODULE = re.compile(r"^[ \t]*path[ \t]*=[ \t]*(\S.*?)[ \t]*$", re.M)
 
 
@@ -146,9 +145,15 @@ def _deep(path: str) -> bool:
 def _shows(path: Path) -> bool:
     if path.is_symlink():
         return False
-    text = trees.head(path)
-    is_caddy = path.name == "Caddyfile" or path.suffix == ".caddy"
-    return is_caddy or _SHOWS.search(_COMMENT.sub("", text)) is not None
+    if path.name == "Caddyfile" or path.suffix == ".caddy":
+        return True
+    return any(_SHOWS.match(line) for line in _uncommented(trees.head(path)).split("\n"))
+
+
+def _uncommented(text: str) -> str:
+    """Return an XML text without its comments; another text as it is."""
+    first, *rest = text.split("<!--")
+    return first + "".join(part.partition("-->")[2] for part in rest)
 
 
 def said(found: Sequence[str]) -> str:
