@@ -18,6 +18,7 @@ FORMATS = ("text", "json")
 # What a check can be reported as as well; every one has a module in reports/.
 REPORTS = (
     "text", "concise", "json", "sarif", "github", "gitlab", "junit", "markdown", "prometheus",
+    "html",
 )  # fmt: skip
 DIFF_FORMATS = ("text", "json", "markdown")
 COLOURS = ("auto", "always", "never")

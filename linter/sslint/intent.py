@@ -16,7 +16,10 @@ _PORT = re.compile(r"^(\d{1,5})(?:/(tcp|udp))?$")
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """`expose`: the networks that are meant to reach a port, None for everyone."""
+    """`expose`: the networks that are meant to reach a port, None for everyone.
+
+    `networks` are those that have a name.
+    """
 
     expose: Mapping[Port, tuple[str, ...] | None] = field(default_factory=dict)
     internal: frozenset[Port] = frozenset()
@@ -24,6 +27,7 @@ class Intent:
     terminated_elsewhere: frozenset[Port] = frozenset()
     renewed_elsewhere: tuple[str, ...] = ()
     nat: Mapping[Port, Port] = field(default_factory=dict)  # outer port -> this host's
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 Refuse = Callable[[tuple[str | int, ...], str], UsageError]
@@ -63,6 +67,7 @@ def parse(values: Mapping[str, Any], refuse: Refuse = _refuse) -> Intent:
             _port(outer, ("nat", outer), refuse): _port(str(inner), ("nat", outer), refuse)
             for outer, inner in values.get("nat", {}).items()
         },
+        networks=networks,
     )
 
 

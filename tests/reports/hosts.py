@@ -35,3 +35,53 @@ def hostile(path: Path) -> Path:
     rules = root / "etc/nftables.conf"
     rules.write_text(rules.read_text().replace("policy drop;", f"policy drop; # {TEXT}"))
     return root
+
+
+def everything(path: Path) -> Path:
+    """Make a host with a service in every state; return its directory."""
+    from tests import pki
+
+    (path / ".git").mkdir(parents=True)
+    root = path / "shop"
+    shutil.copytree(CLOSED / "etc", root / "etc")
+    for name, certificate in (
+        ("shop.example.org", {"names": ["shop.example.org"]}),
+        ("old.example.org", {"names": ["old.example.org"], "left": 5}),
+        ("gone.example.org", {"names": ["gone.example.org"], "left": -3}),
+    ):
+        live = root / f"etc/letsencrypt/live/{name}"
+        live.mkdir(parents=True)
+        chain, key = pki.files(certificate)
+        (live / "fullchain.pem").write_text(chain)
+        (live / "privkey.pem").write_text(key)
+
+    def server(listen: str, name: str) -> str:
+        live = f"/etc/letsencrypt/live/{name}"
+        return (
+            f"server {{ {listen} server_name {name};\n  ssl_certificate {live}/fullchain.pem;\n"
+            f"  ssl_certificate_key {live}/privkey.pem; }}\n"
+        )
+
+    (root / "etc/nginx/sites-enabled/more").write_text(
+        server("listen 443 ssl;", "old.example.org")
+        + server("listen 8443 ssl; listen [::]:8443 ssl;", "gone.example.org")
+        + server("listen 9443 ssl;", "shop.example.org")
+        + server("listen 7443 ssl;", "shop.example.org")
+        + server("listen 6443 ssl;", "shop.example.org")
+        + "server { listen 9090; }\nserver { listen 127.0.0.1:8080; }\n"
+    )
+    (root / "etc/nftables.conf").write_text(
+        "#!/usr/sbin/nft -f\nflush ruleset\ntable inet filter {\n  chain input {\n"
+        "    type filter hook input priority filter; policy drop;\n"
+        "    iif lo accept\n    ct state established,related accept\n"
+        "    meta l4proto { icmp, ipv6-icmp } accept\n    tcp dport { 22, 80, 9090 } accept\n"
+        "    meta nfproto ipv4 tcp dport 8443 accept\n"
+        "    ip saddr 10.0.0.0/8 tcp dport { 6443, 9443 } accept\n"
+        "    ip saddr 198.51.100.0/24 tcp dport 9443 accept\n"
+        "    tcp dport 7443 meta cgroup 42 accept\n  }\n}\n"
+    )
+    (path / ".sslint.yaml").write_text(
+        "networks: {office: [10.0.0.0/8], shops: [198.51.100.0/24]}\n"
+        "internal: [9090]\nnat: {8444: 8443}\n"
+    )
+    return root

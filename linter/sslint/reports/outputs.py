@@ -20,6 +20,7 @@ _MODULES = {
     "junit": "junit",
     "markdown": "comment",
     "prometheus": "prometheus",
+    "html": "page",
 }
 
 

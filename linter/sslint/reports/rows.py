@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,7 +34,8 @@ Where = Literal["source", "baseline"]
 class Place:
     """A line of a file. `path` is relative to the host's root, `file` to the repository.
 
-    Lines and columns count from 1, `end` is the column after the last character.
+    Lines and columns count from 1, `end` is the column after the last character. `text` is the
+    line as it may be shown, `mark` the part of it that is meant (from 0, end exclusive).
     """
 
     path: str
@@ -43,6 +45,10 @@ class Place:
     end: int = 2
     text: str = ""
     message: str = ""
+    mark: tuple[int, int] = (0, 0)
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,16 +195,19 @@ class _Maker:
 
     def place(self, place: Location, message: str = "") -> Place:
         """Return a place of a file that was read."""
-        text = place.file.shown(place.line)
-        end = place.end if place.end is not None else len(text) + 1
+        raw = place.file.shown(place.line)
+        end = place.end if place.end is not None else len(raw) + 1
+        cuts = (0, min(place.column - 1, MAX_LINE), min(end - 1, MAX_LINE), MAX_LINE)
+        parts = [clean(raw[low:high].expandtabs(8)) for low, high in pairwise(cuts)]
         return Place(
             clean(place.path),
             clean(self.files.find(place.file.path, place.file.name) or place.path),
             place.line,
             place.column,
             max(end, place.column + 1),
-            clean(text[:MAX_LINE].expandtabs(8)),
+            "".join(parts),
             clean(message),
+            (len(parts[0]), len(parts[0]) + len(parts[1])),
         )
 
     def named(self, name: str) -> Place:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 class Served:
     """A certificate by its path; `not_after` is None where the file is not at hand.
 
-    `ports` are those that serve it ("tcp/443"), `begins` is when it becomes valid.
+    `real` is the path as the configuration has it, `path` as reports show it. `ports` are those
+    that serve it ("tcp/443"), `begins` is when it becomes valid.
     """
 
+    real: str
     path: str
     names: tuple[str, ...] = ()
     begins: datetime | None = None
@@ -49,5 +51,5 @@ def served(host: Host) -> list[Served]:
             )
         begins = leaf.not_before if leaf is not None else None
         until = leaf.not_after if leaf is not None else None
-        found.append(Served(clean(path), names, begins, until, tuple(ports[path])))
+        found.append(Served(path, clean(path), names, begins, until, tuple(ports[path])))
     return found
