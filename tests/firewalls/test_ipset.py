@@ -215,3 +215,9 @@ def test_verdicts() -> None:
     assert verdict("-m set --match-set mixed src", text, "203.0.113.2") == "drop"
     assert verdict("-m set --match-set empty src", text, "203.0.113.2") == "drop"
     assert verdict("-m set ! --match-set empty src", text, "203.0.113.2") == "accept"
+
+
+def test_xml_is_read_to_a_depth() -> None:
+    deep = "<ipsets><ipset name='a'>" + "<x>" * 40 + "</x>" * 40 + "</ipset></ipsets>"
+    with pytest.raises(RulesetError, match="nested too deeply"):
+        ipset.read(SourceFile("/etc/sets.xml", "sets.xml", deep), Ruleset())

@@ -1,22 +1,19 @@
 """Mail-client documents: Thunderbird autoconfig, Outlook autodiscover, Apple profiles, MTA-STS.
 
-XML is read with expat, which knows the line of every element; a DOCTYPE is refused, so there are
-no entities to expand.
+A property list is read by plistlib, without its DOCTYPE.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any
-from xml.parsers import expat
 
 from sslint.announcements.model import Announced, Announcement, Kind, Security, StsPolicy
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass, field
+from sslint.xmlfile import Start, XmlError, tags
 
-MAX_ELEMENTS = 100_000
-MAX_DEPTH = 64
 MAX_SIZE = 4 << 20  # characters; real ones are a few KiB
 MAX_TEXT = 4096  # of one element
 MAX_PAYLOADS = 1000
@@ -66,43 +63,16 @@ def _parse(file: SourceFile) -> _Element:
     """Return the root element. Raise _RefusedError."""
     root = _Element("", {}, file.at(1))
     stack = [root]
-    count = 0
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal count
-        count += 1
-        if count > MAX_ELEMENTS or len(stack) > MAX_DEPTH:
-            raise _RefusedError("the document is too large")
-        line, column = parser.CurrentLineNumber, parser.CurrentColumnNumber
-        text = file.line(line)
-        end = text.find(">", column)
-        place = Location(file, line, column + 1, end + 2 if end >= 0 else None)
-        element = _Element(name.rsplit(":", 1)[-1], attributes, place)
-        stack[-1].children.append(element)
-        stack.append(element)
-
-    def end(_name: str) -> None:
-        stack.pop()
-
-    def text(data: str) -> None:
-        if len(stack[-1].text) < MAX_TEXT:
-            stack[-1].text += data
-
-    def doctype(*_arguments: Any) -> None:
-        raise _RefusedError("a DOCTYPE is not supported")
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
-    parser.StartDoctypeDeclHandler = doctype
     try:
-        parser.Parse(file.text.encode("utf-8", "surrogateescape"), True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the last: an unknown encoding
-        raise _RefusedError(f"not well-formed: {error}") from None
-    if not root.children:
-        raise _RefusedError("the document is empty")
+        for tag in tags(file):
+            if isinstance(tag, Start):
+                element = _Element(tag.name.rsplit(":", 1)[-1], tag.attributes, tag.location)
+                stack[-1].children.append(element)
+                stack.append(element)
+            else:
+                stack.pop().text = tag.text[:MAX_TEXT]
+    except XmlError as error:
+        raise _RefusedError(error.reason) from None
     return root.children[0]
 
 

@@ -184,60 +184,39 @@ def _read_list(file: SourceFile) -> dict[str, Definition]:
 
 
 def _read_xml(file: SourceFile) -> dict[str, Definition]:
-    from xml.parsers import expat  # only this form needs it
+    from sslint.xmlfile import Start, XmlError, tags  # only this form needs it
 
     sets: dict[str, Definition] = {}
-    parser = expat.ParserCreate()
     path: list[str] = []
-    text: list[str] = []
     header: list[str] = []
     entry: list[str] = []
     name = kind = ""
-
-    def place() -> Location:
-        return file.at(parser.CurrentLineNumber)
-
-    def doctype(*_: object) -> None:
-        raise RulesetError("the file has a DOCTYPE", place())
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal name, kind
-        path.append(tag)
-        text.clear()
-        if tag == "ipset":
-            name, kind = attributes.get("name", ""), ""
-            header.clear()
-        elif tag == "member":
-            entry.clear()
-
-    def end(tag: str) -> None:
-        nonlocal kind
-        path.pop()
-        content = "".join(text).strip()
-        text.clear()
-        if tag == "type":
-            kind = content
-        elif path[-1:] == ["header"]:
-            header.extend([tag, content] if content else [tag])
-        elif tag == "header" or (tag == "members" and name not in sets):
-            sets[name] = _create(name, [kind, *header], place())
-        elif path[-1:] == ["member"]:
-            entry.append(content if tag == "elem" else tag)
-        elif tag == "member" and name in sets:
-            _entry(sets[name], entry, False)
-        elif tag == "members":
-            pass
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text.append
-    parser.StartDoctypeDeclHandler = doctype
     try:
-        parser.Parse(file.text.encode("utf-8", "replace"), True)
-    except expat.ExpatError as error:
-        raise RulesetError(f"the XML is not well-formed: {error}", place()) from None
+        for tag in tags(file):
+            if isinstance(tag, Start):
+                path.append(tag.name)
+                if tag.name == "ipset":
+                    name, kind = tag.attributes.get("name", ""), ""
+                    header = []
+                elif tag.name == "member":
+                    entry = []
+                continue
+            path.pop()
+            content, inside = tag.text.strip(), path[-1] if path else ""
+            if tag.name == "type":
+                kind = content
+            elif inside == "header":
+                header += [tag.name, content] if content else [tag.name]
+            elif tag.name == "header" or (tag.name == "members" and name not in sets):
+                sets[name] = _create(name, [kind, *header], file.at(tag.location.line))
+            elif inside == "member":
+                entry.append(content if tag.name == "elem" else tag.name)
+            elif tag.name == "member" and name in sets:
+                _entry(sets[name], entry, False)
+    except XmlError as error:
+        raise RulesetError(error.reason, error.location) from None
     except RulesetError as error:
-        raise RulesetError(error.reason, error.location or place()) from None
+        raise RulesetError(error.reason, error.location or tag.location) from None
     return sets
 
 
