@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from sslint.netfilter import addresses
 from sslint.netfilter.addresses import Sources
 from sslint.netfilter.connections import Question, Sets
+from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.hooks import Log
 from sslint.netfilter.notes import Note, Notes
 from sslint.netfilter.packet import BANNED, RATED
-from sslint.netfilter.reach import Firewall
 from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict, decision
 
 MAX_DECISIONS = 16
@@ -27,7 +28,27 @@ Credit = tuple[Note, int]
 """A note, and the sources that it decides for."""
 
 
-def reach(firewall: Firewall, question: Question) -> Reach:
+def reach(
+    firewall: Evaluation,
+    transport: Literal["tcp", "udp"],
+    port: int,
+    family: Literal[4, 6],
+    address: str | None = None,
+    *,
+    outer: bool = False,
+) -> Reach:
+    """Return who reaches a listener on `address` (None or a wildcard: any) and `port`.
+
+    `outer`: who gets through to whatever NAT puts behind it.
+    """
+    early = firewall.not_judged(family, address) or firewall.doubted(transport, port, family)
+    if early is not None:
+        return early
+    question = firewall.connections.question(transport, port, family, address, outer)
+    return _answer(firewall, question)
+
+
+def _answer(firewall: Evaluation, question: Question) -> Reach:
     """Answer a question over all interfaces that clients may come in by."""
     family = question.family
     universe = firewall.universes[family]
@@ -81,7 +102,7 @@ def reach(firewall: Firewall, question: Question) -> Reach:
     )
 
 
-def is_open(firewall: Firewall, question: Question) -> bool:
+def is_open(firewall: Evaluation, question: Question) -> bool:
     """Tell whether a port is open to the public, by whatever interface they come; not why."""
     by_interface = {
         iif: firewall.gate(firewall.connections.sets(question, iif).sets, question.family)[0]
@@ -101,7 +122,7 @@ def _names(elsewhere: dict[tuple[int, int], int], family: int) -> tuple[str, ...
 
 
 def _joined(
-    firewall: Firewall, by_interface: dict[str, Sets], family: int
+    firewall: Evaluation, by_interface: dict[str, Sets], family: int
 ) -> tuple[ReachVerdict, tuple[str, ...], Sets]:
     """Join the classes of interfaces the public may come in by."""
     sets = list(by_interface.values())
@@ -124,7 +145,7 @@ def _joined(
 
 
 def _inner(
-    firewall: Firewall, question: Question, by_interface: dict[str, Sets]
+    firewall: Evaluation, question: Question, by_interface: dict[str, Sets]
 ) -> tuple[ReachVerdict, tuple[str, ...], Sets]:
     """Look at the interfaces that lead elsewhere: what is closed must be closed there too."""
     universe = firewall.universes[question.family]
@@ -144,7 +165,7 @@ def _inner(
     return "unknown" if possible & relevant else "closed", (), Sets(certain, possible)
 
 
-def _later(firewall: Firewall, question: Question, sets: Sets) -> tuple[bool, bool, str]:
+def _later(firewall: Evaluation, question: Question, sets: Sets) -> tuple[bool, bool, str]:
     """Return whether a rate or a ban may close the port later, and how a knock would open it."""
     universe = firewall.universes[question.family]
     relevant = universe.full & ~universe.never
@@ -172,7 +193,7 @@ class _Story:
 
     def __init__(
         self,
-        firewall: Firewall,
+        firewall: Evaluation,
         question: Question,
         by_interface: dict[str, Sets],
         reached: dict[int, int],
@@ -269,7 +290,7 @@ def _hook(note: Note) -> str:
 
 
 def notes_of(
-    firewall: Firewall,
+    firewall: Evaluation,
     question: Question,
     iif: str,
     outer: int,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from sslint.netfilter import addresses
+from sslint.netfilter import addresses, explain
+from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.model import Intervals, Match, Nat, Rule, Values
-from sslint.netfilter.reach import Firewall
 from sslint.source import Location
 from sslint.values import dataclass
 
@@ -27,7 +27,7 @@ class ToLoopback:
     dropped: bool
 
 
-def to_loopback(firewall: Firewall) -> Iterator[ToLoopback]:
+def to_loopback(firewall: Evaluation) -> Iterator[ToLoopback]:
     """Yield the rules that translate a port they name to 127.0.0.0/8."""
     for table in firewall.ruleset.tables:
         if table.family == "ip6" or table.dormant:
@@ -48,7 +48,7 @@ def _loopback(values: Values | None) -> int | None:
     return low if inside else None
 
 
-def _ports(firewall: Firewall, rule: Rule, item: Nat, address: str) -> Iterator[ToLoopback]:
+def _ports(firewall: Evaluation, rule: Rule, item: Nat, address: str) -> Iterator[ToLoopback]:
     protocols = {6, 17}
     ports: list[int] = []
     for match in rule.items:
@@ -68,7 +68,7 @@ def _ports(firewall: Firewall, rule: Rule, item: Nat, address: str) -> Iterator[
     for port in ports if len(ports) <= MAX_PORTS else ():
         for protocol in sorted(protocols):
             transport: Literal["tcp", "udp"] = "tcp" if protocol == 6 else "udp"
-            reach = firewall.reach_outer(transport, port, 4)
+            reach = explain.reach(firewall, transport, port, 4, outer=True)
             dropped = any(d.rule is rule and d.effect == "drop" for d in reach.blocked_by)
             inner = item.ports[0] if item.ports else port
             yield ToLoopback(transport, port, address, inner, rule.location, dropped)

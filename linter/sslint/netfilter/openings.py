@@ -10,6 +10,7 @@ from sslint.netfilter import explain
 from sslint.netfilter.addresses import Sources
 from sslint.netfilter.chains import Flow, Outcome, run_rule
 from sslint.netfilter.connections import Question
+from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.hooks import track
 from sslint.netfilter.model import (
     Chain,
@@ -23,7 +24,6 @@ from sslint.netfilter.model import (
 )
 from sslint.netfilter.notes import Notes
 from sslint.netfilter.packet import PacketState
-from sslint.netfilter.reach import Firewall
 from sslint.netfilter.survey import fields, verdicts
 from sslint.netfilter.verdicts import Decision, decision
 from sslint.source import Location
@@ -70,7 +70,7 @@ class Opening:
         return self.shut.cidrs if self.shut is not None else ()
 
 
-def openings(firewall: Firewall) -> tuple[Opening, ...]:
+def openings(firewall: Evaluation) -> tuple[Opening, ...]:
     """Find every rule under an input hook that names a port to accept it."""
     candidates = list(islice(_candidates(firewall), MAX_OPENINGS))
     ports: dict[tuple[Transport, int, int], set[int]] = {}
@@ -94,7 +94,7 @@ class _Candidate:
     family: Literal[4, 6]
 
 
-def _candidates(firewall: Firewall) -> Iterator[_Candidate]:
+def _candidates(firewall: Evaluation) -> Iterator[_Candidate]:
     seen: set[tuple[int, Transport, int, int]] = set()
     for table, base in firewall.hooks.bases():
         if base.base is None or base.base.hook != "input" or base.base.type == "nat":
@@ -115,7 +115,7 @@ def _families(table: Table) -> tuple[Literal[4, 6], ...]:
     return (4,) if table.family == "ip" else (6,) if table.family == "ip6" else ()
 
 
-def _chains(firewall: Firewall, table: Table, base: Chain) -> Iterator[Chain]:
+def _chains(firewall: Evaluation, table: Table, base: Chain) -> Iterator[Chain]:
     waiting, seen = [base], {base.name}
     while waiting:
         chain = waiting.pop(0)
@@ -128,7 +128,7 @@ def _chains(firewall: Firewall, table: Table, base: Chain) -> Iterator[Chain]:
                     waiting.append(callee)
 
 
-def _verdicts(firewall: Firewall, table: Table, rule: Rule) -> Iterator[Verdict]:
+def _verdicts(firewall: Evaluation, table: Table, rule: Rule) -> Iterator[Verdict]:
     for item in rule.items:
         if isinstance(item, Verdict):
             yield item
@@ -136,7 +136,7 @@ def _verdicts(firewall: Firewall, table: Table, rule: Rule) -> Iterator[Verdict]
             yield from verdicts(firewall.ruleset, table, item)
 
 
-def _named(firewall: Firewall, table: Table, rule: Rule) -> list[tuple[Transport, int]]:
+def _named(firewall: Evaluation, table: Table, rule: Rule) -> list[tuple[Transport, int]]:
     """Return the ports that an accepting (or jumping) rule names."""
     if not any(
         verdict.kind in ("accept", "jump", "goto") for verdict in _verdicts(firewall, table, rule)
@@ -178,7 +178,7 @@ class _Search:
     """Judges candidates; the connections to a port are followed once for all of its rules."""
 
     def __init__(
-        self, firewall: Firewall, wanted: dict[tuple[Transport, int, int], frozenset[int]]
+        self, firewall: Evaluation, wanted: dict[tuple[Transport, int, int], frozenset[int]]
     ) -> None:
         self.firewall = firewall
         self.wanted = wanted
@@ -246,7 +246,7 @@ class _Search:
 
 
 def _accepted(
-    firewall: Firewall, table: Table, chain: Chain, rule: Rule, start: PacketState
+    firewall: Evaluation, table: Table, chain: Chain, rule: Rule, start: PacketState
 ) -> int:
     """Return the sources that a rule certainly accepts, itself or through the chain it jumps to."""
     state = track(start._replace(hook="input"))

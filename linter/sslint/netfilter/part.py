@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from sslint.netfilter.addresses import Sources, Universe
+from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.model import Interval
-from sslint.netfilter.reach import Firewall
-from sslint.netfilter.trace import PortTrace, Step
+from sslint.netfilter.trace import PortTrace, Step, trace_port
 from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict
 from sslint.values import replace
 
 
 def trace_part(
-    firewall: Firewall,
+    firewall: Evaluation,
     transport: Literal["tcp", "udp"],
     port: int,
     family: Literal[4, 6],
@@ -27,7 +27,7 @@ def trace_part(
     Where the interfaces that they may come in by differ: a private network may lie behind any one
     of them, so that what gets in by one is open, `via` that one; for public sources it is limited.
     """
-    whole = Firewall(firewall.ruleset, firewall.network, apart={family: networks})
+    whole = Evaluation(firewall.ruleset, firewall.network, apart={family: networks})
     if len(networks) == 1 and networks[0][0] == networks[0][1] and whole.survey.scattered:
         whole.matching.exact = (family, networks[0][0])
     universe = whole.universes[family]
@@ -36,7 +36,7 @@ def trace_part(
         nobody = Reach("closed", reasons=("no packet from outside has such a source",))
         return PortTrace(nobody, (), whole.public[0])
     if whole.not_judged(family, address) or whole.doubted(transport, port, family):
-        trace = whole.trace_port(transport, port, family, address, iif)
+        trace = trace_port(whole, transport, port, family, address, iif)
         return _narrow(trace, universe, asked)
     question = whole.connections.question(transport, port, family, address, True)
 
@@ -53,7 +53,7 @@ def trace_part(
         others = alike(whole.others)  # what is closed must be closed there too
         groups |= {masks: faces for masks, faces in others.items() if masks[1]}
     traces = [
-        _narrow(whole.trace_port(transport, port, family, address, faces[0]), universe, asked)
+        _narrow(trace_port(whole, transport, port, family, address, faces[0]), universe, asked)
         for faces in groups.values()
     ]
     via = tuple(face for (certain, _), faces in groups.items() if certain for face in faces)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from sslint.netfilter.chains import Flow, Outcome, run_rule
+from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.explain import is_open, notes_of
 from sslint.netfilter.model import (
     Chain,
@@ -19,7 +20,6 @@ from sslint.netfilter.model import (
 )
 from sslint.netfilter.notes import Note
 from sslint.netfilter.packet import ANSWERED, ICMPV6, PacketState
-from sslint.netfilter.reach import Firewall
 from sslint.source import Location
 from sslint.values import dataclass, field, replace
 
@@ -48,7 +48,7 @@ class Suggestion:
 
 
 def suggest_open(
-    firewall: Firewall, transport: Literal["tcp", "udp"], port: int, family: Literal[4, 6]
+    firewall: Evaluation, transport: Literal["tcp", "udp"], port: int, family: Literal[4, 6]
 ) -> tuple[Suggestion, ...] | None:
     """Return the rules that, inserted, open a port to the public; None if none do."""
     if firewall.not_judged(family, None) is not None:
@@ -66,7 +66,7 @@ def suggest_open(
         if any(_same(suggestion, other) for other in made):
             return None
         made.append(_original(suggestion, firewall))
-        current = Firewall(ruleset, firewall.network)
+        current = Evaluation(ruleset, firewall.network)
     return None
 
 
@@ -76,7 +76,7 @@ def _same(one: Suggestion, other: Suggestion) -> bool:
     ) and one.table.family == other.table.family  # fmt: skip
 
 
-def _original(suggestion: Suggestion, firewall: Firewall) -> Suggestion:
+def _original(suggestion: Suggestion, firewall: Evaluation) -> Suggestion:
     """Say the place in the ruleset as it is on file."""
     for table in firewall.ruleset.tables:
         if (table.family, table.name, table.origin) != (
@@ -99,7 +99,7 @@ def _original(suggestion: Suggestion, firewall: Firewall) -> Suggestion:
 
 
 def _next(
-    firewall: Firewall, transport: Literal["tcp", "udp"], port: int, family: Literal[4, 6]
+    firewall: Evaluation, transport: Literal["tcp", "udp"], port: int, family: Literal[4, 6]
 ) -> tuple[Suggestion, Ruleset] | None:
     """Find the first base chain that closes the port, and let it through there."""
     question = firewall.connections.question(transport, port, family, None, False)
@@ -125,7 +125,7 @@ def _next(
 
 
 def _insert(
-    firewall: Firewall, note: Note, top: Rule | None, transport: Literal["tcp", "udp"]
+    firewall: Evaluation, note: Note, top: Rule | None, transport: Literal["tcp", "udp"]
 ) -> tuple[Suggestion, Ruleset]:
     table, base, state = note.table, note.base, note.state
     assert base is not None
@@ -173,7 +173,7 @@ def _items(purpose: Purpose, state: PacketState) -> tuple[Match | Verdict, ...]:
     return (match("meta.l4proto", state.proto), match(key, state.port), accept)
 
 
-def _place(firewall: Firewall, table: Table, base: Chain, note: Note, top: Rule | None) -> int:
+def _place(firewall: Evaluation, table: Table, base: Chain, note: Note, top: Rule | None) -> int:
     """Return the index of the first rule of the base chain after which an accept is too late."""
     full = firewall.matching.full(note.state)
     assert base.base is not None

@@ -6,14 +6,16 @@ from typing import Literal
 
 from sslint.netfilter import addresses, explain
 from sslint.netfilter.addresses import Sources
+from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.hooks import Log
 from sslint.netfilter.model import Chain, Rule, Table, TcpFlag
 from sslint.netfilter.notes import Note, Notes
 from sslint.netfilter.packet import NO_PORT, PORTED, PROTOCOLS, TCP, PacketState
-from sslint.netfilter.reach import Firewall
-from sslint.netfilter.verdicts import Decision, Reach, decision
+from sslint.netfilter.verdicts import Decision, PacketVerdict, Reach, decision
 from sslint.source import Location
 from sslint.values import dataclass, field
+
+__all__ = ["Packet", "PacketVerdict", "PortTrace", "Step", "judge", "trace_packet", "trace_port"]
 
 _ECHO = {1: 8, 58: 128}
 MAX_REMEMBERED = 100_000  # packets
@@ -33,15 +35,6 @@ class Packet:
     sport: int | None = None
     dport: int | None = None
     iif: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PacketVerdict:
-    """What becomes of a packet; `by` dropped it, or was the last to accept it."""
-
-    verdict: Literal["accept", "drop", "reject", "unknown"]
-    by: Decision | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,7 @@ def _protocol(proto: str | int) -> int:
     return int(proto)
 
 
-def _packet_state(firewall: Firewall, packet: Packet, iif: str) -> tuple[PacketState, int]:
+def _packet_state(firewall: Evaluation, packet: Packet, iif: str) -> tuple[PacketState, int]:
     """Return a packet's state and its source. Raise ValueError if it is not a packet."""
     family, source = addresses.parse(packet.src)
     other, destination = addresses.parse(packet.dst)
@@ -111,16 +104,16 @@ def _packet_state(firewall: Firewall, packet: Packet, iif: str) -> tuple[PacketS
     return state, source
 
 
-def _alone(firewall: Firewall, source: int, family: int) -> Firewall:
+def _alone(firewall: Evaluation, source: int, family: int) -> Evaluation:
     """Return a firewall that decides exactly for one source, where masks are scattered."""
     if not firewall.survey.scattered:
         return firewall
-    alone = Firewall(firewall.ruleset, firewall.network)
+    alone = Evaluation(firewall.ruleset, firewall.network)
     alone.matching.exact = (family, source)
     return alone
 
 
-def judge(firewall: Firewall, packet: Packet) -> PacketVerdict:
+def judge(firewall: Evaluation, packet: Packet) -> PacketVerdict:
     """Judge a packet alone, on every interface it may come in by."""
     results = [
         _judge(firewall, packet, iif)
@@ -132,7 +125,7 @@ def judge(firewall: Firewall, packet: Packet) -> PacketVerdict:
     return PacketVerdict("unknown", None, f"it depends on the interface ({shown})")
 
 
-def _judge(firewall: Firewall, packet: Packet, iif: str) -> PacketVerdict:
+def _judge(firewall: Evaluation, packet: Packet, iif: str) -> PacketVerdict:
     state, source = _packet_state(firewall, packet, iif)
     family = state.family
     transport = {PROTOCOLS[name]: name for name in ("tcp", "udp")}.get(_protocol(packet.proto), "")
@@ -151,7 +144,7 @@ def _judge(firewall: Firewall, packet: Packet, iif: str) -> PacketVerdict:
     return known
 
 
-def _decide(firewall: Firewall, state: PacketState, bit: int) -> PacketVerdict:
+def _decide(firewall: Evaluation, state: PacketState, bit: int) -> PacketVerdict:
     family = state.family
     notes = Notes()
     passed, log = _follow(firewall, state, bit, notes)
@@ -172,7 +165,7 @@ def _decide(firewall: Firewall, state: PacketState, bit: int) -> PacketVerdict:
     return PacketVerdict("accept", by)
 
 
-def _follow(firewall: Firewall, state: PacketState, bit: int, notes: Notes) -> tuple[bool, Log]:
+def _follow(firewall: Evaluation, state: PacketState, bit: int, notes: Notes) -> tuple[bool, Log]:
     log = Log(notes=notes)
     own = (*firewall.network.own(state.family), state.host)
     arrival = firewall.hooks.arrive({state: bit}, own, log)
@@ -180,7 +173,7 @@ def _follow(firewall: Firewall, state: PacketState, bit: int, notes: Notes) -> t
     return bool(arrival.local or arrival.forward), log
 
 
-def _last(firewall: Firewall, notes: Notes, family: int, *effects: str) -> Decision | None:
+def _last(firewall: Evaluation, notes: Notes, family: int, *effects: str) -> Decision | None:
     chosen: Note | None = None
     for note in notes:
         base = note.base.base if note.base is not None else None
@@ -193,14 +186,14 @@ def _last(firewall: Firewall, notes: Notes, family: int, *effects: str) -> Decis
     return None if chosen is None else decision(firewall.universes[family], chosen, chosen.mask)
 
 
-def _first(firewall: Firewall, notes: Notes, family: int) -> Decision | None:
+def _first(firewall: Evaluation, notes: Notes, family: int) -> Decision | None:
     for note in notes:
         if note.effect in ("drop", "reject", "policy-drop"):
             return decision(firewall.universes[family], note, note.mask)
     return None
 
 
-def trace_packet(firewall: Firewall, packet: Packet) -> list[Step]:
+def trace_packet(firewall: Evaluation, packet: Packet) -> list[Step]:
     """Return what each rule does to a packet, in order."""
     iif = packet.iif if packet.iif is not None else firewall.public[0]
     state, source = _packet_state(firewall, packet, iif)
@@ -211,7 +204,7 @@ def trace_packet(firewall: Firewall, packet: Packet) -> list[Step]:
 
 
 def trace_port(
-    firewall: Firewall,
+    firewall: Evaluation,
     transport: Literal["tcp", "udp"],
     port: int,
     family: Literal[4, 6],
@@ -221,7 +214,7 @@ def trace_port(
     """Return the answer for an outer port and the steps that lead to it."""
     if iif is not None:
         firewall = _on_interface(firewall, iif)
-    answer = firewall.reach_outer(transport, port, family, address)
+    answer = explain.reach(firewall, transport, port, family, address, outer=True)
     chosen = firewall.public[0]
     doubt = firewall.doubted(transport, port, family)
     if firewall.not_judged(family, address) is not None or doubt is not None:
@@ -238,9 +231,9 @@ def trace_port(
     return PortTrace(answer, steps, chosen)
 
 
-def _on_interface(firewall: Firewall, iif: str) -> Firewall:
+def _on_interface(firewall: Evaluation, iif: str) -> Evaluation:
     """Return the same firewall, asked about one interface."""
-    chosen = Firewall(firewall.ruleset, firewall.network, firewall.apart)
+    chosen = Evaluation(firewall.ruleset, firewall.network, firewall.apart)
     chosen.matching.exact = firewall.matching.exact
     chosen.public, chosen.others = (iif,), ()
     return chosen

@@ -102,6 +102,15 @@ class Reach:
         return self.doubtful.cidrs if self.doubtful is not None else ()
 
 
+@dataclass(frozen=True, slots=True)
+class PacketVerdict:
+    """What becomes of a packet; `by` dropped it, or was the last to accept it."""
+
+    verdict: Literal["accept", "drop", "reject", "unknown"]
+    by: Decision | None = None
+    reason: str | None = None
+
+
 def decision(universe: Universe, note: Note, mask: int) -> Decision:
     """Make a decision of what a rule did."""
     effect: Effect = "translate" if note.effect == "nat" else cast("Effect", note.effect)
