@@ -1,4 +1,4 @@
-"""Parts of one host that lie apart in a repository: roles/nginx/files, firewall/rules.v4.
+"""Parts of one host that lie apart in a repository: roles/web/files, firewall/rules.v4.
 
 Where a repository has one main file of a server and one ruleset at most of each kind, and nothing
 says that a container reads them, they are one host's. Where there are several, none is chosen.

@@ -225,7 +225,8 @@ def _report_refusals(tree: Tree, reading: ServerReading) -> None:
 def only_relays(reading: ServerReading) -> bool:
     """Tell whether a mail server takes mail of this host alone: others may come to a container."""
     scopes = [scope_of(endpoint.address) for endpoint in reading.endpoints]
-    return reading.server == "postfix" and bool(scopes) and set(scopes) == {"loopback"}
+    mail = reading.server in owners("tcp", 25)
+    return mail and bool(scopes) and set(scopes) == {"loopback"}
 
 
 def web_roots(host: Host) -> list[str]:

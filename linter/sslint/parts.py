@@ -1,6 +1,6 @@
 """Parts of one host that were given by path: each is laid where the host keeps it.
 
-A file or directory has the place that its own path says (`.../etc/nginx/sites-enabled/shop`), else
+A file or directory has the place that its own path says (`.../etc/ufw/user.rules`), else
 the one that its name and content say. What no file that is given includes is included by a main
 file that sslint makes, and says so.
 """

@@ -25,7 +25,7 @@ def mark_ignored(
     """Mark as silenced what a comment ignores, and return each name without use.
 
     A comment stands on the finding's line or on the line above. A comment after a value is part
-    of the value in Postfix's files, so there only the line above is looked at (postconf(5)).
+    of the value in main.cf and master.cf, so there only the line above is looked at (postconf(5)).
     `judged` are the names that had a chance: of other rules it is not known whether they fire.
     """
     comments = {

@@ -12,8 +12,8 @@ from sslint.values import dataclass
 class SourceFile:
     """One text file of a host.
 
-    `path` is the file's path on that host (`/etc/nginx/nginx.conf`), `name` what reports
-    show (`etc/nginx/nginx.conf`). Two source files are equal only if they are the same object.
+    `path` is the file's path on that host (`/etc/ssl/shop.pem`), `name` what reports
+    show (`etc/ssl/shop.pem`). Two source files are equal only if they are the same object.
     """
 
     __slots__ = ("_starts", "name", "path", "secret", "text")

@@ -1,6 +1,6 @@
 """A confined, read-only view of a host's configuration tree.
 
-Paths are the host's own: absolute POSIX paths such as `/etc/nginx/nginx.conf`. An absolute
+Paths are the host's own: absolute POSIX paths such as `/etc/ssl/shop.pem`. An absolute
 symlink target means the tree's root, as it does on the host after a chroot. Nothing outside the
 root (or a mount) is ever opened, whatever a symlink or `..` says, and also when a directory is
 exchanged for a link meanwhile. The tree is hostile input: only regular files are opened, without

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sslint.servers.headers import alternatives
 from sslint.servers.model import Endpoint, ServerReading
 from sslint.servers.nginx import reader as nginx
 from sslint.tree import Tree
@@ -488,12 +489,12 @@ def test_header_dropped(location: str, dropped: tuple[str, ...] | None) -> None:
 
 def test_alternatives() -> None:
     value = 'h3=":443"; ma=86400, h3-29="alt.test:8443", h2="x:$port"'
-    assert nginx.alternatives(value) == (
+    assert alternatives(value) == (
         ("h3", "", 443),
         ("h3-29", "alt.test", 8443),
         ("h2", "x", None),
     )
-    assert nginx.alternatives("clear") == ()
+    assert alternatives("clear") == ()
 
 
 def test_a_syntax_error_leaves_the_rest() -> None:

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import sslint
 from sslint import servers
+
+# The words of other programs, file by file: all else is asked of the registry.
+ALLOWED = {
+    "renewal.py": (
+        # certbot's plugins
+        r'HTTP01 = frozenset\(\{"webroot", "standalone", "nginx", "apache"\}\)',
+        r'if installer in \("nginx", "apache"\):',
+        r'"caddy": \("/etc/caddy",\),',  # who renews certificates beside certbot
+        r'"Apache\'s mod_md": \("/etc/apache2/mods-enabled/md.load",\),',
+    ),
+    "shipped/__init__.py": (  # packages and their lists of files
+        r'"(nginx-common|python3-certbot-nginx|dovecot-core|postfix)": "/etc/\w+",',
+        r'"/etc/(nginx|apache2|exim4|httpd)(/[\w-]+)?",',
+    ),
+    "unclaimed.py": (r".*",),  # what shows TLS in files that belong to no host
+}
+WORDS = re.compile(
+    r"nginx|postfix|dovecot|apache|httpd|haproxy|caddy|lighttpd|exim|cyrus|stunnel", re.IGNORECASE
+)
 
 
 def test_each_line_is_a_server() -> None:
@@ -30,3 +52,27 @@ def test_registry_imports_no_reader() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     rooms = {f"sslint.servers.{name}" for name in servers.SERVERS}
     assert set(found.stdout.split()) == {"sslint.servers", "sslint.servers.interface", *rooms}
+
+
+def test_no_other_room_says_the_name_of_a_server() -> None:
+    assert all(WORDS.search(one.name) for one in servers.servers())
+    top = Path(sslint.__file__).parent
+    said = []
+    for path in sorted(top.rglob("*.py")):
+        name = path.relative_to(top).as_posix()
+        if name.startswith("servers/"):
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            bare = line.partition("  #")[0].strip()
+            allowed = any(re.fullmatch(pattern, bare) for pattern in ALLOWED.get(name, ()))
+            if WORDS.search(line) and not allowed:
+                said.append(f"{name}:{number}: {line.strip()}")
+    assert said == []
+
+
+def test_what_is_allowed_is_said() -> None:
+    top = Path(sslint.__file__).parent
+    for name, patterns in ALLOWED.items():
+        lines = (top / name).read_text().splitlines()
+        for pattern in patterns:
+            assert any(re.fullmatch(pattern, line.partition("  #")[0].strip()) for line in lines)

@@ -339,9 +339,9 @@ class Facts:
     @field
     def trusts_proxies(self) -> bool:
         """Whether a server names load balancers whose header it believes."""
-        from sslint.facts.proxies import STATEMENTS
+        from sslint.facts.proxies import statements
 
-        return any(s.name in STATEMENTS for r in self.host.readings for s in r.settings)
+        return any(s.name in statements() for r in self.host.readings for s in r.settings)
 
     @field
     def only_possible(self) -> frozenset[str]:

@@ -29,8 +29,8 @@ def kind_of(service: Service) -> str:
     """Return the kind of a service: web, imap, pop3, submission, sieve, smtp, lmtp, stream."""
     protocol = service.protocol
     bare = protocol.removesuffix("s")
-    # Of a stream its port alone tells; nginx calls what it proxies for mail clients smtp, and so
-    # does Postfix what stands on a port of the operator's choice.
+    # Of a stream its port alone tells; a proxy of mail clients calls what it speaks smtp, and
+    # so does a mail server what stands on a port of the operator's choice.
     if protocol in ("stream", "smtp"):
         return _BY_PORT.get(service.port, protocol)
     return bare if bare in _MAIL else "web" if bare in _WEB else protocol

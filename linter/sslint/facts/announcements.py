@@ -11,6 +11,7 @@ from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field
 from sslint.facts.ports import EXPECTED_TLS, Listener, Tls, Transport, common_tls, listening
 from sslint.facts.reach import Reach, best, blocking_spans
+from sslint.host import owner_of
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ MAIL: dict[str, MailProtocol] = {  # published services, by the protocol of the 
     "imap": "imap", "imaps": "imap", "pop3": "pop3", "pop3s": "pop3", "sieve": "sieve",
     "smtp": "submission", "submission": "submission", "submissions": "submission",
 }  # fmt: skip
-OWNERS = {"imap": "dovecot", "pop3": "dovecot", "sieve": "dovecot", "submission": "postfix"}
+# The port by which the server of a published service is known.
+CONVENTIONAL = {"imap": 143, "pop3": 110, "sieve": 4190, "submission": 587}
 
 
 class Whereabouts:
@@ -197,7 +199,9 @@ class Announcement(Fact):
         """Whether any program listens there."""
         if not self.here:
             return None
-        return listening(self._host, self.transport, self.port, OWNERS.get(self.service))
+        known = CONVENTIONAL.get(self.service)
+        owner = owner_of(self._host, "tcp", known) if known is not None else None
+        return listening(self._host, self.transport, self.port, owner)
 
     @field
     def listening_at(self) -> Places:

@@ -110,8 +110,7 @@ class Endpoint(Fact):
     @field
     def named(self) -> bool:
         """It is the listener's name that says how clients start: on an unusual port, `imaps2`."""
-        secure = self.server == "dovecot" and self.service.startswith(("imaps", "pop3s"))
-        return secure and self.port not in EXPECTED_TLS
+        return self.source.named_tls and self.port not in EXPECTED_TLS
 
     @field
     def expects(self) -> Tls | None:

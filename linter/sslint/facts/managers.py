@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sslint import servers
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field
 from sslint.netfilter.model import Table
@@ -26,11 +27,6 @@ _NAMES = {
 }
 # Chains and tables that programs make beside a manager: not a firewall of their own.
 _HELPERS = re.compile(r"^(f2b|fail2ban|crowdsec|docker|libvirt|lxc|podman|cni|kube)", re.I)
-_SERVERS_OF_PROFILES = {
-    "nginx": ("nginx", "www", "apache"),
-    "postfix": ("postfix", "smtp", "mail"),
-    "dovecot": ("dovecot", "imap", "pop3", "mail"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +184,8 @@ def profiles(host: Host) -> list[Profile]:
 
 def narrow_profile(found: Sequence[Profile], server: str, key: tuple[str, int]) -> Profile | None:
     """Return an application that is allowed for a server and lacks a port of it."""
-    marks = _SERVERS_OF_PROFILES.get(server, ())
+    known = servers.server(server)
+    marks = known.profiles if known is not None else ()
     transport, port = key
     lacking = [
         profile

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from sslint import servers
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field
 from sslint.facts.managers import owner
@@ -192,13 +193,16 @@ class Opening(Fact):
 
 
 def _lacks_services(host: Host, server: str | None) -> bool:
-    """Tell whether Postfix is none that the ports are opened for.
+    """Tell whether a server is none that the ports are opened for.
 
     It relays this host's mail alone, or what it serves is said by a shipped file.
     """
-    reading = host.reading("postfix") if server == "postfix" else None
+    known = servers.server(server) if server is not None else None
+    reading = host.reading(server) if server is not None else None
+    if known is None or reading is None:
+        return False
     laid = host.shipped.files if host.shipped is not None else ()
-    return reading is not None and ("/etc/postfix/master.cf" in laid or only_relays(reading))
+    return known.services_file in laid or only_relays(reading)
 
 
 def _public_share(family: int, networks: Sequence[str]) -> float:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sslint.host import Host
     from sslint.netfilter import verdicts
 
-# Postfix's names of the services on the ports for submission.
-_IN_MASTER = {465: "submissions", 587: "submission"}
+# The names of the services on the ports for submission.
+_SUBMISSION = {465: "submissions", 587: "submission"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ class PortPair(Fact):
 
     @field
     def target_name(self) -> str:
-        """The name of a Postfix service on that port, or its number."""
-        return _IN_MASTER.get(self.target, str(self.target))
+        """The name of the mail service on that port, or its number."""
+        return _SUBMISSION.get(self.target, str(self.target))
 
     @field
     def firewall(self) -> Literal["opens", "translates", "translates-away"]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sslint.netfilter import addresses
+from sslint.servers import servers
 
 if TYPE_CHECKING:
     from sslint.host import Host
 
-# The statements that name those whose header is believed.
-STATEMENTS = ("set_real_ip_from", "haproxy_trusted_networks")
 MAX_NETWORKS = 10_000
+
+
+@cache
+def statements() -> frozenset[str]:
+    """Return the statements that name those whose header is believed."""
+    return frozenset(name for server in servers() for name in server.trusting)
 
 
 def only_proxies(host: Host, networks: Iterable[str]) -> bool:
@@ -35,7 +41,7 @@ def _trusted(host: Host) -> list[tuple[int, tuple[int, int]]]:
     found: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
     for reading in host.readings:
         for setting in reading.settings:
-            for word in (setting.value or "").split() if setting.name in STATEMENTS else ():
+            for word in (setting.value or "").split() if setting.name in statements() else ():
                 try:
                     family, interval = addresses.network(word)
                 except ValueError:  # a name, a socket, a variable

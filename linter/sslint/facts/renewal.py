@@ -15,6 +15,7 @@ from sslint.facts.proxies import only_proxies
 from sslint.facts.reach import Reach, blocking_spans
 from sslint.host import listeners
 from sslint.renewal import DIRECTORY
+from sslint.servers import servers
 from sslint.servers.model import CertificateRef
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from sslint.renewal import Lineage as Source
     from sslint.servers.model import Endpoint
 
-# What a server does with a certificate that was renewed on disk, if it is not reloaded.
-KEEPS_OLD = ("nginx", "dovecot", "haproxy")
 ACME_PORT = 80
 HOOKS = f"{DIRECTORY}/renewal-hooks"
 # A container's first process: what it runs may watch the certificates, and there is no systemd.
@@ -197,7 +196,8 @@ class Lineage(Fact):
     def not_reloaded(self) -> tuple[str, ...] | None:
         """Servers that use it, keep the old certificate until they are reloaded, and are not."""
         reloaded = self.source.reloads()
-        found = [server for server in KEEPS_OLD if server in self._users and server not in reloaded]
+        keeping = (one.name for one in servers() if one.keeps_certificate)
+        found = [name for name in keeping if name in self._users and name not in reloaded]
         return tuple(found) or None
 
     @field

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sslint.netfilter import verdicts
     from sslint.servers.model import Endpoint, ServerReading
 
-MAIL_ACCESS = frozenset({"imap", "pop3", "sieve", "submission"})
 # Ports that say nothing of what is served there.
 ANY_PURPOSE = frozenset({8443, 9443})
 WORLD = {"0.0.0.0/0": "internet-ipv4", "::/0": "internet-ipv6"}
@@ -192,16 +191,8 @@ class Service(PortFact):
     @field
     def explicit(self) -> bool:
         """The configuration itself names the port, rather than the server's or the package's
-        defaults.
-
-        Dovecot's listeners have ports by default, and Debian's files name them with empty blocks;
-        it has ManageSieve only if it is configured. Postfix's own master.cf opens `smtp` alone.
-        """
-        if self.server == "postfix":
-            return self.port != 25
-        name = self.source.location.text.split("=")[0]
-        asked = self.protocol == "sieve" and name.strip() == "protocols"
-        return self.server != "dovecot" or "port" in name or asked
+        defaults."""
+        return self.source.explicit
 
     @field
     def tls_over(self) -> TlsByFamily:
@@ -291,7 +282,7 @@ class Service(PortFact):
 
     @field
     def behind_proxies(self) -> bool:
-        """Only proxies that a server trusts (set_real_ip_from, haproxy_trusted_networks) reach
+        """Only proxies that a server trusts (set_real_ip_from and the like) reach
         it."""
         limited = self.reach.public == "limited"
         return limited and only_proxies(self._host, self.reach.open_to)
@@ -576,9 +567,7 @@ def _takes_cleartext(endpoint: Endpoint) -> bool:
     """Tell whether a listener certainly takes passwords before TLS."""
     if endpoint.tls == "implicit" or endpoint.tls_required is not False:
         return False
-    if endpoint.server == "postfix":
-        return dict(endpoint.settings).get("smtpd_sasl_auth_enable") == "yes"
-    return endpoint.server == "dovecot" and endpoint.protocol in MAIL_ACCESS
+    return endpoint.takes_passwords
 
 
 def _names_http3(value: str, port: int) -> bool:
@@ -586,7 +575,7 @@ def _names_http3(value: str, port: int) -> bool:
 
     A variable may be any port, and another host's port is not ours to judge.
     """
-    from sslint.servers.nginx.settings import alternatives
+    from sslint.servers.headers import alternatives
 
     return any(
         protocol == "h3" and (host != "" or number in (None, port))

@@ -108,8 +108,7 @@ class Setting(Fact):
         if self.value is None or "protocol" not in self.name:
             return None
         text = " ".join((self.value, *self.arguments))
-        # Postfix's client side has parameters of the same form; they offer nothing to anyone.
-        if self.server == "postfix" and not self.name.startswith(("smtpd_", "tlsproxy_")):
+        if not self.source.offered:
             return None
         if self.name == "ssl_min_protocol":
             text = f">={text}"
@@ -118,7 +117,7 @@ class Setting(Fact):
 
     @field
     def relay(self) -> Relay | None:
-        """Where Postfix relays mail to."""
+        """Where a mail server relays to."""
         if self.name != "relay" or len(self.arguments) < 3:
             return None
         return Relay(self.arguments)
@@ -146,7 +145,7 @@ class Setting(Fact):
 
     @field
     def client_certificates(self) -> bool | None:
-        """For Dovecot's file of authorities: client certificates are asked for."""
+        """For a file of authorities: client certificates are asked for."""
         switches = ("ssl_verify_client_cert", "ssl_server_request_client_cert")
         wanted = (*switches, "auth_ssl_require_client_cert")
         settings = self._context.reading.settings
@@ -167,7 +166,7 @@ class Setting(Fact):
 
     @field
     def postmap_hook(self) -> bool | None:
-        """For Postfix's map of certificates: a hook runs postmap -F."""
+        """For a map of certificates by name: a hook runs postmap -F."""
         if self.name != "tls_server_sni_maps":
             return None
         return any("postmap" in hook.text and hook.runs for hook in self._context.hooks)
@@ -182,7 +181,7 @@ class Setting(Fact):
 
 
 class Relay(Fields):
-    """Where Postfix relays mail to; `source` has the host, the port and smtp_tls_wrappermode."""
+    """Where a mail server relays to; `source` has the host, the port and smtp_tls_wrappermode."""
 
     source: Sequence[str]
 
@@ -213,7 +212,7 @@ class AltSvc(Fields):
 
     @field
     def _first(self) -> tuple[str | None, int | None] | None:
-        from sslint.servers.nginx.settings import alternatives
+        from sslint.servers.headers import alternatives
 
         named = ((name, port) for kind, name, port in alternatives(self.source) if kind == "h3")
         return next(named, None)

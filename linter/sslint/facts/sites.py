@@ -48,12 +48,13 @@ def _taken(site: model.Site, owners: Owners) -> dict[str, model.Site]:
 
 def unserved(facts: Facts) -> list[Opening]:
     """Return the openings of ports of the web with TLS on which nothing listens."""
+    with_sites = {reading.server for reading in facts.host.readings if reading.sites}
     return [
         opening
         for opening in facts.openings
-        if opening.owner == "nginx"
+        if opening.owner in with_sites
         and opening.transport == "tcp"
-        and EXPECTED_TLS[opening.port] == "implicit"
+        and EXPECTED_TLS.get(opening.port) == "implicit"
         and opening.listener == "none"
         and opening.effective
         and opening.public

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING
 
+from sslint.servers import servers
 from sslint.snakeoil import CERTIFICATE
 
 if TYPE_CHECKING:
     from sslint.servers.model import CertificateRef
     from sslint.tree import Tree
 
-# Where packages put a self-signed certificate that their own configuration names: Dovecot's
-# mkcert.sh on Fedora, Debian, Alpine and openSUSE, Postfix's on Fedora, mod_ssl's.
-PACKAGED = frozenset(
-    {
-        "/etc/pki/dovecot/certs/dovecot.pem",
-        "/etc/dovecot/private/dovecot.pem",
-        "/etc/dovecot/dovecot.pem",
-        "/etc/ssl/certs/dovecot.pem",
-        "/etc/ssl/private/dovecot.crt",
-        "/etc/ssl/dovecot/server.pem",
-        "/etc/pki/tls/certs/postfix.pem",
-        "/etc/pki/tls/certs/localhost.crt",
-    }
-)
 _TEMPLATE = ("{{", "{%", "<%", "@@", "${")
+
+
+@cache
+def _packaged() -> frozenset[str]:
+    """Return where packages put a certificate that their own configuration names."""
+    return frozenset(path for server in servers() for path in server.packaged)
 
 
 def chosen_by_operator(tree: Tree, references: Iterable[CertificateRef]) -> bool | None:
@@ -42,14 +36,14 @@ def chosen_by_operator(tree: Tree, references: Iterable[CertificateRef]) -> bool
 
 def _chosen(tree: Tree, reference: CertificateRef) -> bool | None:
     path = reference.path
-    if path is None:  # a variable of nginx is nothing that a template or a package fills in
+    if path is None:  # a variable is nothing that a template or a package fills in
         return "$ssl_server_name" in reference.location.text or None
     if any(mark in path for mark in _TEMPLATE):
         return None
     target = tree.destination(path)
     if CERTIFICATE in (posixpath.basename(path), posixpath.basename(target)):
         return False
-    if path not in PACKAGED or target != path:
+    if path not in _packaged() or target != path:
         return True
     # The name is the package's; the operator's own may have taken the place of what it made.
     from sslint.certificates import load

@@ -7,7 +7,7 @@ a list of steps, done to the statement that the finding marks:
     {replace: TEXT, by: TEXT}   within the statement, which must hold it
     {before: TEXT}, {after: TEXT}   a line beside it, indented as it is
     {copy: before|after, replace: TEXT, by: TEXT}   a line like it
-    {block: TEXT}               the first line of the nginx block that it is in
+    {block: TEXT}               the first line of the server block that it is in
     {set: NAME = VALUE, in: FILE}   a setting of a file beside it, added if it is not there
     {change: NAME = VALUE}      a setting of the same file, which must be there
     {unset: NAME}               the same without a new value

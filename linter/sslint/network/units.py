@@ -66,7 +66,7 @@ class Units:
         self._init_scripts: list[str] | None = None
 
     def state(self, name: str) -> UnitState:
-        """Tell whether a unit (`nginx` or `nginx.service`) starts at boot."""
+        """Tell whether a unit (`ufw` or `ufw.service`) starts at boot."""
         if "." not in name:
             name += ".service"
         state = self._states.get(name)

@@ -120,13 +120,19 @@ class Server:
     # Its versions. `syntax` returns the one whose syntax texts have, "" where they do not tell.
     package: Package = Package(())
     syntax: Callable[[Sequence[str]], str] | None = None
-    debian: str = ""  # a pattern of what only Debian's files say
+    debian: tuple[str, ...] = ()  # what only Debian's files say
 
     # How it is started and told to read its files anew.
     units: tuple[str, ...] = ()
     control: tuple[str, ...] = ()  # programs that take a verb, after an option: "nginx -s"
     reloads: tuple[str, ...] = ()  # its own words for a reload, beside the usual ones
     keeps_certificate: bool = False  # the old one is served until it is reloaded
+
+    # What rules and reports say of it.
+    trusting: tuple[str, ...] = ()  # settings that name the proxies whose header is believed
+    services_file: str = ""  # where one file alone says what it listens on
+    profiles: tuple[str, ...] = ()  # what the names of ufw's profiles for it have
+    packaged: tuple[str, ...] = ()  # self-signed certificates that packages make for it
 
     ports: tuple[Port, ...] = ()  # those by which it is known; a port may have several owners
     counts_sockets: bool = False  # its reader spends the budget of sockets as it goes

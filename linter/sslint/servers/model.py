@@ -68,6 +68,9 @@ class Endpoint:
     reasons: tuple[str, ...] = ()
     settings: tuple[tuple[str, str | None], ...] = ()  # effective values that rules ask for
     span: Location | None = None  # the statement to change, if not `location`
+    explicit: bool = True  # the configuration itself names the port
+    named_tls: bool = False  # its name says that TLS is meant from the first byte: `imaps2`
+    takes_passwords: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ class Setting:
     arguments: tuple[str, ...] = ()
     site: int | None = None
     related: Location | None = None  # the other place it is about
+    offered: bool = True  # to clients; False: it is about the server's own connections
 
 
 @dataclass(frozen=True, slots=True)

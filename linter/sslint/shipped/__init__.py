@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -165,10 +164,11 @@ def _looks_like_debian(tree: Tree) -> bool:
     if any(tree.exists(path) for path in _DEBIAN):
         return True
     return any(
-        re.search(server.debian, text)
+        sign in text
         for server in servers()
         if server.debian
         for text in _texts(tree, server.directory)
+        for sign in server.debian
     )
 
 

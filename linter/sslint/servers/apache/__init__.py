@@ -56,6 +56,8 @@ SERVER = Server(
     control=("apachectl", "apache2ctl"),
     reloads=("graceful",),
     ports=(("tcp", 80), ("tcp", 443), ("tcp", 8443)),
+    profiles=("apache", "www"),
+    packaged=("/etc/pki/tls/certs/localhost.crt",),
     keeps_certificate=True,
     counts_sockets=True,
 )

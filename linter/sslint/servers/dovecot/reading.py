@@ -16,6 +16,7 @@ from sslint.servers.dovecot.loader import load
 from sslint.servers.dovecot.settings import Configuration, Event, Lookup, Value
 from sslint.servers.dovecot.upgrade import instead
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Setting, Tls
+from sslint.source import Location
 from sslint.tree import Status, Tree
 
 ENTRIES = ("/etc/dovecot/dovecot.conf", "/usr/local/etc/dovecot/dovecot.conf")
@@ -43,6 +44,8 @@ _ASKED = frozenset(
         "dovecot_config_version",
     }
 )
+
+PASSWORDS = frozenset({"imap", "pop3", "sieve", "submission"})  # protocols with logins
 
 
 def read(
@@ -125,9 +128,10 @@ class _Reader:
         event = self._event(socket, address)
         tls = self._tls(socket, event)
         refs = self._certificates(socket, event) if tls != "none" else ()
+        protocol = self._protocol(socket, tls)
         return Endpoint(
             server="dovecot",
-            protocol=self._protocol(socket, tls),
+            protocol=protocol,
             transport="tcp",
             address=address,
             port=socket.port,
@@ -141,6 +145,9 @@ class _Reader:
             certain=not socket.reasons,
             reasons=socket.reasons,
             settings=self._effective(event),
+            explicit=_is_explicit(socket.location, protocol),
+            named_tls=socket.listener.startswith(("imaps", "pop3s")),
+            takes_passwords=protocol in PASSWORDS,
         )
 
     @staticmethod
@@ -264,3 +271,13 @@ class _Reader:
         if gap.location is not None:
             failed = gap.code in _FAILED
             self.tree.problem(gap.location, gap.text, decisive=failed, code=gap.code)
+
+
+def _is_explicit(location: Location, protocol: str) -> bool:
+    """Tell whether the configuration itself names a port.
+
+    Listeners have ports by default, and Debian's files name them with empty blocks; ManageSieve is
+    there only if it is configured.
+    """
+    name = location.text.split("=")[0]
+    return "port" in name or (protocol == "sieve" and name.strip() == "protocols")

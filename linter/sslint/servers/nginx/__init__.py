@@ -66,6 +66,8 @@ SERVER = Server(
         "nginx.org",
     ),
     units=("nginx",),
+    profiles=("nginx", "www", "apache"),
+    trusting=("set_real_ip_from",),
     control=("nginx -s",),
     ports=(
         *(("tcp", port) for port in (80, 443, 8443, 9443)),

@@ -15,7 +15,7 @@ from sslint.servers.nginx.endpoints import endpoint_of, passed_on
 from sslint.servers.nginx.listen import Listen, parse_listen
 from sslint.servers.nginx.parsed import Nginx, certificates_for
 from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
-from sslint.servers.nginx.settings import alternatives, header_dropped, settings
+from sslint.servers.nginx.settings import header_dropped, settings
 from sslint.servers.nginx.sockets import Socket, SocketTable
 from sslint.servers.nginx.syntax import REST, Directive, Loader, unknown_includes
 from sslint.servers.nginx.web import NginxWeb
@@ -25,7 +25,6 @@ from sslint.values import replace
 
 __all__ = [
     "Nginx",
-    "alternatives",
     "certificates_for",
     "header_dropped",
     "read",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from sslint.servers.model import Setting
@@ -37,10 +36,6 @@ _WANTED = frozenset(
 _PREFIXES = ("http2_push", "spdy_", "quic_", "http3_")
 _LISTEN = ("http2", "http3", "spdy", "quic", "proxy_protocol")
 _HEADERS = {"alt-svc": "Alt-Svc", "strict-transport-security": "Strict-Transport-Security"}
-_ALTERNATIVE = (
-    r"(?<![A-Za-z0-9%!#$&'*+.^_`|~-])(?P<protocol>[A-Za-z0-9%!#$&'*+.^_`|~-]+)\s*="
-    r"\s*\"(?P<authority>[^\"]*)\"[^,]*"
-)
 MAX_DEPTH = 64
 
 
@@ -87,16 +82,6 @@ def _statement(directive: Directive, scope: str, site: int | None, depth: int) -
     elif name == "add_header" and len(args) >= 2 and args[0].lower() in _HEADERS:
         header = _HEADERS[args[0].lower()]
         yield Setting("nginx", header, args[1], directive.location, scope, args[1:], site)
-
-
-def alternatives(value: str) -> tuple[tuple[str, str, int | None], ...]:
-    """Parse an Alt-Svc value (RFC 7838): (protocol, host or "", port or None if a variable)."""
-    found = []
-    for match in re.finditer(_ALTERNATIVE, value[:4096]):
-        host, _, port = match["authority"].rpartition(":")
-        number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else None
-        found.append((match["protocol"], host, number))
-    return tuple(found)
 
 
 def header_dropped(server: Server, header: str) -> Directive | None:

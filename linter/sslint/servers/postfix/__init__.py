@@ -44,8 +44,11 @@ SERVER = Server(
             " alpine/3.20=3.9 alpine/3.21=3.9 alpine/3.22=3.10"
         ),
     ),
-    debian=r"ssl-cert-snakeoil|smtpd_banner.*Debian",
+    debian=("ssl-cert-snakeoil", "(Debian"),
     units=("postfix",),
+    profiles=("postfix", "smtp", "mail"),
+    packaged=("/etc/pki/tls/certs/postfix.pem",),
+    services_file="/etc/postfix/master.cf",
     control=("postfix",),
     ports=tuple(("tcp", port) for port in (25, 465, 587)),
     key="A directory with main.cf and master.cf.",

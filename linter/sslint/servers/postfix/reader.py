@@ -310,6 +310,8 @@ class _Instance:
                 certain=not uncertain,
                 reasons=(*uncertain, *mode.reasons),
                 settings=(*mode.settings, ("command", service.command)),
+                explicit=listener.port != 25,  # its own master.cf opens `smtp` alone
+                takes_passwords=dict(mode.settings).get("smtpd_sasl_auth_enable") == "yes",
             )
 
     def _mode(self, service: Service, passed: dict[str, Service]) -> tls.Mode:

@@ -84,7 +84,11 @@ def _setting(
     arguments: tuple[str, ...] = (),
     related: Location | None = None,
 ) -> Setting:
-    return Setting("postfix", name, value, location, scope, arguments, related=related)
+    # The client side has parameters of the same form.
+    offered = name.startswith(("smtpd_", "tlsproxy_"))
+    return Setting(
+        "postfix", name, value, location, scope, arguments, related=related, offered=offered
+    )
 
 
 def _relay(scope: Scope, master: MasterCf | None, resolver: Resolver) -> Iterator[Setting]:
