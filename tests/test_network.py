@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sslint import inifile
 from sslint.network import read_network
 from sslint.network.hosts import Hosts
 from sslint.network.packages import Package
@@ -387,3 +388,24 @@ def test_host_names(name: str, families: str, expected: list[str] | None) -> Non
     assert Hosts(tree_of({"/etc/hosts": HOSTS})).addresses(name, families) == expected
     if name == "localhost":
         assert Hosts(tree_of({"/etc/hostname": "a"})).addresses(name, families) == expected
+
+
+def test_lines_of_units_go_on_over_comments() -> None:
+    text = (
+        "before = 1\n[A]\nx = one \\\n# between\n; and\n  two\ny = a\\\\\nz = 3\n[A]\nx = again\n"
+    )
+    found = inifile.sections(text, systemd=True)
+    assert [(s.title, [(e.key, e.value, e.line) for e in s.entries]) for s in found] == [
+        ("", [("before", "1", 1)]),
+        ("A", [("x", "one    two", 3), ("y", "a\\\\", 7), ("z", "3", 8)]),
+        ("A", [("x", "again", 10)]),
+    ]
+    assert inifile.sections(text)[1].values["x"] == "one \\"
+
+
+def test_a_network_whose_address_goes_on(tmp_path: Path) -> None:
+    files = {
+        "/etc/systemd/network/a.network": "[Match]\nName=eth0 \\\n eth1\n[Network]\nDHCP=yes\n"
+    }
+    found = read_network(host(tmp_path, {}, files)).network
+    assert {link.name for link in found.interfaces} == {"eth0", "eth1"}

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+from sslint import inifile
+from sslint.inifile import Section
 from sslint.netfilter.model import HostNetwork, Interface
 from sslint.reasons import Code
 from sslint.source import SourceFile
@@ -322,26 +324,24 @@ def _networkd(tree: Tree, links: Links) -> None:
         file = tree.try_read(paths[name], decisive=False)
         if file is None:
             continue
-        sections = _ini(file.text)
+        sections = inifile.sections(file.text, systemd=True)
         names = [
             word
-            for title, settings in sections
-            if title == "Match"
-            for key, value in settings
-            if key == "Name"
-            for word in value.split()
+            for section in sections
+            if section.title == "Match"
+            for entry in section.entries
+            if entry.key == "Name"
+            for word in entry.value.split()
         ] or ["*"]
         for interface in names:
             _networkd_file(links, links.get(interface), sections)
 
 
-def _networkd_file(
-    links: Links, link: Link, sections: list[tuple[str, list[tuple[str, str]]]]
-) -> None:
-    for title, settings in sections:
-        values = dict(settings)
+def _networkd_file(links: Links, link: Link, sections: list[Section]) -> None:
+    for section in sections:
+        title, values = section.title, section.values
         if title == "Network":
-            for key, value in settings:
+            for key, value in ((entry.key, entry.value) for entry in section.entries):
                 if key == "Address":
                     _add(link, value)
                 elif key == "Gateway" and value:
@@ -361,21 +361,6 @@ def _networkd_file(
                     link.metric = int(values["Metric"])
 
 
-def _ini(text: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the sections of an INI file in order, with repeated ones and keys kept."""
-    sections: list[tuple[str, list[tuple[str, str]]]] = []
-    for line in text.split("\n"):
-        line = line.strip()
-        if line[:1] in ("", "#", ";"):
-            continue
-        if line.startswith("[") and line.endswith("]"):
-            sections.append((line[1:-1], []))
-        elif sections and "=" in line:
-            key, _, value = line.partition("=")
-            sections[-1][1].append((key.strip(), value.strip()))
-    return sections
-
-
 # NetworkManager ------------------------------------------------------------------------------
 
 _VIRTUAL_TYPES = ("wireguard", "tun", "dummy", "vpn", "ip-tunnel", "veth", "vxlan", "loopback")
@@ -388,7 +373,7 @@ def _network_manager(tree: Tree, links: Links) -> None:
             file = tree.try_read(f"{directory}/{name}", decisive=False)
             if file is None or name.startswith(".") or name.endswith(("~", ".bak", ".rpmnew")):
                 continue
-            sections = {title: dict(settings) for title, settings in _ini(file.text)}
+            sections = {one.title: one.values for one in inifile.sections(file.text)}
             connection = sections.get("connection", {})
             interface = connection.get("interface-name", "")
             if not connection:

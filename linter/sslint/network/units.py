@@ -8,6 +8,7 @@ import re
 import shlex
 from typing import Literal
 
+from sslint.inifile import sections
 from sslint.source import Location
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
@@ -94,13 +95,14 @@ class Units:
             if file is None:
                 continue
             known = known or not path.endswith(".conf")
-            for setting, value, line in _settings(file.text):
-                if setting != key:
+            service = (s for s in sections(file.text, systemd=True) if s.title == "Service")
+            for entry in (entry for section in service for entry in section.entries):
+                if entry.key != key:
                     continue
-                if not value:  # an empty assignment resets the list, systemd.service(5)
+                if not entry.value:  # an empty assignment resets the list, systemd.service(5)
                     found, known = [], True
                     continue
-                found.append(Command(_words(value), file.at(line)))
+                found.append(Command(_words(entry.value), file.at(entry.line)))
         return tuple(found) if known or not whole else None
 
     def drop_ins(self, name: str) -> list[str]:
@@ -221,32 +223,6 @@ def _has_units(tree: Tree) -> bool:
     """
     names = tree.names(ETC)
     return not names or any(name.endswith((".wants", ".requires")) for name in names)
-
-
-def _settings(text: str) -> list[tuple[str, str, int]]:
-    """Return the (key, value, line) of a unit file's [Service] section, systemd.syntax(7)."""
-    settings = []
-    section = ""
-    lines = text.split("\n")
-    index = 0
-    while index < len(lines):
-        start = index + 1
-        parts = []
-        while index < len(lines) and lines[index].endswith("\\"):
-            parts.append(lines[index][:-1])
-            index += 1
-        if index < len(lines):
-            parts.append(lines[index])
-        index += 1
-        line = " ".join(parts).strip()
-        if line[:1] in ("", "#", ";"):
-            continue
-        if line.startswith("["):
-            section = line
-        elif section == "[Service]" and "=" in line:
-            key, _, value = line.partition("=")
-            settings.append((key.strip(), value.strip(), start))
-    return settings
 
 
 def _words(value: str) -> tuple[str, ...]:

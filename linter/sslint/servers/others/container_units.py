@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sslint.firewalls.docker import Publication
-from sslint.servers.listening import Listener, files, lines
+from sslint.inifile import sections
+from sslint.servers.listening import Listener, files
 from sslint.source import Location
 from sslint.tree import Status, Tree
 
@@ -45,12 +46,12 @@ def _quadlet(tree: Tree, path: str) -> Iterator[Publication | Listener]:
     """podman-systemd.unit(5); drop-ins come after the file itself."""
     service = posixpath.basename(path)
     for file in files(tree, path, f"{path}.d/*.conf"):
-        for index, text in lines(file, "#;"):
-            key, _, value = (part.strip() for part in text.partition("="))
+        for entry in (e for s in sections(file.text, systemd=True) for e in s.entries):
+            key, value, place = entry.key, entry.value, file.at(entry.line)
             if key == "PublishPort":
-                yield from _published("podman", value, service, file.at(index))
+                yield from _published("podman", value, service, place)
             elif key in ("Network", "PodmanArgs") and re.search(r"(^|[\s=])host$", value):
-                yield _of_the_host("podman", file.at(index))
+                yield _of_the_host("podman", place)
 
 
 def _service(units: Units, name: str) -> Iterator[Publication | Listener]:

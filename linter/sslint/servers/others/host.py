@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from sslint.inifile import sections
 from sslint.servers.listening import (
     Listener,
     files,
@@ -48,15 +49,11 @@ def _socket_unit(name: str, parts: Iterator[SourceFile]) -> Iterator[Listener]:
     found: list[tuple[str, str, Location]] = []
     ipv6only = False
     for file in parts:
-        section = ""
-        for index, text in lines(file, "#;"):
-            if text.startswith("["):
-                section = text
-            key, _, value = (part.strip() for part in text.partition("="))
-            if section != "[Socket]":
-                continue
+        sockets = (s for s in sections(file.text, systemd=True) if s.title == "Socket")
+        for entry in (entry for section in sockets for entry in section.entries):
+            key, value = entry.key, entry.value
             if key in ("ListenStream", "ListenDatagram"):
-                found = [] if not value else [*found, (key, value, file.at(index))]
+                found = [] if not value else [*found, (key, value, file.at(entry.line))]
             elif key == "BindIPv6Only":
                 ipv6only = value == "ipv6-only"
     for key, value, location in found:

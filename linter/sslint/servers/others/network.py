@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sslint.inifile import sections
 from sslint.servers.listening import WILDCARDS, Listener, files, lines, number, words
 from sslint.servers.model import Tls, Transport
 from sslint.source import Location, SourceFile
@@ -16,20 +17,20 @@ _PROTOCOLS = {53: "dns", 853: "dot", 443: "doh"}
 def wireguard(tree: Tree) -> Iterator[Listener]:
     """Yield WireGuard's UDP ports (wg-quick and systemd.netdev)."""
     for file in files(tree, "/etc/wireguard/*.conf", "/etc/systemd/network/*.netdev"):
-        section = ""
-        for index, text in lines(file):
-            if text.startswith("["):
-                section = text.lower()
-            match = re.match(r"ListenPort\s*=\s*(\d{1,5})\s*(#.*)?$", text, re.IGNORECASE)
-            if match and section in ("[interface]", "[wireguard]"):
-                yield Listener(
-                    "wireguard",
-                    "wireguard",
-                    int(match.group(1)),
-                    file.at(index),
-                    transport="udp",
-                    tls="none",
-                )
+        for section in sections(file.text, systemd=file.name.endswith(".netdev")):
+            if section.title.lower() not in ("interface", "wireguard"):
+                continue
+            for entry in section.entries:
+                port = re.match(r"(\d{1,5})\s*(#.*)?$", entry.value)
+                if entry.key.lower() == "listenport" and port:
+                    yield Listener(
+                        "wireguard",
+                        "wireguard",
+                        int(port.group(1)),
+                        file.at(entry.line),
+                        transport="udp",
+                        tls="none",
+                    )
 
 
 def openvpn(tree: Tree) -> Iterator[Listener]:

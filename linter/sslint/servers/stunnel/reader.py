@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from sslint.inifile import sections
 from sslint.servers.listening import (
     Listener,
     collect,
     files,
-    lines,
     not_known,
     number,
     split_address,
@@ -52,20 +51,17 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
 
 def _services(file: SourceFile) -> Iterator[_Service]:
     defaults = _Service("")
-    service = defaults
-    for index, text in lines(file, "#;"):
-        section = re.match(r"\[([^\]]*)\]", text)
-        key, _, value = (part.strip() for part in text.partition("="))
-        if section:
-            yield service
-            service = _Service(section.group(1), client=defaults.client)
-        elif key == "client":
-            service.client = value.lower() == "yes"
-        elif key == "protocol":
-            service.protocol = value.lower()
-        elif key == "accept":
-            service.accepts.append((next(iter(words(value)), ""), file.at(index)))
-    yield service
+    for section in sections(file.text):
+        service = _Service(section.title, client=defaults.client) if section.title else defaults
+        for entry in section.entries:
+            if entry.key == "client":
+                service.client = entry.value.lower() == "yes"
+            elif entry.key == "protocol":
+                service.protocol = entry.value.lower()
+            elif entry.key == "accept":
+                spec = next(iter(words(entry.value)), "")
+                service.accepts.append((spec, file.at(entry.line)))
+        yield service
 
 
 def _listener(service: _Service, spec: str, location: Location) -> Listener:
