@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sslint.netfilter.verdicts import Reach
     from sslint.source import Location
 
+_UFW_OFF = re.compile(r"^[ \t]*ENABLED\s*=\s*[\"']?no", re.M | re.I)
 UNNAMED_PORTS = (47001, 61999, 20011, 29)  # ask these what becomes of ports that no rule names
 
 
@@ -144,8 +145,7 @@ def _word(reach: Reach) -> Literal["accept", "drop"] | None:
 
 def _ufw_is_off(host: Host) -> bool:
     switch = host.tree.try_read("/etc/ufw/ufw.conf", decisive=False)
-    pattern = r"^[ \t]*ENABLED\s*=\s*[\"']?no"
-    return switch is not None and re.search(pattern, switch.text, re.M | re.I) is not None
+    return switch is not None and _UFW_OFF.search(switch.text) is not None
 
 
 def _ufw_allows(host: Host) -> Location | None:
