@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import groupby
 
-from sslint.firewalls import nft_json, nftables
+from sslint.firewalls import nftables
+from sslint.firewalls.nftables import nft_json
 from sslint.netfilter import model as m
 from sslint.source import SourceFile
 from tests.support import tree_of

@@ -19,8 +19,9 @@ from sslint import announcements, ask, config, engine, intent, silence, yamlfile
 from sslint.budgets import ExhaustedError
 from sslint.checker import Result, check
 from sslint.errors import SslintError
-from sslint.firewalls import firewalld, ipset, iptables, nft_json, nftables, ufw
+from sslint.firewalls import firewalld, ipset, iptables, nftables, ufw
 from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.nftables import nft_json
 from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.plain import harmless

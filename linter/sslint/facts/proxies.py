@@ -50,15 +50,5 @@ def _trusted(host: Host) -> list[tuple[int, tuple[int, int]]]:
     return [
         (family, interval)
         for family, intervals in found.items()
-        for interval in _joined(sorted(intervals)[:MAX_NETWORKS])
+        for interval in addresses.merge(sorted(intervals)[:MAX_NETWORKS])
     ]
-
-
-def _joined(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for low, high in intervals:
-        if joined and low <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], high))
-        else:
-            joined.append((low, high))
-    return joined

@@ -495,7 +495,7 @@ def _read(
 
         nftables.read(tree, path, into, listing=not boot)
     elif kind == "nft-json":
-        from sslint.firewalls import nft_json
+        from sslint.firewalls.nftables import nft_json
 
         nft_json.read(tree.read(path), into=into)
     elif kind == "ipset":

@@ -76,7 +76,7 @@ def _read_json(ruleset: Ruleset, objects: list[dict[str, Any]], saved: list[Tabl
         return
     lines = ",\n".join(json.dumps(item) for item in kept)
     file = _file("nft", f'{{"nftables": [\n{lines}\n]}}\n')
-    from sslint.firewalls import nft_json
+    from sslint.firewalls.nftables import nft_json
 
     try:
         nft_json.read(file, into=ruleset)

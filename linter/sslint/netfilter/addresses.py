@@ -87,6 +87,21 @@ PUBLIC = {
 }
 
 
+def merge(items: Iterable[Interval]) -> tuple[Interval, ...]:
+    """Return sorted, disjoint intervals of the same numbers; adjacent ones become one."""
+    merged: list[Interval] = []
+    low = high = -2
+    for start, end in sorted(items):
+        if start <= high + 1 and merged:
+            if end > high:
+                high = end
+                merged[-1] = (low, high)
+        else:
+            low, high = start, end
+            merged.append((low, high))
+    return tuple(merged)
+
+
 def contains(intervals: Iterable[Interval], value: int) -> bool:
     """Tell whether any of the intervals holds a value."""
     return any(low <= value <= high for low, high in intervals)

@@ -14,10 +14,10 @@ from sslint.firewalls.nftables.values import (
     element,
     flatten,
     interval,
-    merge,
     overlapping,
     single,
 )
+from sslint.netfilter.addresses import merge
 from sslint.netfilter.model import (
     Base,
     Chain,

@@ -28,11 +28,11 @@ from sslint.firewalls.nftables.values import (
     element,
     flatten,
     interval,
-    merge,
     overlapping,
     single,
     values,
 )
+from sslint.netfilter.addresses import merge
 from sslint.netfilter.model import (
     Assign,
     Element,

@@ -15,24 +15,10 @@ from sslint.firewalls.nftables.syntax import (
     Range,
     SetLiteral,
 )
+from sslint.netfilter.addresses import merge
 from sslint.netfilter.model import Element, Interval, Intervals, Names, UnknownValues, Values
 
 MAX_ELEMENTS = 2_000_000  # in one set; variables that hold sets of sets grow without bound
-
-
-def merge(items: Iterable[Interval]) -> tuple[Interval, ...]:
-    """Return sorted, disjoint intervals of the same numbers; adjacent ones become one."""
-    merged: list[Interval] = []
-    low = high = -2
-    for start, end in sorted(items):
-        if start <= high + 1 and merged:
-            if end > high:
-                high = end
-                merged[-1] = (low, high)
-        else:
-            low, high = start, end
-            merged.append((low, high))
-    return tuple(merged)
 
 
 def constant(expression: Expression, dtype: DataType) -> Constant:
