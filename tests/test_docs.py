@@ -134,3 +134,16 @@ def test_the_manual_shows_no_placeholder(rule: engine.Rule) -> None:
 def test_the_list_shows_the_range_of_severities() -> None:
     lines = {line.split()[0]: line for line in table(RULES).splitlines() if line}
     assert " error, warning, info " in lines["tls-port-closed"]
+
+
+def test_the_design_names_what_there_is() -> None:
+    root = Path(__file__).parents[1]
+    package = root / "linter/sslint"
+    text = (root / "docs/design.md").read_text()
+    there = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    names = {path.rpartition("/")[2] for path in there}
+    for name in re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", text):
+        assert name in there or ("/" not in name and name in names), name
+    code = "\n".join(path.read_text() for path in package.rglob("*.py"))
+    for name in re.findall(r"`(?:[A-Z]\w+\.)?([A-Za-z_]{4,})`", text):
+        assert re.search(rf"\b{name}\b", code), name
