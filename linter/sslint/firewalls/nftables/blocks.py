@@ -10,7 +10,8 @@ from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables import hooks
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.kernel import Kernel, SetState, TableState
-from sslint.firewalls.nftables.rules import RuleBuilder, operand
+from sslint.firewalls.nftables.operands import operand
+from sslint.firewalls.nftables.rules import RuleBuilder
 from sslint.firewalls.nftables.statements import STATEFUL, StatementParser
 from sslint.firewalls.nftables.syntax import Expression, SetLiteral
 from sslint.netfilter.model import Base, Chain, Set, TableFamily

@@ -17,7 +17,9 @@ from sslint.firewalls.nftables import fields as f
 from sslint.firewalls.nftables import hooks, xtables
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.kernel import Kernel, SetState, TableState
-from sslint.firewalls.nftables.rules import RuleBuilder, capacity_of, operand, quota_stops
+from sslint.firewalls.nftables.limits import capacity_of, quota_stops
+from sslint.firewalls.nftables.operands import operand
+from sslint.firewalls.nftables.rules import RuleBuilder
 from sslint.firewalls.nftables.syntax import (
     Binary,
     Concat,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 from sslint.firewalls.nftables import datatypes as t
@@ -10,12 +9,19 @@ from sslint.firewalls.nftables import fields as f
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.fields import Field
 from sslint.firewalls.nftables.hooks import allowed
+from sslint.firewalls.nftables.operands import (
+    canonical,
+    computed,
+    element_keys,
+    flag_value,
+    keys_in,
+    operand,
+    order,
+)
 from sslint.firewalls.nftables.syntax import (
     Binary,
     Concat,
     Expression,
-    Item,
-    Listing,
     Mapping,
     Prefix,
     Range,
@@ -26,13 +32,13 @@ from sslint.firewalls.nftables.values import (
     bits,
     constant,
     element,
+    elements,
     flatten,
     interval,
-    overlapping,
     single,
     values,
+    verdict_entries,
 )
-from sslint.netfilter.addresses import merge
 from sslint.netfilter.model import (
     Assign,
     Element,
@@ -54,13 +60,9 @@ from sslint.netfilter.model import (
 )
 
 _NOT_COMPARED = frozenset(("meta.nftrace", "meta.secmark", "ct.secmark", "ct.event"))
-_HOST_ORDER = frozenset(("meta.mark", "ct.mark"))
 _COMPARED: dict[tuple[Field, str, str], RuleItem] = {}
 _MAX_COMPARED = 20_000
 _PROTOCOLS_TOLD = ("proto", ".protocol", ".nexthdr", ".type")
-
-Operand = tuple[tuple[Key, ...], list[DataType]]
-"""Keys and their types: one, or several of a concatenation."""
 
 # Statements after which nft allows no other.
 _TERMINAL = frozenset(("accept", "drop", "reject", "return", "jump", "goto", "queue"))
@@ -74,81 +76,6 @@ _TOLD_BY_SETS = {
     **dict.fromkeys(("meta.nfproto", "ct.l3proto"), t.NFPROTO),
 }
 _LAYER3 = {0x800: 4, 0x86DD: 6, f.ARP: f.ARP}
-
-
-def operand(expression: Expression, width: int = 0) -> Operand | None:
-    """Return the keys of what stands left of a comparison, or None if it is not modelled.
-
-    `width`: the bits of what a statement writes, where a field is widened to them.
-    """
-    if type(expression) is Field:
-        return (expression.key,), [expression.dtype]
-    if isinstance(expression, Concat):
-        keys: list[Key] = []
-        dtypes: list[DataType] = []
-        for part in expression.items:
-            found = operand(part)
-            if found is None:
-                return None
-            keys += found[0]
-            dtypes += found[1]
-        return tuple(keys), dtypes
-    if isinstance(expression, Binary):
-        return _masked(expression, width)
-    return None
-
-
-def keys_in(expression: Expression) -> Iterator[tuple[Key, DataType]]:
-    """Yield all that an expression looks at."""
-    if type(expression) is Field:
-        yield expression.key, expression.dtype
-    elif isinstance(expression, Concat):
-        for part in expression.items:
-            yield from keys_in(part)
-    elif isinstance(expression, Binary):
-        yield from keys_in(expression.left)
-        yield from keys_in(expression.right)
-    elif isinstance(expression, Mapping):
-        yield from keys_in(expression.key)
-
-
-def _masked(expression: Binary, width: int) -> Operand | None:
-    """`((value & mask) ^ xor) >> shift` is closed under the operations with constants."""
-    inner = operand(expression.left, width)
-    if inner is None or len(inner[0]) != 1:
-        return None
-    key, dtype = inner[0][0], inner[1][0]
-    operator = expression.operator
-    shifting = operator in ("<<", ">>")
-    if operator == ">>" or (shifting and key.name not in _HOST_ORDER):
-        # The kernel shifts a register, whatever the order of the field's bytes; to the right nft
-        # 1.1.3 takes in the register beside it, or is refused where nothing has been loaded there.
-        return None
-    wide = t.INTEGER if shifting else t.integer(width) if width > dtype.bits else dtype
-    try:
-        number = constant(expression.right, wide)
-    except Refused:
-        if operand(expression.right) is not None:
-            return None
-        raise
-    if not isinstance(number, int):
-        return None
-    if shifting and number > 128:
-        raise Refused("shift beyond the value's width")
-    mask, xor, shift = dtype.top if key.mask is None else key.mask, key.xor, key.shift
-    if shifting:
-        shift += number if operator == ">>" else -number
-        if shift < 0 and dtype.bits >= 32:  # a narrower field is widened first
-            mask &= dtype.top >> -shift
-    else:
-        number = number << shift if shift >= 0 else number >> -shift
-        if operator == "&":
-            mask, xor = mask & number, xor & number
-        elif operator == "^":
-            xor ^= number
-        else:
-            mask, xor = mask & ~number, xor & ~number | number
-    return (Key(key.name, mask, xor, shift, key.arg),), [dtype]
 
 
 Need = tuple[str | None, frozenset[str]]
@@ -383,8 +310,8 @@ class RuleBuilder:
         """`tcp flags syn / syn,ack`: the flags right of the slash are looked at."""
         if operator not in ("", "==", "!="):
             raise Refused("invalid operator for a comparison of flags")
-        wanted = _flag_value(right, dtype)
-        among = _flag_value(mask, dtype)
+        wanted = flag_value(right, dtype)
+        among = flag_value(mask, dtype)
         if isinstance(wanted, UnknownValues) or isinstance(among, UnknownValues):
             self.items.append(Unknown("flags whose numbers only the host knows"))
             return
@@ -417,7 +344,7 @@ class RuleBuilder:
             self.items.append(Match((key,), Intervals(((present, present),))))
             return
         if operator in ("<", "<=", ">", ">="):
-            self.items.append(Match((key,), _order(operator, right, dtype)))
+            self.items.append(Match((key,), order(operator, right, dtype)))
             return
         bitmask = dtype.base == "bitmask"
         flag = bitmask and not isinstance(right, (Prefix, Range))
@@ -439,7 +366,7 @@ class RuleBuilder:
             if isinstance(number, int):
                 self._bits(key, number, operator == "!=", dtype.top)
                 return
-        key, known = _canonical(key, single(right, dtype), dtype)
+        key, known = canonical(key, single(right, dtype), dtype)
         self.items.append(Match((key,), known, operator == "!="))
         if operator != "!=" and isinstance(known, Intervals):
             low, high = known.items[0]
@@ -570,7 +497,7 @@ class RuleBuilder:
             if found is None:
                 self.add(Assign(key, unknown="a computed value", needs=needs))
             else:
-                self.add(_computed(key, target.dtype, found, needs))
+                self.add(computed(key, target.dtype, found, needs))
             return
         number_or_name = constant(value, target.dtype)
         if isinstance(number_or_name, int):
@@ -630,7 +557,7 @@ class RuleBuilder:
             nothing: tuple[Element, ...] | Intervals = () if len(keys) > 1 else Intervals(())
             self.add(Match(keys, nothing, negate=True))
             return entries
-        self.add(Match(keys, _elements([found for found, _ in entries])))
+        self.add(Match(keys, elements([found for found, _ in entries])))
         return entries
 
     def object_reference(self, kind: str, value: Expression) -> bool:
@@ -668,7 +595,7 @@ class RuleBuilder:
     ) -> None:
         """Add `add @name { KEY ... }`. `declare`: a meter brings its set along."""
         self.look_at(key)
-        found = _element_keys(key)
+        found = element_keys(key)
         if found is None:
             self.present(key)
         keys = found[0] if found else (Key("computed"),)
@@ -676,152 +603,3 @@ class RuleBuilder:
             self.sets.append((name, found[1] if found else None, False))
             self.updates.append((name, timed))
         self.add(SetUpdate(SetRef(name), keys, operation, not over, limited))
-
-
-_FIRST_PACKET = 140  # bytes; no SYN is longer
-_LONGEST_PACKET = 65575  # bytes, of IPv6 without a jumbogram
-
-
-def capacity_of(rate: int, burst: int) -> int | None:
-    """Return the bytes of the longest packet that a rate of bytes ever passes; None: of any.
-
-    Both are in one unit of time (nft_limit_init, nft_limit_eval in net/netfilter/nft_limit.c).
-    """
-    return rate + burst if rate + burst < _LONGEST_PACKET else None
-
-
-def _element_keys(expression: Expression) -> Operand | None:
-    """Return the keys of what a rule adds to a set, where constants may stand among fields."""
-    if not isinstance(expression, Concat):
-        return operand(expression)
-    keys: list[Key] = []
-    dtypes: list[DataType] = []
-    for part in expression.items:
-        found = operand(part)
-        if found is None and isinstance(part, str):
-            number = next((n for n in _constants(part)), None)
-            if number is not None:
-                found = (Key("constant", 0, number),), [t.INTEGER]
-        if found is None:
-            return None
-        keys += found[0]
-        dtypes += found[1]
-    return tuple(keys), dtypes
-
-
-def _constants(text: str) -> Iterator[int]:
-    """Yield what a constant of a kind that its text alone tells is."""
-    for dtype in (t.SERVICE, t.IPV4, t.IPV6, t.INTEGER):
-        try:
-            found = dtype.parse(text)
-        except Refused:
-            continue
-        if isinstance(found, int):
-            yield found
-
-
-def quota_stops(over: bool, allowed: int, used: int) -> bool | None:
-    """Tell whether a quota does not pass the first packet; None: it depends on its size."""
-    if allowed <= used:
-        return not over
-    return over if allowed - used >= _FIRST_PACKET else None
-
-
-def _elements(found: list[Element]) -> Values | tuple[Element, ...]:
-    if all(len(item) == 1 for item in found):
-        return union([item[0] for item in found])
-    return tuple(dict.fromkeys(found))
-
-
-def union(parts: list[Values]) -> Values:
-    """Return the union of sets of values of one type."""
-    for part in parts:
-        if isinstance(part, UnknownValues):
-            return part
-    names = [name for part in parts if isinstance(part, Names) for name in part.items]
-    if names:
-        return Names(tuple(sorted(set(names))))
-    return Intervals(merge(i for part in parts if isinstance(part, Intervals) for i in part.items))
-
-
-def _canonical(key: Key, known: Values, dtype: DataType) -> tuple[Key, Values]:
-    """Undo a mask that leaves an interval: `ip saddr & 255.0.0.0 == 10.0.0.0`."""
-    mask = key.mask
-    if mask is None or key.shift or not isinstance(known, Intervals) or len(known.items) != 1:
-        return key, known
-    low, high = known.items[0]
-    rest = dtype.top & ~mask
-    if low != high or rest & (rest + 1):
-        return key, known
-    wanted = low ^ key.xor
-    if wanted & rest:
-        return key, known
-    return Key(key.name, arg=key.arg), Intervals(((wanted, wanted | rest),))
-
-
-def _flag_value(expression: Expression, dtype: DataType) -> int | UnknownValues:
-    return bits(expression.items if isinstance(expression, Listing) else [expression], dtype)
-
-
-def _order(operator: str, right: Expression, dtype: DataType) -> Values:
-    if dtype is t.IFINDEX and type(right) is str:
-        if t.number(right) is None:
-            return UnknownValues(f"the index of the interface {right}")
-        dtype = t.INTEGER
-    if dtype.base == "string":
-        raise Refused(f"{operator} is not a comparison for {dtype.name}")
-    found = interval(right, dtype)
-    if isinstance(found, UnknownValues):
-        return found
-    if isinstance(found, str) or found[0] != found[1]:
-        raise Refused(f"{operator} compares with one number")
-    number = found[0]
-    low, high = {
-        "<": (0, number - 1),
-        "<=": (0, number),
-        ">": (number + 1, dtype.top),
-        ">=": (number, dtype.top),
-    }[operator]
-    return Intervals(((low, high),) if low <= high else ())
-
-
-def _computed(key: Key, dtype: DataType, found: Operand, needs: tuple[Key, ...]) -> Assign:
-    """`meta mark set ct mark & 0xff`: a mask and an xor of another key."""
-    source = found[0][0]
-    known = ("meta.mark", "ct.mark", "meta.priority", "ct.zone")
-    if len(found[0]) != 1 or source.shift or source.name not in known:
-        shown = " . ".join(part.name.replace(".", " ") for part in found[0])
-        return Assign(key, unknown=f"the value of {shown}", needs=needs)
-    name = Key(source.name, arg=source.arg)
-    mask = dtype.top if source.mask is None else source.mask
-    if not mask:
-        return Assign(key, xor=source.xor, needs=needs)
-    return Assign(key, mask, source.xor, None if name == key else name)
-
-
-def verdict_entries(
-    items: list[Item], dtypes: list[DataType]
-) -> tuple[tuple[tuple[Element, Verdict], ...], Verdict | None]:
-    """Return a verdict map's entries and what its `*` says. Raise Refused if they conflict."""
-    entries: list[tuple[Element, Verdict]] = []
-    default: Verdict | None = None
-    for item in items:
-        if not isinstance(item.data, Verdict):
-            raise Refused("a verdict is expected")
-        if item.key is None:
-            default = item.data
-        else:
-            entries.append((element(item.key, dtypes), item.data))
-    refuse_conflicts(entries)
-    return tuple(dict.fromkeys(entries)), default
-
-
-def refuse_conflicts(entries: list[tuple[Element, Verdict]]) -> None:
-    """Raise Refused if entries of a map overlap and differ."""
-    found = [
-        (part[0].items[0], data)
-        for part, data in entries
-        if len(part) == 1 and isinstance(part[0], Intervals)
-    ]
-    if overlapping(found, data=True):
-        raise Refused("conflicting intervals specified")

@@ -12,7 +12,8 @@ from sslint.firewalls.nftables import xtables
 from sslint.firewalls.nftables.datatypes import Refused
 from sslint.firewalls.nftables.expressions import VERDICTS, ExpressionParser
 from sslint.firewalls.nftables.fields import Field
-from sslint.firewalls.nftables.rules import RuleBuilder, capacity_of, quota_stops
+from sslint.firewalls.nftables.limits import capacity_of, quota_stops
+from sslint.firewalls.nftables.rules import RuleBuilder
 from sslint.firewalls.nftables.syntax import Expression, Item, SetName
 from sslint.firewalls.nftables.translations import Family, Kind, tproxy, translate
 from sslint.firewalls.nftables.values import constant

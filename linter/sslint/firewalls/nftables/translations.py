@@ -6,7 +6,8 @@ from typing import Literal, cast
 
 from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables.datatypes import DataType, Refused
-from sslint.firewalls.nftables.rules import Operand, RuleBuilder, operand
+from sslint.firewalls.nftables.operands import Operand, operand
+from sslint.firewalls.nftables.rules import RuleBuilder
 from sslint.firewalls.nftables.syntax import (
     Concat,
     Expression,

@@ -16,7 +16,15 @@ from sslint.firewalls.nftables.syntax import (
     SetLiteral,
 )
 from sslint.netfilter.addresses import merge
-from sslint.netfilter.model import Element, Interval, Intervals, Names, UnknownValues, Values
+from sslint.netfilter.model import (
+    Element,
+    Interval,
+    Intervals,
+    Names,
+    UnknownValues,
+    Values,
+    Verdict,
+)
 
 MAX_ELEMENTS = 2_000_000  # in one set; variables that hold sets of sets grow without bound
 
@@ -183,3 +191,49 @@ def overlapping(items: Iterable[tuple[Interval, object]], *, data: bool) -> bool
 
 def _first(item: tuple[Interval, object]) -> Interval:
     return item[0]
+
+
+def elements(found: list[Element]) -> Values | tuple[Element, ...]:
+    """Return the elements of a set: of single fields as one set of values."""
+    if all(len(item) == 1 for item in found):
+        return union([item[0] for item in found])
+    return tuple(dict.fromkeys(found))
+
+
+def union(parts: list[Values]) -> Values:
+    """Return the union of sets of values of one type."""
+    for part in parts:
+        if isinstance(part, UnknownValues):
+            return part
+    names = [name for part in parts if isinstance(part, Names) for name in part.items]
+    if names:
+        return Names(tuple(sorted(set(names))))
+    return Intervals(merge(i for part in parts if isinstance(part, Intervals) for i in part.items))
+
+
+def verdict_entries(
+    items: list[Item], dtypes: list[DataType]
+) -> tuple[tuple[tuple[Element, Verdict], ...], Verdict | None]:
+    """Return a verdict map's entries and what its `*` says. Raise Refused if they conflict."""
+    entries: list[tuple[Element, Verdict]] = []
+    default: Verdict | None = None
+    for item in items:
+        if not isinstance(item.data, Verdict):
+            raise Refused("a verdict is expected")
+        if item.key is None:
+            default = item.data
+        else:
+            entries.append((element(item.key, dtypes), item.data))
+    refuse_conflicts(entries)
+    return tuple(dict.fromkeys(entries)), default
+
+
+def refuse_conflicts(entries: list[tuple[Element, Verdict]]) -> None:
+    """Raise Refused if entries of a map overlap and differ."""
+    found = [
+        (part[0].items[0], data)
+        for part, data in entries
+        if len(part) == 1 and isinstance(part[0], Intervals)
+    ]
+    if overlapping(found, data=True):
+        raise Refused("conflicting intervals specified")
