@@ -360,6 +360,10 @@ def _read_firewall(host: Host) -> None:
             host.ruleset = docker.assume(
                 host.tree, host.network, host.ruleset, host.published, _taken(host)
             )
+            host.ruleset.alternatives = [
+                docker.assume(host.tree, host.network, one, host.published, _taken(host))
+                for one in host.ruleset.alternatives
+            ]
             network = replace(network, inner=(docker.BRIDGE,))
         host.firewall = Firewall(host.ruleset, network)
     if host.target.running is not None:

@@ -42,6 +42,9 @@ UFW_DOCKER = """*filter
 COMMIT
 """
 WANTS = "etc/systemd/system/multi-user.target.wants"
+ALL_START = {
+    f"{WANTS}/{name}.service": "" for name in ("cron", "docker", "nftables", "netfilter-persistent")
+}
 ZONE = '<zone%s><interface name="eth0"/><service name="ssh"/></zone>\n'
 
 
@@ -189,12 +192,12 @@ NETWORK = PUBLISH % "5432:5432" + "    networks: [n]\nnetworks:\n  n:%s\n"
             "dockerd runs with --iptables=false",
         ),
         (
-            {"etc/nftables.conf": NFT % 'oifname "br-0123456789ab" accept'},
+            {**ALL_START, "etc/nftables.conf": NFT % 'oifname "br-0123456789ab" accept'},
             "",
             "which etc/nftables.conf:5:3 names",
         ),
         (
-            {"etc/nftables.conf": NFT % "ip daddr 172.18.0.0/16 accept"},
+            {**ALL_START, "etc/nftables.conf": NFT % "ip daddr 172.18.0.0/16 accept"},
             "",
             "which etc/nftables.conf:5:3 names",
         ),

@@ -76,8 +76,12 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
         return ruleset
     found = candidates(tree, network)
     active = [candidate for candidate in found.candidates if not candidate.inactive]
+    parts = []
     for candidate in active:
-        _load(tree, network, candidate.kind, candidate.path, ruleset)
+        part = Ruleset()
+        _load(tree, network, candidate.kind, candidate.path, part)
+        _merge(part, ruleset)
+        parts.append((candidate, part))
     ruleset.missing += found.missing
     ruleset.missing += managers.unread(tree, network)
     if found.scripts:
@@ -85,9 +89,68 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
     elif not found.candidates and not ruleset.missing:
         active = _load_kept(tree, network, ruleset)
     ruleset.assumptions += managers.assumptions(tree, network)
-    _shared_tables(tree, active, ruleset)
+    if {family for missing in ruleset.missing for family in missing.families} != {4, 6}:
+        _judge_apart(tree, network, parts, ruleset)
+    if not ruleset.alternatives:
+        _shared_tables(tree, active, ruleset)
     _resolve_sets(ruleset)
     return ruleset
+
+
+_MANAGERS = {"nft": "nftables", "ufw": "ufw", "firewalld": "firewalld"}  # else iptables
+
+
+def _judge_apart(
+    tree: Tree,
+    network: HostFacts,
+    parts: Sequence[tuple[Candidate, Ruleset]],
+    ruleset: Ruleset,
+) -> None:
+    """Note what is in force where of several managers it is not known which one is.
+
+    Each that is in force by assumption alone is judged by itself, beside those that are known to
+    be: what all agree on is the verdict.
+    """
+    known: list[tuple[Candidate, Ruleset]] = []
+    assumed: dict[str, list[tuple[Candidate, Ruleset]]] = {}
+    for candidate, part in parts:
+        if _is_assumed(tree, network, candidate):
+            manager = _MANAGERS.get(candidate.kind, "iptables")
+            assumed.setdefault(manager, []).append((candidate, part))
+        else:
+            known.append((candidate, part))
+    worlds = [group for group in assumed.values() if any(_filters(part) for _, part in group)]
+    known = known if any(_filters(part) for _, part in known) else []
+    if len(worlds) + bool(known) < 2:
+        return
+    of_parts = [missing for _, part in parts for missing in part.missing]
+    for world in ([known] if known else []) + [[*known, *group] for group in worlds]:
+        alone = Ruleset(missing=[one for one in ruleset.missing if one not in of_parts])
+        for _, part in world:
+            _merge(part, alone)
+        _shared_tables(tree, [candidate for candidate, _ in world], alone)
+        ruleset.alternatives.append(alone)
+    names = dict.fromkeys(tree.name(group[0][0].path) for group in worlds)
+    reason = f"whether {' or '.join(names)} is in force is not in the files"
+    ruleset.assumptions.append(f"{reason}: each was judged by itself")
+
+
+def _is_assumed(tree: Tree, network: HostFacts, candidate: Candidate) -> bool:
+    """Tell whether nothing but its place says that a ruleset is in force."""
+    if candidate.kind == "ufw" and tree.exists("/etc/ufw/ufw.conf"):
+        return False  # which says that it is enabled
+    states = {network.unit_state(unit) for unit in candidate.units}
+    return bool(states) and "enabled" not in states
+
+
+def _filters(ruleset: Ruleset) -> bool:
+    """Tell whether a ruleset lets anything but everything in."""
+    chains = [chain for table in ruleset.tables for chain in table.chains.values()]
+    bases = [(chain, chain.base) for chain in chains if chain.base and chain.base.type == "filter"]
+    return any(
+        base.hook not in ("output", "postrouting") and (chain.rules or base.policy == "drop")
+        for chain, base in bases
+    )
 
 
 def _load_scripts(tree: Tree, found: dict[str, Location], ruleset: Ruleset, *, alone: bool) -> None:

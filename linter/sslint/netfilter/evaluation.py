@@ -46,6 +46,7 @@ class Evaluation:
         self.hooks = Hooks(ruleset, self.survey, self.evaluator)
         self.connections = Connections(self.hooks)
         self.public, self.others = interfaces.classes(self.survey, self.network)
+        self._alternatives: tuple[Evaluation, ...] | None = None
         self.judged: dict[tuple[PacketState, int], PacketVerdict] = {}
 
     def not_judged(self, family: int, address: str | None) -> Reach | None:
@@ -80,7 +81,43 @@ class Evaluation:
             if about and family in doubt.families:
                 everyone = Sources(self.universes[family], self.universes[family].full)
                 return Reach("unknown", doubtful=everyone, reasons=(doubt.reason,))
-        return None
+        return self._disagreement(transport, port, family)
+
+    def _disagreement(self, transport: str, port: int, family: int) -> Reach | None:
+        """Return the answer where one ruleset or another is in force, and these differ."""
+        if not self.ruleset.alternatives or transport not in ("tcp", "udp"):
+            return None
+        if self._alternatives is None:
+            self._alternatives = tuple(
+                Evaluation(ruleset, self.network, self.apart)
+                for ruleset in self.ruleset.alternatives
+            )
+        found: dict[object, str] = {}
+        for one in self._alternatives:
+            verdicts, who = one._briefly(transport, port, family)
+            names = " with ".join(dict.fromkeys(source.path for source in one.ruleset.sources))
+            found.setdefault((verdicts, who), f"{names}: {' or '.join(dict.fromkeys(verdicts))}")
+        if len(found) < 2:
+            return None
+        reason = f"which ruleset is in force is not in the files ({'; '.join(found.values())})"
+        everyone = Sources(self.universes[family], self.universes[family].full)
+        return Reach("unknown", doubtful=everyone, reasons=(reason,))
+
+    def _briefly(
+        self, transport: str, port: int, family: int
+    ) -> tuple[tuple[ReachVerdict, ...], tuple[object, ...]]:
+        """Return the verdict on an outer port by interface, and who gets in where some do."""
+        early = self.not_judged(family, None) or self.doubted(transport, port, family)
+        if early is not None:
+            return (early.verdict,), ()
+        question = self.connections.question(transport, port, family, None, True)  # type: ignore[arg-type]
+        verdicts, who = [], []
+        for iif in self.public:
+            sets, _ = self.gate(self.connections.sets(question, iif).sets, family)
+            verdict, _ = self.verdict(sets, family)
+            verdicts.append(verdict)
+            who.append(self.universes[family].cidrs(sets.open) if verdict == "limited" else ())
+        return tuple(verdicts), tuple(who)
 
     def gate(self, sets: Sets, family: int) -> tuple[Sets, list[str]]:
         """Allow for the layers that are not in the input."""

@@ -485,6 +485,8 @@ class Ruleset:
     # Families for which some source says something (or says "nothing"): rules.v4 alone is {4}.
     families: set[int] = field(default_factory=set)
     unknown_ports: list[Doubt] = field(default_factory=list)
+    # What each manager loads by itself, where one of them is in force and not known which.
+    alternatives: list[Ruleset] = field(default_factory=list)
 
     @property
     def possible(self) -> bool:
