@@ -110,7 +110,7 @@ class Evaluation:
         early = self.not_judged(family, None) or self.doubted(transport, port, family)
         if early is not None:
             return (early.verdict,), ()
-        question = self.connections.question(transport, port, family, None, True)  # type: ignore[arg-type]
+        question = self.connections.question(transport, port, family, None, True)
         verdicts, who = [], []
         for iif in self.public:
             sets, _ = self.gate(self.connections.sets(question, iif).sets, family)
