@@ -17,14 +17,17 @@ from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
     from sslint.fixes import Fix, Wanted
+    from sslint.policy import Policy
     from sslint.revisions import Proposed
+    from sslint.silence import Stale
 
 
 @dataclass(slots=True)
 class Result:
     """All that one run found. `fixes` are by the identity of their finding.
 
-    `silenced` are the findings that comments ignore, `known` those of the baseline.
+    `silenced` are the findings that comments ignore, `accepted` those that the configuration does,
+    `known` those of the baseline, and `stale` is what of the baseline does not count.
     """
 
     hosts: list[Host]
@@ -33,7 +36,9 @@ class Result:
     ignored: int = 0
     baselined: int = 0
     silenced: list[Finding] = field(default_factory=list)
+    accepted: list[Finding] = field(default_factory=list)
     known: list[Finding] = field(default_factory=list)
+    stale: list[Stale] = field(default_factory=list)
     proposed: Proposed | None = None
 
     @property
@@ -71,11 +76,12 @@ def check(
     deselected: Sequence[Rule] = (),
     ignores: bool = True,
     wanted: Wanted | None = None,
+    policy: Policy | None = None,
 ) -> Result:
     """Check each target under the rules. Without `ignores`, comments silence nothing.
 
     Findings of `deselected` rules are not reported, nor is what only follows from them. `wanted`
-    chooses the fixes that are proved; all are by default.
+    chooses the fixes that are proved; all are by default. `policy` says how severe they are.
     """
     result = Result([hosts.read(target) for target in targets])
     silent = {id(rule) for rule in deselected}
@@ -84,12 +90,17 @@ def check(
         before = findings(host, every)
         found = list(before)
         if ignores:
-            found += _ignored(host, found, every, result)
+            reasons = policy is not None and policy.require_reason
+            found += _ignored(host, found, every, result, reasons=reasons)
+        if policy is not None:
+            policy.apply([one for one in found if not one.silenced])
         for finding in found:
             finding.silenced |= id(finding.rule) in silent
         ordered = engine.order_causes(engine.merge_twins(found))
         if host.ruleset.possible:
             ordered = list(_certain_apart(ordered))
+        if policy is not None:
+            policy.grade(ordered)
         result.findings += ordered
         if ordered:
             from sslint import fixes
@@ -97,17 +108,20 @@ def check(
             with Edge(host.tree, "fixes:", "/"):
                 judge = partial(findings, rules=every)
                 result.fixes.update(fixes.propose(host, ordered, before, judge, wanted))
+    if policy is not None:
+        result.accepted = engine.merge_twins(policy.accepted)
+        result.ignored += len(policy.accepted)
     return result
 
 
 def _ignored(
-    host: Host, found: Sequence[Finding], rules: Sequence[Rule], result: Result
+    host: Host, found: Sequence[Finding], rules: Sequence[Rule], result: Result, *, reasons: bool
 ) -> list[Finding]:
     """Silence what comments ignore, and return the findings about comments without use."""
     from sslint import silence
 
     judged = {name for rule in rules for name in (rule.name, rule.family)}
-    unused = silence.mark_ignored(found, host.tree.files(), judged)
+    unused = silence.mark_ignored(found, host.tree.files(), judged, reasons=reasons)
     silenced = [finding for finding in found if finding.silenced]
     result.ignored += len(silenced)
     result.silenced += engine.merge_twins(silenced)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sslint.checker import Result
     from sslint.engine import Rule
     from sslint.host import Host
+    from sslint.policy import Policy
     from sslint.revisions import Proposed
 
 FOUND, INCOMPLETE, BUG = 1, 3, 4
@@ -168,8 +169,10 @@ def _check(options: argparse.Namespace) -> int:
     wanted = outputs(options.output)
     paths = options.paths or inputs.default_paths(options)
     config = _config(options, paths)
+    every = [*engine.bundled(), *_own_rules(config)]
+    policy = _policy(config, every)
     rules, deselected = engine.select(
-        [*engine.bundled(), *_own_rules(config)],
+        every,
         config.many("select", options.select),
         config.many("ignore", options.ignore),
     )
@@ -178,19 +181,23 @@ def _check(options: argparse.Namespace) -> int:
     try:
         targets = inputs.find(options, config, paths, _warn)
         inputs.expect(config, targets)
-        result = check(targets, rules, deselected=deselected, ignores=ignores)
+        result = check(targets, rules, deselected=deselected, ignores=ignores, policy=policy)
         if result.empty:
             raise _nothing(result.hosts, paths)
     except NothingToCheckError:
         _report(Result([]), options, config, wanted)
         raise
     result.proposed = _proposed(config, paths)
+    for unused in policy.unused if policy is not None else ():
+        _warn(unused)
     if baseline is not None:
-        silence.apply_baseline(result, *baseline)
+        needed, now = bool(config.values.get("require_reason")), result.hosts[0].now
+        silence.apply_baseline(result, *baseline, reasons=needed, now=now)
     if options.against is not None:
         _leave_old(options, result, paths)
     if options.write_baseline is not None:
-        silence.write_baseline(result, options.write_baseline)
+        old = baseline[1] if baseline is not None else None
+        silence.write_baseline(result, options.write_baseline, old)
     if not options.paths and _is_text(options, config):
         _complain(f"checked {', '.join(paths)}")
     _report(result, options, config, wanted)
@@ -201,6 +208,15 @@ def _check(options: argparse.Namespace) -> int:
         fail_on, FAIL_ON[: FAIL_ON.index(fail_on) + 1]
     )
     return FOUND if any(finding.severity in failing for finding in result.findings) else 0
+
+
+def _policy(config: Config, rules: Sequence[Rule]) -> Policy | None:
+    """Return what the configuration says of severities and reasons, if it says anything."""
+    if not any(key in config.values for key in ("severity", "require_reason")):
+        return None
+    from sslint import policy
+
+    return policy.parse(config.values, config.error, rules)
 
 
 def _leave_old(options: argparse.Namespace, result: Result, paths: Sequence[str]) -> None:

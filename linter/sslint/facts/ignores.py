@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Span
 from sslint.facts.fact import Fact, field
@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment that ignores rules or families; without a name it ignores nothing."""
+    """A comment that ignores rules or families; without a name it ignores nothing.
+
+    `counts` False: it has no reason, and the configuration requires one.
+    """
 
     place: Location
     text: str
     names: tuple[str, ...]
     reason: str = ""
+    counts: bool = True
 
 
 class Ignore(Fact):
@@ -37,6 +41,11 @@ class Ignore(Fact):
     def name(self) -> str:
         """The rule or family; "" where it names none."""
         return self._name
+
+    @field
+    def why(self) -> Literal["unused", "no-reason"]:
+        """Why it suppresses nothing."""
+        return "unused" if self.source.counts else "no-reason"
 
     @field
     def comment(self) -> str:

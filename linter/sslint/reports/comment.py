@@ -53,7 +53,7 @@ def _headline(result: Result, found: Sequence[Row]) -> str:
         if number
     ]
     where = f"in {len(result.hosts)} host{'' if len(result.hosts) == 1 else 's'}"
-    quiet = f", {len(result.silenced)} ignored" if result.silenced else ""
+    quiet = f", {result.ignored} ignored" if result.ignored else ""
     quiet += f", {len(result.known)} in the baseline" if result.known else ""
     return f"{', '.join(said) or 'No findings'} {where}{quiet}."
 

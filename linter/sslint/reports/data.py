@@ -263,6 +263,10 @@ def check_report(result: Result) -> dict[str, Any]:
         "version": 1,
         "findings": [finding_data(f, result.fixes.get(id(f))) for f in result.findings],
         "summary": summary,
+        "stale": [
+            {"fingerprint": clean(one.fingerprint), "what": clean(one.what), "why": one.why}
+            for one in result.stale
+        ],
         **{k: v for k, v in endpoints_report(result.hosts).items() if k != "version"},
         **({} if result.proposed is None else {"configuration": _proposed(result.proposed)}),
     }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sslint.tree import Tree
 
 MAX_LINE = 400  # characters of a source line
-Where = Literal["source", "baseline"]
+Where = Literal["source", "settings", "baseline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ def rows(result: Result, *, quiet: bool = False) -> list[Row]:
     shown.sort(key=lambda row: SEVERITIES.index(row.severity))
     if quiet:
         shown += [makers[f.host].row(f, None, "source") for f in result.silenced]
+        shown += [makers[f.host].row(f, None, "settings") for f in result.accepted]
         shown += [makers[f.host].row(f, None, "baseline") for f in result.known]
     return shown
 

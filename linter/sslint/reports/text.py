@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sslint.fixes.edits import Kind
     from sslint.host import Host
     from sslint.revisions import Proposed
+    from sslint.silence import Stale
 
 MAX_WIDTH = 160  # characters of a source line that are shown
 MIN_WIDTH = 40
@@ -41,6 +42,8 @@ def check_text(
         notes(result.hosts),
         *_findings(result, paint, width),
     ]
+    if result.stale:
+        parts.append(_stale(result.stale))
     if result.proposed is not None:
         parts.append(_proposed(result.proposed))
     lines = [line for part in parts if part for line in (*part, "")]
@@ -63,6 +66,19 @@ def _findings(result: Result, paint: Painter, width: int | None) -> Iterable[lis
         shown = places(by_name[name].tree)
         for finding in findings:
             yield _Finding(finding, shown, paint, width).lines(result.fixes.get(id(finding)))
+
+
+_STALE = {
+    "unused": "is not found any more",
+    "expired": "has expired, and is reported again",
+    "no-reason": "has no reason, and is reported",
+}
+
+
+def _stale(stale: Sequence[Stale]) -> list[str]:
+    """Say which entries of the baseline do not count."""
+    lines = [f"baseline: {clean(one.what)} {_STALE[one.why]}" for one in stale]
+    return [*lines, "--write-baseline removes such entries"]
 
 
 def _proposed(proposed: Proposed) -> list[str]:
