@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from contextlib import suppress
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
 from sslint.errors import UsageError
@@ -19,15 +20,30 @@ if TYPE_CHECKING:
 
 # name: (limit, what is counted)
 LIMITS = {
+    "hosts": (500, "hosts"),
     "bytes": (512 << 20, "bytes"),
     "files": (100_000, "files"),
     "entries": (1_000_000, "directory entries"),
     "matches": (200_000, "names that match a pattern"),
+    "includes": (20_000, "included files"),
+    "statements": (150_000, "statements"),
+    "expansions": (500_000, "expanded variables, captures and rewrites"),
     "sockets": (12_000, "listening sockets"),
     "published": (20_000, "ports that containers publish"),
-    "seconds": (7, "seconds of processor time"),  # for a tree below 1 MB, as the next
+    "elements": (1_000_000, "set elements"),
+    "ranges": (1_500_000, "ranges of addresses"),
+    "pairs": (250_000, "pairs of firewalld zones and policies"),
+    "states": (100_000, "states of packets in chains"),
+    "steps": (1_500_000, "steps of evaluation"),
+    "seconds": (7, "seconds of processor time"),
     "memory": (1024, "MiB of memory"),
 }
+# These hold for the first MiB that is read, and as much again for each one more; time and memory
+# grow in a way of their own.
+GROWING = frozenset(
+    ("hosts", "matches", "includes", "statements", "expansions", "elements", "ranges", "pairs",
+     "states", "steps")
+)  # fmt: skip
 
 
 class ExhaustedError(Exception):
@@ -40,20 +56,46 @@ class ExhaustedError(Exception):
 
 @dataclass(slots=True)
 class Budgets:
-    """What a run has used, and its limits, by name."""
+    """What a run has used, and its limits, by name. All layers of all hosts count here."""
 
     limits: dict[str, int] = field(default_factory=lambda: {k: v[0] for k, v in LIMITS.items()})
     used: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LIMITS, 0))
 
     def spend(self, name: str, amount: int = 1, location: Location | None = None) -> None:
-        """Count. Raise ExhaustedError if it is more than the limit."""
-        used = self.used[name] = self.used[name] + amount
+        """Count. Raise ExhaustedError, and count nothing, if it would be more than the limit."""
+        used = self.used[name] + amount
         if name == "bytes":
             last_stop.grow(used)
-        if used > self.limits[name]:
+        if used > self.allowed(name):
             raise ExhaustedError(
-                f"needs more than {self.limits[name]:,} {LIMITS[name][1]}", location
+                f"needs more than {self.allowed(name):,} {LIMITS[name][1]}", location
             )
+        self.used[name] = used
+
+    def allowed(self, name: str) -> int:
+        """Return how much may be used by now."""
+        more = self.used["bytes"] >> 20 if name in GROWING else 0
+        return self.limits[name] * (1 + more)
+
+
+_current: ContextVar[Budgets | None] = ContextVar("budgets", default=None)
+
+
+def spend(name: str, amount: int = 1, location: Location | None = None) -> None:
+    """Count for the run that is under way; a reader that is used alone is in none."""
+    budgets = _current.get()
+    if budgets is not None:
+        budgets.spend(name, amount, location)
+
+
+def begin(budgets: Budgets | None) -> Token[Budgets | None]:
+    """Let what follows count for a run. `end` takes what is returned."""
+    return _current.set(budgets)
+
+
+def end(token: Token[Budgets | None]) -> None:
+    """Count again as before `begin`."""
+    _current.reset(token)
 
 
 class OutOfTimeError(BaseException):

@@ -184,7 +184,7 @@ def _check(options: argparse.Namespace) -> int:
         result = check(targets, rules, deselected=deselected, ignores=ignores, policy=policy)
         if result.empty:
             raise _nothing(result.hosts, paths)
-    except NothingToCheckError:
+    except (NothingToCheckError, ExhaustedError):
         _report(Result([]), options, config, wanted)
         raise
     result.proposed = _proposed(config, paths)
@@ -323,7 +323,7 @@ def _endpoints(options: argparse.Namespace) -> int:
         hosts = [host.read(target) for target in inputs.find(options, config, paths, _warn)]
         if Result(hosts).empty:
             raise _nothing(hosts, paths)
-    except NothingToCheckError:
+    except (NothingToCheckError, ExhaustedError):
         if _as_json(options, config):
             _print_json(endpoints_report([]))
         raise

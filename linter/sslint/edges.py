@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
-from sslint.budgets import ExhaustedError, shortage
+from sslint.budgets import ExhaustedError, begin, end, shortage
 from sslint.errors import SslintError
 from sslint.reasons import Code
 from sslint.source import Location
@@ -28,11 +28,13 @@ class Edge:
         self.location: Location | None = None
 
     def __enter__(self) -> Edge:
+        self._token = begin(self._tree.budgets)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
+        end(self._token)
         if error is None or isinstance(error, SslintError):
             return False
         if isinstance(error, ExhaustedError):

@@ -108,6 +108,12 @@ def read(target: Target) -> Host:
     """
     from sslint import shipped
 
+    with Edge(target.tree, "host:", "/") as edge:
+        target.tree.budgets.spend("hosts")
+    if edge.reason:
+        host = Host(target.name, target, _network(replace(target, tree=Tree(None))))
+        _forget_firewall(host, edge.reason)
+        return host
     network = _network(target)
     releases: list[str] = []
     with Edge(target.tree, "what the distribution ships:", "/etc"):

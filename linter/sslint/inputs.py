@@ -70,6 +70,7 @@ def find(
     rulesets = [targets.ruleset(text) for text in given if text != "none"]
     limits = budgets.parse(options.limit or ())
     budgets.last_stop.use(limits)
+    budgets.begin(limits)
     for target in found:
         target.tree.budgets = limits
         target.tree.exclude(excluded)

@@ -875,7 +875,13 @@ class Tree:
                         if count >= MAX_DIRECTORY:
                             self.problem(path, "holds too many files", code=Code.UNUSABLE)
                             break
-                        self.budgets.spend("entries")
+                        try:
+                            self.budgets.spend("entries")
+                        except ExhaustedError as error:
+                            self._unlisted.add(path)
+                            said = f"is not read to its end: the run {error}"
+                            self.problem(path, said, code=Code.LIMIT)
+                            break
                         names.add(entry.name)
                         if entry.is_dir(follow_symlinks=False):
                             self._subdirectories.setdefault(resolved, []).append(entry.name)
@@ -894,15 +900,17 @@ class Tree:
         self.names(path)
         return path not in self._unlisted
 
-    def glob(self, pattern: str, *, braces: bool = False) -> list[str]:
+    def glob(
+        self, pattern: str, *, braces: bool = False, location: Location | None = None
+    ) -> list[str]:
         """Return the host paths that match a glob(3) pattern, in byte order.
 
         Names that start with a dot are matched only by a pattern that does. `braces` adds
-        GLOB_BRACE, which keeps the order of the alternatives.
+        GLOB_BRACE, which keeps the order of the alternatives. `location` is where the pattern is.
         """
         found: list[str] = []
         for alternative in globs.expand_braces(pattern) if braces else [pattern]:
-            matches = self._glob(_normal(alternative))
+            matches = self._glob(_normal(alternative), location)
             found.extend(sorted(matches, key=os.fsencode))
         return found
 
@@ -1028,19 +1036,19 @@ class Tree:
                 status = Status.OTHER
         return current, status, links
 
-    def _glob(self, pattern: str) -> list[str]:
+    def _glob(self, pattern: str, location: Location | None) -> list[str]:
         if not globs.is_pattern(pattern):
             literal = pattern.replace("\\", "")
             return [literal] if self.lexists(literal) else []
         directory, last = posixpath.split(pattern)
-        parents = self._glob(directory) if globs.is_pattern(directory) else [directory]
+        parents = self._glob(directory, location) if globs.is_pattern(directory) else [directory]
         if not globs.is_pattern(last):
             return [path for parent in parents if self.lexists(path := join(parent, last))]
         matches = globs.matcher(last)
         found: list[str] = []
         for parent in parents:
             below = [join(parent, name) for name in self.names(parent) if matches(name)]
-            self.budgets.spend("matches", len(below))
+            self.budgets.spend("matches", len(below), location)
             found += below
         return found
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import jsonschema
 
 from sslint import announcements, ask, config, engine, intent, silence, yamlfile
-from sslint.budgets import ExhaustedError
+from sslint.budgets import Budgets, ExhaustedError, begin, end
 from sslint.checker import Result, check
 from sslint.errors import SslintError
 from sslint.firewalls import firewalld, ipset, iptables, nftables, ufw
@@ -72,8 +72,10 @@ class Subject:
 
 def run(subject: Subject, data: bytes, *, whole: bool | None = None) -> None:
     """Read one input, and some of them whole: a crash is an exception, so is a broken promise."""
+    token = begin(Budgets())
     with contextlib.suppress(SslintError, RulesetError, TreeError, ExhaustedError):
         subject.read(subject.tree(data))
+    end(token)
     if whole or (whole is None and zlib.crc32(data) % subject.whole == 0):
         report(subject, data)
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from sslint.budgets import spend
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import values
 from sslint.firewalls.iptables.arguments import split
@@ -35,8 +36,6 @@ from sslint.netfilter.model import (
 )
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass, replace
-
-MAX_ELEMENTS = 1_000_000
 
 _FIELDS = {"ip", "net", "port", "mac", "iface", "mark"}
 _TCP_AND_UDP = Intervals(((6, 6), (17, 17)))
@@ -264,8 +263,7 @@ def _entry(definition: Definition, words: list[str], delete: bool) -> None:
             if element in place:
                 place.remove(element)
         return
-    if len(place) >= MAX_ELEMENTS:
-        raise RulesetError("the set has too many elements")
+    spend("elements")
     place.append(element)
 
 

@@ -8,11 +8,10 @@ from itertools import compress, islice
 from operator import sub
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
-from sslint.budgets import ExhaustedError
+from sslint.budgets import spend
 from sslint.netfilter.model import Interval
 from sslint.values import dataclass, field
 
-MAX_INTERVALS = 1_500_000
 WIDTH = {4: 32, 6: 128}
 LAST = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 MANY = 64  # intervals from which a mask is built byte by byte
@@ -125,8 +124,7 @@ class Universe:
 
     def __init__(self, family: int, intervals: Collection[Interval]) -> None:
         self.family = family
-        if len(intervals) > MAX_INTERVALS:
-            raise ExhaustedError(f"needs more than {MAX_INTERVALS:,} ranges of addresses")
+        spend("ranges", len(intervals))
         points = {0}
         for table in (PUBLIC, NEVER_A_SOURCE, LINK_LOCAL, PRIVATE, MULTICAST, LOOPBACK):
             for low, high in table[family]:

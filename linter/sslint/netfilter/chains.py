@@ -6,6 +6,7 @@ certainly happens follows in the end: an address with no other outcome has that 
 
 from __future__ import annotations
 
+from sslint.budgets import spend
 from sslint.netfilter import nat, writes
 from sslint.netfilter.batches import Batch, Batches, Crediting, Place
 from sslint.netfilter.matching import Answer, Matching
@@ -94,6 +95,8 @@ class Evaluator:
         self.batches = Batches(matching)
         self._outcomes: dict[tuple[int, PacketState], Outcome] = {}
         self._steps = 0
+        # What a step costs grows with the sets of addresses that it works on.
+        self._weight = 1 + (max(one.atoms for one in matching.universes.values()) >> 13)
 
     # -- chains -----------------------------------------------------------------------------
 
@@ -102,6 +105,7 @@ class Evaluator:
         memo = (id(chain), state)
         known = self._outcomes.get(memo)
         if known is None:
+            spend("states")
             full = self.matching.full(state)
             known = self.walk(table, chain, {state: full}, None, depth)
             self._outcomes[memo] = known
@@ -132,9 +136,11 @@ class Evaluator:
                     note.reason = f"the chain {chain.name} is filled with bans at run time"
                     notes.append(note)
         place = Place(table, chain, depth)
+        steps = 0
         for step in self._view(table, chain, flow):
             if not flow:
                 break
+            steps += len(flow)
             if type(step) is Batch:
                 self._run_batch(step, place, flow, out, notes)
             else:
@@ -144,6 +150,7 @@ class Evaluator:
                     run = _Run(self, table, chain, step, out, following, notes, depth)
                     run.run(state, mask)
                 flow = few(following)
+        spend("steps", steps * self._weight)
         for state, mask in flow.items():
             add(out.returns, state, mask)
         out.accept, out.returns = few(out.accept), few(out.returns)
@@ -197,6 +204,7 @@ class Evaluator:
     ) -> None:
         """Run a batch's rules one after the other for one state."""
         mask = flow.pop(state)
+        spend("steps", len(batch.rules) * self._weight)
         for plain in batch.rules:
             left: Flow = {}
             rule = plain.rule
@@ -380,6 +388,7 @@ class _Run:
             add(self.following, state, possible)
             return
         left = possible
+        spend("steps", len(entries))
         for element, data in entries:
             sure, maybe, reason = matching.element(element, item.keys, values, state)
             if not left & maybe:

@@ -164,10 +164,15 @@ def words(text: str) -> list[str]:
     return found
 
 
-def files(tree: Tree, *patterns: str) -> Iterator[SourceFile]:
-    """Yield the readable files of glob patterns; what cannot be read is reported."""
+def files(tree: Tree, *patterns: str, location: Location | None = None) -> Iterator[SourceFile]:
+    """Yield the readable files of glob patterns; what cannot be read is reported.
+
+    `location` is where they are included, if they are.
+    """
     for pattern in patterns:
         for path in tree.glob(pattern) if any(c in pattern for c in "*?[") else [pattern]:
+            tree.budgets.spend("includes", 1, location)
             file = tree.try_read(path, decisive=False)
             if file is not None:
+                tree.budgets.spend("statements", len(file.starts), location)
                 yield file

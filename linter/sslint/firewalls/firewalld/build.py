@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from sslint.budgets import spend
 from sslint.firewalls.firewalld import matches as m
 from sslint.firewalls.firewalld.chains import Chains
-from sslint.firewalls.firewalld.elements import InvalidFile, NotRead
+from sslint.firewalls.firewalld.elements import InvalidFile
 from sslint.firewalls.firewalld.flows import (
     ANY,
     HOST,
@@ -56,7 +57,6 @@ from sslint.values import replace
 
 SUFFIXES = ("pre", "log", "deny", "allow", "post")
 MAX_BINDINGS = 150  # every pair of them is a rule in FORWARD
-MAX_ALL_BINDINGS = 10_000
 # A zone without a target ends with a reject. With target="default" written out, firewalld 2.3.1
 # adds no end: the packet goes on to the zones that come later.
 EXPLICIT_DEFAULT = "default"
@@ -77,8 +77,6 @@ class _Builder:
         self.offset = 10 if self.options.backend == "nftables" else 0
         self.default = self.options.default_zone
         self.bindings = list(bindings(configuration))
-        if len(self.bindings) > MAX_ALL_BINDINGS:
-            raise NotRead(self.location, "there are too many interfaces and sources")
         bound = {zone.name for zone in configuration.zones.values() if zone.bound}
         self.active = [*sorted(bound), *({self.default} - bound)]
 
@@ -189,12 +187,14 @@ class _Builder:
 
     def _zone_dispatch(self, flows: dict[str, tuple[Flow, Flow, Flow, Flow]]) -> None:
         for binding in self.bindings:
+            spend("pairs", 4, self.configuration.zones[binding.zone].location)
             here, from_here, _, out = flows[binding.zone]
             for last in (False, True):
                 self._pair(here, binding, Binding(HOST), last=last)
                 self._pair(from_here, Binding(HOST), binding, last=last)
         few = len(self.bindings) <= MAX_BINDINGS
         for ingress in self.bindings:
+            spend("pairs", 4 * len(self.bindings) if few else 4)
             for egress in self.bindings if few else self.bindings[:1]:
                 if not same_family(self.configuration, ingress, egress):
                     continue
@@ -266,8 +266,10 @@ class _Builder:
             policy.name, ingress, egress, policy.priority, policy.target, policy, None, place
         )
         self._settings(flow)
-        for start in self._ends(ingress):
-            for end in self._ends(egress):
+        starts, ends = self._ends(ingress), self._ends(egress)
+        spend("pairs", len(starts) * len(ends), policy.location)
+        for start in starts:
+            for end in ends:
                 both_default = start.interface == "+" and end.interface == "+"
                 if not both_default and same_family(self.configuration, start, end):
                     self._pair(flow, start, end)

@@ -22,7 +22,6 @@ from sslint.tree import Status, Tree, TreeError
 
 INCLUDE_PATH = "/etc"  # the compiled-in one, nft -h
 MAX_INCLUDE_DEPTH = 16  # nft's own
-MAX_INCLUDES = 10_000
 MAX_INNER_CHAINS = 16
 MAX_SCOPES = 4  # SCOPE_NEST_MAX in nft's include/parser.h
 
@@ -53,7 +52,6 @@ class BlockParser(StatementParser):
         self.verb = "add"
         self._main = file
         self._depths: list[tuple[int, int]] = []  # where an included file ends, its depth
-        self._includes = 0
         self._table: TableState | None = None
         self._inner = 0
         self._pending: list[tuple[TableState, RuleBuilder, int, int]] = []
@@ -100,9 +98,7 @@ class BlockParser(StatementParser):
         if depth >= MAX_INCLUDE_DEPTH:
             raise RulesetError("Include nested too deeply", location)
         files = self._included(pattern, location)
-        self._includes += len(files)
-        if self._includes > MAX_INCLUDES:
-            raise RulesetError("too many include statements", location)
+        self.tree.budgets.spend("includes", len(files), location)
         count = sum(self.insert(file) for file in reversed(files))
         self._depths = [(end + count, held) for end, held in self._depths]
         self._depths.append((self.position + count, depth + 1))
@@ -123,7 +119,7 @@ class BlockParser(StatementParser):
             directory = posixpath.dirname(candidate)
             if wildcard and not self.tree.listable(directory):
                 raise UnreadError(f"{directory} cannot be read", location, Code.UNREADABLE)
-            paths = self.tree.glob(candidate) if wildcard else [candidate]
+            paths = self.tree.glob(candidate, location=location) if wildcard else [candidate]
             found = [path for path in paths if self._is_there(path, wildcard)]
             files = [self._read(path, location) for path in found]
             if found:

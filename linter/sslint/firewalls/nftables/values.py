@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sslint.budgets import LIMITS, ExhaustedError, spend
 from sslint.firewalls.nftables.datatypes import Constant, DataType, Refused
 from sslint.firewalls.nftables.syntax import (
     Binary,
@@ -25,8 +26,6 @@ from sslint.netfilter.model import (
     Values,
     Verdict,
 )
-
-MAX_ELEMENTS = 2_000_000  # in one set; variables that hold sets of sets grow without bound
 
 
 def constant(expression: Expression, dtype: DataType) -> Constant:
@@ -159,20 +158,23 @@ def element(expression: Expression, dtypes: list[DataType]) -> Element:
 
 def flatten(literal: SetLiteral) -> list[Item]:
     """Return the items of a set with the sets in it (from variables) opened."""
+    spend("elements", len(literal.items))
     if all(type(item.key) is not SetLiteral for item in literal.items):
         return literal.items
     found: list[Item] = []
+    most = LIMITS["elements"][0]
     pending = list(reversed(literal.items))
     while pending:
         item = pending.pop()
         if isinstance(item.key, SetLiteral):
             if item.data is not None:
                 raise Refused("a set is not a key")
+            spend("elements", len(item.key.items))
             pending.extend(reversed(item.key.items))
         else:
             found.append(item)
-        if len(found) + len(pending) > MAX_ELEMENTS:
-            raise Refused("the set has too many elements")
+        if len(found) + len(pending) > most:  # also where no run counts
+            raise ExhaustedError(f"has a set of more than {most:,} elements")
     return found
 
 

@@ -119,7 +119,7 @@ def _blocks(tree: Tree, file: SourceFile, depth: int) -> Iterator[tuple[str, lis
         if level == 0:
             if parts[0] == "import" and len(parts) > 1 and depth < MAX_DEPTH:
                 base = posixpath.join(posixpath.dirname(file.path), parts[1])
-                for other in files(tree, base):
+                for other in files(tree, base, location=file.at(index)):
                     yield from _blocks(tree, other, depth + 1)
                 continue
             where = where if header else file.at(index)

@@ -26,8 +26,6 @@ from sslint.values import dataclass
 
 # What conf.d/10-auth.conf includes lies there with the package; a checkout may well lack it.
 _PACKAGED = re.compile(r"/conf\.d/auth-[\w-]+\.conf\.ext$")
-MAX_INCLUDES = 20_000
-MAX_STATEMENTS = 200_000
 MAX_DEPTH = 100
 MAX_VALUE = 1 << 20  # characters; `$setting` can double a value again and again
 
@@ -74,8 +72,6 @@ class _Loader:
         self.files: list[Reader | str] = [Reader(entry, modern=configuration.modern)]
         self.sections = [_Section(configuration.root, "", None)]
         self.unnamed = 0
-        self.includes = 0
-        self.statements = 0
         self.misplaced = False
         configuration.files.append(entry.path)
 
@@ -99,10 +95,7 @@ class _Loader:
             if last is None:
                 self.configuration.first = line.location
             last = line
-            self.statements += 1
-            if self.statements > MAX_STATEMENTS:
-                self._gap(line.location, "the configuration is too large to read", Code.LIMIT)
-                raise _StopError
+            self.tree.budgets.spend("statements", 1, line.location)
             self._apply(line)
         if len(self.sections) > 1:
             opened = self.sections[-1].location
@@ -143,7 +136,7 @@ class _Loader:
         if not self.tree.listable(directory):
             self._gap(line.location, f"{directory} cannot be read", Code.UNREADABLE)
             return
-        paths = self.tree.glob(pattern, braces=True)
+        paths = self.tree.glob(pattern, braces=True, location=line.location)
         if not paths:
             if not _vouched(self.tree, pattern) or _PACKAGED.search(pattern):
                 if packaged and self._assume_packages(line):
@@ -155,10 +148,7 @@ class _Loader:
             elif line.kind is Kind.INCLUDE:
                 self._error(line.location, f"!include {line.value}: No matches")
             return
-        self.includes += len(paths)
-        if self.includes > MAX_INCLUDES:
-            self._gap(line.location, f"more than {MAX_INCLUDES} files are included", Code.LIMIT)
-            raise _StopError
+        self.tree.budgets.spend("includes", len(paths), line.location)
         opened = {r if isinstance(r, str) else r.file.path for r in self.files}
         for path in reversed(paths):
             if path in opened:

@@ -112,7 +112,7 @@ def _include(
     path = posixpath.normpath(posixpath.join("/", posixpath.dirname(where.path), name[1]))
     if path.startswith(f"{ENABLED}/"):
         return  # which is read in any case
-    found = list(files(tree, path)) if depth < MAX_DEPTH else []
+    found = list(files(tree, path, location=where)) if depth < MAX_DEPTH else []
     server.missing = server.missing or (not found and "*" not in path)
     for file in found:
         _read(tree, file, server, depth + 1)

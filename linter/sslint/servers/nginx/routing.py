@@ -10,6 +10,7 @@ import posixpath
 import re
 from typing import Literal
 
+from sslint.budgets import spend
 from sslint.servers.interface import Answer
 from sslint.servers.model import ServerReading
 from sslint.servers.nginx import regex
@@ -22,6 +23,7 @@ from sslint.values import dataclass, field, replace
 
 _NOT_GIVEN = "a file that is included here was not given"
 MAX_CYCLES = 10  # internal redirects, NGX_HTTP_MAX_URI_CHANGES
+MAX_EXPANDED = 32_768  # characters: large_client_header_buffers holds so many, a URI no more
 MAX_NESTING = 32  # of locations
 
 _PASSES = ("proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass")
@@ -55,8 +57,9 @@ class _Request:
             known = known and found is not None
             return found or ""
 
+        spend("expansions", 1 + text.count("$"))
         expanded = _VARIABLE.sub(value, text)
-        return expanded if known else None
+        return expanded if known and len(expanded) <= MAX_EXPANDED else None
 
 
 @dataclass(slots=True)

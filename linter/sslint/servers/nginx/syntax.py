@@ -18,7 +18,7 @@ from sslint.values import dataclass, field
 
 MAX_TOKEN = 4096  # bytes, NGX_CONF_BUFFER
 MAX_DEPTH = 64  # nested blocks in one file, and nested includes
-MAX_DIRECTIVES = 250_000  # after expansion of all includes
+MAX_DIRECTIVES = 250_000  # that are counted one by one, before it is enough
 
 # Blocks whose lines are not directives; nginx refuses a block in them.
 _TABLES = frozenset(("types", "map", "geo", "split_clients", "charset_map"))
@@ -114,7 +114,6 @@ class Loader:
     _loaded: dict[str, list[Directive]] = field(default_factory=dict)
     _weights: dict[str, int] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
-    _total: int = 0
 
     def load(self, path: str) -> list[Directive]:
         """Return the statements of a file. Raise TreeError if it cannot be read."""
@@ -131,7 +130,9 @@ class Loader:
             finally:
                 self._open.pop()
             self._loaded[path] = known
-            self._weights[path] = _weight(known) if _has_include(file) else 0
+            self._weights[path] = (
+                _weight(known) if "include" in text else text.count(";") + text.count("{")
+            )
         return known
 
     def error(self, where: Location, reason: str) -> None:
@@ -154,7 +155,7 @@ class Loader:
         if not _GLOB.search(pattern):
             return self._include_file(directive, pattern)
         parent = posixpath.dirname(pattern)
-        paths = self.tree.glob(pattern)
+        paths = self.tree.glob(pattern, location=directive.location)
         more: list[Directive] = []  # stands for what is not known
         if not _GLOB.search(parent) and parent != self.whole:
             if not self.tree.holds(parent, within=self.directory) or self._links_lost(parent):
@@ -189,13 +190,8 @@ class Loader:
         except TreeError as error:
             self._missing(directive, path, error)
             return [directive]
-        weight = self._weights[path] or len(statements)
-        self._total += weight
-        if self._total > MAX_DIRECTIVES:
-            self.broken = True
-            said = "the includes expand to more than can be read"
-            self.tree.problem(directive.location, said, code=Code.LIMIT)
-            return [directive]
+        self.tree.budgets.spend("includes", 1, directive.location)
+        self.tree.budgets.spend("statements", self._weights[path], directive.location)
         return statements
 
     def _missing(self, directive: Directive, path: str, error: TreeError) -> None:
@@ -239,10 +235,6 @@ def unknown_includes(statements: list[Directive]) -> list[Directive]:
             )
         )
     ]
-
-
-def _has_include(file: SourceFile) -> bool:
-    return "include" in file.text
 
 
 def _weight(statements: list[Directive]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from sslint.budgets import spend
+
 MAX_DEPTH = 100  # mac_expand.c gives up there
 MAX_STEPS = 20_000  # references in one value: `a = $b$b`, `b = $c$c` ... is exponential
 MAX_LENGTH = 1 << 20  # characters of one expanded value
@@ -83,6 +85,7 @@ class _Expansion:
 
     def _reference(self, body: str, depth: int) -> None:
         self.steps += 1
+        spend("expansions")
         if self.steps > MAX_STEPS:
             raise Unknown("its expansion is too deep")
         if depth >= MAX_DEPTH:
