@@ -377,14 +377,16 @@ class _Parser:
                 return extension, extension.options[name]
         if name in _LONG or not self.protocol_name or self.protocol_loaded:
             return None
+        if len(self.beginning(name)) == 1:  # an abbreviation of what is loaded comes first
+            return None
         known = tables.match_options(self.protocol_name, self.result.family)
         if known is None or name not in known:
             return None
         self.protocol_loaded = True
         return self.load(self.protocol_name), known[name]
 
-    def abbreviated(self, name: str, argument: str | None) -> str | None:
-        """Resolve an unambiguous beginning of an option's name, as getopt_long(3) does."""
+    def beginning(self, name: str) -> dict[str, tuple[Extension, Option] | None]:
+        """Return the options of what is loaded that a text is the beginning of."""
         found: dict[str, tuple[Extension, Option] | None] = {
             long: None for long in _LONG if long.startswith(name)
         }
@@ -395,6 +397,14 @@ class _Parser:
             for long, option in (extension.options or {}).items():
                 if long.startswith(name):
                     found[long] = extension, option
+        return found
+
+    def abbreviated(self, name: str, argument: str | None) -> str | None:
+        """Resolve an unambiguous beginning of an option's name, as getopt_long(3) does."""
+        found = self.beginning(name)
+        extensions = list(self.result.matches)
+        if self.result.target is not None:
+            extensions.append(self.result.target)
         if len(found) != 1:
             loaded = any(extension.name == self.protocol_name for extension in extensions)
             if not found and self.protocol_name and not self.protocol_loaded and not loaded:

@@ -263,21 +263,30 @@ def read(shell: Interpreter, words: list[str]) -> Status:
         rest, source.position = text[source.position :], len(text)
     else:
         rest, source.position = text[source.position : end], end + 1
-    separators = shell.parameter("IFS")
-    separators = separators if isinstance(separators, str) else " \t\n"
-    blanks = "".join(char for char in separators if char in " \t\n")
-    if blanks != separators:
-        for name in names:
-            shell.assign(name, HOLE)
-        return 0 if end >= 0 else 1
-    rest = rest.strip(blanks) if blanks else rest
-    for name in names[:-1]:
-        found = re.match(f"[^{re.escape(blanks)}]*", rest) if blanks else re.match(r".*", rest)
-        first = found.group() if found else ""
-        shell.assign(name, first)
-        rest = rest[len(first) :].lstrip(blanks) if blanks else ""
-    shell.assign(names[-1], rest)
+    held = shell.parameter("IFS")
+    for name, value in zip(names, _fields(rest, len(names), held), strict=True):
+        shell.assign(name, value)
     return 0 if end >= 0 else 1
+
+
+def _fields(line: str, count: int, held: object) -> list[str]:
+    """Split a line into so many fields; the last takes the rest."""
+    separators = held if isinstance(held, str) else " \t\n"
+    if has_hole([separators]):
+        return [HOLE] * count
+    blank = "".join(char for char in separators if char in " \t\n")
+    line = line.strip(blank) if blank else line
+    found: list[str] = []
+    while len(found) < count - 1:
+        at = next((index for index, char in enumerate(line) if char in separators), len(line))
+        found.append(line[:at])
+        line = line[at:].lstrip(blank) if blank else line[at:]
+        if line[:1] and line[0] in separators and line[0] not in blank:
+            line = line[1:].lstrip(blank) if blank else line[1:]
+    other = separators.replace(" ", "").replace("\t", "").replace("\n", "")
+    if line[-1:] and line[-1] in other and not any(char in other for char in line[:-1]):
+        line = line[:-1].rstrip(blank) if blank else line[:-1]  # one at the end ends the field
+    return [*found, line]
 
 
 # -- options and parameters -------------------------------------------------------------------

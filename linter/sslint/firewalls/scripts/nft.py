@@ -98,7 +98,7 @@ class Nft:
         if has_hole([text]):
             return self._guess(text, where)
         if _LISTS.match(text) and "\n" not in text.strip():
-            return None if text.strip() else 0
+            return self._listed(text, where)
         self.touched = True
         padded = "\n" * (where.line - 1) + text
         entry = Entry(SourceFile(where.file.path, where.file.name, padded))
@@ -111,6 +111,18 @@ class Nft:
                 return self._perhaps(where)
             return 1
         self.entries.append(entry)
+        return 0
+
+    def _listed(self, text: str, where: Location) -> int | None:
+        """Run `list`, which fails if what it lists is not there."""
+        if self.lost is not None or any(one.doubt for one in self.entries):
+            return None
+        self._replay()
+        assert self._kernel is not None
+        try:
+            CommandParser(self.tree, SourceFile(where.file.path, "", text), self._kernel).run()
+        except RulesetError:
+            return 1
         return 0
 
     def _perhaps(self, where: Location) -> int | None:

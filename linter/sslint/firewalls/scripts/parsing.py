@@ -97,7 +97,8 @@ class Parser(Characters):
         if self.peek() == "&":
             self.position += 1
             return Background(found, line)
-        if self.peek() not in ("", "\n", ";", ")"):
+        follows = _closes(first) and self.reserved() in _AFTER
+        if self.peek() not in ("", "\n", ";", ")") and not follows:
             self.fail(f"`{self.peek()}' is not expected")
         return found
 
@@ -458,6 +459,14 @@ def _value(assignment: Assignment) -> Word:
     if assignment.array or assignment.index is not None:
         return ()
     return assignment.value  # type: ignore[return-value]
+
+
+# Words that may follow the end of a compound command at once: `( list )done`.
+_AFTER = frozenset(("do", "done", "then", "else", "elif", "fi", "esac", "}"))
+
+
+def _closes(command: Command) -> bool:
+    return isinstance(command, Group | If | For | While | Case)
 
 
 def _is_match(word: Word) -> bool:

@@ -145,11 +145,18 @@ def _bare(shell: Interpreter, words: list[str]) -> list[str]:
 
 def _unknown(shell: Interpreter, words: list[str]) -> Status:
     """Judge a command whose name is not known by its arguments."""
-    if any(_TOLD.fullmatch(word) for word in words[1:3]) or HOLES in words:
+    if len(words) > 1 and _is_tool(words[1]):  # `$SUDO iptables`
+        return shell.either(lambda: run(shell, words[1:]), lambda: 1)
+    if any(_TOLD.fullmatch(word) for word in words[1:3]) or words == [HOLES]:
         shell.fail("it is not known which program this runs")
     shell.assume("programs whose names the files do not tell leave the ruleset alone")
     shell.print(HOLE)
     return None
+
+
+def _is_tool(word: str) -> bool:
+    base = word.rpartition("/")[2]
+    return IPTABLES.match(base) is not None or base in ("nft", "ipset")
 
 
 def _tool(shell: Interpreter, base: str, rest: list[str]) -> Status | _NotATool:

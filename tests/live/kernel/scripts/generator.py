@@ -377,6 +377,8 @@ class Writer:
             [f"{ipt} -A INPUT -p tcp --dport {port} -m comment --comment 'it is \"quoted\" $X' -j ACCEPT"],
             [f'printf "%s\\n" {port} 9 | while read q; do {ipt} -A INPUT -p tcp --dport $q -j ACCEPT; done'],
             [f"until {ipt} -A INPUT -p tcp --dport {port} -j ACCEPT; do :; done"],
+            [f"while IFS=: read x q y; do {ipt} -A INPUT -p $x --dport $q -j DROP; done <<L\ntcp:{port}:a:b\nudp:9:\nL"],
+            [f"( {ipt} -A INPUT -p udp --dport {port} -j ACCEPT )", f"for q in 9; do ({ipt} -A INPUT -p tcp --dport {port} -j ACCEPT)done"],
             ["unset -f nothing", f"{ipt} -A INPUT -p udp --dport {port} -j ACCEPT"],
             [f"W=a; W={port} sh -c '{'iptables' if 4 in self.families else 'ip6tables'} -A INPUT -p tcp --dport $W -j ACCEPT'"],
         ]  # fmt: skip

@@ -55,9 +55,18 @@ for place in usr/lib usr/share; do
   mount -o remount,bind,ro "$1/$place"
 done
 mount --bind /dev/null "$1/dev/null"
+# Of /proc only the settings of the new network namespace can be written.
+mount -t proc proc "$1/tmp"
 mount -t proc proc "$1/proc"
+mount -o remount,bind,ro "$1/proc"
+mount --bind "$1/tmp/sys/net" "$1/proc/sys/net"
+umount "$1/tmp"
 for place in tmp run var; do mount -t tmpfs -o size=8m tmpfs "$1/$place"; done
-mkdir "$1/var/log" "$1/var/lib" "$1/var/run" "$1/var/lock"
+cp -a "$1/etc" "$1/tmp/etc"
+mount -t tmpfs -o size=8m tmpfs "$1/etc"
+cp -a "$1/tmp/etc/." "$1/etc/"
+mkdir -p "$1/var/log" "$1/var/lib" "$1/var/run" "$1/var/lock" "$1/etc/iptables" \
+  "$1/etc/sysconfig" "$1/etc/network" "$1/etc/init.d"
 mount -o remount,bind,ro "$1"
 status=0
 cd "$1"
