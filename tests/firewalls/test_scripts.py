@@ -108,7 +108,7 @@ nft insert rule inet f in ip saddr $(hostname) tcp dport 80 accept
 
 NOT_FOLLOWED = {
     "iptables -P INPUT DROP\n/opt/more-rules.sh\n": 2,
-    "\nufw allow 22\n": 2,
+    "\nfirewall-cmd --reload\n": 2,
     "service iptables restart\n": 1,
     "iptables -A INPUT -j DROP &\n": 1,
     'eval "$(hostname)"\n': 1,
@@ -188,3 +188,23 @@ def test_a_finding_on_a_possible_ruleset_is_a_warning_without_an_edit(tmp_path: 
     fixes = report.result.fixes.values()
     assert any(one.commands for one in fixes)
     assert not any(one.edits for one in fixes)
+
+
+def test_ufw_commands() -> None:
+    text = "ufw default deny incoming\nfor p in 22 443; do ufw allow $p/tcp; done\nufw deny from 203.0.113.0/24 to any port 25\n"
+    assert verdict(text, 22) == "unknown"  # it is not enabled
+    text += "echo y | ufw enable\n"
+    assert [verdict(text, port) for port in (22, 443, 25, 80)] == [
+        "accept",
+        "accept",
+        "drop",
+        "drop",
+    ]
+    assert verdict(text, 443, "2001:db8:9::1") == "accept"
+    ruleset = read(text)
+    assert any(
+        rule.location.line == 2
+        for table in ruleset.tables
+        for chain in table.chains.values()
+        for rule in chain.rules
+    )

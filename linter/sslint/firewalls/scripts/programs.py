@@ -28,7 +28,7 @@ _SAVES = re.compile(r"(?:ip6?tables(?:-nft|-legacy)?-save|iptables-xml|xtables-m
 _TOLD = re.compile(r"-[AIDNPFX]|--(?:append|insert|delete|policy|flush|new-chain)|-t|add|flush")
 # Programs and services that change the ruleset in ways that are not read.
 _CHANGES = re.compile(
-    r"(?:ufw|firewall-cmd|firewall-offline-cmd|csf|apf|shorewall6?|ferm|firehol|fwbuilder|arptables"
+    r"(?:firewall-cmd|firewall-offline-cmd|csf|apf|shorewall6?|ferm|firehol|fwbuilder|arptables"
     r"|ebtables(?:-restore)?|iptables-apply|iptables-translate|netfilter-persistent"
     r"|iptables-persistent|fail2ban-client|docker|podman|lxc|lxd|virsh|wg-quick|conntrackd?|awall"
     r"|foomuuri|nftables|uruk)$"
@@ -187,6 +187,9 @@ def _tool(shell: Interpreter, base: str, rest: list[str]) -> Status | _NotATool:
         return world.run_nft(rest, _rest_of_input(shell), where)
     if base == "ipset":
         return _ipset(shell, rest)
+    if base == "ufw":
+        shell.print(HOLE)
+        return world.ufw.run(rest, where)
     if _SAVES.match(base):
         shell.print(HOLE)
         return 0

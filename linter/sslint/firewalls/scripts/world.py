@@ -8,6 +8,7 @@ from sslint.firewalls.iptables.dump import Origin
 from sslint.firewalls.scripts.nft import Ipset, Nft
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.firewalls.scripts.tables import Iptables
+from sslint.firewalls.scripts.ufw import Ufw
 from sslint.netfilter.model import Missing, Ruleset
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree, TreeError
@@ -25,12 +26,14 @@ class World:
         self.iptables: dict[tuple[int, Origin], Iptables] = {}
         self.nft = Nft(tree)
         self.ipset = Ipset()
+        self.ufw = Ufw(tree)
 
     def copy(self) -> World:
         """Return a copy that can be changed alone."""
         twin = World(self.tree)
         twin.iptables = {key: state.copy() for key, state in self.iptables.items()}
         twin.nft, twin.ipset = self.nft.copy(), self.ipset.copy()
+        twin.ufw = self.ufw.copy()
         return twin
 
     def size(self) -> int:
@@ -47,6 +50,7 @@ class World:
             joined.iptables[key] = left.join(right)
         joined.nft = self.nft.join(other.nft, where)
         joined.ipset = self.ipset.join(other.ipset)
+        joined.ufw = self.ufw.join(other.ufw, where)
         return joined
 
     def same(self, other: World) -> bool:
@@ -60,6 +64,7 @@ class World:
         return (
             tables
             and self.nft.same(other.nft)
+            and self.ufw.same(other.ufw)
             and told == [(one.words, one.doubt) for one in other.ipset.told]
         )
 
@@ -71,10 +76,15 @@ class World:
     def touched(self) -> bool:
         """Whether anything was told that decides about packets."""
         tables = any(state.touched for state in self.iptables.values())
-        return tables or self.nft.touched or self.nft.lost is not None
+        return tables or self.nft.touched or self.nft.lost is not None or self.ufw.touched
 
     def finish(self, into: Ruleset) -> None:
         """Put everything into a ruleset."""
+        if self.ufw.touched:
+            if any(state.touched for state in self.iptables.values()):
+                assert self.ufw.last is not None
+                self.ufw.lose("ufw and iptables both change the tables", self.ufw.last)
+            self.ufw.finish(into)
         for (family, _), state in self.iptables.items():
             if state.lost is not None:
                 into.missing.append(state.lost)
