@@ -26,6 +26,7 @@ SECONDS = 0.003  # of the longer text; a quadratic pattern takes many times this
 # Calls whose pattern is no constant of the module: what bounds them stands beside.
 MADE = {
     "announcements/zones.py": "one name, anchored, in a message",
+    "firewalls/scripts/expansion.py": "fnmatch.translate, and the characters of IFS in brackets",
     "firewalls/managers.py": "the switches of managers.MANAGERS, after ^[ \\t]*",
     "firewalls/unseen.py": "the commands of its own list, each on one part of a line",
     "globs.py": "fnmatch.translate: atomic groups",

@@ -41,12 +41,13 @@ _PLACES = (
     "/opt/*iptables*",
 )
 # A line that adds to a ruleset, or sets a policy; with the tool's name in a variable as well.
-TELLS = re.compile(
-    r"^[ \t]*(?:sudo[ \t]+)?(?:[\"']?\$?\{?[\w/]*(?:ip6?t\w*|fw|nft|IPT\w*)\}?[\"']?)[ \t]+"
-    r"(?:-t[ \t]*\w+[ \t]+|-w[ \t]+)?"
-    r"(?:-[AIP][ \t]*\w|--append|--insert|--policy|add[ \t]+rule|-f[ \t]+-)",
-    re.M | re.I,
+_TELLS = re.compile(
+    r"^[ \t]*(?:sudo[ \t]+)?[\"']?(?P<tool>\$?\{?[\w/-]{1,60})\}?[\"']?[ \t]+"
+    r"(?:-t[ \t]*\w{1,20}[ \t]+|-w[ \t]+)?"
+    r"(?:-[AIP][ \t]*\w|--append|--insert|--policy|add[ \t]+rule|-f[ \t]+-|allow\b|default\b)",
+    re.M,
 )
+_TOOL = re.compile(r"ip6?t|fw|nft", re.I)
 MIN_LINES = 3
 
 
@@ -124,7 +125,8 @@ def tells(file: SourceFile) -> bool:
         return False
     if not first.startswith("#!") and DUMP.search(text):
         return False
-    return any(count == MIN_LINES for count, _ in enumerate(TELLS.finditer(text), 1))
+    found = (match for match in _TELLS.finditer(text) if _TOOL.search(match["tool"]))
+    return any(count == MIN_LINES for count, _ in enumerate(found, 1))
 
 
 def _files(tree: Tree) -> Iterator[SourceFile]:

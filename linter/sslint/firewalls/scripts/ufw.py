@@ -11,10 +11,10 @@ import json
 import re
 from pathlib import Path
 
-from sslint.firewalls import services
 from sslint.firewalls import ufw as reader
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.netfilter.model import Missing, Ruleset
+from sslint.network import services
 from sslint.source import Location
 from sslint.tree import Tree, read_bundled
 from sslint.values import dataclass, replace
@@ -23,6 +23,7 @@ RELEASE = "debian/13"
 _STOCK = Path(__file__).parents[2] / "shipped" / "files.json"
 _ACTIONS = frozenset(("allow", "deny", "reject", "limit"))
 _POLICIES = {"allow": "ACCEPT", "deny": "DROP", "reject": "REJECT"}
+_SHIPPED = {"INPUT": "DROP", "OUTPUT": "ACCEPT", "FORWARD": "DROP"}
 _HOOKS = {"incoming": "INPUT", "outgoing": "OUTPUT", "routed": "FORWARD", "in": "INPUT",
           "out": "OUTPUT"}  # fmt: skip
 # Application profiles of Debian's and Ubuntu's packages.
@@ -115,7 +116,7 @@ class Ufw:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.rules: list[_Rule] = []
-        self.policies = {"INPUT": "DROP", "OUTPUT": "ACCEPT", "FORWARD": "DROP"}
+        self.policies = dict(_SHIPPED)
         self.enabled: Location | None = None
         self.last: Location | None = None
         self.lost: Missing | None = None
@@ -176,8 +177,7 @@ class Ufw:
         elif verb == "disable":
             self.enabled = None
         elif verb == "reset":
-            fresh = Ufw(self.tree)
-            self.rules, self.policies, self.enabled = [], fresh.policies, None
+            self.rules, self.policies, self.enabled = [], dict(_SHIPPED), None
         elif verb == "default":
             hook = _HOOKS.get(rest[1] if len(rest) > 1 else "incoming")
             if not rest or hook is None or rest[0] not in _POLICIES:
@@ -242,11 +242,9 @@ class Ufw:
         stock: dict[str, str] = json.loads(read_bundled(_STOCK))[RELEASE]["ufw"]
         files = dict(stock)
         for hook, policy in self.policies.items():
-            files[reader.DEFAULTS] = re.sub(
-                rf'DEFAULT_{hook}_POLICY="\w+"',
-                f'DEFAULT_{hook}_POLICY="{policy}"',
-                files[reader.DEFAULTS],
-            )
+            setting = f'DEFAULT_{hook}_POLICY="'
+            shipped = f'{setting}{_SHIPPED[hook]}"'
+            files[reader.DEFAULTS] = files[reader.DEFAULTS].replace(shipped, f'{setting}{policy}"')
         files[reader.CONF] = "ENABLED=yes\n"
         places: dict[str, list[Location | None]] = {}
         for family, name in ((4, "user.rules"), (6, "user6.rules")):

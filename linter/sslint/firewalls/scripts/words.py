@@ -31,6 +31,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
 _EXPANSION = re.compile(r":[-=+?]|[-=+?]|##?|%%?")
 _BASH_EXPANSION = re.compile(r"//?[#%]?|\^\^?|,,?|:|@")
+# What a backslash between backquotes takes its meaning from.
+_MARKS, _QUOTED_MARKS = re.compile(r"\\([$`\\])"), re.compile(r"\\([$`\\\"])")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a", "e": "\x1b"}
 
 
@@ -279,10 +281,9 @@ class Characters:
             end += 2 if self.text[end] == "\\" else 1
         if end >= len(self.text):
             self.fail("a backquote is not closed")
-        marks = r"\\([$`\\\"])" if quoted else r"\\([$`\\])"
-        inner = type(self)(
-            self.file, bash=self.bash, text=re.sub(marks, r"\1", self.text[start:end])
-        )
+        marks = _QUOTED_MARKS if quoted else _MARKS
+        text = marks.sub(r"\1", self.text[start:end])
+        inner = type(self)(self.file, bash=self.bash, text=text)
         inner.first_line, inner.depth = self.line(), self.depth
         with self.nested():
             body = inner.commands(frozenset())

@@ -14,7 +14,7 @@ from sslint.source import Location, SourceFile
 from sslint.tree import Tree, TreeError
 
 IPTABLES = re.compile(r"(?P<name>ip6?tables)(?:-(?P<kind>nft|legacy))?(?P<restore>-restore)?$")
-_FLUSH = re.compile(r"^\s*flush\s+ruleset\s*(?:;|$)", re.M)
+_FLUSH = re.compile(r"^[ \t]*flush\s+ruleset[ \t]*(?:;|$)", re.M)
 _OF_XTABLES = re.compile(r"\bip6?\s+(?:filter|nat|mangle|raw|security)\b")
 
 
