@@ -26,6 +26,8 @@ PACKAGES = {  # the Debian packages of commands that are not named like theirs
     "firewalld": "firewalld dbus",
     "nginx": "nginx libnginx-mod-stream libnginx-mod-mail",
     "dovecot": "dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-submissiond",
+    "stunnel": "stunnel4",
+    "lighttpd": "lighttpd lighttpd-mod-openssl",
     "ip": "iproute2",
     "ss": "iproute2",
     "unshare": "util-linux",
