@@ -23,6 +23,7 @@ ALLOWED = {
         r'"(nginx-common|python3-certbot-nginx|dovecot-core|postfix)": "/etc/\w+",',
         r'"/etc/(nginx|apache2|exim4|httpd)(/[\w-]+)?",',
     ),
+    "firewalls/scripts/ufw.py": (r'("[\w ]+": "[\d,]+/(tcp|udp)",? ?)+',),  # ufw's profiles
     "unclaimed.py": (r".*",),  # what shows TLS in files that belong to no host
 }
 WORDS = re.compile(
