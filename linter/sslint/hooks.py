@@ -31,53 +31,11 @@ _PREFIXES = frozenset(
 )
 # Commands that a hook may use without doing anything that matters here.
 _HARMLESS = frozenset(
-    [
-        "fi",
-        "for",
-        "done",
-        "case",
-        "esac",
-        "exit",
-        "true",
-        "false",
-        ":",
-        "return",
-        "echo",
-        "printf",
-        "logger",
-        "set",
-        "export",
-        "local",
-        "umask",
-        "test",
-        "[",
-        "[[",
-        "cd",
-        "sleep",
-        "cp",
-        "mv",
-        "ln",
-        "rm",
-        "install",
-        "chmod",
-        "chown",
-        "cat",
-        "mkdir",
-        "date",
-        "basename",
-        "dirname",
-        "readlink",
-        "certbot",
-        "unset",
-        "shift",
-        "read",
-        "tee",
-        "openssl",
-        "grep",
-        "perl",
-        "}",
-        ")",
-    ]
+    """
+    fi for done case esac exit true false : return echo printf logger set export local umask
+    test [ [[ cd sleep cp mv ln rm install chmod chown cat mkdir date basename dirname readlink
+    certbot unset shift read tee openssl grep perl } )
+    """.split()
 )
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _ASSIGNMENT = re.compile(r"^\w+\+?=")

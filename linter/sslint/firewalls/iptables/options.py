@@ -176,63 +176,17 @@ TARGETS6 = {
 # Extensions that are known to exist, from xtables-addons, OpenWrt and older kernels: they load
 # where they are installed, and what they do is not modelled.
 FOREIGN_TARGETS = frozenset(
-    (
-        "ACCOUNT",
-        "BALANCE",
-        "CHAOS",
-        "CONNATYPE",
-        "DELUDE",
-        "DHCPMAC",
-        "DNETMAP",
-        "ECHO",
-        "FLOWOFFLOAD",
-        "FULLCONENAT",
-        "IMQ",
-        "IPMARK",
-        "LOGMARK",
-        "MIRROR",
-        "NFACCT",
-        "PROTO",
-        "RAWDNAT",
-        "RAWSNAT",
-        "ROUTE",
-        "RTPENGINE",
-        "SAME",
-        "STEAL",
-        "SYSRQ",
-        "TARPIT",
-        "XOR",
-    )
+    """
+    ACCOUNT BALANCE CHAOS CONNATYPE DELUDE DHCPMAC DNETMAP ECHO FLOWOFFLOAD FULLCONENAT IMQ
+    IPMARK LOGMARK MIRROR NFACCT PROTO RAWDNAT RAWSNAT ROUTE RTPENGINE SAME STEAL SYSRQ TARPIT
+    XOR
+    """.split()
 )
 FOREIGN_MATCHES = frozenset(
-    (
-        "account",
-        "asn",
-        "childlevel",
-        "condition",
-        "connrate",
-        "dhcpmac",
-        "fuzzy",
-        "geoip",
-        "gradm",
-        "iface",
-        "ipp2p",
-        "ipv4options",
-        "layer7",
-        "length2",
-        "lscan",
-        "mport",
-        "ndpi",
-        "nth",
-        "pknock",
-        "psd",
-        "quota2",
-        "random",
-        "timerange",
-        "unclean",
-        "web",
-        "weburl",
-    )
+    """
+    account asn childlevel condition connrate dhcpmac fuzzy geoip gradm iface ipp2p ipv4options
+    layer7 length2 lscan mport ndpi nth pknock psd quota2 random timerange unclean web weburl
+    """.split()
 )
 
 ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "ipv6-mh": "mh", "mobility-header": "mh"}

@@ -338,18 +338,9 @@ def _connmark(target: Extension, arguments: Arguments) -> list[RuleItem]:
 
 
 _EVENTS = frozenset(
-    (
-        "new",
-        "related",
-        "destroy",
-        "reply",
-        "assured",
-        "protoinfo",
-        "helper",
-        "mark",
-        "natseqinfo",
-        "secmark",
-    )
+    """
+    new related destroy reply assured protoinfo helper mark natseqinfo secmark
+    """.split()
 )
 
 

@@ -590,26 +590,11 @@ class ExpressionParser(Cursor):
 _PLAIN: dict[tuple[str, str], Field] = {}  # the common fields that were met
 _OPTIONAL = frozenset(("tcp", "ip", "sctp", "dccp"))
 _CHUNK_FIELDS = frozenset(
-    [
-        "type",
-        "flags",
-        "length",
-        "tsn",
-        "stream",
-        "ssn",
-        "ppid",
-        "init-tag",
-        "a-rwnd",
-        "num-outbound-streams",
-        "num-inbound-streams",
-        "initial-tsn",
-        "cum-tsn-ack",
-        "num-gap-ack-blocks",
-        "num-dup-tsns",
-        "lowest-tsn",
-        "seqno",
-        "new-cum-tsn",
-    ]
+    """
+    type flags length tsn stream ssn ppid init-tag a-rwnd num-outbound-streams
+    num-inbound-streams initial-tsn cum-tsn-ack num-gap-ack-blocks num-dup-tsns lowest-tsn seqno
+    new-cum-tsn
+    """.split()
 )
 _HEADERS = [
     "ether",

@@ -285,31 +285,10 @@ _META: dict[str, DataType] = {
 }
 _META_ALIASES = {"ibriport": "ibrname", "obriport": "obrname", "secpath": "ipsec"}
 META_UNQUALIFIED = frozenset(
-    [
-        "mark",
-        "iif",
-        "iifname",
-        "iiftype",
-        "oif",
-        "oifname",
-        "oiftype",
-        "skuid",
-        "skgid",
-        "nftrace",
-        "rtclassid",
-        "ibriport",
-        "obriport",
-        "ibrname",
-        "obrname",
-        "pkttype",
-        "cpu",
-        "iifgroup",
-        "oifgroup",
-        "cgroup",
-        "time",
-        "day",
-        "hour",
-    ]
+    """
+    mark iif iifname iiftype oif oifname oiftype skuid skgid nftrace rtclassid ibriport obriport
+    ibrname obrname pkttype cpu iifgroup oifgroup cgroup time day hour
+    """.split()
 )
 
 _CT: dict[str, DataType] = {
@@ -355,18 +334,9 @@ def is_settable(key: Key) -> bool:
 
 
 _CT_DIRECTED = frozenset(
-    [
-        "saddr",
-        "daddr",
-        "l3proto",
-        "protocol",
-        "proto-src",
-        "proto-dst",
-        "bytes",
-        "packets",
-        "avgpkt",
-        "zone",
-    ]
+    """
+    saddr daddr l3proto protocol proto-src proto-dst bytes packets avgpkt zone
+    """.split()
 )
 
 

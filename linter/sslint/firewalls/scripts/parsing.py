@@ -31,7 +31,7 @@ from sslint.source import SourceFile
 
 _SEPARATORS = " \t\n;&|<>()"
 _RESERVED = frozenset(
-    "if then elif else fi for while until do done case esac { } ! in".split()  # noqa: SIM905
+    "if then elif else fi for while until do done case esac { } ! in".split()
 )
 _OPERATOR = re.compile(r"(\d*)(<<<|<<-|<<|<&|<>|<|>>|>&|>\||>)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

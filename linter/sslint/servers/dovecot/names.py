@@ -21,20 +21,11 @@ NAMED_SECTIONS = LIST_FILTERS | {"passdb", "userdb", "namespace", "mailbox"}
 GONE_SECTIONS = frozenset({"plugin"})
 CHOICES = frozenset({"protocols", "listen"})
 FILES = frozenset(
-    {
-        "ssl_server_cert_file",
-        "ssl_server_key_file",
-        "ssl_server_alt_cert_file",
-        "ssl_server_alt_key_file",
-        "ssl_server_ca_file",
-        "ssl_server_dh_file",
-        "cert_file",
-        "key_file",
-        "alt_cert_file",
-        "alt_key_file",
-        "ca_file",
-        "dh_file",
-    }
+    """
+    ssl_server_cert_file ssl_server_key_file ssl_server_alt_cert_file ssl_server_alt_key_file
+    ssl_server_ca_file ssl_server_dh_file cert_file key_file alt_cert_file alt_key_file ca_file
+    dh_file
+    """.split()
 )
 INLINE = "inline:"
 TEMPLATE = re.compile(

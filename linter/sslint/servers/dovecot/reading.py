@@ -26,23 +26,12 @@ _FAILED = frozenset(Code) - {Code.NOT_GIVEN, Code.PACKAGES, Code.TEMPLATE}
 
 # Statements that rules ask for as they stand.
 _ASKED = frozenset(
-    {
-        "ssl",
-        "ssl_min_protocol",
-        "ssl_protocols",
-        "auth_allow_cleartext",
-        "disable_plaintext_auth",
-        "ssl_ca",
-        "ssl_server_ca_file",
-        "ssl_verify_client_cert",
-        "ssl_server_request_client_cert",
-        "auth_ssl_require_client_cert",
-        "login_trusted_networks",
-        "haproxy_trusted_networks",
-        "protocols",
-        "listen",
-        "dovecot_config_version",
-    }
+    """
+    ssl ssl_min_protocol ssl_protocols auth_allow_cleartext disable_plaintext_auth ssl_ca
+    ssl_server_ca_file ssl_verify_client_cert ssl_server_request_client_cert
+    auth_ssl_require_client_cert login_trusted_networks haproxy_trusted_networks protocols
+    listen dovecot_config_version
+    """.split()
 )
 
 PASSWORDS = frozenset({"imap", "pop3", "sieve", "submission"})  # protocols with logins

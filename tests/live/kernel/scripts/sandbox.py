@@ -28,7 +28,7 @@ TOOLS = {
 READERS = ("cat", "seq", "basename", "dirname", "tee")
 SHELLS = {"sh": "dash", "dash": "dash", "bash": "bash"}
 KEYWORDS = frozenset(
-    "if then elif else fi for while until do done case esac in function select time coproc".split()  # noqa: SIM905
+    "if then elif else fi for while until do done case esac in function select time coproc".split()
 )
 WRAPPERS = {
     "sudo": 'while [ "${1#-}" != "$1" ]; do shift; done\nexec "$@"',
