@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sslint import engine, silence
-from sslint.checker import Result, check
+from sslint.checker import check
+from sslint.result import Result
 from tests.cases import target
 
 SITE = "etc/nginx/nginx.conf"

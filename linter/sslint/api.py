@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sslint import engine, targets
-from sslint.checker import Result
 from sslint.checker import check as run
 from sslint.engine import Finding
+from sslint.result import Result
 from sslint.values import dataclass
 
 

@@ -16,10 +16,10 @@ from sslint.plain import clean
 from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
     from sslint.host import Host
     from sslint.netfilter.difference import Difference
     from sslint.netfilter.model import Ruleset
+    from sslint.result import Result
 
 LAST_PORT = 65535
 _PORTS = re.compile(

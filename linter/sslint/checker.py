@@ -11,62 +11,12 @@ from sslint import host as hosts
 from sslint.edges import Edge
 from sslint.engine import Finding, Rule
 from sslint.host import Host
-from sslint.judged import Judged, is_incomplete, judge
+from sslint.result import Result
 from sslint.targets import Target
-from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
-    from sslint.fixes import Fix, Wanted
+    from sslint.fixes import Wanted
     from sslint.policy import Policy
-    from sslint.revisions import Proposed
-    from sslint.silence import Stale
-
-
-@dataclass(slots=True)
-class Result:
-    """All that one run found. `fixes` are by the identity of their finding.
-
-    `silenced` are the findings that comments ignore, `accepted` those that the configuration does,
-    `known` those of the baseline, and `stale` is what of the baseline does not count.
-    """
-
-    hosts: list[Host]
-    findings: list[Finding] = field(default_factory=list)
-    fixes: dict[int, Fix] = field(default_factory=dict)
-    ignored: int = 0
-    baselined: int = 0
-    silenced: list[Finding] = field(default_factory=list)
-    accepted: list[Finding] = field(default_factory=list)
-    known: list[Finding] = field(default_factory=list)
-    stale: list[Stale] = field(default_factory=list)
-    proposed: Proposed | None = None
-
-    @property
-    def judged(self) -> list[Judged]:
-        """What of each host was judged."""
-        return [judge(host) for host in self.hosts]
-
-    @property
-    def incomplete(self) -> bool:
-        """Whether a host was not judged, or a file that decides a verdict could not be read."""
-        return any(is_incomplete(host) for host in self.hosts)
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether anything at all was not judged."""
-        return any(one.gaps for one in self.judged)
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was found that could be checked."""
-        return not self.findings and all(
-            not host.readings
-            and not host.target.announced
-            and (host.ruleset.empty or host.target.no_firewall)
-            and not host.problems
-            and judge(host).enough
-            for host in self.hosts
-        )
 
 
 def check(

@@ -21,10 +21,10 @@ from sslint.plain import clean, harmless
 if TYPE_CHECKING:
     from sslint.ask import Ask
     from sslint.changes import HostChange
-    from sslint.checker import Result
     from sslint.engine import Rule
     from sslint.host import Host
     from sslint.policy import Policy
+    from sslint.result import Result
     from sslint.revisions import Proposed
 
 FOUND, INCOMPLETE, BUG = 1, 3, 4
@@ -164,7 +164,8 @@ def _config(options: argparse.Namespace, paths: Sequence[str]) -> Config:
 
 def _check(options: argparse.Namespace) -> int:
     from sslint import engine, inputs, silence
-    from sslint.checker import Result, check
+    from sslint.checker import check
+    from sslint.result import Result
 
     wanted = outputs(options.output)
     paths = options.paths or inputs.default_paths(options)
@@ -313,9 +314,9 @@ def _own_rules(config: Config) -> list[Rule]:
 
 def _endpoints(options: argparse.Namespace) -> int:
     from sslint import host, inputs
-    from sslint.checker import Result
     from sslint.judged import is_incomplete
     from sslint.reports.data import endpoints_report
+    from sslint.result import Result
 
     paths = options.paths or inputs.default_paths(options)
     config = _config(options, paths)

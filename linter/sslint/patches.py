@@ -13,8 +13,8 @@ from sslint.tree import Tree, TreeError, real_path, replace_file
 from sslint.values import dataclass, replace
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
     from sslint.fixes import Wanted
+    from sslint.result import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from sslint.values import dataclass
 
 if TYPE_CHECKING:
     from sslint.changes import HostChange
-    from sslint.checker import Result
     from sslint.netfilter.model import Ruleset
+    from sslint.result import Result
 
 Check = Callable[[str], "Result"]
 """Checks a PATH."""

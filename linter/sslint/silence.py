@@ -6,17 +6,14 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sslint.engine import Finding, bundled
 from sslint.errors import UsageError
 from sslint.facts.ignores import Comment
+from sslint.result import Result, Stale
 from sslint.source import Location, SourceFile
 from sslint.tree import write_named
-from sslint.values import dataclass
-
-if TYPE_CHECKING:
-    from sslint.checker import Result
 
 # After what starts a comment in any of the formats: zone files and .ini have `;`, XML its own.
 _IGNORE = re.compile(r"(?:#|;|//|/\*|<!--)[ \t]*(sslint:[ \t]*ignore\b(?:\[([^\]\n]*)\])?)")
@@ -84,15 +81,6 @@ def _comments(file: SourceFile, reasons: bool) -> Iterator[Comment]:
 
 
 # -- baseline ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """An entry of a baseline that does not count: nothing is found for it, or its time is over."""
-
-    fingerprint: str
-    what: str
-    why: Literal["unused", "expired", "no-reason"]
 
 
 def apply_baseline(

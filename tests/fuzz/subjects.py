@@ -17,7 +17,7 @@ import jsonschema
 
 from sslint import announcements, ask, config, engine, intent, silence, yamlfile
 from sslint.budgets import Budgets, ExhaustedError, begin, end
-from sslint.checker import Result, check
+from sslint.checker import check
 from sslint.errors import SslintError
 from sslint.firewalls import firewalld, ipset, iptables, nftables, ufw
 from sslint.firewalls.errors import RulesetError
@@ -28,6 +28,7 @@ from sslint.plain import harmless
 from sslint.reports.data import check_report
 from sslint.reports.terminal import Painter
 from sslint.reports.text import check_text
+from sslint.result import Result
 from sslint.servers.dovecot import reading as dovecot
 from sslint.servers.nginx import reader as nginx
 from sslint.servers.postfix import reader as postfix

@@ -15,8 +15,8 @@ from sslint.plain import clean
 from sslint.reports.rows import Gap, Place, Row, gaps, rows
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
     from sslint.host import Host
+    from sslint.result import Result
 
 MAX_LENGTH = 60_000  # characters; a comment takes 65,536
 _MARKS = {"error": "❌", "warning": "⚠️", "info": "ℹ️"}

@@ -9,7 +9,7 @@ from sslint.reports.rows import gaps, rows
 from sslint.reports.terminal import places
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
+    from sslint.result import Result
 
 
 def report(result: Result) -> str:

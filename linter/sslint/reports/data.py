@@ -12,12 +12,12 @@ from sslint.plain import clean
 from sslint.source import Location
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
     from sslint.engine import Finding
     from sslint.fixes import Fix
     from sslint.host import Host, Socket
     from sslint.netfilter.reach import Decision, Reach
     from sslint.reasons import Reason
+    from sslint.result import Result
     from sslint.revisions import Proposed
     from sslint.servers.model import CertificateRef
 

@@ -13,7 +13,7 @@ from sslint.plain import harmless
 from sslint.reports.rows import Gap, Place, Row, gaps, rows
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
+    from sslint.result import Result
 
 SHOWN = 10  # annotations of a kind that GitHub shows a step
 _KINDS = {"error": "error", "warning": "warning", "info": "notice"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sslint.reports.rows import Place, gaps, rows
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
+    from sslint.result import Result
 
 SEVERITIES = {"error": "critical", "warning": "major", "info": "info"}
 

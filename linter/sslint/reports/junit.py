@@ -14,7 +14,7 @@ from sslint.plain import clean
 from sslint.reports.rows import Gap, Row, gaps, rows
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
+    from sslint.result import Result
 
 
 def report(result: Result) -> str:

@@ -10,7 +10,7 @@ from sslint.errors import UsageError
 from sslint.plain import harmless
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
+    from sslint.result import Result
 
 _MODULES = {
     "concise": "concise",

@@ -13,8 +13,8 @@ from sslint.plain import clean
 from sslint.reports.rows import rows
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
     from sslint.host import Host
+    from sslint.result import Result
 
 Sample = tuple[Mapping[str, str], float]
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})

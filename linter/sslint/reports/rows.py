@@ -21,9 +21,9 @@ from sslint.tree import real_path, work_tree
 from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
     from sslint.fixes import Fix
     from sslint.host import Host
+    from sslint.result import Result
     from sslint.tree import Tree
 
 MAX_LINE = 400  # characters of a source line

@@ -17,8 +17,8 @@ from sslint.plain import clean
 from sslint.reports.rows import Gap, Place, Row, gaps, page_of, rows
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
     from sslint.host import Host
+    from sslint.result import Result
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

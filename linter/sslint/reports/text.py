@@ -17,12 +17,11 @@ from sslint.values import replace
 from sslint.yamlfile import dotted
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
     from sslint.fixes import Edit, Fix
     from sslint.fixes.edits import Kind
     from sslint.host import Host
+    from sslint.result import Result, Stale
     from sslint.revisions import Proposed
-    from sslint.silence import Stale
 
 MAX_WIDTH = 160  # characters of a source line that are shown
 MIN_WIDTH = 40

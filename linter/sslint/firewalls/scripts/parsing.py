@@ -30,9 +30,7 @@ from sslint.firewalls.scripts.words import Characters
 from sslint.source import SourceFile
 
 _SEPARATORS = " \t\n;&|<>()"
-_RESERVED = frozenset(
-    "if then elif else fi for while until do done case esac { } ! in".split()
-)
+_RESERVED = frozenset("if then elif else fi for while until do done case esac { } ! in".split())
 _OPERATOR = re.compile(r"(\d*)(<<<|<<-|<<|<&|<>|<|>>|>&|>\||>)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\[)?(\+?=)?")

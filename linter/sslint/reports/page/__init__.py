@@ -21,8 +21,8 @@ from sslint.reports.rows import gaps, rows
 from sslint.tree import read_bundled
 
 if TYPE_CHECKING:
-    from sslint.checker import Result
     from sslint.host import Host
+    from sslint.result import Result
 
 HERE = Path(__file__).parent
 

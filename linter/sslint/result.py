@@ -1,0 +1,74 @@
+"""All that one run found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from sslint.judged import Judged, judge
+from sslint.values import dataclass, field
+
+if TYPE_CHECKING:
+    from sslint.engine import Finding
+    from sslint.fixes import Fix
+    from sslint.host import Host
+    from sslint.revisions import Proposed
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """An entry of a baseline that does not count: nothing is found for it, or its time is over."""
+
+    fingerprint: str
+    what: str
+    why: Literal["unused", "expired", "no-reason"]
+
+
+@dataclass(slots=True)
+class Result:
+    """All that one run found. `fixes` are by the identity of their finding.
+
+    `silenced` are the findings that comments ignore, `accepted` those that the configuration does,
+    `known` those of the baseline, and `stale` is what of the baseline does not count.
+    """
+
+    hosts: list[Host]
+    findings: list[Finding] = field(default_factory=list)
+    fixes: dict[int, Fix] = field(default_factory=dict)
+    ignored: int = 0
+    baselined: int = 0
+    silenced: list[Finding] = field(default_factory=list)
+    accepted: list[Finding] = field(default_factory=list)
+    known: list[Finding] = field(default_factory=list)
+    stale: list[Stale] = field(default_factory=list)
+    proposed: Proposed | None = None
+    _judged: list[Judged] | None = None
+
+    @property
+    def judged(self) -> list[Judged]:
+        """What of each host was judged."""
+        if self._judged is None:
+            self._judged = [judge(host) for host in self.hosts]
+        return self._judged
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a host was not judged, or a file that decides a verdict could not be read."""
+        decisive = (problem.decisive for host in self.hosts for problem in host.problems)
+        return any(decisive) or not all(one.enough for one in self.judged)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether anything at all was not judged."""
+        return any(one.gaps for one in self.judged)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was found that could be checked."""
+        nothing = all(
+            not host.readings
+            and not host.target.announced
+            and (host.ruleset.empty or host.target.no_firewall)
+            and not host.problems
+            for host in self.hosts
+        )
+        return nothing and not self.findings and all(one.enough for one in self.judged)
