@@ -37,6 +37,7 @@ demo: $(VENV)/runtime
 # schemas/facts.schema.json, the fields that rules may ask for.
 docs: $(VENV)/runtime
 	$(BIN)/python -m sslint.reports.markdown docs
+	$(BIN)/python -m sslint.reports.manual share
 
 # Whole-process times, for comparison with the commit before.
 bench: $(VENV)/runtime

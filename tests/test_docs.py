@@ -55,7 +55,7 @@ def test_readme_shows_a_report_a_table_and_a_trace() -> None:
 
 
 def test_readme_names_every_command_and_flag() -> None:
-    _, commands = arguments._parser()
+    _, commands = arguments.parsers()
     for name, command in commands.items():
         assert re.search(rf"sslint {name}\b", README), name
         for action in command._actions:

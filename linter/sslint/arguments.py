@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from sslint import __version__
+from sslint import __version__, usage
 from sslint.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def parse(
 
     What neither says is None. Raise UsageError.
     """
-    parser, commands = _parser()
+    parser, commands = parsers()
     first = arguments[0] if arguments else ""
     if not first.startswith("-") and first not in commands:
         what = f"unknown command {first}{did_you_mean(first, commands)}" if first else "no command"
@@ -60,7 +60,7 @@ def parse(
 
 def setting_names() -> set[str]:
     """Return the names of all settings that can be given as a flag or in the environment."""
-    return _settings(_parser()[1].values())
+    return _settings(parsers()[1].values())
 
 
 def _settings(parsers: Iterable[argparse.ArgumentParser]) -> set[str]:
@@ -105,7 +105,7 @@ def _typed(variable: str, text: str, action: argparse.Action) -> object:
         if text.lower() in ("0", "no", "false", "off"):
             return None
         raise UsageError(f"{variable}: use 1 or 0")
-    if isinstance(action, _Append):
+    if isinstance(action, Repeated):
         return [part for part in text.split(",") if part]
     try:
         return action.type(text) if callable(action.type) else text
@@ -113,7 +113,7 @@ def _typed(variable: str, text: str, action: argparse.Action) -> object:
         raise UsageError(f"{variable}: {error}") from None
 
 
-class _Append(argparse.Action):
+class Repeated(argparse.Action):
     """A flag that may be given several times."""
 
     def __call__(
@@ -123,6 +123,7 @@ class _Append(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
+        """Add a value to those before."""
         setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or ()), str(values)])
 
 
@@ -146,18 +147,27 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
-def _parser() -> tuple[_Parser, dict[str, _Parser]]:
+def parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser of the command line, and that of each command by its name."""
     parser = _Parser(
         prog="sslint",
-        description="Check from configuration files alone whether clients can reach TLS services: "
-        "servers, firewall, certificates and DNS together.",
+        description=usage.DESCRIPTION,
+        epilog=usage.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sslint {__version__}")
     group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str) -> _Parser:
-        return group.add_parser(name, help=text, allow_abbrev=False)
+        return group.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=usage.OF_COMMANDS.get(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
 
     check = command("check", "find mismatches between certificates, services, firewall and DNS")
     check.add_argument(
@@ -170,15 +180,15 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     _printing(check, REPORTS)
     check.add_argument(
         "--output",
-        action=_Append,
+        action=Repeated,
         metavar="FORMAT=FILE",
         help="also write a report to FILE, whatever is printed (repeatable)",
     )
     check.add_argument(
-        "--select", action=_Append, metavar="NAME|FAMILY", help="report only these rules"
+        "--select", action=Repeated, metavar="NAME|FAMILY", help="report only these rules"
     )
     check.add_argument(
-        "--ignore", action=_Append, metavar="NAME|FAMILY", help="do not report these rules"
+        "--ignore", action=Repeated, metavar="NAME|FAMILY", help="do not report these rules"
     )
     check.add_argument("--baseline", metavar="FILE", help="leave out findings that are in FILE")
     check.add_argument("--against", metavar="REV", help="only what a commit did not have already")
@@ -190,6 +200,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     )
     _choice(check, "--fail-on", FAIL_ON, fail_on)
     _switch(check, "--verbose", "show every endpoint", "-v")
+    _switch(check, "--quiet", "show the findings alone", "-q")
 
     endpoints = command("endpoints", "show each listener and who reaches it")
     endpoints.add_argument("paths", nargs="*", metavar="PATH")
@@ -218,7 +229,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     _switch(fix, "--write", "make the edits in the files")
     _switch(fix, "--interactive", "ask for each finding whether to make its edit")
     _switch(fix, "--allow-open", "also open ports in the firewall")
-    fix.add_argument("--rule", action=_Append, metavar="NAME|FAMILY", help="only these rules")
+    fix.add_argument("--rule", action=Repeated, metavar="NAME|FAMILY", help="only these rules")
     _reading(fix)
 
     diff = command("diff", "show what a change opens, closes, breaks and puts right")
@@ -230,7 +241,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     for side in ("old", "new"):
         diff.add_argument(
             f"--{side}-firewall",
-            action=_Append,
+            action=Repeated,
             metavar="[KIND=]FILE",
             help=f"compare rulesets alone: one of the {side} ones (repeatable)",
         )
@@ -269,25 +280,25 @@ def _reading(parser: _Parser) -> None:
     )
     parser.add_argument(
         "--firewall",
-        action=_Append,
+        action=Repeated,
         metavar="[KIND=]FILE",
         help="use this ruleset instead of the host's own (repeatable; - reads standard input); "
         "none: the host filters nothing",
     )
     parser.add_argument(
         "--announced",
-        action=_Append,
+        action=Repeated,
         metavar="FILE",
         help="what is published for clients: a zone file, autoconfig, autodiscover, mobileconfig "
         "or MTA-STS policy (repeatable)",
     )
     parser.add_argument(
-        "--host-ip", action=_Append, metavar="ADDR", help="an address of this host (repeatable)"
+        "--host-ip", action=Repeated, metavar="ADDR", help="an address of this host (repeatable)"
     )
     _switch(parser, "--live", "also compare with the running firewall (needs root)")
     parser.add_argument(
         "--limit",
-        action=_Append,
+        action=Repeated,
         metavar="NAME=NUMBER",
         help="how much a run may read and count before it answers unknown (repeatable)",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,16 +27,28 @@ def check(
     ignores: bool = True,
     wanted: Wanted | None = None,
     policy: Policy | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> Result:
     """Check each target under the rules. Without `ignores`, comments silence nothing.
 
     Findings of `deselected` rules are not reported, nor is what only follows from them. `wanted`
-    chooses the fixes that are proved; all are by default. `policy` says how severe they are.
+    chooses the fixes that are proved; all are by default. `policy` says how severe they are;
+    `told` hears how far the run is.
     """
-    result = Result([hosts.read(target) for target in targets])
+    result = Result([])
+    for number, target in enumerate(targets, 1):
+        if told is not None:
+            told(f"reading {number} of {len(targets)}: {target.name}")
+        result.hosts.append(hosts.read(target))
     silent = {id(rule) for rule in deselected}
-    for host in result.hosts:
-        every = [*rules, *deselected]
+    every = [*rules, *deselected]
+    for number, host in enumerate(result.hosts, 1):
+        if told is not None:
+            read = sum(len(one.tree.files()) for one in result.hosts)
+            told(
+                f"checking {number} of {len(targets)}: {host.name} "
+                f"({read} files, {len(every)} rules)"
+            )
         before = findings(host, every)
         found = list(before)
         if ignores:

@@ -8,7 +8,7 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sslint.arguments import FAIL_ON, outputs
@@ -182,7 +182,10 @@ def _check(options: argparse.Namespace) -> int:
     try:
         targets = inputs.find(options, config, paths, _warn)
         inputs.expect(config, targets)
-        result = check(targets, rules, deselected=deselected, ignores=ignores, policy=policy)
+        with _progress() as told:
+            result = check(
+                targets, rules, deselected=deselected, ignores=ignores, policy=policy, told=told
+            )
         if result.empty:
             raise _nothing(result.hosts, paths)
     except (NothingToCheckError, ExhaustedError):
@@ -199,7 +202,8 @@ def _check(options: argparse.Namespace) -> int:
     if options.write_baseline is not None:
         old = baseline[1] if baseline is not None else None
         silence.write_baseline(result, options.write_baseline, old)
-    if not options.paths and _is_text(options, config):
+    quiet = bool(config.get("quiet", options.quiet))
+    if not options.paths and _is_text(options, config) and not quiet:
         _complain(f"checked {', '.join(paths)}")
     _report(result, options, config, wanted)
     fail_on = config.get("fail_on", options.fail_on, "error")
@@ -209,6 +213,21 @@ def _check(options: argparse.Namespace) -> int:
         fail_on, FAIL_ON[: FAIL_ON.index(fail_on) + 1]
     )
     return FOUND if any(finding.severity in failing for finding in result.findings) else 0
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None] | None]:
+    """Show on a terminal how far a run is that takes over a second; nothing on a pipe."""
+    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield None
+        return
+    from sslint.reports.progress import Progress
+
+    shown = Progress(sys.stderr)
+    try:
+        yield shown
+    finally:
+        shown.clear()
 
 
 def _policy(config: Config, rules: Sequence[Rule]) -> Policy | None:
@@ -248,11 +267,12 @@ def _report(
         name = config.get("format", options.format)
         _write(report(result, name), commands=name == "github")
     elif result.hosts:
-        from sslint.reports.terminal import Painter, coloured, columns
+        from sslint.reports.terminal import Painter, coloured, columns, linked
         from sslint.reports.text import check_text
 
-        paint = Painter(coloured(config.get("color", options.color, "auto")))
-        _write(check_text(result, paint, width=columns(), verbose=verbose))
+        paint = Painter(coloured(config.get("color", options.color, "auto")), linked=linked())
+        quiet = bool(config.get("quiet", options.quiet)) and not verbose
+        _write(check_text(result, paint, width=columns(), verbose=verbose, quiet=quiet))
         if _is_annotated(options, config):
             from sslint.reports import github
 
@@ -332,9 +352,10 @@ def _endpoints(options: argparse.Namespace) -> int:
         _print_json(endpoints_report(hosts))
     else:
         from sslint.reports.table import endpoints_text
-        from sslint.reports.terminal import columns
+        from sslint.reports.terminal import Painter, coloured, columns
 
-        _write(endpoints_text(hosts, columns()))
+        paint = Painter(coloured(config.get("color", options.color, "auto")))
+        _write(endpoints_text(hosts, columns(), paint))
     return INCOMPLETE if any(map(is_incomplete, hosts)) else 0
 
 

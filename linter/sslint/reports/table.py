@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from sslint.facts.told import told
 from sslint.judged import judge, tally
 from sslint.plain import clean
-from sslint.reports.terminal import places
+from sslint.reports.groups import ALL, group_of
+from sslint.reports.terminal import Painter, places
+from sslint.values import dataclass
 
 if TYPE_CHECKING:
     from sslint.host import Host, Socket
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 HEADS = ["HOST", "ENDPOINT", "TLS", "CERTIFICATE", "IPv4", "IPv6", "ADVERTISED BY"]
 # The columns that give way on a narrow terminal, in this order, and what each keeps of its width.
 NARROWED = {"HOST": 10, "CERTIFICATE": 10, "ADVERTISED BY": 10, "IPv4": 9, "IPv6": 9}
+_VERDICTS = ("IPv4", "IPv6")
+_STATES = ("open", "limited", "closed", "unknown")
 _CLOSING = ("drop", "reject", "policy-drop", "unknown")
 
 
-def endpoints_text(hosts: Sequence[Host], width: int | None) -> str:
+def endpoints_text(hosts: Sequence[Host], width: int | None, paint: Painter | None = None) -> str:
     """Return the report of `sslint endpoints`, its lines cut to `width` characters if given."""
-    lines = endpoints_table(hosts, width) or ["no endpoints"]
+    lines = endpoints_table(hosts, width, paint, grouped=True) or ["no endpoints"]
     lines += ["", *said] if (said := notes(hosts)) else []
     for host in hosts:
         shown = places(host.tree)
@@ -36,21 +40,52 @@ def endpoints_text(hosts: Sequence[Host], width: int | None) -> str:
 
 
 def endpoints_table(
-    hosts: Sequence[Host], width: int | None, *, only_closed: bool = False
+    hosts: Sequence[Host],
+    width: int | None,
+    paint: Painter | None = None,
+    *,
+    only_closed: bool = False,
+    grouped: bool = False,
 ) -> list[str]:
-    """Return a line a socket; `only_closed`: those meant for clients that not everyone reaches."""
-    rows = [row for host in hosts for row in _rows(host, only_closed)]
-    if not rows:
+    """Return a line a socket; `only_closed`: those meant for clients that not everyone reaches.
+
+    `grouped`: those of a service together, and of one host under its name.
+    """
+    found = [row for host in hosts for row in _rows(host, only_closed)]
+    if not found:
         return []
-    rows.insert(0, HEADS)
+    if grouped:
+        order = {host.name: number for number, host in enumerate(hosts)}
+        found.sort(key=lambda row: (order[row.host], ALL.index(row.group)))
+    rows = [HEADS, *(row.cells for row in found)]
     if not any(row[-1] for row in rows[1:]):
         rows = [row[:-1] for row in rows]
     if len(hosts) == 1:
         rows = [row[1:] for row in rows]
-    return _laid_out(rows, width)
+    paint = paint or Painter(False)
+    head, *lines = _laid_out(rows, width, paint)
+    groups = [row.group for row in found]
+    if not grouped or len(hosts) > 1 or len(set(groups)) == 1:
+        return [head, *lines]
+    parts, last = [head], ""
+    for group, line in zip(groups, lines, strict=True):
+        if group != last:
+            parts.append(paint(group, "bold"))
+        last = group
+        parts.append(line)
+    return parts
 
 
-def _rows(host: Host, only_closed: bool) -> Iterator[list[str]]:
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A socket's cells, and what it belongs to."""
+
+    host: str
+    group: str
+    cells: list[str]
+
+
+def _rows(host: Host, only_closed: bool) -> Iterator[_Line]:
     by_port = told(host)
     for socket in host.sockets:
         if only_closed and (
@@ -59,10 +94,11 @@ def _rows(host: Host, only_closed: bool) -> Iterator[list[str]]:
             continue
         words = by_port.get((socket.endpoint.transport, socket.endpoint.port), ())
         outward = ", ".join(words) if socket.scope != "loopback" else ""
-        yield [clean(host.name), *_row(host, socket), clean(outward)]
+        cells = [clean(host.name), *_row(host, socket), clean(outward)]
+        yield _Line(host.name, group_of(socket.endpoint.protocol), cells)
 
 
-def _laid_out(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+def _laid_out(rows: Sequence[Sequence[str]], width: int | None, paint: Painter) -> list[str]:
     """Align the columns, narrowed until a line fits into `width` or no column can give way."""
     heads = rows[0]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
@@ -75,10 +111,17 @@ def _laid_out(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
             excess -= given
     return [
         "  ".join(
-            _cut(cell, room).ljust(room) for cell, room in zip(row, widths, strict=True)
+            _painted(_cut(cell, room).ljust(room), paint, head in _VERDICTS)
+            for cell, room, head in zip(row, widths, heads, strict=True)
         ).rstrip()
         for row in rows
     ]
+
+
+def _painted(cell: str, paint: Painter, verdict: bool) -> str:
+    """Return a cell in the colour of its verdict."""
+    word = cell.split(" ", 1)[0]
+    return paint(cell, word) if verdict and word in _STATES else cell
 
 
 def _cut(cell: str, width: int) -> str:

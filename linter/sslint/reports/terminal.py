@@ -10,14 +10,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sslint.tree import Tree
 
-_COLOURS = {"error": "1;31", "warning": "1;33", "info": "1;36", "gutter": "1;34", "bold": "1"}
+_COLOURS = {
+    "error": "1;31", "warning": "1;33", "info": "1;36", "gutter": "1;34", "bold": "1",
+    "closed": "1;31", "limited": "33", "unknown": "1;35", "open": "32",
+}  # fmt: skip
+# What terminals that follow links say of themselves; another shows the bytes, or nothing.
+_LINKING = ("VTE_VERSION", "KITTY_WINDOW_ID", "WT_SESSION", "KONSOLE_VERSION", "TERM_PROGRAM")
 
 
 class Painter:
-    """Put colour around text, or leave it."""
+    """Put colour and links around text, or leave it."""
 
-    def __init__(self, enabled: bool) -> None:
+    def __init__(self, enabled: bool, *, linked: bool = False) -> None:
         self.enabled = enabled
+        self.linked = linked
+
+    def link(self, text: str, path: str) -> str:
+        """Return text that opens a file where the terminal can."""
+        if not self.linked:
+            return text
+        from socket import gethostname
+        from urllib.parse import quote
+
+        url = f"file://{quote(gethostname())}{quote(os.path.abspath(path))}"
+        return f"\x1b]8;;{url}\x1b\\{text}\x1b]8;;\x1b\\"
 
     def __call__(self, text: str, colour: str) -> str:
         """Return the text in a colour."""
@@ -33,6 +49,16 @@ def coloured(choice: str) -> bool:
     if os.environ.get("FORCE_COLOR"):
         return True
     return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def linked() -> bool:
+    """Tell whether the terminal follows links (OSC 8); FORCE_HYPERLINK says so, or 0 that not."""
+    forced = os.environ.get("FORCE_HYPERLINK")
+    if forced is not None:
+        return forced not in ("", "0")
+    if sys.stdout is None or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return False
+    return any(os.environ.get(name) for name in _LINKING)
 
 
 def columns() -> int | None:

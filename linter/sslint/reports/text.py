@@ -30,15 +30,21 @@ MAX_RELATED = 3  # places beside a finding's own that are shown
 
 
 def check_text(
-    result: Result, paint: Painter, *, width: int | None = None, verbose: bool = False
+    result: Result,
+    paint: Painter,
+    *,
+    width: int | None = None,
+    verbose: bool = False,
+    quiet: bool = False,
 ) -> str:
     """Return the report of `sslint check`.
 
-    Source lines and the table are cut to `width` characters; `verbose` shows every endpoint.
+    Source lines and the table are cut to `width` characters; `verbose` shows every endpoint,
+    `quiet` the findings and the tally alone.
     """
     parts = [
-        endpoints_table(result.hosts, width, only_closed=not verbose),
-        notes(result.hosts),
+        [] if quiet else endpoints_table(result.hosts, width, paint, only_closed=not verbose),
+        [] if quiet else notes(result.hosts),
         *_findings(result, paint, width),
     ]
     if result.stale:
@@ -46,7 +52,7 @@ def check_text(
     if result.proposed is not None:
         parts.append(_proposed(result.proposed))
     lines = [line for part in parts if part for line in (*part, "")]
-    if result.findings:
+    if result.findings and not quiet:
         worst = min(result.findings, key=_rank)
         lines.append(f"more about a rule: sslint explain {worst.rule.name}")
     lines += [_summary(result), clean(tally(result.judged))]
@@ -161,7 +167,8 @@ class _Finding:
         margin = " " * self.digits
         bar = paint("|", "gutter")
         arrow = paint("-->" if primary else ":::", "gutter")
-        where = f"{clean(self.shown(place.path))}:{place.line}:{place.column}"
+        opens = self.shown(place.path)
+        where = paint.link(f"{clean(opens)}:{place.line}:{place.column}", opens)
         raw = place.file.shown(place.line)
         # Cut first: a hostile line may be megabytes long.
         raw = raw[: place.column + 2 * MAX_WIDTH]

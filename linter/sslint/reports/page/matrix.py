@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sslint.reports.groups import ALL
 from sslint.reports.page.markup import Markup, joined, tag
-from sslint.reports.page.picture import GROUPS, OTHER, STANDINGS, Picture, Service
+from sslint.reports.page.picture import STANDINGS, Picture, Service
 from sslint.reports.page.services import key_of, mark
 
 STATES = {
@@ -20,9 +21,8 @@ WORDS = {
 
 def matrix(pictures: Sequence[tuple[str, Picture]]) -> Markup:
     """Return the table; `pictures` are by the id of their host, the worst first."""
-    groups = [*GROUPS, OTHER]
     used = [
-        group for group in groups if any(s.group == group for _, p in pictures for s in p.services)
+        group for group in ALL if any(s.group == group for _, p in pictures for s in p.services)
     ]
     dated = any(paper.days is not None for _, one in pictures for paper in one.papers)
     heads = ["Host", "Standing", *used, *(["Certificate"] if dated else [])]

@@ -18,6 +18,7 @@ from sslint.netfilter.connections import WILDCARDS
 from sslint.netfilter.trace import PortTrace
 from sslint.plain import clean
 from sslint.ports import SERVICES
+from sslint.reports.groups import group_of
 from sslint.reports.page.certificates import Paper, papers
 from sslint.reports.rows import Gap, Place, Row, placer
 from sslint.reports.way import Turn, port_of, turns
@@ -41,13 +42,6 @@ TITLES = {
     "submissions": "Submissions", "imap": "IMAP", "imaps": "IMAPS", "pop3": "POP3",
     "pop3s": "POP3S", "sieve": "ManageSieve", "lmtp": "LMTP", "stream": "TCP stream",
 }  # fmt: skip
-GROUPS = {
-    "Web": ("http", "https", "h3"),
-    "Mail between servers": ("smtp", "lmtp"),
-    "Sending mail": ("submission", "submissions", "smtps"),
-    "Mailboxes": ("imap", "imaps", "pop3", "pop3s", "sieve", "managesieve"),
-}
-OTHER = "Other services"
 _MODES = {"implicit": "TLS", "starttls": "STARTTLS", "none": "no TLS", "unknown": "TLS not known"}
 
 
@@ -97,7 +91,7 @@ class Service:
     @property
     def group(self) -> str:
         """What it belongs to."""
-        return next((g for g, protocols in GROUPS.items() if self.protocol in protocols), OTHER)
+        return group_of(self.protocol)
 
     @property
     def standing(self) -> Standing:

@@ -1,0 +1,136 @@
+"""Where sslint runs: what the action, the GitLab job, the timer and the role do, as they are."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sslint.arguments import parse
+from tests.cases import EXAMPLES
+
+TOP = Path(__file__).parent.parent
+PLACES = TOP / "integrations"
+
+
+def git(here: Path, *words: str) -> str:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    done = subprocess.run(
+        ["git", *who, *words], cwd=here, check=True, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Make a clone of a repository whose one host has a closed port."""
+    origin = tmp_path / "origin"
+    shutil.copytree(EXAMPLES / "web-443-closed/etc", origin / "web/etc")
+    git(origin, "init", "--quiet", "--initial-branch=main")
+    git(origin, "add", ".")
+    git(origin, "commit", "--quiet", "--message=x")
+    git(tmp_path, "clone", "--quiet", str(origin), "clone")
+    return tmp_path / "clone"
+
+
+def sslint(directory: Path) -> Path:
+    """Make a directory whose bin/sslint is the one under test."""
+    (directory / "bin").mkdir(parents=True)
+    program = directory / "bin/sslint"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sslint "$@"\n')
+    program.chmod(0o755)
+    return directory
+
+
+def action() -> dict[str, dict[str, Any]]:
+    document = yaml.safe_load((TOP / "action.yml").read_text())
+    return {step["name"]: step for step in document["runs"]["steps"]}
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "base", "status"), [("error", "", 1), ("never", "", 0), ("error", "main", 1)]
+)
+def test_the_action_keeps_the_status(
+    clone: Path, tmp_path: Path, fail_on: str, base: str, status: int
+) -> None:
+    sslint(tmp_path / "runner/sslint")
+    (clone / ".sslint.yaml").write_text("fail_on: never\nignore: [reachability]\n")
+    if not base:
+        (clone / ".sslint.yaml").unlink()
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("GIT")},
+        "RUNNER_TEMP": str(tmp_path / "runner"),
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_BASE_REF": base,
+        "CHECKED": ".",
+        "FAIL_ON": fail_on,
+        "CONFIG_FROM": "",
+        "SARIF_FILE": "sslint.sarif",
+    }
+    shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]
+    done = subprocess.run(
+        [*shell, action()["Check"]["run"]],
+        cwd=clone,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\n::error file=web/etc/nginx/sites-enabled/shop,line=9" in done.stdout
+    assert (tmp_path / "output").read_text() == f"status={status}\n"
+    assert "| `tls-port-closed` |" in (tmp_path / "summary").read_text()
+    assert '"ruleId": "tls-port-closed"' in (clone / "sslint.sarif").read_text()
+    end = subprocess.run(
+        [*shell, action()["Status"]["run"]], env={**environment, "STATUS": str(status)}
+    )
+    assert end.returncode == status
+
+
+def test_no_input_is_part_of_a_script() -> None:
+    for name, step in action().items():
+        assert "${{" not in step.get("run", ""), name
+        if "uses" in step:
+            assert len(step["uses"].partition("@")[2]) == 40, "pinned by its hash"
+
+
+def test_the_gitlab_job_makes_its_reports(clone: Path, tmp_path: Path) -> None:
+    job = yaml.safe_load((PLACES / "gitlab-ci.yml").read_text())["sslint"]
+    program = sslint(tmp_path / "opt") / "bin/sslint"
+    [script] = job["script"]
+    script = script.replace("/opt/sslint/bin/sslint", shlex.quote(str(program)))
+    environment = {**os.environ, **job["variables"], "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}
+    done = subprocess.run(["sh", "-ec", script], cwd=clone, env=environment, capture_output=True)
+    assert done.returncode == 1, done.stderr
+    reports = job["artifacts"]["reports"]
+    for file in (reports["codequality"], reports["junit"], *job["artifacts"]["paths"]):
+        assert (clone / file).stat().st_size > 100
+
+
+def test_the_timer_runs_what_there_is() -> None:
+    lines = (PLACES / "systemd/sslint.service").read_text().splitlines()
+    [start] = [line for line in lines if line.startswith("ExecStart=")]
+    words = shlex.split(start.removeprefix("ExecStart="))
+    options = parse(words[1:], {})
+    assert (options.paths, options.output[0].partition("=")[0]) == (["/etc"], "prometheus")
+
+
+def test_the_role_runs_what_there_is() -> None:
+    task = yaml.safe_load((PLACES / "ansible/roles/sslint/tasks/main.yml").read_text())[0]
+    argv = task["ansible.builtin.command"]["argv"]
+    words = [word for word in argv.split("'")[1::2] if word != "check"]
+    assert parse(["check", "/etc", *words, "error"], {}).format == "json"
+
+
+def test_the_container_runs_as_nobody_in_particular() -> None:
+    lines = (TOP / "Containerfile").read_text().splitlines()
+    assert "USER 10001" in lines
+    assert lines.index("USER 10001") < lines.index('ENTRYPOINT ["/opt/sslint/bin/sslint"]')
