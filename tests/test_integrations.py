@@ -134,3 +134,25 @@ def test_the_container_runs_as_nobody_in_particular() -> None:
     lines = (TOP / "Containerfile").read_text().splitlines()
     assert "USER 10001" in lines
     assert lines.index("USER 10001") < lines.index('ENTRYPOINT ["/opt/sslint/bin/sslint"]')
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """An editable install has what the wheel lacks."""
+    import tomllib
+
+    tools = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["setuptools"]
+    top = TOP / "linter/sslint"
+    found = {
+        ".".join(("sslint", *path.parent.relative_to(top).parts))
+        for path in top.rglob("__init__.py")
+    }
+    assert {*tools["packages"]} == found | {"sslint.rules", "sslint.schemas"}
+    data = {
+        path.relative_to(top)
+        for path in top.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    known = tools["package-data"]
+    for path in data:
+        package = ".".join(("sslint", *path.parent.parts))
+        assert any(path.match(pattern) for pattern in known[package]), path
