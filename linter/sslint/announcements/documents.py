@@ -12,7 +12,6 @@ from sslint.announcements.model import Announced, Announcement, Kind, Security, 
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass, field
-from sslint.xmlfile import Start, XmlError, tags
 
 MAX_SIZE = 4 << 20  # characters; real ones are a few KiB
 MAX_TEXT = 4096  # of one element
@@ -61,6 +60,8 @@ class _RefusedError(Exception):
 
 def _parse(file: SourceFile) -> _Element:
     """Return the root element. Raise _RefusedError."""
+    from sslint.xmlfile import Start, XmlError, tags  # few hosts have such a document
+
     root = _Element("", {}, file.at(1))
     stack = [root]
     try:

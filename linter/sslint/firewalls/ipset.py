@@ -15,37 +15,19 @@ from sslint.budgets import spend
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import values
 from sslint.firewalls.iptables.arguments import split
-from sslint.netfilter.model import (
-    Constant,
-    Element,
-    Interval,
-    Intervals,
-    Key,
-    Match,
-    Names,
-    RuleItem,
-    Ruleset,
-    Set,
-    SetRef,
-    SetUpdate,
-    Source,
-    Table,
-    Unknown,
-    UnknownValues,
-    Values,
-)
+from sslint.netfilter import model as m
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass, replace
 
 _FIELDS = {"ip", "net", "port", "mac", "iface", "mark"}
-_TCP_AND_UDP = Intervals(((6, 6), (17, 17)))
+_TCP_AND_UDP = m.Intervals(((6, 6), (17, 17)))
 
 
 @dataclass(slots=True)
 class Definition:
     """A set that is being read, with the options that change what its elements mean."""
 
-    set: Set
+    set: m.Set
     type: str
     family: int
     fields: tuple[str, ...]
@@ -53,7 +35,7 @@ class Definition:
     markmask: int = values.ALL32
 
 
-def read(file: SourceFile, into: Ruleset) -> None:
+def read(file: SourceFile, into: m.Ruleset) -> None:
     """Add the sets of a file. Raise RulesetError, and add nothing, if it would not be restored."""
     text = file.text.lstrip("\ufeff \r\n\t")
     if text.startswith("<"):
@@ -65,7 +47,7 @@ def read(file: SourceFile, into: Ruleset) -> None:
     for definition in sets.values():
         flatten(definition)
         into.ipsets[definition.set.name] = definition.set
-    source = Source("ipset", file.name)
+    source = m.Source("ipset", file.name)
     if source not in into.sources:
         into.sources.append(source)
 
@@ -229,7 +211,9 @@ def _create(name: str, words: list[str], location: Location) -> Definition:
     method, _, rest = kind.partition(":")
     fields = tuple(rest.split(","))
     family = 6 if "inet6" in options else 4
-    found = Set(name, (f"ipset:{kind}", "inet6" if family == 6 else "inet"), [], location=location)
+    found = m.Set(
+        name, (f"ipset:{kind}", "inet6" if family == 6 else "inet"), [], location=location
+    )
     known = method in ("hash", "bitmap") and _FIELDS.issuperset(fields)
     if not known and kind != "list:set":
         found.unknown = f"sets of type {kind[:40]} are not read"
@@ -276,16 +260,16 @@ def _flags(words: list[str]) -> Iterator[str]:
         skip = word in ("comment", "timeout", "packets", "bytes", "skbmark", "skbprio", "skbqueue")
 
 
-def _element(definition: Definition, text: str) -> Element | None:
+def _element(definition: Definition, text: str) -> m.Element | None:
     """Read one element; None for those that no packet with ports can match."""
     if definition.type == "list:set":
-        return (Names((text,)),)
+        return (m.Names((text,)),)
     parts = text.split(",")
     if len(parts) > len(definition.fields) or len(parts) < len(definition.fields):
         if definition.type != "bitmap:ip,mac" or len(parts) != 1:
             raise RulesetError(f"`{text[:80]}' is not an element of a {definition.type}")
-        return _address(definition, parts[0]), UnknownValues("the MAC address is learnt later")
-    fields: list[Values] = []
+        return _address(definition, parts[0]), m.UnknownValues("the MAC address is learnt later")
+    fields: list[m.Values] = []
     for kind, part in zip(definition.fields, parts, strict=True):
         if kind in ("ip", "net"):
             fields.append(_address(definition, part))
@@ -296,32 +280,32 @@ def _element(definition: Definition, text: str) -> Element | None:
             fields += pair
         elif kind == "mac":
             number = values.hardware_address(part)
-            fields.append(Intervals(((number, number),)))
+            fields.append(m.Intervals(((number, number),)))
         elif kind == "mark":
             number = values.integer(part) & definition.markmask
-            fields.append(Intervals(((number, number),)))
+            fields.append(m.Intervals(((number, number),)))
         elif part.startswith("physdev:"):
-            fields.append(UnknownValues("the port of a bridge is compared"))
+            fields.append(m.UnknownValues("the port of a bridge is compared"))
         else:
-            fields.append(Names((part,)))
+            fields.append(m.Names((part,)))
     return tuple(fields)
 
 
-def _address(definition: Definition, text: str) -> Values:
+def _address(definition: Definition, text: str) -> m.Values:
     """Read an address, a network or a range."""
     family = definition.family
     if text.startswith("["):
         text = text.replace("[", "").replace("]", "")
     first, dash, last = text.partition("-")
-    interval: Interval
+    interval: m.Interval
     numeric = values.numeric_address(first, family) is not None
     if dash and numeric and values.numeric_address(last, family) is not None:
         found = values.address_range(text, family)
-        assert not isinstance(found, UnknownValues)
+        assert not isinstance(found, m.UnknownValues)
         interval = min(found), max(found)
     else:
         value, mask = values.network(text, family)
-        if isinstance(value, UnknownValues):
+        if isinstance(value, m.UnknownValues):
             return value
         if not values.contiguous(mask, family):
             raise RulesetError(f"`{text[:60]}' is not a network")
@@ -329,17 +313,17 @@ def _address(definition: Definition, text: str) -> Values:
     if definition.netmask is not None and "ip" in definition.fields:
         host_bits = (1 << (values.width(family) - definition.netmask)) - 1
         interval = interval[0] & ~host_bits, interval[1] | host_bits
-    return Intervals((interval,))
+    return m.Intervals((interval,))
 
 
-def _port(definition: Definition, text: str) -> tuple[Values, Values] | None:
+def _port(definition: Definition, text: str) -> tuple[m.Values, m.Values] | None:
     """Read `[protocol:]port[-port]` as (protocols, ports); without a protocol it is TCP."""
     name, colon, ports = text.rpartition(":")
     bitmap = definition.type.startswith("bitmap")
     protocol = values.protocol(name) if colon else 6
     if protocol not in (6, 17, 132, 136) and not bitmap:
         return None  # ICMP types, and protocols without ports
-    protocols = _TCP_AND_UDP if bitmap else Intervals(((protocol, protocol),))
+    protocols = _TCP_AND_UDP if bitmap else m.Intervals(((protocol, protocol),))
     service = {6: "tcp", 17: "udp"}.get(protocol)
     first, dash, last = ports.partition("-")
     if dash and values.number(first) is None:
@@ -354,20 +338,20 @@ def flatten(definition: Definition) -> None:
     found = definition.set
     if not found.holes or definition.fields not in (("ip",), ("net",)):
         return
-    marked: list[tuple[Interval, bool]] = []
+    marked: list[tuple[m.Interval, bool]] = []
     for elements, hole in (found.elements, False), (found.holes, True):
         for (field,) in elements:
-            if not isinstance(field, Intervals):
+            if not isinstance(field, m.Intervals):
                 return
             marked.append((field.items[0], hole))
     marked.sort(key=lambda pair: (pair[0][0], -pair[0][1], pair[1]))
-    found.elements[:] = [(Intervals((interval,)),) for interval in _visible(marked)]
+    found.elements[:] = [(m.Intervals((interval,)),) for interval in _visible(marked)]
     found.holes.clear()
 
 
-def _visible(marked: list[tuple[Interval, bool]]) -> list[Interval]:
+def _visible(marked: list[tuple[m.Interval, bool]]) -> list[m.Interval]:
     """Return what nested intervals leave, where the innermost one says in or out."""
-    result: list[Interval] = []
+    result: list[m.Interval] = []
     stack: list[tuple[int, bool]] = []  # (end, hole) of the intervals around the cursor
     cursor = 0
 
@@ -392,7 +376,7 @@ def _visible(marked: list[tuple[Interval, bool]]) -> list[Interval]:
 # -- sets and the rules that name them ------------------------------------------------------------
 
 
-def resolve(ruleset: Ruleset) -> None:
+def resolve(ruleset: m.Ruleset) -> None:
     """Replace the ipset matches of all rules by matches of the packet's fields.
 
     To be called once everything is read. A set that is not in the files is unknown.
@@ -401,7 +385,7 @@ def resolve(ruleset: Ruleset) -> None:
         for chain in table.chains.values():
             for index, rule in enumerate(chain.rules):
                 for item in rule.items:
-                    if isinstance(item, Match | SetUpdate) and _names_ipset(item):
+                    if isinstance(item, m.Match | m.SetUpdate) and _names_ipset(item):
                         break
                 else:
                     continue
@@ -409,69 +393,69 @@ def resolve(ruleset: Ruleset) -> None:
                 chain.rules[index] = replace(rule, items=tuple(items))
 
 
-def _names_ipset(item: Match | SetUpdate) -> bool:
+def _names_ipset(item: m.Match | m.SetUpdate) -> bool:
     return any(key.name == "ipset" for key in item.keys)
 
 
-def _resolved(item: RuleItem, table: Table, ruleset: Ruleset) -> list[RuleItem]:
-    if not isinstance(item, Match | SetUpdate) or not _names_ipset(item):
+def _resolved(item: m.RuleItem, table: m.Table, ruleset: m.Ruleset) -> list[m.RuleItem]:
+    if not isinstance(item, m.Match | m.SetUpdate) or not _names_ipset(item):
         return [item]
-    reference = item.values if isinstance(item, Match) else item.set
-    assert isinstance(reference, SetRef)
+    reference = item.values if isinstance(item, m.Match) else item.set
+    assert isinstance(reference, m.SetRef)
     directions = item.keys[0].arg.split(",")
     family = 6 if table.family == "ip6" else 4
     found = ruleset.ipsets.get(reference.name)
-    if isinstance(item, SetUpdate):
+    if isinstance(item, m.SetUpdate):
         if found is not None:
             found.dynamic = True
         keys = _keys(found, directions, family) if found is not None else None
         return [replace(item, keys=keys)] if keys else []
     if found is None:
-        return [Unknown(f"the set {reference.name} is not in the files")]
+        return [m.Unknown(f"the set {reference.name} is not in the files")]
     if found.keys[0] == "ipset:list:set":
         found = _list_of_sets(found, len(directions), family, ruleset)
     if found.unknown:
-        return [Unknown(found.unknown)]
+        return [m.Unknown(found.unknown)]
     keys = _keys(found, directions, family)
     if keys is None:  # another family, or too few directions: ip_set_test answers no
-        return [Constant(item.negate, f"the set {reference.name} cannot be matched this way")]
-    return [replace(item, keys=keys, values=SetRef(found.name))]
+        return [m.Constant(item.negate, f"the set {reference.name} cannot be matched this way")]
+    return [replace(item, keys=keys, values=m.SetRef(found.name))]
 
 
-def _keys(found: Set, directions: list[str], family: int) -> tuple[Key, ...] | None:
+def _keys(found: m.Set, directions: list[str], family: int) -> tuple[m.Key, ...] | None:
     """Return what a set compares; None if it never matches."""
     names = found.keys[0].rpartition(":")[2].split(",")
     addressed = "ip" in names or "net" in names
     if len(directions) < len(names) or (addressed and (found.keys[1] == "inet6") != (family == 6)):
         return None
-    keys: list[Key] = []
+    keys: list[m.Key] = []
     prefix = "ip" if family == 4 else "ip6"
     for name, direction in zip(names, directions, strict=False):
         side = direction[0]
         if name in ("ip", "net"):
-            keys.append(Key(f"{prefix}.{side}addr"))
+            keys.append(m.Key(f"{prefix}.{side}addr"))
         elif name == "port":
-            keys += [Key("meta.l4proto"), Key(f"th.{side}port")]
+            keys += [m.Key("meta.l4proto"), m.Key(f"th.{side}port")]
         elif name == "iface":
-            keys.append(Key("meta.iifname" if side == "s" else "meta.oifname"))
+            keys.append(m.Key("meta.iifname" if side == "s" else "meta.oifname"))
         elif name == "mac":
-            keys.append(Key(f"ether.{side}addr"))
+            keys.append(m.Key(f"ether.{side}addr"))
         else:
-            keys.append(Key("meta.mark"))
+            keys.append(m.Key("meta.mark"))
     return tuple(keys)
 
 
-def _list_of_sets(found: Set, directions: int, family: int, ruleset: Ruleset) -> Set:
+def _list_of_sets(found: m.Set, directions: int, family: int, ruleset: m.Ruleset) -> m.Set:
     """Return a set that holds what the members of a list:set hold, or says why it cannot."""
     name = f"{found.name} (IPv{family}, {directions} directions)"
     known = ruleset.ipsets.get(name)
     if known is not None:
         return known
-    merged = Set(name, ("ipset:hash:ip", "inet6" if family == 6 else "inet"), [])
+    merged = m.Set(name, ("ipset:hash:ip", "inet6" if family == 6 else "inet"), [])
     merged.location, merged.dynamic = found.location, found.dynamic
     shape: list[str] | None = None
     for (field,) in found.elements:
-        member = ruleset.ipsets.get(field.items[0]) if isinstance(field, Names) else None
+        member = ruleset.ipsets.get(field.items[0]) if isinstance(field, m.Names) else None
         if member is None or member.unknown:
             merged.unknown = f"a member of the list {found.name} is not in the files"
             break

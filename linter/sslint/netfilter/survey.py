@@ -5,30 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sslint.netfilter import addresses
-from sslint.netfilter.model import (
-    Assign,
-    Base,
-    Chain,
-    Interval,
-    Intervals,
-    Key,
-    Limit,
-    Match,
-    Names,
-    Nat,
-    Recent,
-    Rule,
-    Ruleset,
-    Set,
-    SetRef,
-    SetUpdate,
-    Synproxy,
-    Table,
-    Tproxy,
-    Values,
-    Verdict,
-    VerdictMap,
-)
+from sslint.netfilter import model as m
 from sslint.values import dataclass, field
 
 MAX_DEPTH = 16  # NFT_JUMP_STACK_SIZE, include/net/netfilter/nf_tables.h
@@ -49,14 +26,14 @@ class Survey:
     or written in a way that no boundary shows.
     """
 
-    endpoints: dict[int, list[Interval]] = field(default_factory=lambda: {4: [], 6: []})
+    endpoints: dict[int, list[m.Interval]] = field(default_factory=lambda: {4: [], 6: []})
     interfaces: dict[str, None] = field(default_factory=dict)
     wildcards: dict[str, None] = field(default_factory=dict)
     source_ports: dict[str, set[int]] = field(default_factory=dict)
     destination_ports: dict[str, set[int]] = field(default_factory=dict)
     nat_ports: set[int] = field(default_factory=set)
     conntrack: set[int] = field(default_factory=set)  # families it is active for
-    links: dict[int, list[tuple[Interval, str]]] = field(default_factory=lambda: {4: [], 6: []})
+    links: dict[int, list[tuple[m.Interval, str]]] = field(default_factory=lambda: {4: [], 6: []})
     synproxy: bool = False
     rated: bool = False
     dynamic: bool = False
@@ -76,7 +53,7 @@ class _Mentions:
     redirects: bool = False  # it may send a packet to another port
 
 
-def survey(ruleset: Ruleset) -> Survey:
+def survey(ruleset: m.Ruleset) -> Survey:
     """Look at every rule once."""
     found = Survey()
     for named in ruleset.ipsets.values():
@@ -107,16 +84,16 @@ def is_ban_chain(name: str) -> bool:
     return lowered.startswith(("f2b-", "fail2ban-", "crowdsec"))
 
 
-def _families(table: Table) -> tuple[int, ...]:
+def _families(table: m.Table) -> tuple[int, ...]:
     return {"ip": (4,), "ip6": (6,), "inet": (4, 6)}.get(table.family, ())
 
 
-def _items(found: Survey, own: _Mentions, ruleset: Ruleset, table: Table, rule: Rule) -> None:
+def _items(found: Survey, own: _Mentions, ruleset: m.Ruleset, table: m.Table, rule: m.Rule) -> None:
     """Look at the items of one rule, the most frequent first."""
     for item in rule.items:
-        if isinstance(item, Match):
+        if isinstance(item, m.Match):
             key = item.keys[0]
-            if isinstance(item.values, Intervals) and len(item.keys) == 1:
+            if isinstance(item.values, m.Intervals) and len(item.keys) == 1:
                 family = _ADDRESS_KEYS.get(key.name)
                 if family and key.mask is None and not key.xor and not key.shift:
                     found.endpoints[family] += item.values.items
@@ -125,90 +102,90 @@ def _items(found: Survey, own: _Mentions, ruleset: Ruleset, table: Table, rule: 
                 continue
             for key, values in fields(ruleset, table, item.keys, item.values):
                 _field(found, own, table, key, values)
-        elif isinstance(item, Verdict):
+        elif isinstance(item, m.Verdict):
             if item.kind in ("jump", "goto"):
                 own.jumps[item.chain] = None
-        elif isinstance(item, VerdictMap):
+        elif isinstance(item, m.VerdictMap):
             for key, values in fields(ruleset, table, item.keys, _keys_of(item)):
                 _field(found, own, table, key, values)
             for verdict in verdicts(ruleset, table, item):
                 if verdict.kind in ("jump", "goto"):
                     own.jumps[verdict.chain] = None
-        elif isinstance(item, Nat):
+        elif isinstance(item, m.Nat):
             # `dnat ip6` in an inet table asks for IPv6's tracking alone (nft_nat_init).
             found.conntrack.update(f for f in _families(table) if item.family in (0, f))
             mapping = item.mapping
-            if isinstance(mapping, SetRef):
+            if isinstance(mapping, m.SetRef):
                 for key, values in fields(ruleset, table, item.keys, mapping):
                     _field(found, own, table, key, values)
             elif mapping is not None:
                 elements = tuple(element for element, _ in mapping)
                 for key, values in fields(ruleset, table, item.keys, elements):
                     _field(found, own, table, key, values)
-        elif isinstance(item, Assign):
+        elif isinstance(item, m.Assign):
             for key in (item.key, item.source or item.key, *item.needs):
                 found.port_sums |= key is not item.key and _is_port(key)
                 if key.name.startswith("ct."):
                     found.conntrack.update(_families(table))
             own.redirects |= _is_port(item.key) or item.key.name.startswith("payload.")
-        elif isinstance(item, Synproxy):
+        elif isinstance(item, m.Synproxy):
             found.synproxy = True
             found.conntrack.update(_families(table))
-        elif isinstance(item, Tproxy):
+        elif isinstance(item, m.Tproxy):
             own.redirects = True
-        elif isinstance(item, Limit):
+        elif isinstance(item, m.Limit):
             found.rated |= not item.generous
             if item.tracked:
                 found.conntrack.update(_families(table))
-        elif isinstance(item, Recent):
+        elif isinstance(item, m.Recent):
             found.rated |= item.hitcount > 1
             found.dynamic = True
-        elif isinstance(item, SetUpdate):
+        elif isinstance(item, m.SetUpdate):
             if any(key.name.startswith("ct.") for key in item.keys):
                 found.conntrack.update(_families(table))
             found.rated |= item.limited
             found.dynamic = True
 
 
-def _link(found: Survey, rule: Rule) -> None:
+def _link(found: Survey, rule: m.Rule) -> None:
     """Learn where a network is: Docker names the bridge beside each container's address.
 
     `-d 172.17.0.2/32 ! -i docker0 -o docker0`, `-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE`.
     """
     for item in rule.items:
-        if not (isinstance(item, Match) and item.keys[0].name in ("meta.oifname", "meta.oif")):
+        if not (isinstance(item, m.Match) and item.keys[0].name in ("meta.oifname", "meta.oif")):
             continue
-        names = item.values.items if isinstance(item.values, Names) else ()
+        names = item.values.items if isinstance(item.values, m.Names) else ()
         if len(item.keys) != 1 or len(names) != 1 or names[0].endswith("*"):
             continue
         side = "saddr" if item.negate else "daddr"
         for other in rule.items:
-            if not isinstance(other, Match) or other.negate or len(other.keys) != 1:
+            if not isinstance(other, m.Match) or other.negate or len(other.keys) != 1:
                 continue
             group, _, field_name = other.keys[0].name.partition(".")
             if group not in ("ip", "ip6") or field_name != side or other.keys[0].mask is not None:
                 continue
             family = 4 if group == "ip" else 6
-            values = other.values.items if isinstance(other.values, Intervals) else ()
+            values = other.values.items if isinstance(other.values, m.Intervals) else ()
             if len(values) == 1 and addresses.overlaps(addresses.PRIVATE[family], *values[0]):
                 found.links[family].append((values[0], names[0]))
 
 
-def _keys_of(item: VerdictMap) -> tuple[tuple[Values, ...], ...] | SetRef:
-    if isinstance(item.entries, SetRef):
+def _keys_of(item: m.VerdictMap) -> tuple[tuple[m.Values, ...], ...] | m.SetRef:
+    if isinstance(item.entries, m.SetRef):
         return item.entries
     return tuple(element for element, _ in item.entries)
 
 
 def fields(
-    ruleset: Ruleset,
-    table: Table,
-    keys: tuple[Key, ...],
-    values: Values | tuple[tuple[Values, ...], ...] | SetRef,
-) -> Iterator[tuple[Key, Values]]:
+    ruleset: m.Ruleset,
+    table: m.Table,
+    keys: tuple[m.Key, ...],
+    values: m.Values | tuple[tuple[m.Values, ...], ...] | m.SetRef,
+) -> Iterator[tuple[m.Key, m.Values]]:
     """Yield each key with each of the values it is compared with."""
-    if isinstance(values, SetRef):
-        named: Set | None = table.sets.get(values.name) or ruleset.ipsets.get(values.name)
+    if isinstance(values, m.SetRef):
+        named: m.Set | None = table.sets.get(values.name) or ruleset.ipsets.get(values.name)
         if named is None:
             return
         for element in (*named.elements, *named.holes):
@@ -220,20 +197,20 @@ def fields(
         yield keys[0], values
 
 
-def _field(found: Survey, own: _Mentions, table: Table, key: Key, values: Values) -> None:
+def _field(found: Survey, own: _Mentions, table: m.Table, key: m.Key, values: m.Values) -> None:
     name = key.name
     family = _ADDRESS_KEYS.get(name)
     if family is not None:
-        if isinstance(values, Intervals):
+        if isinstance(values, m.Intervals):
             _endpoints(found, family, key, values)
     elif name in _INTERFACE_KEYS:
-        for item in values.items if isinstance(values, Names) else ():
+        for item in values.items if isinstance(values, m.Names) else ():
             _interface(found, item)
     elif _is_port(key):
         found.port_sums |= key.mask is not None or bool(key.xor or key.shift)
         to_here = name.endswith(("dport", "proto-dst"))
         boundaries = own.destination_ports if to_here else own.source_ports
-        for low, high in values.items if isinstance(values, Intervals) else ():
+        for low, high in values.items if isinstance(values, m.Intervals) else ():
             boundaries.update((low, high + 1))
             if to_here:
                 own.named_ports.update((low, high))
@@ -241,13 +218,13 @@ def _field(found: Survey, own: _Mentions, table: Table, key: Key, values: Values
         found.conntrack.update(_families(table))
 
 
-def _is_port(key: Key) -> bool:
+def _is_port(key: m.Key) -> bool:
     return key.name.rpartition(".")[2] in _PORT_FIELDS
 
 
-def _endpoints(found: Survey, family: int, key: Key, values: Intervals) -> None:
+def _endpoints(found: Survey, family: int, key: m.Key, values: m.Intervals) -> None:
     for one in (family,) if family else (4, 6):
-        items: tuple[Interval, ...] | None = values.items
+        items: tuple[m.Interval, ...] | None = values.items
         if key.xor or key.shift:
             found.scattered = True
             continue
@@ -266,7 +243,9 @@ def _interface(found: Survey, name: str) -> None:
     (found.wildcards if name.endswith("*") else found.interfaces)[name] = None
 
 
-def _reachable(found: Survey, mentions: dict[str, _Mentions], table: Table, base: Chain) -> None:
+def _reachable(
+    found: Survey, mentions: dict[str, _Mentions], table: m.Table, base: m.Chain
+) -> None:
     """Follow the jumps of a base chain; note loops, missing chains, and the ports it looks at."""
     assert base.base is not None
     path = [(base, iter(mentions[base.name].jumps))]
@@ -304,21 +283,21 @@ def _reachable(found: Survey, mentions: dict[str, _Mentions], table: Table, base
         path.append((callee, iter(mentions[target].jumps)))
 
 
-def verdicts(ruleset: Ruleset, table: Table, item: VerdictMap) -> Iterator[Verdict]:
+def verdicts(ruleset: m.Ruleset, table: m.Table, item: m.VerdictMap) -> Iterator[m.Verdict]:
     """Yield the verdicts of a verdict map."""
     if item.default is not None:
         yield item.default
-    if isinstance(item.entries, SetRef):
+    if isinstance(item.entries, m.SetRef):
         named = table.sets.get(item.entries.name)
         for data in (*((named and named.data) or ()), named and named.default):
-            if isinstance(data, Verdict):
+            if isinstance(data, m.Verdict):
                 yield data
     else:
         for _, verdict in item.entries:
             yield verdict
 
 
-def _ports(found: Survey, own: _Mentions, base: Base) -> None:
+def _ports(found: Survey, own: _Mentions, base: m.Base) -> None:
     """Add the ports that a chain names to those of the hook that reaches it."""
     found.source_ports.setdefault(base.hook, set()).update(own.source_ports)
     found.destination_ports.setdefault(base.hook, set()).update(own.destination_ports)

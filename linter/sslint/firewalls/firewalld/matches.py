@@ -5,86 +5,70 @@ from __future__ import annotations
 from sslint.firewalls.firewalld.elements import InvalidFile, NotRead
 from sslint.firewalls.firewalld.objects import IpSet, Peer
 from sslint.firewalls.firewalld.values import TRANSPORTS, address, is_mac, port_range, protocol
-from sslint.netfilter.model import (
-    CtState,
-    Element,
-    Interval,
-    Intervals,
-    Key,
-    Match,
-    Names,
-    Rule,
-    RuleItem,
-    Set,
-    SetRef,
-    Unknown,
-    UnknownValues,
-    Values,
-    Verdict,
-)
+from sslint.netfilter import model as m
 from sslint.source import Location
 
 NFPROTO = {"ipv4": 2, "ipv6": 10}
-ESTABLISHED = Match(
-    (Key("ct.state"),), Intervals(((CtState.ESTABLISHED,) * 2, (CtState.RELATED,) * 2))
+ESTABLISHED = m.Match(
+    (m.Key("ct.state"),), m.Intervals(((m.CtState.ESTABLISHED,) * 2, (m.CtState.RELATED,) * 2))
 )
-INVALID = Match((Key("ct.state"),), Intervals(((CtState.INVALID,) * 2,)), test="any")
-ACCEPT = Verdict("accept")
-DROP = Verdict("drop")
-RETURN = Verdict("return")
-REJECT = Verdict("reject", reject_with="icmpx admin-prohibited")
+INVALID = m.Match((m.Key("ct.state"),), m.Intervals(((m.CtState.INVALID,) * 2,)), test="any")
+ACCEPT = m.Verdict("accept")
+DROP = m.Verdict("drop")
+RETURN = m.Verdict("return")
+REJECT = m.Verdict("reject", reject_with="icmpx admin-prohibited")
 
 
-def one(key: str, value: int) -> Match:
+def one(key: str, value: int) -> m.Match:
     """Match a key with one value."""
-    return Match((Key(key),), Intervals(((value, value),)))
+    return m.Match((m.Key(key),), m.Intervals(((value, value),)))
 
 
-def interface(key: str, name: str) -> Match:
+def interface(key: str, name: str) -> m.Match:
     """Match an interface; firewalld writes a wildcard as `eth+`."""
     if name.endswith("+"):
         name = name[:-1] + "*"
-    return Match((Key(key),), Names((name,)))
+    return m.Match((m.Key(key),), m.Names((name,)))
 
 
-def ports(protocol_name: str, side: str, interval: Interval) -> list[RuleItem]:
+def ports(protocol_name: str, side: str, interval: m.Interval) -> list[m.RuleItem]:
     """Match a transport protocol's source (`sport`) or destination ports."""
     if protocol_name in ("tcp", "udp"):
-        return [Match((Key(f"{protocol_name}.{side}"),), Intervals((interval,)))]
+        return [m.Match((m.Key(f"{protocol_name}.{side}"),), m.Intervals((interval,)))]
     number = TRANSPORTS[protocol_name]
-    return [one("meta.l4proto", number), Match((Key(f"th.{side}"),), Intervals((interval,)))]
+    return [one("meta.l4proto", number), m.Match((m.Key(f"th.{side}"),), m.Intervals((interval,)))]
 
 
-def peer(side: str, value: Peer, ipsets: dict[str, IpSet]) -> RuleItem:
+def peer(side: str, value: Peer, ipsets: dict[str, IpSet]) -> m.RuleItem:
     """Match a rich rule's source (`saddr`) or destination (`daddr`)."""
     text = f"ipset:{value.value}" if value.kind == "ipset" else value.value
     return host(side, text, ipsets, negate=value.invert)
 
 
-def host(side: str, text: str, ipsets: dict[str, IpSet], *, negate: bool = False) -> RuleItem:
+def host(side: str, text: str, ipsets: dict[str, IpSet], *, negate: bool = False) -> m.RuleItem:
     """Match an address, a network, a MAC address or `ipset:NAME`."""
     if text.startswith("ipset:"):
         return _member(side, ipsets[text[6:]], negate)
     if is_mac(text):
-        return Unknown(f"the sender's MAC address is {'not ' if negate else ''}{text}")
+        return m.Unknown(f"the sender's MAC address is {'not ' if negate else ''}{text}")
     found = address(text)
     assert found is not None  # checked when the file was read
     family, interval = found
-    key = Key(f"{'ip' if family == 4 else 'ip6'}.{side}")
-    return Match((key,), Intervals((interval,)), negate)
+    key = m.Key(f"{'ip' if family == 4 else 'ip6'}.{side}")
+    return m.Match((key,), m.Intervals((interval,)), negate)
 
 
-def reject(kind: str) -> Verdict:
+def reject(kind: str) -> m.Verdict:
     """Return the verdict of a rich rule's reject, firewall/core/nftables.py."""
     if not kind:
-        return Verdict("reject", reject_with="icmpx port-unreachable")
+        return m.Verdict("reject", reject_with="icmpx port-unreachable")
     if kind in ("tcp-reset", "tcp-rst"):
-        return Verdict("reject", reject_with="tcp reset", reject_protocol=6)
+        return m.Verdict("reject", reject_with="tcp reset", reject_protocol=6)
     name = _REJECT_NAMES.get(kind, kind)
     if kind == "port-unreach":
-        return Verdict("reject", reject_with=f"icmpx {name}")
+        return m.Verdict("reject", reject_with=f"icmpx {name}")
     six = kind.startswith("icmp6-") or kind in ("adm-prohibited", "addr-unreach", "no-route")
-    return Verdict(
+    return m.Verdict(
         "reject",
         reject_with=f"{'icmpv6' if six else 'icmp'} {name}",
         reject_family=6 if six else 4,
@@ -185,7 +169,7 @@ ICMP6: dict[str, tuple[int, ...]] = {
 }
 
 
-def icmp(family: str, name: str) -> list[RuleItem] | None:
+def icmp(family: str, name: str) -> list[m.RuleItem] | None:
     """Match an ICMP type of a family; None if nftables cannot express it."""
     table, key = (ICMP4, "icmp") if family == "ipv4" else (ICMP6, "icmpv6")
     numbers = table.get(name)
@@ -198,25 +182,25 @@ def icmp(family: str, name: str) -> list[RuleItem] | None:
 # -- ipsets -----------------------------------------------------------------------------------
 
 
-def ipset(source: IpSet) -> Set:
+def ipset(source: IpSet) -> m.Set:
     """Return the nft set that firewalld fills from an ipset; bad entries are left out.
 
     Raise InvalidFile for entries that overlap, NotRead where the kernel may refuse them.
     """
-    elements: dict[Element, Location] = {}
+    elements: dict[m.Element, Location] = {}
     for entry in source.entries:
         element = _entry(source, entry.value)
         if element is not None:
             elements.setdefault(element, entry.location)
     if source.fields in (["ip"], ["net"]):
         single = _disjoint(elements)
-        listed: list[Element] = [(Intervals(tuple(single)),)] if single else []
+        listed: list[m.Element] = [(m.Intervals(tuple(single)),)] if single else []
     else:
         _check_concatenations(elements)
         listed = list(elements)
     unknown = "MAC addresses are not known here" if source.type == "hash:mac" else ""
     keys = tuple(field for field in source.fields for field in _TYPES.get(field, (field,)))
-    return Set(
+    return m.Set(
         source.name,
         keys,
         listed,
@@ -226,13 +210,13 @@ def ipset(source: IpSet) -> Set:
     )
 
 
-def _disjoint(elements: dict[Element, Location]) -> list[Interval]:
+def _disjoint(elements: dict[m.Element, Location]) -> list[m.Interval]:
     """Merge intervals; nft refuses sets of which two overlap."""
-    merged: list[Interval] = []
+    merged: list[m.Interval] = []
     found = [
         (values.items[0], location)
         for (values,), location in elements.items()
-        if isinstance(values, Intervals)
+        if isinstance(values, m.Intervals)
     ]
     found.sort(key=lambda pair: pair[0])
     for (low, high), location in found:
@@ -245,7 +229,7 @@ def _disjoint(elements: dict[Element, Location]) -> list[Interval]:
     return merged
 
 
-def _check_concatenations(elements: dict[Element, Location]) -> None:
+def _check_concatenations(elements: dict[m.Element, Location]) -> None:
     if len(elements) > MAX_COMPARED:
         return
     known = list(elements)
@@ -256,8 +240,8 @@ def _check_concatenations(elements: dict[Element, Location]) -> None:
                 raise NotRead(elements[element], reason)
 
 
-def _overlap(one_value: Values, other: Values) -> bool:
-    if isinstance(one_value, Intervals) and isinstance(other, Intervals):
+def _overlap(one_value: m.Values, other: m.Values) -> bool:
+    if isinstance(one_value, m.Intervals) and isinstance(other, m.Intervals):
         (low, high), (first, last) = one_value.items[0], other.items[0]
         return low <= last and first <= high
     return one_value == other
@@ -273,28 +257,28 @@ _TYPES = {
 }
 
 
-def _member(side: str, source: IpSet, negate: bool) -> RuleItem:
-    keys: list[Key] = []
+def _member(side: str, source: IpSet, negate: bool) -> m.RuleItem:
+    keys: list[m.Key] = []
     near = side == "daddr"
     for field in source.fields:
         if field in ("ip", "net"):
-            keys.append(Key(f"{'ip' if source.family == 4 else 'ip6'}.{side}"))
+            keys.append(m.Key(f"{'ip' if source.family == 4 else 'ip6'}.{side}"))
         elif field == "port":
-            keys += [Key("meta.l4proto"), Key("th.dport" if near else "th.sport")]
+            keys += [m.Key("meta.l4proto"), m.Key("th.dport" if near else "th.sport")]
         elif field == "iface":
-            keys.append(Key("meta.oifname" if near else "meta.iifname"))
+            keys.append(m.Key("meta.oifname" if near else "meta.iifname"))
         elif field == "mark":
-            keys.append(Key("meta.mark"))
+            keys.append(m.Key("meta.mark"))
         else:
-            return Unknown(f"the sender's MAC address is in the ipset {source.name}")
-    return Match(tuple(keys), SetRef(source.name), negate)
+            return m.Unknown(f"the sender's MAC address is in the ipset {source.name}")
+    return m.Match(tuple(keys), m.SetRef(source.name), negate)
 
 
-def _entry(source: IpSet, text: str) -> Element | None:
+def _entry(source: IpSet, text: str) -> m.Element | None:
     parts = text.split(",")
     if len(parts) != len(source.fields):
         return None
-    element: list[Values] = []
+    element: list[m.Values] = []
     for field, part in zip(source.fields, parts, strict=True):
         values = _entry_field(source, field, part)
         if values is None:
@@ -303,7 +287,7 @@ def _entry(source: IpSet, text: str) -> Element | None:
     return tuple(element)
 
 
-def _entry_field(source: IpSet, field: str, part: str) -> list[Values] | None:
+def _entry_field(source: IpSet, field: str, part: str) -> list[m.Values] | None:
     if field in ("ip", "net"):
         first, dash, last = part.partition("-")
         if part == "0.0.0.0" or part.endswith("/0") or (dash and "/" in last):  # noqa: S104
@@ -316,30 +300,30 @@ def _entry_field(source: IpSet, field: str, part: str) -> list[Values] | None:
             return None
         if low[1][0] > high[1][1]:
             return None
-        return [Intervals(((low[1][0], high[1][1]),))]
+        return [m.Intervals(((low[1][0], high[1][1]),))]
     if field == "port":
         name, colon, port = part.partition(":")
         if not colon:
             name, port = "tcp", part
         number = protocol(name)
         if name in ("icmp", "icmpv6", "ipv6-icmp"):
-            return [UnknownValues("ICMP types in an ipset"), UnknownValues("")]
+            return [m.UnknownValues("ICMP types in an ipset"), m.UnknownValues("")]
         interval = port_range(port)
         if number is None or interval is None:
             return None
-        return [Intervals(((number, number),)), Intervals((interval,))]
+        return [m.Intervals(((number, number),)), m.Intervals((interval,))]
     if field == "mark":
         try:
             mark = int(part, 16) if part.startswith("0x") else int(part)
         except ValueError:
             return None
-        return [Intervals(((mark, mark),))] if 0 <= mark <= 0xFFFFFFFF else None
+        return [m.Intervals(((mark, mark),))] if 0 <= mark <= 0xFFFFFFFF else None
     if field == "iface":
-        return [Names((part,))] if part and len(part) <= 15 else None
-    return [UnknownValues("a MAC address")]
+        return [m.Names((part,))] if part and len(part) <= 15 else None
+    return [m.UnknownValues("a MAC address")]
 
 
-def verdict_of(rule: Rule) -> Verdict | None:
+def verdict_of(rule: m.Rule) -> m.Verdict | None:
     """Return a rule's final verdict, if it has one."""
     last = rule.items[-1] if rule.items else None
-    return last if isinstance(last, Verdict) else None
+    return last if isinstance(last, m.Verdict) else None
