@@ -29,11 +29,15 @@ MADE = {
     "firewalls/scripts/expansion.py": "fnmatch.translate, and the characters of IFS in brackets",
     "firewalls/managers.py": "the switches of managers.MANAGERS, after ^[ \\t]*",
     "firewalls/unseen.py": "the commands of its own list, each on one part of a line",
+    "fixes/statements.py": "the name of a setting, anchored",
     "globs.py": "fnmatch.translate: atomic groups",
     "network/packages.py": "the name of a package, anchored",
     "patterns.py": "what a tree or a rule holds, behind its own bound (test_patterns.py)",
     "plain.py": "words of sslint's own, each bounded",
+    "policy.py": "fnmatch.translate: atomic groups",
     "renewal.py": "a key of certbot, anchored",
+    "servers/apache/loader.py": "names, escaped, without repetition",
+    "servers/apache/vhosts.py": "fnmatch.translate: atomic groups",
     "servers/others/unread.py": "the directives of unread.py's table, after ^[ \\t]*",
 }
 # How patterns are used that a variable stands for.

@@ -138,7 +138,7 @@ def _at(
     last: int,
 ) -> Iterator[Difference]:
     """Yield the differences at a class of ports, one for each group of interfaces."""
-    names = list(dict.fromkeys((*old.public, *new.public, *old.others, *new.others)))
+    names = sorted({*old.public, *new.public, *old.others, *new.others})
     groups: dict[tuple[Exposure, Exposure], list[str]] = {}
     for name in names:
         before = _exposure(old, transport, family, first, _known_as(old, name))

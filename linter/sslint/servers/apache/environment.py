@@ -33,7 +33,9 @@ _CLOSING = re.compile(r"\s*(fi|esac|done)\b|\s*\}\s*$")
 _STOCK_TEST = 'if [ "${APACHE_CONFDIR##/etc/apache2-}" != "${APACHE_CONFDIR}" ] ; then'
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>[^}]*)\}|(?P<bare>[A-Za-z_]\w*)|\()")
 _DEFINE = re.compile(r"-D\s*([^\s\"']+)")
-_SETTING = re.compile(r"^\s*(?:Environment|EnvironmentFile|ExecStart)\s*=(?P<value>.*)$", re.M)
+_SETTING = re.compile(
+    r"^[ \t]*(?:Environment|EnvironmentFile|ExecStart)[ \t]*=(?P<value>.*)$", re.M
+)
 
 
 @dataclass(slots=True)
