@@ -33,6 +33,12 @@ def test_fields_are_current() -> None:
     assert (TOP / "docs/facts.md").read_text() == fields.manual(), "run `make docs`"
 
 
+def test_every_field_is_explained() -> None:
+    known = json.loads(engine.schema_text("facts"))["$defs"]
+    fields_ = [(k, *item) for k, one in known.items() for item in one.get("properties", {}).items()]
+    assert [(kind, name) for kind, name, said in fields_ if not said["description"]] == []
+
+
 SHOWN = [
     (command.strip(), output.strip())
     for block in re.findall(r"^```\n(\$ sslint .*?)^```$", README, re.M | re.S)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sslint import engine, facts
+from sslint import engine
 from sslint import host as hosts
 from sslint.edges import Edge
 from sslint.engine import Finding, Rule
@@ -15,6 +15,7 @@ from sslint.result import Result
 from sslint.targets import Target
 
 if TYPE_CHECKING:
+    from sslint.facts.collection import Facts
     from sslint.fixes import Wanted
     from sslint.policy import Policy
 
@@ -87,18 +88,22 @@ def _ignored(
     silenced = [finding for finding in found if finding.silenced]
     result.ignored += len(silenced)
     result.silenced += engine.merge_twins(silenced)
+    from sslint.facts.collection import Facts
+
     about = [rule for rule in rules if rule.each == "ignore"]
-    return _run(host, about, facts.Facts(host, unused))
+    return _run(host, about, Facts(host, unused))
 
 
 def findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
     """Return what the rules find on a host, before causes are ordered."""
     with Edge(host.tree, "rules:", "/"):
-        return _run(host, rules, facts.Facts(host))
+        from sslint.facts.collection import Facts
+
+        return _run(host, rules, Facts(host))
     return []
 
 
-def _run(host: Host, rules: Sequence[Rule], known: facts.Facts) -> list[Finding]:
+def _run(host: Host, rules: Sequence[Rule], known: Facts) -> list[Finding]:
     found = engine.run(rules, known)
     for finding in found:
         finding.host = host.name

@@ -209,9 +209,10 @@ def _settings(tree: Tree) -> None:
 
 @cache
 def _facts() -> object:
-    from sslint import facts, host
+    from sslint import host
+    from sslint.facts.collection import Facts
 
-    return facts.Facts(host.read(target("mail-announced")))
+    return Facts(host.read(target("mail-announced")))
 
 
 def _lab(kind: str, names: dict[str, str], start: str = "") -> Callable[[int], dict[str, str]]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 from sslint.certificates import covers, load
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field
-from sslint.facts.ports import EXPECTED_TLS, Listener, Tls, Transport, common_tls, listening
+from sslint.facts.ports import Listener, Tls, Transport, common_tls, listening
 from sslint.facts.reach import Reach, best, blocking_spans
 from sslint.host import owner_of
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
     from sslint.announcements import model
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Host, Socket
     from sslint.servers.model import Dormant
 
@@ -141,11 +141,15 @@ class Announcement(Fact):
     source: model.Announcement
 
     kind: Literal["srv", "mx", "https-record", "autoconfig", "autodiscover", "mobileconfig"]
+    "The kind of document."
     service: str
     "imap, pop3, submission, smtp, sieve, https, xmpp, caldav or carddav."
     host: str
+    "The host that it names."
     port: int
+    "The port that it names."
     transport: Transport
+    "The transport."
     domain: str
     "Whose it is."
     label: str
@@ -213,11 +217,6 @@ class Announcement(Fact):
         return self.facts.dormant_listeners.get((self.transport, self.port), ())
 
     @field
-    def dormant(self) -> str | None:
-        """Why a server that names the port does not open it."""
-        return next((listener.reason for listener in self._dormant), None)
-
-    @field
     def dormant_at(self) -> Places:
         """Where a server names the port and does not open it."""
         return tuple(Span(d.location, f"{d.service} is not opened") for d in self._dormant[:1])
@@ -249,11 +248,6 @@ class Announcement(Fact):
     def served(self) -> Tls | None:
         """How TLS stands on the listeners there."""
         return common_tls(socket.endpoint for socket in self._sockets)
-
-    @field
-    def conventional(self) -> Tls | None:
-        """How clients start on a port of this number."""
-        return EXPECTED_TLS.get(self.port)
 
     @property
     def _spoken(self) -> list[MailProtocol | None]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sslint.certificates import missing
 from sslint.engine import Span
 from sslint.facts.content import Content, Use, lineage_known
-from sslint.facts.fact import Fact, Fields, Places, field
+from sslint.facts.fact import Fact, Places, field
 from sslint.host import scope_of
 from sslint.renewal import DIRECTORY
 from sslint.tree import Status
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Host
     from sslint.servers import model
     from sslint.servers.model import CertificateRef
@@ -90,7 +90,9 @@ class Certificate(Fact):
     source: CertificateRef
 
     path: str
+    "The file of the certificate."
     key: str | None
+    "The file of the key."
 
     def __init__(self, facts: Facts, path: str, key: str | None, uses: list[Use]) -> None:
         self.facts = facts
@@ -247,29 +249,15 @@ class Certificate(Fact):
         return any(one in elsewhere for one in (self.path, *self.names))
 
 
-class Unreadable(Fields):
+class Unreadable(NamedTuple):
     """A file that a server's user may not read."""
 
-    source: None
-
-    def __init__(self, server: str, user: str, path: str) -> None:
-        super().__init__(None)
-        self._own = server, user, path
-
-    @field
-    def server(self) -> str:
-        """The server."""
-        return self._own[0]
-
-    @field
-    def user(self) -> str:
-        """The user that it runs as."""
-        return self._own[1]
-
-    @field
-    def path(self) -> str:
-        """The file, or a directory above it."""
-        return self._own[2]
+    server: str
+    "The server."
+    user: str
+    "The user that it runs as."
+    path: str
+    "The file, or a directory above it."
 
 
 def _unreadable(host: Host, servers: Sequence[str], paths: Sequence[str]) -> Unreadable | None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sslint.engine import Span
-from sslint.facts.fact import Fact, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.renewal import ACME_PORT, own_certificate
 from sslint.host import listeners, web_server
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.renewal import Lineage
     from sslint.servers.interface import Answer, Web
 
@@ -89,10 +89,8 @@ class Challenge(Fact):
         """The names."""
         return tuple(self._names)
 
-    @field
-    def lineage(self) -> str:
-        """The lineage."""
-        return self.source.name
+    lineage: str = of("source.name")
+    "The lineage."
 
     @field
     def webroot(self) -> str:

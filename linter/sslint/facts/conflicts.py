@@ -11,7 +11,7 @@ from sslint.host import unit_states
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Host
     from sslint.servers.model import Endpoint
     from sslint.source import Location
@@ -105,7 +105,9 @@ class Conflict(Fact):
     source: _Pair
 
     transport: Transport
+    "The transport."
     port: int
+    "The port."
 
     def __init__(self, facts: Facts, source: _Pair) -> None:
         one, other = source.one, source.other

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from sslint import snakeoil
 from sslint.certificates import Certificate, Link, covers, key_in, lifetime_limit, load
 from sslint.engine import Span, enumerated
-from sslint.facts.fact import Fields, Places, field
+from sslint.facts.fact import Fields, Places, field, of
 from sslint.renewal import DIRECTORY
 from sslint.servers.model import CertificateRef
 
@@ -172,20 +172,13 @@ class Content(Fields):
         """Its names."""
         return tuple(self._leaf.names) if self._leaf is not None else None
 
-    @field
-    def subject(self) -> str | None:
-        """Its subject."""
-        return self._leaf.subject if self._leaf is not None else None
+    subject: str | None = of("_leaf.subject")
+    "Its subject."
+    issuer: str | None = of("_leaf.issuer")
+    "Its issuer."
 
-    @field
-    def issuer(self) -> str | None:
-        """Its issuer."""
-        return self._leaf.issuer if self._leaf is not None else None
-
-    @field
-    def key_algorithm(self) -> str | None:
-        """The algorithm of its key, with the size or curve."""
-        return self._leaf.key_algorithm if self._leaf is not None else None
+    key_algorithm: str | None = of("_leaf.key_algorithm")
+    "The algorithm of its key, with the size or curve."
 
     @field
     def self_signed(self) -> bool | None:
@@ -195,31 +188,14 @@ class Content(Fields):
         return self._leaf.self_signed if self._leaf is not None else None
 
     @field
-    def distribution_default(self) -> bool | None:
-        """It is the one that a package makes for itself."""
-        if self._snakeoil is not None:
-            return True
-        if self._leaf is None:
-            return None
-        subject = self._leaf.subject.lower()
-        return any(word in subject for word in SNAKEOIL) or "snakeoil" in self._path
-
-    @field
     def staging(self) -> bool | None:
         """A test authority issued it."""
         if self._snakeoil is not None:
             return False
         return self._certificate.staging if self._leaf is not None else None
 
-    @field
-    def server_auth(self) -> bool | None:
-        """Its extended key usages have serverAuth, or it has none."""
-        return self._leaf.server_auth if self._leaf is not None else None
-
-    @field
-    def ocsp(self) -> bool | None:
-        """It names an OCSP responder."""
-        return self._leaf.ocsp_url is not None if self._leaf is not None else None
+    server_auth: bool | None = of("_leaf.server_auth")
+    "Its extended key usages have serverAuth, or it has none."
 
     @field
     def public_issuer(self) -> bool | None:
@@ -245,11 +221,6 @@ class Content(Fields):
                 if name in use.places and name not in found.setdefault(use.places[name], []):
                     found[use.places[name]].append(name)
         return tuple(Span(at, f"answers for {enumerated(own)}") for at, own in found.items())
-
-    @field
-    def covered(self) -> int | None:
-        """How many of the names that it is given out for it has."""
-        return len(self._wanted) - len(self.uncovered) if self.uncovered is not None else None
 
     # -- renewal ------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from sslint.facts.ports import Listener, PortFact, Transport, listening
 from sslint.host import only_relays
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.servers import model
 
 _WHY = {
@@ -46,11 +46,17 @@ class Dormant(PortFact):
     source: model.Dormant
 
     server: str
+    "The server."
     service: str
+    "The server's own word for it."
     protocol: str
+    "As of an endpoint."
     transport: Transport
+    "The transport."
     port: int
+    "The port."
     reason: Literal["commented", "disabled", "absent", "port-zero", "ssl-off", "protocol-off"]
+    "Why it is not opened."
     explicit: bool
     "The files say that it is wanted: an explicit port or `ssl`."
 

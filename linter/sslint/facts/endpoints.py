@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Span
-from sslint.facts.fact import Fact, field
+from sslint.facts.fact import Fact, field, of
 from sslint.facts.ports import EXPECTED_TLS, Tls, Transport
 from sslint.facts.reach import Reach
 from sslint.host import Scope
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Socket
     from sslint.servers.model import Endpoint as Listener
 
@@ -47,12 +47,17 @@ class Endpoint(Fact):
     source: Listener
 
     server: str
+    "The server."
     service: str
     "The server's own word for it."
     protocol: str
+    "http, https, h3, smtp, submission(s), imap(s), pop3(s), sieve, lmtp, stream ..."
     transport: Transport
+    "The transport."
     address: str
+    "The address, without brackets."
     port: int
+    "The port."
     tls_required: bool | None
     "No credentials before TLS."
     names: tuple[str, ...]
@@ -76,20 +81,16 @@ class Endpoint(Fact):
         self._socket = socket
         self._unsure = unsure  # what its server block includes and was not given may say `ssl`
 
-    @field
-    def program(self) -> str:
-        """The server, for words that differ by server."""
-        return self.source.server
+    program: str = of("source.server")
+    "The server, for words that differ by server."
 
     @field
     def family(self) -> Literal[4, 6]:
         """The family of its address."""
         return 6 if ":" in self.source.address else 4
 
-    @field
-    def scope(self) -> Scope:
-        """What the address says about who may come to it."""
-        return self._socket.scope
+    scope: Scope = of("_socket.scope")
+    "What the address says about who may come to it."
 
     @field
     def tls(self) -> Tls | None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from sslint import ask
 from sslint.ask import Ask, Expectation, Family
 from sslint.engine import Span
-from sslint.facts.fact import Fact, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import Transport
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.netfilter.trace import PortTrace
 
 MAX_SOURCES = 4  # networks that a message names
@@ -31,6 +31,7 @@ class Expected(Fact):
     source: Expectation
 
     expected: Literal["open", "closed", "limited"]
+    "What the port should be."
 
     def __init__(
         self, facts: Facts, source: Expectation, answers: Mapping[Family, PortTrace]
@@ -50,20 +51,13 @@ class Expected(Fact):
         }
         self._everywhere = len(self._otherwise) == len(answers)
 
-    @field
-    def transport(self) -> Transport:
-        """The transport of the port."""
-        return self.source.question.transport
+    transport: Transport = of("source.question.transport")
+    "The transport of the port."
+    port: int = of("source.question.port")
+    "The port."
 
-    @field
-    def port(self) -> int:
-        """The port."""
-        return self.source.question.port
-
-    @field
-    def subject(self) -> str:
-        """The port, and the clients if only some are meant."""
-        return self.source.question.subject
+    subject: str = of("source.question.subject")
+    "The port, and the clients if only some are meant."
 
     @field
     def failed(self) -> bool:

@@ -6,6 +6,8 @@
         source: model.Redirect
         port: int | None  # no value: what `source` says under the same name
         "The port that it sends clients to."
+        target_tls: Tls | None = of("_target.tls")  # what stands at that path
+        "How TLS stands on that port."
 
         @field
         def listener(self) -> Listener | None:
@@ -22,14 +24,14 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from sslint.engine.language import Span, Subject
+from sslint.engine.language import Span, Subject, reader
 
-__all__ = ["Fact", "Fields", "Places", "field"]
+__all__ = ["Fact", "Fields", "Places", "field", "of"]
 
 if TYPE_CHECKING:
     from builtins import property as field
 
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Host
 else:
 
@@ -50,6 +52,11 @@ else:
             return value
 
 
+def of(path: str) -> Any:
+    """Return a field that is another thing's: what stands at a path from the fact, or None."""
+    return property(reader(path))
+
+
 class Fields:
     """Fields that are asked for together; `source` is what they are made of."""
 
@@ -59,7 +66,7 @@ class Fields:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name in cls.__annotations__:
-            if name != "source":
+            if name != "source" and name not in cls.__dict__:
                 setattr(cls, name, property(attrgetter(f"source.{name}")))
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Span
-from sslint.facts.fact import Fact, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import Family, Transport
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.facts.services import Service
     from sslint.host import Host
     from sslint.netfilter.loopback import ToLoopback
@@ -52,11 +52,6 @@ class WholeHost(Fact):
     def firewalls(self) -> tuple[str, ...]:
         """The kinds of rulesets that were read."""
         return tuple(source.kind for source in self.source.ruleset.sources)
-
-    @field
-    def firewall_known(self) -> bool:
-        """There is a ruleset, and all of it is known."""
-        return not self.source.ruleset.empty and not self.source.ruleset.missing
 
     @field
     def ipv4_default(self) -> Literal["accept", "drop"] | None:
@@ -262,7 +257,9 @@ class Translation(Fact):
     source: ToLoopback
 
     transport: Transport
+    "The transport."
     port: int
+    "The port that clients connect to."
     dropped: bool
     "The kernel drops what the rule sends, as a martian."
 
@@ -271,7 +268,5 @@ class Translation(Fact):
         """Where it is sent: address and port."""
         return f"{self.source.address}:{self.source.inner}"
 
-    @field
-    def inner_port(self) -> int:
-        """The port that it is sent to."""
-        return self.source.inner
+    inner_port: int = of("source.inner")
+    "The port that it is sent to."

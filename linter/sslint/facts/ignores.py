@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Span
-from sslint.facts.fact import Fact, field
+from sslint.facts.fact import Fact, field, of
 from sslint.source import Location
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,12 @@ class Ignore(Fact):
         super().__init__(facts, source, f"ignore {name}".rstrip(), span)
         self._name = name
 
-    @field
-    def name(self) -> str:
-        """The rule or family; "" where it names none."""
-        return self._name
+    name: str = of("_name")
+    'The rule or family; "" where it names none.'
+    comment: str = of("source.text")
+    "The comment."
 
     @field
     def why(self) -> Literal["unused", "no-reason"]:
         """Why it suppresses nothing."""
         return "unused" if self.source.counts else "no-reason"
-
-    @field
-    def comment(self) -> str:
-        """The comment."""
-        return self.source.text

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from sslint import servers
 from sslint.engine import Span
-from sslint.facts.fact import Fact, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 from sslint.netfilter.model import Table
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Host
     from sslint.source import Location
 
@@ -58,6 +58,7 @@ class Manager(Fact):
     kind: str
     "nftables, iptables, ufw or firewalld."
     path: str
+    "The file of its rules."
 
     def __init__(self, facts: Facts, own: _InForce, every: Sequence[_InForce]) -> None:
         span = Span(own.place, f"{own.kind} filters here") if own.place is not None else None
@@ -65,10 +66,8 @@ class Manager(Fact):
         self._others = [other for other in every if other is not own]
         self._first = own is every[0]
 
-    @field
-    def first(self) -> bool:
-        """It is the first of those in force."""
-        return self._first
+    first: bool = of("_first")
+    "It is the first of those in force."
 
     @field
     def others(self) -> tuple[str, ...] | None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 from sslint import servers
 from sslint.engine import Span
-from sslint.facts.fact import Fact, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.managers import owner
 from sslint.facts.ports import Family, Listener, Transport, listening
 from sslint.host import only_relays, owner_of
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Host
     from sslint.netfilter import openings as netfilter
     from sslint.netfilter.reach import Decision
@@ -41,7 +41,9 @@ class Opening(Fact):
     source: netfilter.Opening
 
     transport: Transport
+    "The transport."
     port: int
+    "The port."
 
     def __init__(self, facts: Facts, accepts: Sequence[netfilter.Opening]) -> None:
         first = accepts[0]
@@ -59,15 +61,8 @@ class Opening(Fact):
         """The families over which it accepts."""
         return tuple(one.family for one in self.accepts)
 
-    @field
-    def family(self) -> Family | None:
-        """The family, if it is one alone."""
-        return self.source.family if len(self.accepts) == 1 else None
-
-    @field
-    def kind(self) -> str:
-        """The firewall that it is written in: nft, iptables, ufw, firewalld."""
-        return self.source.table.origin
+    kind: str = of("source.table.origin")
+    "The firewall that it is written in: nft, iptables, ufw, firewalld."
 
     @field
     def public(self) -> bool:
@@ -118,11 +113,6 @@ class Opening(Fact):
     def listener(self) -> Listener | None:
         """Whether any program listens on the port."""
         return listening(self._host, self.transport, self.port)
-
-    @field
-    def dormant(self) -> str | None:
-        """Why a server that names the port does not open it."""
-        return next((listener.reason for listener in self._dormant), None)
 
     @field
     def translated(self) -> tuple[str, ...] | None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from sslint.certificates import covers, load
 from sslint.engine import Span
-from sslint.facts.fact import Fact, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 
 if TYPE_CHECKING:
     from sslint.announcements.model import Announced, StsPolicy
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
 
 _Problem = Literal["not-listed", "no-starttls", "wrong-name", "untrusted"]
 
@@ -34,10 +34,8 @@ class Policy(Fact):
         entity = f"MTA-STS policy {self._domain}".rstrip()
         super().__init__(facts, source, entity, Span(source.location, "mail exchangers"))
 
-    @field
-    def domain(self) -> str:
-        """Whose it is, or ""."""
-        return self._domain
+    domain: str = of("_domain")
+    'Whose it is, or "".'
 
     @field
     def problem(self) -> _Problem | None:

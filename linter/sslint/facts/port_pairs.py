@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.engine import Span
 from sslint.facts.alternatives import PORTS, kind_of
-from sslint.facts.fact import Fact, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import Family, Transport
 from sslint.facts.reach import Reach
 from sslint.host import Scope, listeners
@@ -17,7 +17,7 @@ from sslint.netfilter.survey import fields
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.facts.openings import Opening
     from sslint.facts.services import Service
     from sslint.host import Host
@@ -90,20 +90,13 @@ class PortPair(Fact):
         )
         self._way = way
 
-    @field
-    def program(self) -> str:
-        """The server, for words that differ by server."""
-        return self.source.server
+    program: str = of("source.server")
+    "The server, for words that differ by server."
+    opened: int = of("_way.outer")
+    "The port that clients can reach."
 
-    @field
-    def opened(self) -> int:
-        """The port that clients can reach."""
-        return self._way.outer
-
-    @field
-    def target(self) -> int:
-        """Where NAT leads the clients of that port; without NAT, the same port."""
-        return self._way.port
+    target: int = of("_way.port")
+    "Where NAT leads the clients of that port; without NAT, the same port."
 
     @field
     def target_name(self) -> str:
@@ -118,10 +111,8 @@ class PortPair(Fact):
             return "opens"
         return "translates-away" if self.opened == self.port else "translates"
 
-    @field
-    def remedy(self) -> Literal["opens", "translates", "translates-away"]:
-        """The same, for the words on what to do in the firewall."""
-        return self.firewall
+    remedy: Literal["opens", "translates", "translates-away"] = of("firewall")
+    "The same, for the words on what to do in the firewall."
 
     @field
     def own_port(self) -> Literal["open", "times-out", "rejected"]:
@@ -146,10 +137,8 @@ class PortPair(Fact):
         """Where the service is configured."""
         return (self.span,) if self.span is not None else ()
 
-    @field
-    def opened_at(self) -> Places:
-        """The rules that open the other port, or translate it."""
-        return self._way.spans
+    opened_at: Places = of("_way.spans")
+    "The rules that open the other port, or translate it."
 
 
 def _opened(facts: Facts, own: int, ports: Sequence[int], family: Family) -> Iterator[_Way]:

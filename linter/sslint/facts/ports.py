@@ -10,8 +10,8 @@ from sslint.facts.fact import Fact, Places, field
 from sslint.host import listeners, owner_of, scope_of
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
     from sslint.facts.announcements import Announcement
+    from sslint.facts.collection import Facts
     from sslint.facts.openings import Opening
     from sslint.facts.redirects import Redirect, Upstream
     from sslint.host import Host

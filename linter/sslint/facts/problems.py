@@ -11,7 +11,7 @@ from sslint.facts.fact import Fact, field
 from sslint.reasons import Code, about
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.reasons import Problem
 
 
@@ -34,6 +34,7 @@ class Unread(Fact):
     source: Problem
 
     path: str
+    "The file."
     decisive: bool
     "It decides a socket or a ruleset."
 

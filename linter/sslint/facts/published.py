@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Span
-from sslint.facts.fact import Fact, field
+from sslint.facts.fact import Fact, field, of
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.firewalls.docker import Publication
 
 
@@ -35,14 +35,11 @@ class Published(Fact):
     source: Publication
 
     transport: str
+    "The transport."
     port: int
-    loopback: bool
-    "It is published on this host's own addresses of loopback alone."
-
-    @field
-    def ports(self) -> str:
-        """The port, or the range as `5430-5440`; `port` is its first."""
-        return self.source.text
+    "The port of this host."
+    ports: str = of("source.text")
+    "The port, or the range as `5430-5440`; `port` is its first."
 
     @field
     def opened(self) -> bool:
@@ -54,11 +51,6 @@ class Published(Fact):
         """Who reaches it over IPv4, with the rules that Docker adds."""
         assert self._host.firewall is not None
         return self._host.firewall.reach_outer(*self.source.key, 4).verdict
-
-    @field
-    def guarded(self) -> bool:
-        """The firewall keeps everyone from it all the same, in DOCKER-USER or its like."""
-        return self.reach == "closed"
 
     @field
     def manager(self) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Span
-from sslint.facts.fact import Fields, Places, field
+from sslint.facts.fact import Fields, Places, field, of
 
 if TYPE_CHECKING:
     from sslint.netfilter import verdicts
@@ -22,7 +22,9 @@ class FamilyReach(Fields):
     rejected: bool
     "A client is refused, rather than left waiting."
     rate_limited: bool
+    "New connections are accepted only up to a rate."
     may_be_banned: bool
+    "Some sources may be banned for a while."
     via: tuple[str, ...]
     "The only interfaces through which it is reached."
 
@@ -36,10 +38,8 @@ class FamilyReach(Fields):
         """The part of the public addresses that certainly reaches it, 0 to 1."""
         return None if self.source.verdict == "unknown" else self.source.public_share
 
-    @field
-    def open_to(self) -> tuple[str, ...]:
-        """The networks that certainly reach it."""
-        return self.source.open
+    open_to: tuple[str, ...] = of("source.open")
+    "The networks that certainly reach it."
 
     @field
     def stage(self) -> str | None:

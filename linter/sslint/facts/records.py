@@ -18,7 +18,7 @@ from sslint.servers.model import CertificateRef
 
 if TYPE_CHECKING:
     from sslint.announcements.model import Record as Source
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Host, Socket
     from sslint.renewal import Lineage
 
@@ -48,7 +48,9 @@ class Record(Fact):
     source: Source
 
     name: str
+    "Its name."
     type: str
+    "SRV, MX, AAAA, TLSA, HTTPS ..."
     zone: str
     "The origin that it stands under."
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from sslint import certificates
 from sslint.engine import Span, Subject
 from sslint.facts.certificates import is_public_name
-from sslint.facts.fact import Fact, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import Listener, Tls, common_tls, listening
 from sslint.facts.reach import Verdict
 from sslint.host import listeners
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.facts.services import Service
     from sslint.servers import model
     from sslint.servers.model import CertificateRef, Endpoint, ServerReading
@@ -37,9 +37,11 @@ class Redirect(Fact):
     source: model.Redirect
 
     scheme: str | None
+    "http or https; not known where a variable says it."
     host: str | None
     "The host that it sends clients to."
     port: int | None
+    "The port that it sends clients to."
     conditional: bool
     "It stands under an `if`."
 
@@ -90,10 +92,8 @@ class Redirect(Fact):
         """The configuration says that TLS ends elsewhere for that port."""
         return ("tcp", self.port) in self._host.target.intent.terminated_elsewhere
 
-    @field
-    def any_tls(self) -> bool:
-        """This host serves https at all."""
-        return self.facts.serves_https
+    any_tls: bool = of("facts.serves_https")
+    "This host serves https at all."
 
     # -- the service there --------------------------------------------------------------------
 
@@ -101,20 +101,13 @@ class Redirect(Fact):
     def _target(self) -> Service | None:
         return self.facts.service_on("tcp", self.source.port)
 
-    @field
-    def target_tls(self) -> Literal["implicit", "starttls", "none", "mixed"] | None:
-        """How TLS stands on that port."""
-        return self._target.tls if self._target is not None else None
+    target_tls: Literal["implicit", "starttls", "none", "mixed"] | None = of("_target.tls")
+    "How TLS stands on that port."
+    target_reach: Verdict | None = of("_target.reach.public")
+    "Who reaches that port."
 
-    @field
-    def target_reach(self) -> Verdict | None:
-        """Who reaches that port."""
-        return self._target.reach.public if self._target is not None else None
-
-    @field
-    def enforced(self) -> bool | None:
-        """The ruleset that decides there is in force, rather than one of several that may be."""
-        return self._target.enforced if self._target is not None else None
+    enforced: bool | None = of("_target.enforced")
+    "The ruleset that decides there is in force, rather than one of several that may be."
 
     @field
     def decided_by(self) -> Places:
@@ -216,8 +209,11 @@ class Upstream(Fact):
     source: model.Upstream
 
     scheme: str | None
+    "http, https, tcp, tls, or the server's word."
     host: str | None
+    "The host."
     port: int | None
+    "The port."
 
     def __init__(
         self, facts: Facts, source: model.Upstream, reading: ServerReading, own: set[str]
@@ -237,10 +233,8 @@ class Upstream(Fact):
         """A stream proxy, which passes TLS on as it is."""
         return self._site is not None and self._site.kind == "stream"
 
-    @field
-    def sends_proxy_protocol(self) -> bool:
-        """It sends the PROXY header."""
-        return self.source.proxy_protocol
+    sends_proxy_protocol: bool = of("source.proxy_protocol")
+    "It sends the PROXY header."
 
     @field
     def _targets(self) -> list[Endpoint]:

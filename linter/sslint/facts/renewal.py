@@ -5,11 +5,11 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sslint.certificates import Certificate, Link, load
 from sslint.engine import Span
-from sslint.facts.fact import Fact, Fields, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import Listener, listening
 from sslint.facts.proxies import only_proxies
 from sslint.facts.reach import Reach, blocking_spans
@@ -20,7 +20,7 @@ from sslint.servers.model import CertificateRef
 
 if TYPE_CHECKING:
     from sslint.announcements.model import Record
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Host
     from sslint.renewal import Hook as Script
     from sslint.renewal import Lineage as Source
@@ -90,12 +90,15 @@ class Lineage(Fact):
     source: Source
 
     name: str
+    "Its name."
     authenticator: str
+    "How the names are proved: webroot, standalone, nginx, dns-..."
     http01: bool | None
     "Renewal needs port 80 from everywhere."
     http01_port: int
+    "The port on which certbot listens."
     staging: bool
-    automatic: bool
+    "Its authority is a test authority."
 
     def __init__(self, facts: Facts, source: Source) -> None:
         subjects = {("lineage", source.name), *([("tcp", ACME_PORT)] if source.http01 else [])}
@@ -115,11 +118,6 @@ class Lineage(Fact):
         return own_certificate(self._host, self.source).leaf
 
     # -- the certificate ----------------------------------------------------------------------
-
-    @field
-    def installer(self) -> str:
-        """certbot's installer."""
-        return self.source.parameters.get("installer", "None")
 
     @field
     def names(self) -> tuple[str, ...]:
@@ -143,11 +141,6 @@ class Lineage(Fact):
         if self._leaf is None:
             return None
         return _window({**self.source.paths, **self.source.parameters}, self._leaf.lifetime_days)
-
-    @field
-    def reuse_key(self) -> bool:
-        """Its key stays the same."""
-        return self.source.parameters.get("reuse_key", "False") == "True"
 
     @field
     def newer_twin(self) -> str | None:
@@ -181,11 +174,6 @@ class Lineage(Fact):
     def used(self) -> bool:
         """A server names a file of it."""
         return bool(self._users)
-
-    @field
-    def used_by(self) -> tuple[str, ...]:
-        """The servers that do."""
-        return tuple(sorted(self._users))
 
     @field
     def used_at(self) -> Places:
@@ -335,34 +323,17 @@ def _caa_records(host: Host, name: str) -> list[Any]:
     return []
 
 
-class Caa(Fields):
+class Caa(NamedTuple):
     """What the CAA records of a lineage's names say about its authority."""
 
-    source: None
-
-    def __init__(self, issuer: str, name: str = "", allowed: Sequence[str] = ()) -> None:
-        super().__init__(None)
-        self._own = issuer, name, tuple(allowed)
-
-    @field
-    def blocks(self) -> bool:
-        """They do not allow it."""
-        return bool(self.name)
-
-    @field
-    def name(self) -> str:
-        """The name of which they do not, or ""."""
-        return self._own[1]
-
-    @field
-    def allowed(self) -> tuple[str, ...]:
-        """What they allow in its place."""
-        return self._own[2]
-
-    @field
-    def issuer(self) -> str:
-        """The authority, with the method if that is what they do not allow."""
-        return self._own[0]
+    issuer: str
+    "The authority, with the method if that is what they do not allow."
+    blocks: bool = False
+    "They do not allow it."
+    name: str = ""
+    "The name of which they do not."
+    allowed: tuple[str, ...] = ()
+    "What they allow in its place."
 
 
 def _caa(host: Host, lineage: Source, names: Sequence[str]) -> Caa | None:
@@ -386,10 +357,10 @@ def _caa(host: Host, lineage: Source, names: Sequence[str]) -> Caa | None:
         if not any(_tag(r) == tag for r in records):
             continue
         if issuer not in allowed:
-            return Caa(issuer, name, allowed)
+            return Caa(issuer, True, name, tuple(allowed))
         methods = [p.partition("=")[2] for p in parameters.split(";") if "validationmethods" in p]
         if methods and lineage.http01 and "http-01" not in methods[0]:
-            return Caa(f"{issuer} http-01", name, methods)
+            return Caa(f"{issuer} http-01", True, name, tuple(methods))
     return Caa(issuer)
 
 
@@ -422,15 +393,10 @@ class Hook(Fact):
         """The name of the file."""
         return _name(self.source)
 
-    @field
-    def path(self) -> str:
-        """Its path."""
-        return self.source.location.path
-
-    @field
-    def stage(self) -> str:
-        """When it runs: pre, deploy or post."""
-        return self.source.kind
+    path: str = of("source.location.path")
+    "Its path."
+    stage: str = of("source.kind")
+    "When it runs: pre, deploy or post."
 
     @field
     def runs(self) -> bool | None:
@@ -444,8 +410,3 @@ class Hook(Fact):
             (".disabled", ".bak", ".orig", ".dpkg-old", ".md", ".txt")
         )
         return not ignorable and (self.source.text.startswith("#!") or self.name.endswith(".sh"))
-
-    @field
-    def backup(self) -> bool:
-        """It is the backup of an editor."""
-        return self.name.endswith("~")

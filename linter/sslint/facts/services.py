@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sslint.engine import Span, Subject
 from sslint.facts import alternatives, stock
 from sslint.facts.endpoints import LISTENERS
-from sslint.facts.fact import Fields, Places, field
+from sslint.facts.fact import Places, field, of
 from sslint.facts.managers import narrow_profile, owner
 from sslint.facts.ports import EXPECTED_TLS, PortFact, Tls, Transport
 from sslint.facts.proxies import only_proxies
@@ -17,7 +17,7 @@ from sslint.host import Scope, listeners
 from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.facts.managers import Profile
     from sslint.facts.redirects import Upstream
     from sslint.host import Socket
@@ -40,20 +40,13 @@ def services(facts: Facts) -> list[Service]:
     return [Service(facts, sockets) for sockets in groups.values()]
 
 
-class TlsByFamily(Fields):
-    """How TLS stands on the wildcard sockets of a port."""
+class TlsByFamily(NamedTuple):
+    """How TLS stands on the wildcard sockets of a port, where it is known."""
 
-    source: Mapping[str, Tls]
-
-    @field
-    def ipv4(self) -> Tls | None:
-        """Over IPv4."""
-        return self.source.get("ipv4")
-
-    @field
-    def ipv6(self) -> Tls | None:
-        """Over IPv6."""
-        return self.source.get("ipv6")
+    ipv4: Tls | None = None
+    "Over IPv4."
+    ipv6: Tls | None = None
+    "Over IPv6."
 
 
 class Service(PortFact):
@@ -62,11 +55,15 @@ class Service(PortFact):
     source: Endpoint
 
     server: str
+    "The server."
     service: str
     "The server's own word for it."
     protocol: str
+    "As of an endpoint."
     transport: Transport
+    "The transport."
     port: int
+    "The port."
     tls_required: bool | None
     "No credentials before TLS."
 
@@ -113,10 +110,8 @@ class Service(PortFact):
 
     # -- what it is ---------------------------------------------------------------------------
 
-    @field
-    def program(self) -> str:
-        """The server, for words that differ by server."""
-        return self.server
+    program: str = of("server")
+    "The server, for words that differ by server."
 
     @field
     def tls(self) -> Literal["implicit", "starttls", "none", "mixed"] | None:
@@ -179,20 +174,13 @@ class Service(PortFact):
         return dict(self.source.settings)
 
     @field
-    def expects(self) -> Tls | None:
-        """How clients start on a port of this number."""
-        return EXPECTED_TLS.get(self.port)
-
-    @field
     def standard_port(self) -> bool:
         """The number of the port says what is served there."""
         return self.port in EXPECTED_TLS and self.port not in ANY_PURPOSE
 
-    @field
-    def explicit(self) -> bool:
-        """The configuration itself names the port, rather than the server's or the package's
-        defaults."""
-        return self.source.explicit
+    explicit: bool
+    """The configuration itself names the port, rather than the server's or the package's
+    defaults."""
 
     @field
     def tls_over(self) -> TlsByFamily:
@@ -202,12 +190,12 @@ class Service(PortFact):
             endpoint = socket.endpoint
             if endpoint.tls != "unknown" and endpoint.address in ("0.0.0.0", "::"):  # noqa: S104
                 found["ipv6" if ":" in endpoint.address else "ipv4"] = endpoint.tls
-        return TlsByFamily(found)
+        return TlsByFamily(**found)
 
     @field
     def tls_differs_by_family(self) -> bool:
         """Over one family its wildcard sockets do TLS otherwise than over the other."""
-        return len(set(self.tls_over.source.values())) > 1
+        return len({*self.tls_over} - {None}) > 1
 
     @field
     def has_certificate(self) -> bool | None:
@@ -379,10 +367,8 @@ class Service(PortFact):
         """Some rule of the firewall accepts by naming this port over IPv6."""
         return any(6 in opening.families for opening in self._openings())
 
-    @field
-    def any_ipv6_attempted(self) -> bool:
-        """Some port is meant to be open over IPv6."""
-        return self.facts.demand.over_ipv6
+    any_ipv6_attempted: bool = of("facts.demand.over_ipv6")
+    "Some port is meant to be open over IPv6."
 
     @field
     def announced_ipv4(self) -> bool:
@@ -542,15 +528,10 @@ class Service(PortFact):
 
     # -- ufw ----------------------------------------------------------------------------------
 
-    @field
-    def narrow_profile(self) -> str | None:
-        """A ufw application that is allowed for this server and lacks this port."""
-        return self._profile.label if self._profile is not None else None
-
-    @field
-    def narrow_profile_ports(self) -> tuple[str, ...] | None:
-        """The ports of that application."""
-        return self._profile.shown if self._profile is not None else None
+    narrow_profile: str | None = of("_profile.label")
+    "A ufw application that is allowed for this server and lacks this port."
+    narrow_profile_ports: tuple[str, ...] | None = of("_profile.shown")
+    "The ports of that application."
 
     @field
     def profile_at(self) -> Places:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sslint import certificates
 from sslint.engine import Span
@@ -12,7 +12,7 @@ from sslint.facts.fact import Fact, Fields, Places, field
 from sslint.host import scope_of
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.host import Host
     from sslint.renewal import Hook
     from sslint.servers import model
@@ -80,11 +80,15 @@ class Setting(Fact):
     source: model.Setting
 
     server: str
+    "The server."
     name: str
+    "Its name."
     value: str | None
+    "Its value."
     scope: str
     "The server's own word for where it stands."
     arguments: tuple[str, ...]
+    "Its other words."
 
     def __init__(self, facts: Facts, source: model.Setting, context: _Context) -> None:
         span = Span(source.location, _LABELS.get(source.name, source.name))
@@ -120,7 +124,9 @@ class Setting(Fact):
         """Where a mail server relays to."""
         if self.name != "relay" or len(self.arguments) < 3:
             return None
-        return Relay(self.arguments)
+        name, port, wrapped = self.arguments[:3]
+        own = scope_of(name) == "loopback" or name == "localhost"
+        return Relay(own, int(port) if port.isdigit() else None, wrapped == "yes")
 
     @field
     def alt_svc(self) -> AltSvc | None:
@@ -180,25 +186,15 @@ class Setting(Fact):
         return opaque or not self._host.renewal.known
 
 
-class Relay(Fields):
-    """Where a mail server relays to; `source` has the host, the port and smtp_tls_wrappermode."""
+class Relay(NamedTuple):
+    """Where Postfix relays mail to."""
 
-    source: Sequence[str]
-
-    @field
-    def loopback(self) -> bool:
-        """It is this host."""
-        return scope_of(self.source[0]) == "loopback" or self.source[0] == "localhost"
-
-    @field
-    def port(self) -> int | None:
-        """Its port."""
-        return int(self.source[1]) if self.source[1].isdigit() else None
-
-    @field
-    def wrapped(self) -> bool:
-        """smtp_tls_wrappermode is on."""
-        return self.source[2] == "yes"
+    loopback: bool
+    "It is this host."
+    port: int | None
+    "Its port."
+    wrapped: bool
+    "smtp_tls_wrappermode is on."
 
 
 class AltSvc(Fields):

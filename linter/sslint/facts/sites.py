@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 from sslint import certificates
 from sslint.engine import Span, Subject
-from sslint.facts.fact import Fact, Places, field
+from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import EXPECTED_TLS
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.facts.openings import Opening
     from sslint.servers import model
     from sslint.servers.model import ServerReading, Setting
@@ -94,8 +94,11 @@ class Site(Fact):
     source: model.Site
 
     server: str
+    "The server."
     kind: Literal["http", "stream", "mail"]
+    "What it serves."
     names: tuple[str, ...]
+    "Its names, as they are written."
     tls: bool | None
     "Some socket of it is TLS or QUIC, all blocks merged."
 
@@ -157,15 +160,10 @@ class Site(Fact):
         """Some socket of it speaks QUIC."""
         return any(transport == "udp" for transport, _, _, _ in self.source.listens)
 
-    @field
-    def has_certificate(self) -> bool:
-        """A certificate is set in the block itself."""
-        return self.source.own_certificate
-
-    @field
-    def certificate(self) -> str | None:
-        """The path of its certificate."""
-        return self._certificate.path if self._certificate is not None else None
+    has_certificate: bool = of("source.own_certificate")
+    "A certificate is set in the block itself."
+    certificate: str | None = of("_certificate.path")
+    "The path of its certificate."
 
     @field
     def from_snippet(self) -> bool:

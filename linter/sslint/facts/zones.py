@@ -10,7 +10,7 @@ from sslint.facts.fact import Fact, field
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
-    from sslint.facts import Facts
+    from sslint.facts.collection import Facts
     from sslint.source import Location
 
 Ports = Sequence[tuple[str, tuple[int, int]]]
@@ -57,6 +57,7 @@ class Zone(Fact):
     source: _Entry
 
     zone: str | None
+    "The zone."
     opens: str
     "The service or port."
     active: bool | None

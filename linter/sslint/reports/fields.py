@@ -8,6 +8,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 from sslint import facts
 from sslint.engine import Span
 from sslint.engine.vocabulary import plural
-from sslint.facts import Facts
+from sslint.facts.collection import Facts
 from sslint.facts.fact import Fact, Fields
 from sslint.tree import read_bundled
 
@@ -59,7 +60,7 @@ def _kind(collection: str) -> str | None:
 
 def schema() -> str:
     """Return schemas/facts.schema.json."""
-    by_class: dict[type[Fields], str] = {cls: kind for kind, cls in kinds().items()}
+    by_class: dict[type, str] = {cls: kind for kind, cls in kinds().items()}
     own = list(by_class.values())
     defs: dict[str, Any] = {"place": PLACE}
     waiting = list(by_class)
@@ -90,17 +91,25 @@ def _snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
-def fields(cls: type[Fields]) -> Iterator[tuple[str, Any, str]]:
+def fields(cls: type) -> Iterator[tuple[str, Any, str]]:
     """Yield the fields of a class: name, type and text, in the order of the source."""
     inherited = set(dir(Fact))
     for base in reversed(cls.__mro__):
-        if issubclass(base, Fields) and base not in (Fact, Fields):
-            texts = _attribute_texts(base)
+        if _is_part(base) and base not in (Fact, Fields):
+            texts = {**_texts_of_source(base), **_attribute_texts(base)}
             for name, hint in _hints(base).items():
                 yield name, hint, texts.get(name, "")
             for name, made in vars(base).items():
                 if type(made).__name__ == "field" and name[0] != "_" and name not in inherited:
                     yield name, _hints(made.fget)["return"], _text(made.__doc__)
+
+
+def _texts_of_source(cls: type) -> Mapping[str, str]:
+    """Return the texts of another fact that a class is made of."""
+    made_of = _namespace().get(str(cls.__annotations__.get("source")))
+    if made_of is None or not _is_part(made_of):
+        return {}
+    return {name: text for name, _, text in fields(made_of)}
 
 
 def _attribute_texts(cls: type) -> Mapping[str, str]:
@@ -124,12 +133,13 @@ def _hints(thing: Any) -> dict[str, Any]:
     """Return the types of a class's annotations or of what a function returns."""
     names = {**_namespace(), **vars(sys.modules[thing.__module__])}
     return {
-        name: eval(text, names)  # noqa: S307 (our own source)
+        name: eval(getattr(text, "__forward_arg__", text), names)  # noqa: S307 (our own source)
         for name, text in thing.__annotations__.items()
         if name != "source"
     }
 
 
+@cache
 def _namespace() -> dict[str, Any]:
     """Return what the modules of the facts import for the type checker alone."""
     found: dict[str, Any] = {}
@@ -143,21 +153,26 @@ def _namespace() -> dict[str, Any]:
     return found | own
 
 
-def _parts(hint: Any) -> Iterable[type[Fields]]:
-    if isinstance(hint, type) and issubclass(hint, Fields):
+def _is_part(hint: Any) -> bool:
+    """Tell whether a type has fields of its own."""
+    return isinstance(hint, type) and (issubclass(hint, Fields) or hasattr(hint, "_fields"))
+
+
+def _parts(hint: Any) -> Iterable[type]:
+    if _is_part(hint):
         yield hint
     for item in typing.get_args(hint):
         yield from _parts(item)
 
 
-def _schema(hint: Any, names: Mapping[type[Fields], str]) -> dict[str, Any]:
+def _schema(hint: Any, names: Mapping[type, str]) -> dict[str, Any]:
     """Return the JSON Schema of a type."""
     origin, items = typing.get_origin(hint), typing.get_args(hint)
     if hint in _TYPES:
         return {"type": _TYPES[hint]}
     if hint is Span:
         return {"$ref": "#/$defs/place"}
-    if isinstance(hint, type) and issubclass(hint, Fields):
+    if _is_part(hint):
         return {"$ref": f"#/$defs/{names[hint]}"}
     if origin is typing.Literal:
         return {"enum": list(items)}
