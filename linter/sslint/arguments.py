@@ -259,7 +259,10 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     _configuration(explain)
     _printing(explain)
 
-    rules = command("rules", "list the rules")
+    rules = command("rules", "list the rules, or write a new one")
+    rules.add_argument(
+        "words", nargs="*", metavar="[new NAME]", help="write a rule to begin with to NAME.yaml"
+    )
     _configuration(rules)
     _printing(rules)
     return parser, {

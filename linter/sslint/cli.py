@@ -589,6 +589,8 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _rules(options: argparse.Namespace) -> int:
+    if options.words:
+        return _new_rule(options.words)
     from sslint import engine
     from sslint.reports.rules import rule_data, table
     from sslint.reports.terminal import columns
@@ -599,6 +601,17 @@ def _rules(options: argparse.Namespace) -> int:
         _print_json({"version": 1, "rules": [rule_data(rule) for rule in rules]})
     else:
         _write(table(rules, columns()))
+    return 0
+
+
+def _new_rule(words: Sequence[str]) -> int:
+    """Write a rule to begin with, and say where and what is next."""
+    if len(words) != 2 or words[0] != "new":
+        raise UsageError("rules: use `sslint rules` or `sslint rules new NAME`")
+    from sslint import scaffold
+
+    *files, then = scaffold.create(words[1])
+    _write("".join(f"wrote {path}\n" for path in files) + f"next: {then}\n")
     return 0
 
 

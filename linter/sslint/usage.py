@@ -50,5 +50,6 @@ examples:
     "rules": """\
 examples:
   sslint rules
-  sslint rules --format json""",
+  sslint rules --format json
+  sslint rules new our-port-open             a rule of your own to begin with""",
 }

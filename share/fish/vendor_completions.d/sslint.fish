@@ -100,7 +100,7 @@ complete -c sslint -n '__fish_seen_subcommand_from explain' -l config-from -x -d
 complete -c sslint -n '__fish_seen_subcommand_from explain' -l no-config -d 'read no configuration'
 complete -c sslint -n '__fish_seen_subcommand_from explain' -l format -x -a 'text json' -d 'default text'
 complete -c sslint -n '__fish_seen_subcommand_from explain' -l color -x -a 'auto always never' -d 'default auto'
-complete -c sslint -n __fish_use_subcommand -f -a rules -d 'List the rules.'
+complete -c sslint -n __fish_use_subcommand -f -a rules -d 'List the rules, or write a new one.'
 complete -c sslint -n '__fish_seen_subcommand_from rules' -s h -l help -d 'show this help message and exit'
 complete -c sslint -n '__fish_seen_subcommand_from rules' -l config -r -d 'default .sslint.yaml beside PATH'
 complete -c sslint -n '__fish_seen_subcommand_from rules' -l config-from -x -d 'the .sslint.yaml of a commit, such as origin/main'
