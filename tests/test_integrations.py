@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -98,8 +99,26 @@ def test_the_action_keeps_the_status(
 def test_no_input_is_part_of_a_script() -> None:
     for name, step in action().items():
         assert "${{" not in step.get("run", ""), name
-        if "uses" in step:
-            assert len(step["uses"].partition("@")[2]) == 40, "pinned by its hash"
+
+
+@pytest.mark.parametrize(
+    "file", ["action.yml", "integrations/github-workflow.yml", ".github/workflows/release.yml"]
+)
+def test_what_is_used_is_pinned_by_its_hash(file: str) -> None:
+    used = re.findall(r"uses: (\S+)", (TOP / file).read_text())
+    assert all(re.search(r"@[0-9a-f]{40}$", one) or one.startswith("./") for one in used)
+
+
+def test_a_release_is_its_version() -> None:
+    import sslint
+
+    document = yaml.safe_load((TOP / ".github/workflows/release.yml").read_text())
+    scripts = {step.get("name"): step.get("run") for step in document["jobs"]["build"]["steps"]}
+    script = scripts["The tag is the version, and the changelog has it"].split("\n")[0]
+    done = subprocess.run(
+        ["bash", "-ec", f'{script}; echo "$version"'], cwd=TOP, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == sslint.__version__
 
 
 def test_the_gitlab_job_makes_its_reports(clone: Path, tmp_path: Path) -> None:

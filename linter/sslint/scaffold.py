@@ -28,7 +28,7 @@ message: "{{server}} listens on {{transport}}/{{port}}"   # with this host's own
 clients: ""                                               # what a client sees, if it sees anything
 advice: "remove the listener, or bind it to 127.0.0.1"    # the one thing to do
 why: >-
-  Say why it matters, and to whom.
+  Say why it matters, and what clients see of it.
 bad: |
   listen 8081;
 good: |
