@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sslint.firewalls import ufw
+from sslint.firewalls import ufw, ufw_settings
 from sslint.netfilter.model import Ruleset, Table
 from sslint.netfilter.reach import Firewall
 from sslint.netfilter.trace import Packet, judge
@@ -139,9 +139,21 @@ def test_rules_carry_the_application_that_wrote_them() -> None:
 def test_enabled(line: str, on: bool) -> None:
     tree = tree_of({**files(), "/etc/ufw/ufw.conf": line + "\n"})
     ruleset = Ruleset()
-    assert ufw.enabled(tree) is on
+    assert ufw_settings.is_enabled(tree) is on
     assert ufw.read(tree, ruleset) is on
     assert bool(ruleset.tables) is on
+
+
+@pytest.mark.parametrize("line", ["ENABLED={{ ufw_state }}", 'ENABLED="{{ x }}"', "ENABLED=$UFW"])
+def test_a_template_that_decides_whether_it_starts_leaves_all_open(line: str) -> None:
+    tree = tree_of({**files(), "/etc/ufw/ufw.conf": line + "\n"})
+    ruleset = Ruleset()
+    assert ufw_settings.is_enabled(tree) is None
+    assert ufw.read(tree, ruleset)
+    assert [missing.reason for missing in ruleset.missing] == [
+        "a template decides whether ufw is enabled in etc/ufw/ufw.conf"
+    ]
+    assert not ruleset.tables
 
 
 def test_without_etc_ufw() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import Family, Transport
+from sslint.firewalls import ufw_settings
 
 if TYPE_CHECKING:
     from sslint.facts.collection import Facts
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sslint.netfilter.verdicts import Reach
     from sslint.source import Location
 
-_UFW_OFF = re.compile(r"^[ \t]*ENABLED\s*=\s*[\"']?no", re.M | re.I)
 UNNAMED_PORTS = (47001, 61999, 20011, 29)  # ask these what becomes of ports that no rule names
 
 
@@ -139,8 +138,8 @@ def _word(reach: Reach) -> Literal["accept", "drop"] | None:
 
 
 def _ufw_is_off(host: Host) -> bool:
-    switch = host.tree.try_read("/etc/ufw/ufw.conf", decisive=False)
-    return switch is not None and _UFW_OFF.search(switch.text) is not None
+    there = host.tree.exists(ufw_settings.CONF)
+    return there and ufw_settings.is_enabled(host.tree) is False
 
 
 def _ufw_allows(host: Host) -> Location | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from sslint.edges import Edge
-from sslint.firewalls import commands, kept, managers, naming, unseen
+from sslint.firewalls import commands, kept, managers, naming, ufw_settings, unseen
 from sslint.firewalls.commands import Load, Script
 from sslint.firewalls.errors import RulesetError, UnreadError
 from sslint.netfilter.model import Missing, Ruleset, Source
@@ -393,7 +393,7 @@ def _find_ufw(tree: Tree, network: HostFacts, found: Found) -> None:
         _miss_linked(tree, network, found, "/etc/ufw", "ufw")
         return
     inactive = _inactive(network, "ufw")
-    if not _ufw_enabled(tree):
+    if ufw_settings.is_enabled(tree) is False and not ufw_settings.taken_for_enabled(tree):
         inactive = "ENABLED=no in /etc/ufw/ufw.conf"
     found.add(Candidate("ufw", "/etc/ufw", ("ufw",), inactive))
 
@@ -406,17 +406,6 @@ def _miss_linked(tree: Tree, network: HostFacts, found: Found, directory: str, *
     if _leads_out(tree, directory) and not _inactive(network, *units):
         reason = f"{tree.name(directory)} {_LINKED}"
         found.missing.append(Missing(reason, (4, 6), may_open=True))
-
-
-def _ufw_enabled(tree: Tree) -> bool:
-    settings = tree.try_read("/etc/ufw/ufw.conf")
-    if settings is not None and not re.search(
-        r"^[ \t]*ENABLED\s*=.*yes", settings.text, re.I | re.M
-    ):
-        return False  # as it is shipped
-    from sslint.firewalls import ufw
-
-    return ufw.enabled(tree) or ufw.taken_for_enabled(tree)
 
 
 def _find_firewalld(tree: Tree, network: HostFacts, found: Found) -> None:

@@ -15,25 +15,26 @@ from urllib.parse import unquote
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables.dump import Reader
 from sslint.firewalls.iptables.tables import Loading
+from sslint.firewalls.ufw_settings import (
+    CONF,
+    DEFAULTS,
+    DIRECTORY,
+    Setting,
+    command,
+    is_enabled,
+    settings,
+    taken_for_enabled,
+)
 from sslint.netfilter.model import Interval, Missing, Ruleset, Source
 from sslint.network import services
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, replace
 
-DIRECTORY = "/etc/ufw"
-DEFAULTS = "/etc/default/ufw"
-CONF = "/etc/ufw/ufw.conf"
-
 # Where user.rules lies: ufw before 0.34 kept it with its code.
 _USER_RULES = ("/etc/ufw", "/lib/ufw", "/usr/lib/ufw", "/var/lib/ufw")
 _ANYWHERE = {"0.0.0.0/0", "::/0"}
 _HOOKS = ("input", "output", "forward")
-_ASSIGNMENT = re.compile(
-    r"""\s*(?:export\s+)?([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s#;]*)""",
-)
-
-_PLAIN = re.compile(r"[ \t]*(?:;[ \t]*)?(?:#.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +47,6 @@ class Profile:
     title: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    value: str
-    location: Location
-
-
-def enabled(tree: Tree) -> bool:
-    """Tell whether ufw starts at boot: only ENABLED=yes or YES counts."""
-    setting = _settings(tree).get("ENABLED")
-    return setting is not None and setting.value in ("yes", "YES")
-
-
-def taken_for_enabled(tree: Tree) -> bool:
-    """Tell whether the rules are here, and ufw.conf, which says if they are loaded, is not."""
-    absent = not tree.live and tree.status(CONF) is Status.ABSENT
-    return absent and tree.exists(f"{DIRECTORY}/user.rules")
-
-
 def read(tree: Tree, into: Ruleset, *, named: bool = False) -> bool:
     """Add what ufw loads at boot; return False if it is absent or not enabled.
 
@@ -71,31 +54,36 @@ def read(tree: Tree, into: Ruleset, *, named: bool = False) -> bool:
     that this is the firewall.
     """
     named = named or taken_for_enabled(tree)
-    if not tree.exists(DIRECTORY) or not (named or enabled(tree)):
+    enabled = is_enabled(tree)
+    if not tree.exists(DIRECTORY) or not (named or enabled is not False):
         return False
     into.sources.append(Source("ufw", tree.name(DIRECTORY)))
     into.families |= {4, 6}
+    if enabled is None:
+        reason = f"a template decides whether ufw is enabled in {tree.name(CONF)}"
+        into.missing.append(Missing(reason, may_open=True))
+        return True
     if tree.status(DEFAULTS) is not Status.FILE or not tree.read(DEFAULTS).text:
         reason = "which is missing" if not tree.live else "which is missing: ufw does not start"
         into.missing.append(
             Missing(f"ufw's default policy is in {tree.name(DEFAULTS)}, {reason}", may_open=True)
         )
         return True
-    command = _command(tree)
-    if command is not None:
-        reason = f"{command} is not a setting but a shell command, which may stop ufw from starting"
-        into.missing.append(Missing(reason, location=command, may_open=True))
+    stops = command(tree)
+    if stops is not None:
+        reason = f"{stops} is not a setting but a shell command, which may stop ufw from starting"
+        into.missing.append(Missing(reason, location=stops, may_open=True))
         return True
-    settings = _settings(tree)
-    if named and not _switched_on(tree, settings, into):
+    known = settings(tree)
+    if named and not _switched_on(tree, known, into):
         return True
     _scripts(tree, into)
-    if _value(settings, "MANAGE_BUILTINS") != "yes":
+    if _value(known, "MANAGE_BUILTINS") != "yes":
         into.assumptions.append("only ufw adds rules to the built-in chains")
-    four = _Init(tree, settings, 4, 0)
+    four = _Init(tree, known, 4, 0)
     four.run()
-    six = _Init(tree, settings, 6, four.order)
-    if _value(settings, "IPV6") in ("yes", "YES"):
+    six = _Init(tree, known, 6, four.order)
+    if _value(known, "IPV6") in ("yes", "YES"):
         six.run()
     else:
         six.close()
@@ -105,10 +93,10 @@ def read(tree: Tree, into: Ruleset, *, named: bool = False) -> bool:
     return True
 
 
-def _switched_on(tree: Tree, settings: dict[str, _Setting], into: Ruleset) -> bool:
+def _switched_on(tree: Tree, settings: dict[str, Setting], into: Ruleset) -> bool:
     """Tell whether what was named is loaded; without ufw.conf it is assumed to be."""
     if "ENABLED" not in settings and tree.status(CONF) is Status.ABSENT:
-        settings["ENABLED"] = _Setting("yes", tree.read(DEFAULTS).at(1))
+        settings["ENABLED"] = Setting("yes", tree.read(DEFAULTS).at(1))
         into.assumptions.append("ufw is enabled: ufw.conf, which would say so, is missing")
         return True
     setting = settings.get("ENABLED")
@@ -131,38 +119,7 @@ def _scripts(tree: Tree, into: Ruleset) -> None:
 # -- settings -----------------------------------------------------------------------------------
 
 
-def _settings(tree: Tree) -> dict[str, _Setting]:
-    """Return the variables of /etc/default/ufw and ufw.conf, in the order a shell reads them."""
-    found: dict[str, _Setting] = {}
-    for path in (DEFAULTS, CONF):
-        file = tree.try_read(path)
-        if file is None:
-            continue
-        for number, line in enumerate(file.text.split("\n"), 1):
-            match = _ASSIGNMENT.match(line)
-            if match:
-                value = match.group(2)
-                if value[:1] in ("'", '"'):
-                    value = value[1:-1]
-                if line[match.end() :] == "\r":  # to a shell it is a part of the word
-                    value += "\r"
-                found[match.group(1)] = _Setting(value, file.at(number))
-    return found
-
-
-def _command(tree: Tree) -> Location | None:
-    """Return the first line of the settings that the shell runs (ufw-init has set -e)."""
-    for path in (DEFAULTS, CONF):
-        file = tree.try_read(path)
-        for number, line in enumerate(file.text.split("\n") if file is not None else (), 1):
-            match = _ASSIGNMENT.match(line)
-            rest = line[match.end() :] if match else line
-            if not _PLAIN.fullmatch(rest) and not (match and rest == "\r"):
-                return file.at(number) if file is not None else None
-    return None
-
-
-def _value(settings: dict[str, _Setting], name: str) -> str:
+def _value(settings: dict[str, Setting], name: str) -> str:
     setting = settings.get(name)
     return setting.value if setting is not None else ""
 
@@ -174,7 +131,7 @@ class _Init:
     """Runs ufw_start for one family."""
 
     def __init__(
-        self, tree: Tree, settings: dict[str, _Setting], family: Literal[4, 6], order: int
+        self, tree: Tree, settings: dict[str, Setting], family: Literal[4, 6], order: int
     ) -> None:
         self.tree = tree
         self.settings = settings

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from sslint.firewalls import ufw as reader
+from sslint.firewalls import ufw_settings
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.netfilter.model import Missing, Ruleset
 from sslint.network import services
@@ -244,13 +245,15 @@ class Ufw:
         for hook, policy in self.policies.items():
             setting = f'DEFAULT_{hook}_POLICY="'
             shipped = f'{setting}{_SHIPPED[hook]}"'
-            files[reader.DEFAULTS] = files[reader.DEFAULTS].replace(shipped, f'{setting}{policy}"')
-        files[reader.CONF] = "ENABLED=yes\n"
+            files[ufw_settings.DEFAULTS] = files[ufw_settings.DEFAULTS].replace(
+                shipped, f'{setting}{policy}"'
+            )
+        files[ufw_settings.CONF] = "ENABLED=yes\n"
         places: dict[str, list[Location | None]] = {}
         for family, name in ((4, "user.rules"), (6, "user6.rules")):
             prefix = "ufw6" if family == 6 else "ufw"
             text = _HEAD.format(p=prefix)
-            path = f"{reader.DIRECTORY}/{name}"
+            path = f"{ufw_settings.DIRECTORY}/{name}"
             where: list[Location | None] = [None] * text.count("\n")
             for rule in self.rules:
                 if family in rule.families:
