@@ -119,14 +119,17 @@ def gather(top: Path, excluded: Sequence[str] = (), *, beside: Path | None = Non
 
     `beside` is the etc/ of a host that is there: what it holds itself is not looked at.
     """
+    from sslint.firewalls.scripts.possible import NAMES, is_script
     from sslint.parts import is_ruleset, is_whole
 
     gathered = Gathered()
+    scripts: list[Path] = []
     looked = 0
     for directory, name in _files(top, excluded, beside):
         path = directory / name
         server = main_files().get(name)
-        if server is None and not _RULESET.match(name):
+        script = NAMES.match(name) is not None
+        if server is None and not script and not _RULESET.match(name):
             continue
         looked += 1
         if looked > MAX_FILES:
@@ -135,8 +138,13 @@ def gather(top: Path, excluded: Sequence[str] = (), *, beside: Path | None = Non
         if server is not None:
             if is_whole(server, text):
                 gathered.found.setdefault(server, []).append(directory)
+        elif script:
+            if is_script(name, text):
+                scripts.append(path)
         elif is_ruleset(text) and (DUMP.search(text) or TABLE.search(text)):
             gathered.found.setdefault(_kind(name, text), []).append(path)
+    if scripts and gathered.found.keys() <= set(main_files().values()):
+        gathered.found["script"] = scripts  # only where no ruleset is saved
     for paths in gathered.found.values():
         paths.sort()
     return gathered
@@ -149,6 +157,7 @@ def _kind(name: str, text: str) -> str:
 
 
 def _files(top: Path, excluded: Sequence[str], beside: Path | None) -> Iterator[tuple[Path, str]]:
+    from sslint.firewalls.scripts.possible import NAMES
     from sslint.parts import TOPS
 
     tree = Tree(top)
@@ -170,7 +179,7 @@ def _files(top: Path, excluded: Sequence[str], beside: Path | None) -> Iterator[
                 if directory.count("/") < MAX_DEPTH and not _APART.match(name):
                     pending.append(path)
             elif (
-                not ASIDE.search(name)
+                (NAMES.match(name) or not ASIDE.search(name))
                 and tree.status(path) is Status.FILE
                 and not os.path.islink(top / path[1:])
             ):

@@ -206,6 +206,8 @@ def _add_file(parts: Parts, path: Path, real: Path, *, named: bool = True) -> bo
 
     `named`: it was given itself, and not found in a directory.
     """
+    from sslint.firewalls.scripts.possible import is_script
+
     text = trees.head(real)
     named_so = servers.mains().get(path.name)
     if named_so is not None and not is_main(named_so, text):
@@ -215,7 +217,9 @@ def _add_file(parts: Parts, path: Path, real: Path, *, named: bool = True) -> bo
     if place is None:
         place = _main_by_content(text)
         server = server_of(place) or part_of(text)
-    if (place is None and is_ruleset(text)) or (place and RULESETS.fullmatch(place)):
+    if place is None and named and is_script(path.name, text):
+        parts.rulesets.append(real)
+    elif (place is None and is_ruleset(text)) or (place and RULESETS.fullmatch(place)):
         if named or is_ruleset(text):
             parts.rulesets.append(real)
     elif server is None or place == server.entries[0]:

@@ -11,6 +11,7 @@ import pytest
 from sslint import check
 from sslint.firewalls import discovery, ipset, scripts
 from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.scripts import possible
 from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.netfilter.trace import Packet
@@ -208,3 +209,94 @@ def test_ufw_commands() -> None:
         for chain in table.chains.values()
         for rule in chain.rules
     )
+
+
+VAGRANT = """Vagrant.configure("2") do |config|
+  config.vm.provision "shell", inline: <<-SHELL
+    iptables -P INPUT DROP
+    iptables -A INPUT -p tcp --dport 443 -j ACCEPT
+    iptables -A INPUT -p tcp --dport #{port} -j ACCEPT
+  SHELL
+end
+"""
+CLOUD = """#cloud-config
+packages: [nginx]
+runcmd:
+  - iptables -P INPUT DROP
+  - [iptables, -A, INPUT, -p, tcp, --dport, "443", -j, ACCEPT]
+  - |
+    for p in 80 25; do
+      iptables -A INPUT -p tcp --dport $p -j ACCEPT
+    done
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "closed", "line"),
+    [("Vagrantfile", VAGRANT, "unknown", 4), ("user-data", CLOUD, "drop", 5)],
+)
+def test_commands_inside_other_files(name: str, text: str, closed: str, line: int) -> None:
+    tree = tree_of({f"/etc/{name}": text})
+    file = tree.read(f"/etc/{name}")
+    assert possible.tells(file)
+    ruleset = Ruleset()
+    possible.load(tree, f"/etc/{name}", ruleset)
+    judged = Firewall(ruleset, NETWORK)
+    packets = [Packet(6, "203.0.113.9", "198.51.100.1", 40000, port, "eth0") for port in (443, 22)]
+    assert [judged.judge(packet).verdict for packet in packets] == ["accept", closed]
+    by = judged.judge(packets[0]).by
+    assert by is not None
+    assert by.location.line == line
+
+
+def test_a_script_beside_a_server_in_a_repository(tmp_path: Path) -> None:
+    for path, text in {
+        "conf/nginx/nginx.conf": "events {}\nhttp { server { listen 443 ssl; } }\n",
+        "deploy/firewall.sh": HTTPS,
+        ".git/HEAD": "ref: refs/heads/main\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    report = check(tmp_path)
+    ruleset = report.result.hosts[0].ruleset
+    assert ruleset.possible
+    assert any("firewall.sh" in text for text in ruleset.assumptions)
+
+
+HOSTILE = {
+    "parentheses": "(" * 100_000,
+    "braces": "{ " * 50_000,
+    "conditions": "if uname; then :; " + "elif uname; then :; " * 5_000 + "fi\n" + SSH,
+    "forks": ("if uname; then " + SSH + "fi\n") * 3_000,
+    "an endless loop": "while true; do " + SSH + "done\n",
+    "loops in loops": "".join(f"for i{n} in 1 2 3 4 5 6 7 8 9; do " for n in range(9)) + SSH + "done; " * 9,
+    "recursion": "f() { if uname; then f; else f; fi; }\nf\n" + SSH,
+    "a script that runs itself": f"sh {PATH}; sh {PATH}\n" + SSH,
+    "a value that grows": "X=aaaaaaaa\n" + "X=$X$X\n" * 40 + SSH,
+    "a list that grows": "set -- a b c\n" + 'set -- "$@" "$@"\n' * 40 + SSH,
+    "here-documents": "for i in $(seq 1 3000); do iptables-restore -n <<E\n*filter\n" + "-A INPUT -s 1.2.3.4 -j DROP\n" * 300 + "COMMIT\nE\ndone\n",
+    "nft and errors": "nft add table inet f\n" + "nft add rule inet f c accept\nnft add table ip t\n" * 9_000,
+    "chains": "".join(f"iptables -N c{i}\niptables -A INPUT -j c{i}\n" for i in range(5_000)),
+    "ufw": "".join(f"ufw allow {i}/tcp\n" for i in range(1, 3_000)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_would_take_too_long_is_unknown(name: str) -> None:
+    tree = tree_of({PATH: "#!/bin/sh\n" + HOSTILE[name]})
+    ruleset = Ruleset()
+    possible.load(tree, PATH, ruleset)
+    assert [missing.may_open for missing in ruleset.missing] == [True]
+    assert not ruleset.tables
+
+
+ODD = "ufw insert\nufw insert x allow 1\nufw allow in on\nufw delete\nufw allow 99999999999\nufw route\nufw allow from\n" \
+    "ufw allow from 1.2.3.4/99 to ::1 port x\niptables\niptables -A\niptables -t\niptables -P INPUT\niptables -D INPUT 0\n" \
+    "iptables -I INPUT 99999999999999999999 -j DROP\niptables -R INPUT 1\niptables -E a\nipset\nipset add\nnft\nnft add\n" \
+    "\x1b[31m\x07\nX=$((\nY=$((9**9))\nshift 99999999999\nset -o\nread\ntrap\nexport\nprintf\n[ ]\n[ (\n.\nsh\neval\n"  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ODD.split("\n"))
+def test_odd_commands_are_no_crash(line: str) -> None:
+    tree = tree_of({PATH: f"#!/bin/bash\n{DROP}{line}\n{SSH}"})
+    possible.load(tree, PATH, Ruleset())

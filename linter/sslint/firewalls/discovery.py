@@ -231,7 +231,7 @@ def _resolve_sets(ruleset: Ruleset) -> None:
 def detect(file: SourceFile) -> str | None:
     """Tell a ruleset's kind from its content, its header comment and its name."""
     text = file.text[:200_000].lstrip("\ufeff \t\r\n")
-    if re.match(r"#!.*\b(ba|da|a)?sh\b", text):
+    if re.match(r"#!.*\b(ba|da|a)?sh\b", text) or _holds_shell(file):
         return "script"
     if text.startswith("{") and '"nftables"' in text:
         return "nft-json"
@@ -261,6 +261,16 @@ def detect(file: SourceFile) -> str | None:
     if re.search(r"ip6?tables|\.v[46]$", name):
         return _iptables_family(file, text)
     return None
+
+
+def _holds_shell(file: SourceFile) -> bool:
+    """Tell whether a Vagrantfile or cloud-init's user data holds commands of a firewall."""
+    name = file.path.rpartition("/")[2]
+    if name != "Vagrantfile" and not file.text.startswith("#cloud-config"):
+        return False
+    from sslint.firewalls.scripts import possible
+
+    return possible.tells(file)
 
 
 def candidates(tree: Tree, network: HostFacts) -> Found:

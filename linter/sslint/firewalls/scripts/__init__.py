@@ -15,19 +15,20 @@ __all__ = ["NotFollowedError", "read"]
 MAX_TEXT = 2_000_000
 
 
-def read(tree: Tree, file: SourceFile, into: Ruleset) -> bool:
+def read(tree: Tree, file: SourceFile, into: Ruleset, *, bash: bool = False) -> bool:
     """Add what a script leaves in the kernel; return False if it tells the firewall nothing.
 
-    Raise NotFollowedError, with its place, where what it does cannot be told.
+    `bash`: it is for bash, whatever its first line says. Raise NotFollowedError, with its place,
+    where what it does cannot be told.
     """
-    bash = is_bash(file)
-    if bash is None:
+    dialect = True if bash else is_bash(file)
+    if dialect is None:
         raise NotFollowedError("it is not a script of sh or bash", file.at(1))
     if len(file.text) > MAX_TEXT:
         raise NotFollowedError(f"it is longer than {MAX_TEXT:,} characters", file.at(1))
-    commands = parse(file, bash=bash)
+    commands = parse(file, bash=dialect)
     arguments = ["start"] if _starts(commands) else []
-    shell = Interpreter(tree, file, arguments, bash=bash)
+    shell = Interpreter(tree, file, arguments, bash=dialect)
     world = shell.script(commands).world
     if not world.touched:
         return False

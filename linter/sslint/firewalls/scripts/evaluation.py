@@ -35,7 +35,7 @@ from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass
 
-MAX_STEPS = 60_000  # commands; a copy of a state counts by its size
+MAX_STEPS = 30_000  # commands; a copy of a state counts by its size
 MAX_CALLS = 24  # of functions and scripts in each other
 MAX_LEVELS = 90  # of compound commands in each other, over all calls
 PASSES = 4  # over a loop of unknown length

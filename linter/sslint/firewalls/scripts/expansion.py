@@ -26,7 +26,7 @@ MAX_FIELD = 1_000_000  # characters of one value
 MAX_FIELDS = 20_000  # that one word becomes
 
 Value = str | list[str]
-_BRACES = re.compile(r"\{([^{}\s]*(?:,[^{}\s]*)+|(\d{1,6})\.\.(\d{1,6}))\}")
+_BRACES = re.compile(r"\{([^{}\s]*(?:,[^{}\s]*)+|(\d{1,9})\.\.(\d{1,9}))\}")
 # Variables that whoever starts a script may have set.
 _ENVIRONMENT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|PWD|OLDPWD|TERM|LANG|LC_\w+|HOSTNAME|HOSTTYPE|EDITOR|MAIL|TZ"
@@ -135,7 +135,9 @@ def _braces(word: Word) -> list[Word]:
             if found.group(2):
                 low, high = int(found.group(2)), int(found.group(3))
                 step = 1 if low <= high else -1
-                items = [str(n) for n in range(low, high + step, step)[:MAX_FIELDS]]
+                if abs(high - low) > MAX_FIELDS:
+                    return [word] * (MAX_FIELDS + 1)
+                items = [str(n) for n in range(low, high + step, step)]
             else:
                 items = found.group(1).split(",")
             head, tail = part.text[: found.start()], part.text[found.end() :]

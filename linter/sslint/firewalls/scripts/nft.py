@@ -42,6 +42,7 @@ class Nft:
         self.entries: list[Entry] = []
         self.lost: Missing | None = None
         self.touched = False
+        self.weight = 0  # about how many rules there are
         self._kernel: Kernel | None = None
         self._tables: list[Table] = []
 
@@ -49,11 +50,12 @@ class Nft:
         """Return a copy that can be changed alone."""
         twin = Nft(self.tree)
         twin.entries, twin.lost, twin.touched = list(self.entries), self.lost, self.touched
+        twin.weight = self.weight
         return twin
 
     def size(self) -> int:
         """Return what it costs to tell everything again."""
-        return sum(1 + len(entry.file.text) // 200 for entry in self.entries)
+        return self.weight
 
     def lose(self, reason: str, where: Location) -> None:
         """Give up what nft holds."""
@@ -65,6 +67,7 @@ class Nft:
         joined = self.copy()
         joined.lost = self.lost or other.lost
         joined.touched |= other.touched
+        joined.weight = self.weight + other.weight
         common = 0
         shorter = min(len(self.entries), len(other.entries))
         while common < shorter and _alike(self.entries[common], other.entries[common]):
@@ -111,6 +114,7 @@ class Nft:
                 return self._perhaps(where)
             return 1
         self.entries.append(entry)
+        self.weight += 1 + len(text) // 50
         return 0
 
     def _listed(self, text: str, where: Location) -> int | None:

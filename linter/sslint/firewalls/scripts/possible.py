@@ -10,6 +10,7 @@ from sslint.edges import Edge
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.kept import ASIDE, DUMP
 from sslint.firewalls.scripts import read
+from sslint.firewalls.scripts.blocks import shell_of
 from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.reasons import Code
 from sslint.source import Location, SourceFile
@@ -64,7 +65,8 @@ def load(tree: Tree, path: str, into: Ruleset, ran: Location | None = None) -> N
             missing = Missing(f"the script {path} manages the firewall", (4, 6), ran, may_open=True)
         else:
             try:
-                read(tree, file, part)
+                block = shell_of(file)
+                read(tree, block or file, part, bash=block is not None)
             except RulesetError as error:
                 missing = _not_followed(path, error.reason, error.location or ran)
     if edge.reason:
@@ -119,7 +121,8 @@ def kept(tree: Tree) -> list[SourceFile]:
 
 def tells(file: SourceFile) -> bool:
     """Tell whether a file is a shell script that fills a ruleset."""
-    text = file.text[:200_000]
+    block = shell_of(file)
+    text = (block or file).text[:200_000]
     first = text.split("\n", 1)[0]
     if first.startswith("#!") and not re.match(r"#!.*\b(?:ba|da|a)?sh\b", first):
         return False
@@ -127,6 +130,18 @@ def tells(file: SourceFile) -> bool:
         return False
     found = (match for match in _TELLS.finditer(text) if _TOOL.search(match["tool"]))
     return any(count == MIN_LINES for count, _ in enumerate(found, 1))
+
+
+# What scripts of a firewall are called in a repository, and files that hold commands.
+NAMES = re.compile(
+    r"^((firewall|ip6?tables|nftables|fw)([-_.]?\w{1,20})?\.sh|rc\.(local|firewall)|firewall"
+    r"|Vagrantfile|user-data|cloud-init\.ya?ml)$"
+)
+
+
+def is_script(name: str, text: str) -> bool:
+    """Tell whether a file of a repository holds commands that fill a ruleset."""
+    return tells(SourceFile(name, name, text))
 
 
 def _files(tree: Tree) -> Iterator[SourceFile]:

@@ -154,6 +154,9 @@ def _unknown(shell: Interpreter, words: list[str]) -> Status:
     return None
 
 
+_APPENDS = frozenset(("-A", "--append", "-P", "--policy", "-N", "--new-chain"))
+
+
 def _is_tool(word: str) -> bool:
     base = word.rpartition("/")[2]
     return IPTABLES.match(base) is not None or base in ("nft", "ipset")
@@ -171,7 +174,12 @@ def _tool(shell: Interpreter, base: str, rest: list[str]) -> Status | _NotATool:
                 world.of_iptables(base).lose(f"what {base} reads is not known", where)
                 return None
             text = _rest_of_input(shell)
+            shell.spend(1 + len(text or "") // 100 + world.of_iptables(base).size() // 30)
             return world.run_restore(base, rest, text, where)
+        held = world.of_iptables(base)
+        shell.spend(held.breadth // 50)
+        if not _APPENDS.intersection(rest):  # the others look at what is there
+            shell.spend(1 + held.size() // 40)
         status = world.run_iptables(base, rest, where)
         if any(
             word in ("-L", "-S", "--list", "--list-rules", "-nL", "-nvL", "-vnL") for word in rest
@@ -184,11 +192,17 @@ def _tool(shell: Interpreter, base: str, rest: list[str]) -> Status | _NotATool:
             return None
         if any(word in ("list", "-a") for word in rest):
             shell.print(HOLE)
-        return world.run_nft(rest, _rest_of_input(shell), where)
+        text = _rest_of_input(shell)
+        shell.spend(1 + len(text or "") // 100 + world.nft.weight // 20)
+        status = world.run_nft(rest, text, where)
+        if status:  # then all that it holds is read again
+            shell.spend(world.nft.weight)
+        return status
     if base == "ipset":
         return _ipset(shell, rest)
     if base == "ufw":
         shell.print(HOLE)
+        shell.spend(1 + len(world.ufw.rules) // 4)
         return world.ufw.run(rest, where)
     if _SAVES.match(base):
         shell.print(HOLE)

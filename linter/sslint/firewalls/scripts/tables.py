@@ -9,7 +9,7 @@ from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import arguments as parser
 from sslint.firewalls.iptables.arguments import Arguments
 from sslint.firewalls.iptables.dump import Origin, Reader
-from sslint.firewalls.iptables.identity import Identity, identity, same_rule
+from sslint.firewalls.iptables.identity import identity, same_rule
 from sslint.firewalls.iptables.tables import BASES, Loading, check_table
 from sslint.firewalls.scripts import joining
 from sslint.firewalls.scripts.partial import Partial, has_hole, parted
@@ -47,8 +47,9 @@ class Iptables:
         self.policies: set[tuple[str, str]] = set()  # base chains whose policy is not known
         self.lost: Missing | None = None
         self.touched = False
+        self._readers: dict[SourceFile, Reader] = {}  # of the script that is followed now
         # What each rule was written as; by its place, which is kept as long.
-        self.written: dict[int, tuple[Location, Identity]] = {}
+        self.written: dict[int, tuple[Location, Arguments]] = {}
 
     def copy(self) -> Iptables:
         """Return a copy that can be changed alone."""
@@ -66,6 +67,11 @@ class Iptables:
             for loading in self.tables.values()
             for chain in loading.table.chains.values()
         )
+
+    @property
+    def breadth(self) -> int:
+        """How many chains there are."""
+        return sum(len(loading.table.chains) for loading in self.tables.values())
 
     def join(self, other: Iptables) -> Iptables:
         """Return what is certain of both states, and what one of them holds as doubtful."""
@@ -176,8 +182,11 @@ class Iptables:
             self.order = reader.order
 
     def _reader(self, table: str, where: Location) -> Reader:
-        reader = Reader(where.file, self.family, self.origin, strict=True, order=self.order)
-        reader.tables = self.tables
+        reader = self._readers.get(where.file)
+        if reader is None:
+            reader = Reader(where.file, self.family, self.origin, strict=True)
+            self._readers = {where.file: reader}
+        reader.order, reader.tables = self.order, self.tables
         if table not in self.tables:
             reader._new_table(table, where.line)
         reader.current = self.tables[table]
@@ -246,31 +255,30 @@ class Iptables:
             return None
         if letter == "D" and position is None:
             return self._delete(reader, arguments, chain)
-        before, known = list(chain.rules), {id(rule) for rule in chain.rules}
+        at = len(chain.rules)
+        before = [] if letter == "A" else list(chain.rules)
         places, jumps = len(loading.places), dict(loading.jumps.get(chain.name, {}))
         try:
             reader.command(text, where.line)
-            if letter != "D" and (len(loading.places) > places or _jumps(chain, known)):
+            new = chain.rules[at:] if letter == "A" else _added(before, chain.rules)
+            if len(loading.places) > places or _jumps(new):
                 check_table(loading)
         except RulesetError:
-            chain.rules = before
+            chain.rules = chain.rules[:at] if letter == "A" else before
             del loading.places[places:]
             loading.jumps[chain.name] = jumps
             raise
-        new = [rule for rule in chain.rules if id(rule) not in known]
-        for rule in new:
-            self.written[id(rule.location)] = rule.location, identity(arguments)
+        for rule in new[:1]:
+            self.written[id(rule.location)] = rule.location, arguments
         reason = partial.reason(where) if partial is not None else ""
         if reader.missing:
             uncertain, reason = True, reader.missing[0].reason
             reader.missing.clear()
-        if partial is not None:
-            new_rules = {id(rule): partial.applied(rule, where) for rule in new}
-            chain.rules = [new_rules.get(id(rule), rule) for rule in chain.rules]
-        elif uncertain:
-            ids = {id(rule) for rule in new}
-            chain.rules = [
-                joining.maybe(rule, reason) if id(rule) in ids else rule for rule in chain.rules
+        if uncertain and new:
+            first = chain.rules.index(new[0], at if letter == "A" else 0)
+            chain.rules[first : first + len(new)] = [
+                partial.applied(rule, where) if partial else joining.maybe(rule, reason)
+                for rule in new
             ]
         return None if uncertain or any(_needs_a_name(rule) for rule in new) else 0
 
@@ -314,7 +322,7 @@ class Iptables:
             except RulesetError:
                 return None
         else:
-            own = held[1]
+            own = identity(held[1])
         return same_rule(own, identity(arguments))
 
     def _check(
@@ -455,12 +463,14 @@ def _is_doubtful(rule: Rule) -> bool:
     return bool(rule.items) and type(rule.items[0]) is Unknown
 
 
-def _jumps(chain: Chain, known: set[int]) -> bool:
+def _added(before: list[Rule], now: list[Rule]) -> list[Rule]:
+    known = {id(rule) for rule in before}
+    return [rule for rule in now if id(rule) not in known]
+
+
+def _jumps(rules: list[Rule]) -> bool:
     return any(
-        isinstance(item, Verdict) and bool(item.chain)
-        for rule in chain.rules
-        if id(rule) not in known
-        for item in rule.items
+        isinstance(item, Verdict) and bool(item.chain) for rule in rules for item in rule.items
     )
 
 

@@ -169,7 +169,7 @@ class Ufw:
             return None
         try:
             return self._command(verb, words[1:], where)
-        except (_RefusedError, ValueError):
+        except (_RefusedError, ValueError, IndexError):
             return 1
 
     def _command(self, verb: str, rest: list[str], where: Location) -> int | None:

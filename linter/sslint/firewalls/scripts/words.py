@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sslint.firewalls.scripts.syntax import Command
 
 MAX_DEPTH = 40  # of commands, substitutions and quotes in each other
-_PLAIN = re.compile(r"[^\s;&|<>()\\'\"$`]+")
+_PLAIN = re.compile(r"[^ \t\n;&|<>()\\'\"$`]+")
 _DOUBLE = re.compile(r"[^\\\"$`]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
@@ -169,7 +169,7 @@ class Characters:
 
     def pattern(self) -> Word:
         """Read the right side of a comparison in `[[`, where parentheses and `|` may stand."""
-        return self._word(re.compile(r"[^\s\\'\"$`]+"), " \t\n")
+        return self._word(re.compile(r"[^ \t\n\\'\"$`]+"), " \t\n")
 
     def _word(self, plain: re.Pattern[str], ends: str) -> Word:
         parts: list[Part] = []
