@@ -75,7 +75,7 @@ def ruleset(text: str) -> Ruleset:
 
 def target(host: str, edits: tuple[dict[str, Any], ...] = (), **settings: Any) -> Target:
     """Return a sound host with edits on it. An edit that changes nothing is an error."""
-    root = SOUND / host
+    root = (SOUND / host).resolve()
     assert root.is_dir(), f"no sound host {host}"
     overlay: dict[str, str | None] = {}
     modes: dict[str, int] = {}

@@ -80,6 +80,11 @@ class Challenge(Fact):
         self._names = names
 
     @field
+    def server(self) -> str:
+        """The web server that answers on port 80."""
+        return self._server
+
+    @field
     def name(self) -> str:
         """The first of the names."""
         return self._names[0]

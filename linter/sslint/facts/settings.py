@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sslint import certificates
-from sslint.engine import Span
+from sslint.engine import Span, Subject
 from sslint.facts.fact import Fact, Fields, Places, field
 from sslint.host import scope_of
 
@@ -24,10 +24,15 @@ _LABELS = {
     "master.cf.orphan-options": "these options",
     "master.cf.unknown-service": "the service name",
     "relay": "relayhost",
+    "virtualhost.plain-first": "this virtual host comes first",
+    "listen.ipv6-lost": "this socket is lost",
+    "site.not-included": "no Include reads this",
+    "site.dangling": "this passes over the link",
 }
 
 
-_LEGACY = re.compile(r"(?<![!\w.])(SSLv2|SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
+_ABOUT_PORTS = ("virtualhost.plain-first", "listen.ipv6-lost")
+_LEGACY = re.compile(r"(?<![!\w.-])(SSLv2|SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
 _MINIMUM = re.compile(r">=?\s*(SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
 
 
@@ -92,7 +97,11 @@ class Setting(Fact):
 
     def __init__(self, facts: Facts, source: model.Setting, context: _Context) -> None:
         span = Span(source.location, _LABELS.get(source.name, source.name))
-        super().__init__(facts, source, f"{source.server} {source.name}", span)
+        entity = f"{source.server} {source.name}"
+        # What is wrong with a port explains what else is found there.
+        port = source.value or "" if source.name in _ABOUT_PORTS else ""
+        about: frozenset[Subject] = frozenset({("tcp", int(port))} if port.isdecimal() else ())
+        super().__init__(facts, source, entity, span, about)
         self._context = context
 
     @field

@@ -39,6 +39,7 @@ class Host:
     addresses: list[Address] = field(default_factory=list)
     unsure: str = ""
     main: Host | None = None
+    _names: tuple[str, ...] | None = None
 
     @property
     def doubt(self) -> str:
@@ -79,6 +80,11 @@ class Host:
     @property
     def names(self) -> tuple[str, ...]:
         """ServerName and ServerAlias, in lower case."""
+        if self._names is None:
+            self._names = self._all_names()
+        return self._names
+
+    def _all_names(self) -> tuple[str, ...]:
         found = [self.server_name] if self.server_name else []
         for directive in self.own.get("serveralias", ()):
             found += [name.lower() for name in directive.args]

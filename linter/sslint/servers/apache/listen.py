@@ -13,6 +13,7 @@ from sslint.servers.apache.addresses import ANY_IPV4, ANY_IPV6, Resolve
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.servers.apache.loader import Loader
 from sslint.servers.apache.syntax import Directive
+from sslint.servers.model import BindConflict
 from sslint.values import dataclass, field
 
 
@@ -56,6 +57,7 @@ class Listeners:
     records: list[Record] = field(default_factory=list)
     doubtful: list[Record] = field(default_factory=list)
     unknown: list[Directive] = field(default_factory=list)
+    conflicts: list[BindConflict] = field(default_factory=list)
 
 
 def collect(statements: list[Directive], loader: Loader, resolve: Resolve) -> Listeners:
@@ -73,8 +75,10 @@ def collect(statements: list[Directive], loader: Loader, resolve: Resolve) -> Li
             found.doubtful += [Record(parsed, a) for a in parsed.addresses[1 if wide else 0 :]]
         elif parsed.port:
             listens.append(parsed)
-    first = _pass(listens, [], loader)
-    bound = [record for record in _pass(listens, first, loader) if record.bound]
+    first = _pass(listens, [], found, loader)
+    bound = [record for record in _pass(listens, first, found, loader) if record.bound]
+    found.conflicts = list(dict.fromkeys(found.conflicts))
+    loader.fatal += [conflict.reason for conflict in found.conflicts]
     found.records = sorted(bound, key=lambda record: listens.index(record.listen))
     if not (found.records or found.doubtful or found.unknown or loader.lost or loader.broken):
         where = statements[0].location if statements else None
@@ -107,7 +111,9 @@ def _parse(directive: Directive, loader: Loader, resolve: Resolve) -> Listen | N
     return Listen(directive, host, spec.port, protocol, found, literal or len(found) == 1)
 
 
-def _pass(listens: list[Listen], old: list[Record], loader: Loader) -> list[Record]:
+def _pass(
+    listens: list[Listen], old: list[Record], found: Listeners, loader: Loader
+) -> list[Record]:
     """Read the statements once and open what is not open; `old` are the sockets so far."""
     records: list[Record] = []
     for listen in listens:
@@ -121,14 +127,14 @@ def _pass(listens: list[Listen], old: list[Record], loader: Loader) -> list[Reco
             records[:0] = reversed(kept)
         else:
             records += [Record(listen, address) for address in listen.addresses]
-    return _open(records, loader)
+    return _open(records, found.conflicts)
 
 
 def _same(record: Record, listen: Listen) -> bool:
     return record.port == listen.port and record.listen.host == listen.host
 
 
-def _open(records: list[Record], loader: Loader) -> list[Record]:
+def _open(records: list[Record], conflicts: list[BindConflict]) -> list[Record]:
     """Bind what is not bound (open_listeners, statement by statement).
 
     The list is a linked one there, and what is taken out of it still leads on: both matter.
@@ -136,7 +142,7 @@ def _open(records: list[Record], loader: Loader) -> list[Record]:
     for record, following in pairwise((*records, None)):
         assert record is not None
         record.next = following
-    opening = _Opening(records[0] if records else None, [r for r in records if r.bound], loader)
+    opening = _Opening(records[0] if records else None, [r for r in records if r.bound], conflicts)
     opening.run()
     found: list[Record] = []
     record = opening.head
@@ -152,7 +158,7 @@ class _Opening:
 
     head: Record | None
     bound: list[Record]
-    loader: Loader
+    conflicts: list[BindConflict]
 
     def run(self) -> None:
         previous: Record | None = None
@@ -197,7 +203,7 @@ class _Opening:
         rival = next((o for o in self.bound if o.port == record.port and _overlap(record, o)), None)
         if rival is not None:
             if not self.before_ipv4(record):
-                _conflict(record, rival, self.loader)
+                self.conflicts.append(_conflict(record, rival))
             return False
         record.bound = True
         self.bound.append(record)
@@ -237,8 +243,11 @@ def _overlap(one: Record, other: Record) -> bool:
     return one.address == other.address
 
 
-def _conflict(record: Record, rival: Record, loader: Loader) -> None:
-    mine, other = record.listen.directive, rival.listen.directive
-    place = f"{other.file.name}:{other.line}"
-    said = f"Listen {mine.value} cannot be opened beside Listen {other.value} ({place})"
-    loader.refuse(mine.location, said)
+def _conflict(record: Record, rival: Record) -> BindConflict:
+    places = [one.listen.directive.location for one in (rival, record)]
+    return BindConflict("tcp", record.port, _shown(rival), _shown(record), *places)
+
+
+def _shown(record: Record) -> str:
+    host = f"[{record.address}]" if ":" in record.address else record.address
+    return f"{host}:{record.port}"

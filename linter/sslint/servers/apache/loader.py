@@ -15,7 +15,7 @@ from sslint import globs
 from sslint.reasons import Code, Reason
 from sslint.servers.apache.environment import UNKNOWN, Environment
 from sslint.servers.apache.modules import Modules
-from sslint.servers.apache.syntax import SPACES, Directive, Line, lines, next_word, words
+from sslint.servers.apache.syntax import SPACES, Directive, Line, lines, next_word, split, words
 from sslint.servers.apache.versions import compare
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
@@ -418,10 +418,9 @@ class _Parser:
         return None
 
     def statement(self, line: Line) -> None:
-        word, rest = next_word(line.text, self.loader.expand)
+        word, args = split(line.text, self.loader.expand)
         name = word.lower()
-        args = tuple(words(rest, self.loader.expand))
-        made = Directive(name, args, line.file, line.number, None, self.doubt)
+        made = self.made(line, name, args, None)
         loader = self.loader
         if name in ("include", "includeoptional"):
             loader.include(made, self.block)
@@ -439,10 +438,18 @@ class _Parser:
         else:
             self.block.append(made)
 
+    def made(
+        self, line: Line, name: str, args: list[str], block: list[Directive] | None
+    ) -> Directive:
+        """Return the statement of a line."""
+        column = line.column
+        end = column + len(line.text)
+        return Directive(name, tuple(args), line.file, line.number, block, self.doubt, column, end)
+
     def section(self, line: Line) -> None:
         word, rest = next_word(line.text, self.loader.expand)
         loader = self.loader
-        where = line.file.at(line.number)
+        where = line.place
         if word.startswith("</"):
             self.close(word, where)
             return
@@ -462,8 +469,7 @@ class _Parser:
             if end < 0 and not closed:
                 loader.refuse(where, f"{word}> directive missing closing '>'", self.doubt)
             text = rest[:end] if end >= 0 else rest
-            args = tuple(words(text, loader.expand))
-            made = Directive(name, args, line.file, line.number, [], self.doubt)
+            made = self.made(line, name, words(text, loader.expand), [])
             self.block.append(made)
             assert made.block is not None
             self.enter(name, where)

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable
 
 from sslint.reasons import Code, Reason
-from sslint.servers.apache import ENTRIES, environment, refusals
+from sslint.servers.apache import ENTRIES, environment, faults, refusals, routes
 from sslint.servers.apache.addresses import WILDCARDS
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.servers.apache.hosts import Host, collect
@@ -16,7 +16,7 @@ from sslint.servers.apache.loader import Loader
 from sslint.servers.apache.modules import Modules
 from sslint.servers.apache.syntax import Directive
 from sslint.servers.apache.tls import Servers
-from sslint.servers.apache.vhosts import Chain, Table
+from sslint.servers.apache.vhosts import Chain, Table, compiled, is_pattern
 from sslint.servers.hostnames import resolver
 from sslint.servers.interface import Answer
 from sslint.servers.listening import leads_away
@@ -26,6 +26,7 @@ from sslint.tree import Tree, TreeError
 from sslint.values import dataclass, replace
 
 MAX_REASONS = 50
+_INHERITED = ("redirect", "redirectmatch", "redirectpermanent", "proxypass", "proxypassmatch")
 _MODES: dict[str, Tls] = {"on": "implicit", "off": "none", "unknown": "unknown"}
 
 
@@ -101,6 +102,7 @@ def read(
     refusals.check(apache)
     _endpoints(apache, tree, reading)
     _sites(apache, reading)
+    _faults(apache, tree, reading)
     _completeness(apache, reading)
     return reading
 
@@ -236,30 +238,64 @@ def _may_hold_hosts(directive: Directive, apache: Apache) -> bool:
 
 
 def _sites(apache: Apache, reading: ServerReading) -> None:
+    """Add the virtual hosts, and the main server where it answers at some socket."""
     listens: dict[int, list[tuple[str, int, bool]]] = {}
-    secure: set[int] = set()
+    modes: dict[int, set[Tls]] = {}
     for endpoint in reading.endpoints:
         chain = apache.chain(endpoint.address, endpoint.port)
-        for host in chain.hosts if chain is not None else ():
-            first = chain is not None and host is chain.hosts[0]
+        for host in chain.hosts if chain is not None else [apache.main]:
+            first = chain is None or host is chain.hosts[0]
             listens.setdefault(host.number, []).append((endpoint.address, endpoint.port, first))
-            if endpoint.tls == "implicit":
-                secure.add(host.number)
-    for host in apache.hosts:
+            modes.setdefault(host.number, set()).add(endpoint.tls)
+    apache.main.number = len(apache.hosts)
+    listens[apache.main.number] = listens.get(-1, [])
+    modes[apache.main.number] = modes.get(-1, set())
+    for host in (*apache.hosts, apache.main):
         opened = listens.get(host.number, [])
-        own = bool(host.own.get("sslcertificatefile"))
+        tls = modes.get(host.number, set())
         reading.sites.append(
             Site(
                 "apache",
                 "http",
                 host.names,
                 tuple(("tcp", address, port, first) for address, port, first in opened),
-                host.number in secure,
+                True if "implicit" in tls else None if "unknown" in tls or host.unsure else False,
                 apache.servers.certificates(host),
                 host.where,
-                own,
+                bool(host.own.get("sslcertificatefile")),
             )
         )
+    _routes(apache, reading, modes)
+
+
+def _routes(apache: Apache, reading: ServerReading, modes: dict[int, set[Tls]]) -> None:
+    """Add what redirects, passes on and tells, of each server that answers."""
+    balancers = routes.balancers(apache.statements)
+    inherited = [d for d in apache.statements if d.name in _INHERITED]
+    for host in (*apache.hosts, apache.main):
+        main = host is apache.main
+        block = apache.statements if main else (host.directive and host.directive.block) or []
+        reading.settings += routes.settings(host, block, None if main else host.number)
+        tls = modes.get(host.number, set())
+        if not tls:
+            continue
+        secure = None if len(tls) > 1 or "unknown" in tls else "implicit" in tls
+        block = block if main else [*block, *inherited]
+        reading.redirects += routes.redirects(host, block, secure)
+        reading.upstreams += routes.upstreams(host, block, balancers)
+
+
+def _faults(apache: Apache, tree: Tree, reading: ServerReading) -> None:
+    """Add what is wrong with a server that starts, and mark the sockets that it is about."""
+    if apache.loader.fatal:
+        return
+    found = list(faults.faults(apache, tree))
+    reading.settings += found
+    plain = {setting.value for setting in found if setting.name == faults.PLAIN_FIRST}
+    for number, endpoint in enumerate(reading.endpoints):
+        if str(endpoint.port) in plain and endpoint.tls == "none":
+            mark = ("plain_first", "yes")
+            reading.endpoints[number] = replace(endpoint, settings=(*endpoint.settings, mark))
 
 
 # -- what is missing ---------------------------------------------------------------------------
@@ -268,6 +304,7 @@ def _sites(apache: Apache, reading: ServerReading) -> None:
 def _completeness(apache: Apache, reading: ServerReading) -> None:
     loader = apache.loader
     reading.refusals = list(dict.fromkeys(loader.fatal))[:MAX_REASONS]
+    reading.conflicts = apache.listeners.conflicts
     reading.assumptions += loader.assumptions
     if loader.broken:
         said = "a file that Apache reads could not be read completely"
@@ -302,7 +339,24 @@ class ApacheWeb:
 
     def answer(self, port: int, name: str, uri: str) -> Answer:
         """Return what is done with `GET uri` for a host name on a TCP port."""
-        return Answer("unknown", reason="what Apache answers is not read")
+        from sslint.servers.apache.routing import Router
+
+        apache = self.reading.config
+        assert isinstance(apache, Apache)
+        here = [e for e in self.reading.endpoints if e.port == port]
+        if not here:
+            if self.reading.gaps:
+                return Answer("unknown", reason="not all of its sockets are known")
+            return Answer("none", reason=f"Apache does not listen on {port}")
+        if any(e.tls == "unknown" for e in here):
+            return Answer("unknown", reason="which virtual host answers is not known")
+        found = {apache.site(e.address, port, name).number: e for e in here}
+        named = {n: e for n, e in found.items() if _has(apache, n, name)} or found
+        if len(named) > 1:
+            return Answer("unknown", reason="which virtual host answers depends on the address")
+        ((_, endpoint),) = named.items()
+        host = apache.site(endpoint.address, port, name)
+        return Router(apache.loader, host, endpoint.tls == "implicit").answer(name, port, uri)
 
     def certificates(
         self, endpoint: Endpoint, name: str | None
@@ -323,3 +377,11 @@ class ApacheWeb:
     def dropped(self, port: int, header: str, fits: Callable[[str], bool]) -> Location | None:
         """Return None: Apache has no HTTP/3."""
         return None
+
+
+def _has(apache: Apache, number: int, name: str) -> bool:
+    """Tell whether a virtual host has a name, or a pattern that it fits."""
+    if number >= len(apache.hosts):
+        return False
+    names = apache.hosts[number].names
+    return any(n == name or (is_pattern(n) and compiled(n).match(name)) for n in names)

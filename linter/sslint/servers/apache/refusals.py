@@ -49,7 +49,7 @@ def check(apache: Apache) -> None:
     loaded = modules.names.intersection(_MPMS)
     if not loaded:
         modules.load("mpm_event_module")  # linked in, else it is refused below
-    _walk(loader, apache.statements, inside=False, virtual=False)
+    _walk(loader, apache.statements, {}, inside=False, virtual=False)
     if len(loaded) > 1:
         loader.refuse(apache.main.where, "more than one MPM is loaded")
     elif not loaded and modules.complete and any(map(loader.tree.names, _LOADED)):
@@ -59,7 +59,9 @@ def check(apache: Apache) -> None:
             _server(apache, host)
 
 
-def _walk(loader: Loader, block: list[Directive], inside: bool, virtual: bool) -> None:
+def _walk(
+    loader: Loader, block: list[Directive], files: dict[str, bool], inside: bool, virtual: bool
+) -> None:
     modules = loader.modules
     for directive in block:
         if directive.doubt:
@@ -82,11 +84,12 @@ def _walk(loader: Loader, block: list[Directive], inside: bool, virtual: bool) -
                 said = "SSLEngine: argument must be On, Off, or Optional"
                 loader.refuse(directive.location, said)
         elif name in _FILES and place is not None:
-            _file(loader, directive)
+            _file(loader, directive, files)
         if directive.block and name not in _OTHER:
             _walk(
                 loader,
                 directive.block,
+                files,
                 inside or name in _INSIDE,
                 virtual or name == "<virtualhost",
             )
@@ -104,18 +107,19 @@ def _invalid(loader: Loader, directive: Directive) -> None:
     loader.refuse(directive.location, said)
 
 
-def _file(loader: Loader, directive: Directive) -> None:
+def _file(loader: Loader, directive: Directive, known: dict[str, bool]) -> None:
     """Refuse a file that is missing or empty, as configtest does."""
-    if len(directive.args) != 1 or UNKNOWN in directive.value:
-        return
     value = directive.value
-    if value.lower().startswith("pkcs11:"):
+    if len(directive.args) != 1 or UNKNOWN in value or value.lower().startswith("pkcs11:"):
         return
     path = loader.path(value)
-    missing = certificates.missing(loader.tree, path, key=directive.name == "sslcertificatekeyfile")
-    if missing or (missing is False and _is_empty(loader.tree, path)):
+    if path not in known:
+        key = directive.name == "sslcertificatekeyfile"
+        missing = certificates.missing(loader.tree, path, key=key)
+        known[path] = missing or (missing is False and _is_empty(loader.tree, path)) or False
+    if known[path]:
         said = f"{_shown(directive)}: file {path} does not exist or is empty"
-        loader.refuse(directive.location, said)
+        loader.refuse(directive.location, said, code=Code.NO_CERTIFICATE)
 
 
 def _server(apache: Apache, host: Host) -> None:
@@ -127,11 +131,12 @@ def _server(apache: Apache, host: Host) -> None:
     if host.doubt or apache.servers.engine(host).state != "on":
         return
     references = apache.servers.certificates(host)
+    code = Code.NO_CERTIFICATE if _is_served(apache, host) else Code.REFUSED
     if not references and not host.all("sslopensslconfcmd"):
         switches = host.own.get("sslengine")
         where = switches[-1].location if switches else host.where
         said = "SSLEngine is on without SSLCertificateFile"
-        loader.refuse(where, said, code=Code.NO_CERTIFICATE)
+        loader.refuse(where, said, code=code)
     for reference in references:
         if reference.path is None:
             continue
@@ -144,9 +149,18 @@ def _server(apache: Apache, host: Host) -> None:
             loader.refuse(reference.key_location or reference.location, said)
         elif found.key_matches is False:
             said = f"certificate and private key {reference.key} do not match"
-            loader.refuse(reference.key_location or reference.location, said)
+            place = reference.key_location or reference.location
+            loader.refuse(place, said, code=code)
     if protocols is not None and not protocols.doubt and not _enabled(protocols):
         loader.refuse(protocols.location, "SSLProtocol: no SSL protocols available")
+
+
+def _is_served(apache: Apache, host: Host) -> bool:
+    """Tell whether a server's certificate is that of a socket: rules judge it then."""
+    ports = {record.port for record in apache.listeners.records}
+    if host is apache.main:
+        return bool(ports)
+    return any(not one.port or one.port in ports for one in host.addresses)
 
 
 def _protocols(loader: Loader, directive: Directive) -> None:

@@ -15,6 +15,7 @@ from sslint.values import dataclass
 SPACES = " \t\n\v\f\r"
 # What makes a line more than words between blanks: quotes, backslashes, variables, odd blanks.
 _ODD = re.compile(r"[^\t-\r -~]|[\"'\\$]")
+_WORD = re.compile(r"[^ \t\n\v\f\r]+")
 _ESCAPED = {
     "": re.compile(r"\\(\\)"),
     '"': re.compile(r'\\([\\"])'),
@@ -38,11 +39,15 @@ class Directive:
     line: int
     block: list[Directive] | None = None
     doubt: str = ""
+    column: int = 0  # of its first character; 0: not counted
+    end: int = 0
 
     @property
     def location(self) -> Location:
         """Return the place of its first line."""
-        return self.file.at(self.line)
+        if not self.column:
+            return self.file.at(self.line)
+        return Location(self.file, self.line, self.column, self.end)
 
     @property
     def value(self) -> str:
@@ -57,6 +62,14 @@ class Line:
     text: str
     file: SourceFile
     number: int
+    column: int = 0  # 0: not counted
+
+    @property
+    def place(self) -> Location:
+        """Return its place."""
+        if not self.column:
+            return self.file.at(self.number)
+        return Location(self.file, self.number, self.column, self.column + len(self.text))
 
 
 def lines(file: SourceFile) -> Iterator[Line]:
@@ -78,15 +91,28 @@ def lines(file: SourceFile) -> Iterator[Line]:
         if closed and part.endswith("\\"):
             pending.append(part[:-1])
             continue
+        column = 0
         if pending:
-            part = "".join((*pending, part))
+            part = "".join((*pending, part)).strip(SPACES)
             pending = []
-        part = part.strip(SPACES)
+        else:
+            bare = part.lstrip(SPACES)
+            column = len(part) - len(bare) + 1
+            part = bare.rstrip(SPACES)
         if part and part[0] != "#":
-            yield Line(part, file, first)
+            yield Line(part, file, first, column)
     rest = "".join(pending).strip(SPACES)
     if rest and rest[0] != "#":
         yield Line(rest, file, first)
+
+
+def split(text: str, expand: Expand) -> tuple[str, list[str]]:
+    """Return the name and the arguments of a statement."""
+    if _ODD.search(text) is None:
+        first, *rest = text.split()
+        return first, rest
+    word, after = next_word(text, expand)
+    return word, words(after, expand)
 
 
 def words(text: str, expand: Expand) -> list[str]:
@@ -113,7 +139,8 @@ def next_word(text: str, expand: Expand) -> tuple[str, str]:
             end += 2 if text[end] == "\\" and text[end + 1 : end + 2] in (quote, "\\") else 1
         raw, rest = text[1:end], text[end + 1 :]
     else:
-        end = next((i for i, char in enumerate(text) if char in SPACES), len(text))
+        match = _WORD.match(text)
+        end = match.end() if match is not None else 0
         raw, rest = text[:end], text[end:]
     word = _ESCAPED[quote].sub(r"\1", raw) if "\\" in raw else raw
     return (expand(word) if "$" in word else word), rest.lstrip(SPACES)
