@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -175,7 +176,7 @@ def test_text_imports_no_other_report(web: Path) -> None:
     )
     done = tools.run(sys.executable, "-c", code)
     loaded = {name.removeprefix("sslint.reports.") for name in done.stderr.split()}
-    assert loaded == {"terminal", "text", "table"}
+    assert loaded == {"terminal", "text", "table", "groups"}
 
 
 # -- paths ----------------------------------------------------------------------------------------
@@ -455,3 +456,15 @@ def test_hostile_names_are_no_markdown(capsys, hostile: Path) -> None:
         assert not re.search(r"<(?!/?(details|summary|code)>|!-- -->)", piece), piece
     assert not any("@team" in child.content for child in inline if child.type == "text")
     assert hosts.NAME in "".join(child.content for child in inline if child.type == "code_inline")
+
+
+def test_two_hosts_that_are_shown_alike_are_two(capsys, tmp_path: Path, monkeypatch) -> None:
+    repo = tmp_path / "repo"
+    hosts.closed(repo)
+    (repo / "web").rename(repo / "a\x01")
+    shutil.copytree(tools.TOP / "examples/sound/etc", repo / "a\\x01/etc")
+    monkeypatch.chdir(repo)
+    page = report(capsys, "html", ".")
+    assert page.count('class="host"') == 2
+    assert "no rule accepts tcp/443; policy drop" in page
+    assert [line.split(":")[1] for line in report(capsys, "concise", ".").splitlines()] == ["9"]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from sslint.engine import SEVERITIES
 from sslint.judged import tally
-from sslint.plain import clean
 from sslint.reports.rows import Gap, Place, Row, gaps, rows
 
 if TYPE_CHECKING:
@@ -33,10 +32,10 @@ def report(result: Result) -> str:
     lines = ["## sslint", "", f"**{_headline(result, found)}** {text(tally(result.judged))}.", ""]
     lines += _table(found, several)
     lines += _missing(missing)
-    hosts = {clean(host.name): host for host in result.hosts}
+    hosts = {host.name: host for host in result.hosts}
     length = sum(map(len, lines))
     for number, row in enumerate(found):
-        details = _details(row, hosts[row.host])
+        details = _details(row, hosts[row.key])
         length += sum(map(len, details))
         if length > MAX_LENGTH:
             lines.append(f"{len(found) - number} more in the table above.")

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 def report(result: Result) -> str:
     """Return the report; paths open from the working directory."""
-    shown = {clean(host.name): places(host.tree) for host in result.hosts}
+    shown = {host.name: places(host.tree) for host in result.hosts}
     lines = [
-        f"{clean(shown[row.host](row.place.path))}:{row.place.line}:{row.place.column}: "
+        f"{clean(shown[row.key](row.place.path))}:{row.place.line}:{row.place.column}: "
         f"{row.severity}[{row.rule.name}] {row.message}"
         for row in rows(result)
     ]
     lines += [
-        f"{clean(shown[gap.host](gap.place.path))}:{gap.place.line}:{gap.place.column}: "
+        f"{clean(shown[gap.key](gap.place.path))}:{gap.place.line}:{gap.place.column}: "
         f"not judged[{gap.code}] {gap.reason}"
         for gap in gaps(result)
         if gap.decisive

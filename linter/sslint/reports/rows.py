@@ -53,8 +53,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One finding. `kept` says what keeps it quiet, if anything does, and `reason` why."""
+    """One finding. `kept` says what keeps it quiet, if anything does, and `reason` why.
 
+    `key` is the host's name as it is, `host` as it may be shown.
+    """
+
+    key: str
     host: str
     rule: Rule
     severity: Severity
@@ -84,6 +88,7 @@ class Row:
 class Gap:
     """Something that was not judged; `decisive`: the run is incomplete for it (exit status 3)."""
 
+    key: str
     host: str
     reason: str
     place: Place
@@ -177,6 +182,7 @@ class _Maker:
         own = self.place(span.location, span.message) if span else self._fallback(finding, related)
         also = (clean(self._consequence(other)) for other in finding.also_affects)
         return Row(
+            key=finding.host,
             host=clean(finding.host),
             rule=finding.rule,
             severity=finding.severity,
@@ -243,12 +249,12 @@ def _gaps(host: Host) -> Iterator[Gap]:
     for problem in host.problems:
         where = problem.location
         place = make.place(where) if where is not None else make.named(problem.path)
-        yield Gap(name, clean(problem.reason), place, problem.decisive, "unread")
+        yield Gap(host.name, name, clean(problem.reason), place, problem.decisive, "unread")
     judged = judge(host)
     for gap in judged.gaps:
         if gap.why is not Why.FILE_UNREAD:
             place = _listener(host, gap.ports, make.place) or make.whole()
-            yield Gap(name, clean(gap.reason), place, not judged.enough, gap.why.value)
+            yield Gap(host.name, name, clean(gap.reason), place, not judged.enough, gap.why.value)
 
 
 def _listener(host: Host, ports: Sequence[str], place: Callable[[Location], Place]) -> Place | None:

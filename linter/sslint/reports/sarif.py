@@ -37,7 +37,7 @@ def report(result: Result) -> str:
     found = rows(result, quiet=True)
     rules = list({row.rule.name: row.rule for row in found}.values())
     index = {rule.name: number for number, rule in enumerate(rules)}
-    hosts = {clean(host.name): host for host in result.hosts}
+    hosts = {host.name: host for host in result.hosts}
     missing = gaps(result)
     run = {
         "tool": {
@@ -57,7 +57,7 @@ def report(result: Result) -> str:
                 "toolExecutionNotifications": [_notification(gap) for gap in missing],
             }
         ],
-        "results": [_result(row, index, hosts[row.host]) for row in found],
+        "results": [_result(row, index, hosts[row.key]) for row in found],
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 

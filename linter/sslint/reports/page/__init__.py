@@ -30,12 +30,12 @@ HERE = Path(__file__).parent
 def report(result: Result) -> str:
     """Return the page."""
     found, missing = rows(result), gaps(result)
-    hosts = {clean(host.name): host for host in result.hosts}
+    hosts = {host.name: host for host in result.hosts}
     pictures = [
         picture(
             host,
-            [row for row in found if row.host == name],
-            [gap for gap in missing if gap.host == name],
+            [row for row in found if row.key == name],
+            [gap for gap in missing if gap.key == name],
         )
         for name, host in hosts.items()
     ]
@@ -57,7 +57,7 @@ def report(result: Result) -> str:
                 id="top",
             )
         )
-    body += [_host(key, one, hosts[one.name], alone=not several) for key, one in named]
+    body += [_host(key, one, hosts[one.key], alone=not several) for key, one in named]
     if not named:
         body.append(tag("h1", "Nothing to check"))
     title = pictures[0].name if len(named) == 1 else "sslint"

@@ -106,8 +106,9 @@ class Service:
 
 @dataclass(slots=True)
 class Picture:
-    """All that the page shows of a host."""
+    """All that the page shows of a host; `key` is its name as it is, `name` as it is shown."""
 
+    key: str
     name: str
     now: datetime
     services: list[Service]
@@ -135,6 +136,7 @@ def picture(host: Host, findings: Sequence[Row], gaps: Sequence[Gap]) -> Picture
         service.lanes = tuple(_judged(lane, service) for lane in service.lanes)
     services.sort(key=lambda one: (STANDINGS.index(one.standing), one.port, one.transport))
     return Picture(
+        key=host.name,
         name=clean(host.name),
         now=host.now,
         services=services,
