@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable
 
-from sslint.firewalls.errors import RulesetError, UnreadError
+from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables import hooks
 from sslint.firewalls.nftables.datatypes import DataType, Refused
+from sslint.firewalls.nftables.includes import included
 from sslint.firewalls.nftables.kernel import Kernel, SetState, TableState
 from sslint.firewalls.nftables.operands import operand
 from sslint.firewalls.nftables.rules import RuleBuilder
 from sslint.firewalls.nftables.statements import STATEFUL, StatementParser
 from sslint.firewalls.nftables.syntax import Expression, SetLiteral
 from sslint.netfilter.model import Base, Chain, Set, TableFamily
-from sslint.network.whole import is_whole_etc
-from sslint.reasons import Code
 from sslint.source import Location, SourceFile
-from sslint.tree import Status, Tree, TreeError
+from sslint.tree import Tree
 
-INCLUDE_PATH = "/etc"  # the compiled-in one, nft -h
 MAX_INCLUDE_DEPTH = 16  # nft's own
 MAX_INNER_CHAINS = 16
 MAX_SCOPES = 4  # SCOPE_NEST_MAX in nft's include/parser.h
@@ -97,7 +94,8 @@ class BlockParser(StatementParser):
         depth = self._depth_at(start)
         if depth >= MAX_INCLUDE_DEPTH:
             raise RulesetError("Include nested too deeply", location)
-        files = self._included(pattern, location)
+        files = included(self.tree, self._main.path, pattern, location)
+        self.files += [file for file in dict.fromkeys(files) if file not in self.files]
         self.tree.budgets.spend("includes", len(files), location)
         count = sum(self.insert(file) for file in reversed(files))
         self._depths = [(end + count, held) for end, held in self._depths]
@@ -106,54 +104,6 @@ class BlockParser(StatementParser):
     def _depth_at(self, position: int) -> int:
         self._depths = [(end, depth) for end, depth in self._depths if position < end]
         return max((depth for _, depth in self._depths), default=1)
-
-    def _included(self, pattern: str, location: Location) -> list[SourceFile]:
-        """Return the files an include statement names, as nft looks for them."""
-        if pattern.startswith(("/", "./", "../")):
-            candidates = [posixpath.join("/", pattern)]
-        else:
-            own = posixpath.dirname(self._main.path)
-            candidates = [posixpath.join(place, pattern) for place in (own, INCLUDE_PATH)]
-        wildcard = any(char in pattern for char in "*?[")
-        for candidate in candidates:
-            directory = posixpath.dirname(candidate)
-            if wildcard and not self.tree.listable(directory):
-                raise UnreadError(f"{directory} cannot be read", location, Code.UNREADABLE)
-            paths = self.tree.glob(candidate, location=location) if wildcard else [candidate]
-            found = [path for path in paths if self._is_there(path, wildcard)]
-            files = [self._read(path, location) for path in found]
-            if found:
-                return [file for file in files if file is not None]
-        if not wildcard:
-            self._absent(candidates, location)
-        elif not any(self._is_known(posixpath.dirname(candidate)) for candidate in candidates):
-            raise UnreadError(f"{posixpath.dirname(candidates[0])} is not in the files", location)
-        return []
-
-    def _is_known(self, directory: str) -> bool:
-        """Tell whether what a directory holds is known; one that a part of /etc lacks is not."""
-        return self.tree.holds(directory) or is_whole_etc(self.tree)
-
-    def _is_there(self, path: str, wildcard: bool) -> bool:
-        status = self.tree.status(path)
-        return status is not Status.ABSENT or (wildcard and self.tree.link_target(path) is not None)
-
-    def _read(self, path: str, location: Location) -> SourceFile | None:
-        if self.tree.status(path) is Status.DIRECTORY:
-            return None
-        try:
-            file = self.tree.read(path)
-        except TreeError as error:
-            raise UnreadError(error.of(path), location, error.code) from None
-        if file not in self.files:
-            self.files.append(file)
-        return file
-
-    def _absent(self, candidates: list[str], location: Location) -> None:
-        path = candidates[0]
-        if all(self.tree.absent(candidate) for candidate in candidates):
-            raise RulesetError(f"File not found: {path}", location)
-        raise UnreadError(f"{path} is not in the files", location, Code.NOT_GIVEN)
 
     # -- tables -----------------------------------------------------------------------------------
 
