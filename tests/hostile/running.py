@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -24,6 +26,9 @@ MODULES = {"crashes": crashes, "escapes": escapes, "injections": injections,
            "secrets": secrets, "sizes": sizes}  # fmt: skip
 
 
+last_child = 0  # the process of the last run
+
+
 def machine_factor() -> float:
     """Return how much slower this machine is than the one for which SECONDS is meant."""
     start = time.process_time()
@@ -39,8 +44,10 @@ def address_space() -> int:
 
 def run(arguments: list[str], log: Path, limit: float) -> tuple[int, float, str]:
     """Return (exit status, seconds of processor time, what it said)."""
+    global last_child
     sys.stdout.flush()
     sys.stderr.flush()
+    bound = MEMORY + address_space()
     child = os.fork()
     if child == 0:
         code = 70
@@ -52,7 +59,6 @@ def run(arguments: list[str], log: Path, limit: float) -> tuple[int, float, str]
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
             # The program's own bound is absolute, and this child has all of its parent's memory.
-            bound = MEMORY + address_space()
             resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
             last_stop.grow = lambda read: None  # type: ignore[method-assign]
             resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 1))
@@ -65,6 +71,7 @@ def run(arguments: list[str], log: Path, limit: float) -> tuple[int, float, str]
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+    last_child = child
     _, status, used = os.wait4(child, 0)
     code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     said = log.read_bytes().decode("utf-8", "surrogateescape")
@@ -107,3 +114,24 @@ def try_tree(name: str, directory: Path, limit: float, *more: str) -> tuple[int,
     finally:
         os.chdir(before)
     return code, seconds, wrongs(code, seconds, said, limit)
+
+
+def main() -> None:
+    """Try trees one after the other and print a line of JSON for each: `DIRECTORY LIMIT NAME...`."""
+    directory, limit, *names = sys.argv[1:]
+    for name in names:
+        place = Path(directory, name)
+        place.mkdir()
+        try:
+            code, seconds, wrong = try_tree(name, place, float(limit), "--format", "json")
+        except PermissionError as error:  # only root makes such a tree
+            print(json.dumps({"name": name, "skipped": str(error)}), flush=True)
+            continue
+        root = str(place / "work")
+        print(json.dumps({"name": name, "pid": last_child, "root": root, "code": code,
+                          "seconds": seconds, "wrong": wrong}), flush=True)  # fmt: skip
+        subprocess.run(["rm", "-rf", str(place)], check=False)
+
+
+if __name__ == "__main__":
+    main()
