@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench fuzz docs clean
+.PHONY: demo test lint bench fuzz audit docs clean
 
 $(VENV)/runtime: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,15 @@ fuzz: $(VENV)/dev
 	@for subject in $(FUZZ_SUBJECTS); do \
 		$(BIN)/python -m tests.fuzz $$subject $(FUZZ_RUNS) || exit; \
 	done
+
+# What looks for known weaknesses: in the code (bandit), in the dependencies (pip-audit, which asks
+# the registry) and in workflows and actions (zizmor). It is run before a release; `make lint` has
+# ruff's form of bandit's rules.
+audit: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "bandit>=1.8" "pip-audit>=2.7" "zizmor>=1"
+	$(BIN)/bandit --quiet --recursive linter --configfile pyproject.toml
+	$(BIN)/zizmor --offline --quiet .
+	$(BIN)/pip-audit --skip-editable --progress-spinner off
 
 clean:
 	rm -rf $(VENV) build dist linter/*.egg-info

@@ -228,7 +228,7 @@ def _ask(top: Path, how: str, *names: str) -> bytes:
         raise UsageError("--config-from: git is not installed")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
-        done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, no shell
+        done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, no shell # nosec B603
             [git, *_OPTIONS, "-C", str(top), "cat-file", how],
             input=os.fsencode("".join(f"{name}\n" for name in names)),
             capture_output=True,

@@ -292,7 +292,7 @@ def _nft_variant(name: str) -> str | None:
 
 def _run(command: list[str]) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, no shell
+        done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, no shell # nosec B603
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,

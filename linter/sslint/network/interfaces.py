@@ -270,7 +270,7 @@ def _yaml(tree: Tree, file: SourceFile) -> dict[Any, Any]:
         return {}
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        content = yaml.load(file.text, loader)  # noqa: S506 - a safe loader
+        content = yaml.load(file.text, loader)  # noqa: S506 - a safe loader # nosec B506
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = file.at(mark.line + 1) if mark is not None else file

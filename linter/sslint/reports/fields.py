@@ -133,7 +133,7 @@ def _hints(thing: Any) -> dict[str, Any]:
     """Return the types of a class's annotations or of what a function returns."""
     names = {**_namespace(), **vars(sys.modules[thing.__module__])}
     return {
-        name: eval(getattr(text, "__forward_arg__", text), names)  # noqa: S307 (our own source)
+        name: eval(getattr(text, "__forward_arg__", text), names)  # noqa: S307 # nosec B307
         for name, text in thing.__annotations__.items()
         if name != "source"
     }
