@@ -658,6 +658,21 @@ def nginx_variables_that_double(g: Ground) -> None:
 
 
 @tree
+def nginx_variables_that_double_before_a_challenge(g: Ground) -> None:
+    lines = "".join(f"set $a{n} $a{n - 1}$a{n - 1};" for n in range(1, 60))
+    g.nginx(
+        f"server {{ listen 80; server_name a.example.org; set $a0 $host; {lines}"
+        " location / { root /srv$a59; try_files $a59 $uri; } }",
+        "server { listen 443 ssl; server_name a.example.org; ssl_certificate"
+        " /etc/letsencrypt/live/a/fullchain.pem; }",
+    )
+    g.write(
+        "etc/letsencrypt/renewal/a.conf",
+        "[renewalparams]\nauthenticator = webroot\n[[webroot_map]]\na.example.org = /srv\n",
+    )
+
+
+@tree
 def nginx_maps_that_double(g: Ground) -> None:
     maps = "".join(f"map $host $m{n} {{ default $m{n - 1}$m{n - 1}; }}\n" for n in range(1, 60))
     g.nginx(
