@@ -37,6 +37,7 @@ MADE = {
     "policy.py": "fnmatch.translate: atomic groups",
     "renewal.py": "a key of certbot, anchored",
     "servers/apache/loader.py": "names, escaped, without repetition",
+    "servers/apache/vhosts.py": "fnmatch.translate: atomic groups",
     "servers/others/unread.py": "the directives of unread.py's table, after ^[ \\t]*",
 }
 # How patterns are used that a variable stands for.

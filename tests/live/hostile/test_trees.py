@@ -85,13 +85,14 @@ def test_as_nobody(batch: int) -> None:
 
 def readable_copy(code: Path) -> Path:
     """Copy the package as it is installed, and what the trees need of the tests."""
-    unneeded = shutil.ignore_patterns("__pycache__", "live", "rules", "sound", "fuzz")
+    unneeded = shutil.ignore_patterns("__pycache__", "live", "rules", "sound", "broken", "fuzz")
     shutil.copytree(TOP / "linter/sslint", code / "sslint", ignore=unneeded)
-    shutil.copytree(TOP / "tests", code / "tests", ignore=unneeded)
+    shutil.copytree(TOP / "tests", code / "tests", symlinks=True, ignore=unneeded)
     for part in ("rules", "schemas"):
         shutil.copytree(TOP / part, code / "sslint" / part)
     for path in (code, *code.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
     return code
 
 
