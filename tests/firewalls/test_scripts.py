@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from sslint import check
-from sslint.firewalls import discovery, ipset, scripts
+from sslint.firewalls import discovery, ipset
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.scripts import possible
+from sslint.firewalls.scripts import reader as scripts
 from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.netfilter.trace import Packet

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from sslint.edges import Edge
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.kept import ASIDE, DUMP
-from sslint.firewalls.scripts import read
 from sslint.firewalls.scripts.blocks import shell_of
 from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.reasons import Code
@@ -57,6 +56,8 @@ def load(tree: Tree, path: str, into: Ruleset, ran: Location | None = None) -> N
 
     `ran` is the line that runs it, None if nothing in the tree does.
     """
+    from sslint.firewalls.scripts.reader import read
+
     part = Ruleset()
     missing: Missing | None = None
     with Edge(tree, "script:", path) as edge:

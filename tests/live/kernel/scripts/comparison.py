@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from sslint.firewalls import ipset, scripts
+from sslint.firewalls import ipset
 from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.scripts import reader as scripts
 from sslint.netfilter.model import Missing, Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.tree import Tree
