@@ -110,7 +110,7 @@ nft insert rule inet f in ip saddr $(hostname) tcp dport 80 accept
 
 NOT_FOLLOWED = {
     "iptables -P INPUT DROP\n/opt/more-rules.sh\n": 2,
-    "\nfirewall-cmd --reload\n": 2,
+    "\ncsf -r\n": 2,
     "service iptables restart\n": 1,
     "iptables -A INPUT -j DROP &\n": 1,
     'eval "$(hostname)"\n': 1,
@@ -301,3 +301,17 @@ ODD = "ufw insert\nufw insert x allow 1\nufw allow in on\nufw delete\nufw allow 
 def test_odd_commands_are_no_crash(line: str) -> None:
     tree = tree_of({PATH: f"#!/bin/bash\n{DROP}{line}\n{SSH}"})
     possible.load(tree, PATH, Ruleset())
+
+
+def test_firewall_cmd() -> None:
+    text = """systemctl enable --now firewalld
+firewall-cmd --permanent --zone=public --add-service=https
+firewall-cmd --permanent --remove-service ssh
+for p in 25 587; do firewall-cmd --permanent --add-port=$p/tcp; done
+firewall-cmd --reload
+"""
+    wanted = {443: "accept", 587: "accept", 22: "reject", 80: "reject"}
+    assert {port: verdict(text, port) for port in wanted} == wanted
+    assert verdict(text + "firewall-cmd --add-service=http\n", 443) == "unknown"
+    assert verdict("systemctl stop firewalld\n" + DROP + SSH, 22) == "accept"
+    assert verdict("ufw disable\n" + DROP + SSH, 22) == "accept"

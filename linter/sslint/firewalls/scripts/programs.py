@@ -28,7 +28,7 @@ _SAVES = re.compile(r"(?:ip6?tables(?:-nft|-legacy)?-save|iptables-xml|xtables-m
 _TOLD = re.compile(r"-[AIDNPFX]|--(?:append|insert|delete|policy|flush|new-chain)|-t|add|flush")
 # Programs and services that change the ruleset in ways that are not read.
 _CHANGES = re.compile(
-    r"(?:firewall-cmd|firewall-offline-cmd|csf|apf|shorewall6?|ferm|firehol|fwbuilder|arptables"
+    r"(?:firewall-offline-cmd|csf|apf|shorewall6?|ferm|firehol|fwbuilder|arptables"
     r"|ebtables(?:-restore)?|iptables-apply|iptables-translate|netfilter-persistent"
     r"|iptables-persistent|fail2ban-client|docker|podman|lxc|lxd|virsh|wg-quick|conntrackd?|awall"
     r"|foomuuri|nftables|uruk)$"
@@ -37,6 +37,7 @@ _SERVICES = re.compile(
     r"(?:ip6?tables|nftables|netfilter-persistent|iptables-persistent|ufw|firewalld|shorewall6?"
     r"|ferm|firehol|csf|ipset|firewall|fail2ban|docker|libvirtd?|lxd|networking|network)(?:\.service)?$"
 )
+_MANAGERS = re.compile(r"(?:ufw|firewalld|nftables|ip6?tables)(?:\.service)?$")
 _STARTS = frozenset(
     ("start", "restart", "reload", "force-reload", "try-restart", "stop", "condrestart")
 )
@@ -200,6 +201,9 @@ def _tool(shell: Interpreter, base: str, rest: list[str]) -> Status | _NotATool:
         return status
     if base == "ipset":
         return _ipset(shell, rest)
+    if base == "firewall-cmd":
+        shell.print(HOLE)
+        return world.firewalld.run(rest, where)
     if base == "ufw":
         shell.print(HOLE)
         shell.spend(1 + len(world.ufw.rules) // 4)
@@ -346,6 +350,15 @@ def _program(shell: Interpreter, name: str, rest: list[str]) -> Status:
         shell.fail(f"what {base} does to the ruleset is not read")
     if base in ("service", "rc-service", "invoke-rc.d", "systemctl", "initctl", "start", "stop"):
         services = [word for word in rest if _SERVICES.match(word)]
+        world = shell.state.world
+        if services and all(one.startswith("firewalld") for one in services):
+            if not {"stop", "disable", "mask"}.intersection(rest):
+                return world.firewalld.run(["--reload"], shell.here())
+            if not world.firewalld.touched:
+                return None
+        stopped = {"stop", "disable", "mask"}.intersection(rest)
+        if services and stopped and not world.touched and all(map(_MANAGERS.match, services)):
+            return None  # it has done nothing yet
         if (services and _STARTS.intersection(rest)) or (base == "stop" and services):
             shell.fail(f"a service that changes the ruleset is to {_verb(rest)}")
     elif re.match(r"/etc/(?:rc\.d/)?init\.d/", name) and _SERVICES.match(base):

@@ -125,7 +125,8 @@ class Ufw:
     @property
     def touched(self) -> bool:
         """Whether ufw was told anything."""
-        return self.last is not None
+        told = self.rules or self.policies != _SHIPPED
+        return bool(self.enabled or self.lost or told)
 
     def copy(self) -> Ufw:
         """Return a copy that can be changed alone."""
@@ -154,7 +155,7 @@ class Ufw:
 
     def lose(self, reason: str, where: Location) -> None:
         """Give up what ufw holds."""
-        self.last = self.last or where
+        self.last = where
         self.lost = self.lost or Missing(reason, (4, 6), where, may_open=True)
 
     def run(self, words: list[str], where: Location) -> int | None:

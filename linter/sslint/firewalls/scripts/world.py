@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sslint.firewalls.iptables.dump import Origin
+from sslint.firewalls.scripts.firewalld import Firewalld
 from sslint.firewalls.scripts.nft import Ipset, Nft
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.firewalls.scripts.tables import Iptables
@@ -27,13 +28,14 @@ class World:
         self.nft = Nft(tree)
         self.ipset = Ipset()
         self.ufw = Ufw(tree)
+        self.firewalld = Firewalld(tree)
 
     def copy(self) -> World:
         """Return a copy that can be changed alone."""
         twin = World(self.tree)
         twin.iptables = {key: state.copy() for key, state in self.iptables.items()}
         twin.nft, twin.ipset = self.nft.copy(), self.ipset.copy()
-        twin.ufw = self.ufw.copy()
+        twin.ufw, twin.firewalld = self.ufw.copy(), self.firewalld.copy()
         return twin
 
     def size(self) -> int:
@@ -51,6 +53,7 @@ class World:
         joined.nft = self.nft.join(other.nft, where)
         joined.ipset = self.ipset.join(other.ipset)
         joined.ufw = self.ufw.join(other.ufw, where)
+        joined.firewalld = self.firewalld.join(other.firewalld, where)
         return joined
 
     def same(self, other: World) -> bool:
@@ -65,6 +68,7 @@ class World:
             tables
             and self.nft.same(other.nft)
             and self.ufw.same(other.ufw)
+            and self.firewalld.same(other.firewalld)
             and told == [(one.words, one.doubt) for one in other.ipset.told]
         )
 
@@ -76,7 +80,8 @@ class World:
     def touched(self) -> bool:
         """Whether anything was told that decides about packets."""
         tables = any(state.touched for state in self.iptables.values())
-        return tables or self.nft.touched or self.nft.lost is not None or self.ufw.touched
+        managers = self.ufw.touched or self.firewalld.touched
+        return tables or managers or self.nft.touched or self.nft.lost is not None
 
     def finish(self, into: Ruleset) -> None:
         """Put everything into a ruleset."""
@@ -85,6 +90,8 @@ class World:
                 assert self.ufw.last is not None
                 self.ufw.lose("ufw and iptables both change the tables", self.ufw.last)
             self.ufw.finish(into)
+        if self.firewalld.touched:
+            self.firewalld.finish(into)
         for (family, _), state in self.iptables.items():
             if state.lost is not None:
                 into.missing.append(state.lost)
