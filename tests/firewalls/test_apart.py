@@ -106,3 +106,21 @@ def test_check_and_trace_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "(etc/nftables.conf: closed; etc/iptables/rules.v4: open)" in last
     main(["trace", str(tmp_path), "443", "--format", "json"])
     assert json.loads(capsys.readouterr().out)["ipv4"]["verdict"] == "unknown"
+
+
+def test_a_ruleset_that_is_set_aside_is_named_with_why() -> None:
+    wants = {f"{WANTS}/cron.service": "", f"{WANTS}/netfilter-persistent.service": ""}
+    files = pick(SHUT, NFTABLES) | pick(OPEN, IPTABLES) | wants
+    host = read(Target("h", tree_of(files)))
+    said = "etc/nftables.conf is not in force: nftables.service is disabled"
+    assert said in host.ruleset.assumptions
+    stock = read(Target("h", tree_of({**files, NFTABLES: STOCK})))
+    assert not any("nftables" in text for text in stock.ruleset.assumptions)
+
+
+def test_a_ruleset_kept_aside_counts_beside_one_that_lets_everything_in() -> None:
+    kept = {"etc/iptables.rules": V4 % ""}
+    assert verdict(kept)[0] == "closed"
+    assert verdict({NFTABLES: STOCK, **kept})[0] == "closed"
+    assert verdict({"etc/ufw/ufw.conf": "ENABLED=no\n", **kept})[0] == "closed"
+    assert verdict({NFTABLES: NFT % "tcp dport 443 accept", **kept})[0] == "open"

@@ -86,8 +86,11 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
     ruleset.missing += managers.unread(tree, network)
     if found.scripts:
         _load_scripts(tree, found.scripts, ruleset, alone=not active and not ruleset.missing)
-    elif not found.candidates and not ruleset.missing:
-        active = _load_kept(tree, network, ruleset)
+    elif not ruleset.missing and not any(
+        _filters(part) or not _is_assumed(tree, network, one) for one, part in parts
+    ):
+        active += _load_kept(tree, network, ruleset)
+    ruleset.assumptions += _set_aside(tree, found)
     ruleset.assumptions += managers.assumptions(tree, network)
     if {family for missing in ruleset.missing for family in missing.families} != {4, 6}:
         _judge_apart(tree, network, parts, ruleset)
@@ -97,6 +100,18 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
     return ruleset
 
 
+def _set_aside(tree: Tree, found: Found) -> Iterator[str]:
+    """Yield the rulesets that say who gets in and are not in force, each with why."""
+    for one in found.candidates:
+        path = f"{one.path}/user.rules" if one.kind == "ufw" else one.path
+        file = tree.try_read(path, decisive=False) if one.inactive and one.kind != "ipset" else None
+        if file is not None and _DECIDES.search(file.text):
+            yield f"{tree.name(one.path)} is not in force: {one.inactive}"
+
+
+_DECIDES = re.compile(
+    r"^[^#\n]*(?:\b(?:drop|reject|DROP|REJECT)\b|ufw-user-input [^\n]{0,300}-j ACCEPT)", re.M
+)
 _MANAGERS = {"nft": "nftables", "ufw": "ufw", "firewalld": "firewalld"}  # else iptables
 
 
