@@ -63,7 +63,8 @@ class Manager(Fact):
     def __init__(self, facts: Facts, own: _InForce, every: Sequence[_InForce]) -> None:
         span = Span(own.place, f"{own.kind} filters here") if own.place is not None else None
         super().__init__(facts, own, own.kind, span)
-        self._others = [other for other in every if other is not own]
+        unsure = facts.host.ruleset.alternatives  # not all of them are in force
+        self._others = [other for other in every if other is not own and not unsure]
         self._first = own is every[0]
 
     first: bool = of("_first")

@@ -28,6 +28,7 @@ _LABELS = {
     "listen.ipv6-lost": "this socket is lost",
     "site.not-included": "no Include reads this",
     "site.dangling": "this passes over the link",
+    "server_name.swallowed": "no ; ends this line",
 }
 
 
@@ -101,6 +102,9 @@ class Setting(Fact):
         # What is wrong with a port explains what else is found there.
         port = source.value or "" if source.name in _ABOUT_PORTS else ""
         about: frozenset[Subject] = frozenset({("tcp", int(port))} if port.isdecimal() else ())
+        if source.name == "server_name.swallowed" and source.site is not None:
+            listens = context.reading.sites[source.site].listens
+            about = frozenset((transport, number) for transport, _, number, _ in listens)
         super().__init__(facts, source, entity, span, about)
         self._context = context
 

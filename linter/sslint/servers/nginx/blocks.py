@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sslint.reasons import Code
 from sslint.servers.nginx.listen import Kind, Listen
+from sslint.servers.nginx.semicolons import swallowed
 from sslint.servers.nginx.syntax import Directive, unknown_includes
 from sslint.source import Location
 from sslint.values import dataclass, field
@@ -203,7 +204,7 @@ def _names(own: Index, kind: Kind, hostname: str | None, refuse: Refuse) -> tupl
     """Return the names of a server in lower case, regular expressions as they are written."""
     names = []
     for directive in own.get("server_name", []):
-        for name in directive.args:
+        for name in directive.args[: swallowed(directive)]:
             if name.startswith("~"):
                 names.append(name)
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sslint.servers.model import Setting
 from sslint.servers.nginx.blocks import Configuration, Server
+from sslint.servers.nginx.semicolons import swallowed
 from sslint.servers.nginx.syntax import Directive
 
 _WANTED = frozenset(
@@ -36,6 +37,7 @@ _WANTED = frozenset(
 _PREFIXES = ("http2_push", "spdy_", "quic_", "http3_")
 _LISTEN = ("http2", "http3", "spdy", "quic", "proxy_protocol")
 _HEADERS = {"alt-svc": "Alt-Svc", "strict-transport-security": "Strict-Transport-Security"}
+SWALLOWED = "server_name.swallowed"
 MAX_DEPTH = 64
 
 
@@ -79,6 +81,8 @@ def _statement(directive: Directive, scope: str, site: int | None, depth: int) -
                 yield Setting(
                     "nginx", f"listen.{flag}", flag, directive.location, scope, args, site
                 )
+    elif name == "server_name" and (found := swallowed(directive)) is not None:
+        yield Setting("nginx", SWALLOWED, args[found], directive.location, scope, args, site)
     elif name == "add_header" and len(args) >= 2 and args[0].lower() in _HEADERS:
         header = _HEADERS[args[0].lower()]
         yield Setting("nginx", header, args[1], directive.location, scope, args[1:], site)

@@ -1,0 +1,31 @@
+"""Statements that took the next one for arguments of theirs, for want of a `;`.
+
+nginx starts with these: server_name takes any words.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sslint.servers.nginx.syntax import Directive
+
+# A directive that no host name or file is called, and others where a value of theirs follows.
+_DIRECTIVE = re.compile(
+    r"(?:ssl|proxy|fastcgi|client|access|error|auth|add|server|try|keepalive|gzip)_[a-z0-9_]+"
+)
+_SHORT = frozenset(("root", "include", "listen", "return", "alias", "index", "charset"))
+_VALUE = re.compile(r"[/\d*\[]|on$|off$|index\.|https?:|utf-8$")
+
+
+def swallowed(directive: Directive) -> int | None:
+    """Return which argument of a server_name is the directive that follows it, if one is."""
+    args = directive.args
+    if directive.name != "server_name":
+        return None
+    for index, word in enumerate(args[1:], 1):
+        following = args[index + 1] if index + 1 < len(args) else ""
+        if following and (
+            _DIRECTIVE.fullmatch(word) or (word in _SHORT and _VALUE.match(following))
+        ):
+            return index
+    return None
