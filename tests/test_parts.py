@@ -371,7 +371,7 @@ def test_what_belongs_to_no_host_is_shown_as_a_block_to_paste(capsys, tmp_path: 
     lines = [line.strip() for line in err.splitlines()]
     start = lines.index("hosts:")
     assert lines[start + 1 : start + 4] == [
-        "NAME:",
+        f"{tmp_path.name}:",
         "nginx: a  # or b",
         "firewall: [fw/rules.v4]",
     ]

@@ -254,6 +254,9 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     _reading(diff)
     _printing(diff, DIFF_FORMATS)
 
+    init = command("init", "write a .sslint.yaml from the files that are seen")
+    init.add_argument("path", nargs="?", default=".", metavar="PATH")
+
     explain = command("explain", "explain a rule and its fix")
     explain.add_argument("rule", metavar="RULE")
     _configuration(explain)
@@ -267,7 +270,7 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     _printing(rules)
     return parser, {
         "check": check, "endpoints": endpoints, "trace": trace, "fix": fix, "diff": diff,
-        "explain": explain, "rules": rules,
+        "init": init, "explain": explain, "rules": rules,
     }  # fmt: skip
 
 

@@ -571,6 +571,17 @@ def _answer_of(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def _init(options: argparse.Namespace) -> int:
+    from sslint import init, targets
+    from sslint.yamlfile import display
+
+    if not os.path.isdir(options.path):
+        raise UsageError(f"{options.path}: no such directory")
+    path = init.write(targets.confined(options.path))
+    _write(f"wrote {clean(display(path))}\n")
+    return 0
+
+
 def _explain(options: argparse.Namespace) -> int:
     from sslint import engine
     from sslint.reports.rules import explain, rule_data
@@ -621,6 +632,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "trace": _trace,
     "fix": _fix,
     "diff": _diff,
+    "init": _init,
     "explain": _explain,
     "rules": _rules,
 }

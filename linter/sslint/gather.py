@@ -10,7 +10,7 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -56,29 +56,48 @@ class Gathered:
         both = {"nft", "iptables"} <= set(rulesets)
         return bool(named and rulesets) and alone and not both and not _of_several(self.paths)
 
-    def block(self, top: Path) -> list[str]:
-        """Return what .sslint.yaml says of them as one host, for the user to choose from."""
+    def hosts(self, top: Path) -> list[str]:
+        """Return what .sslint.yaml says of them below `hosts:`, for the user to choose from.
 
-        def shown(path: Path) -> str:
-            text = path.relative_to(top).as_posix()
-            return text if re.fullmatch(r"[\w./-]+", text) else json.dumps(text)
-
-        lines = ["hosts:", "  NAME:"]
-        rulesets = []
-        for kind, paths in self.found.items():
-            if kind not in main_files().values():
-                rulesets += [shown(path) for path in paths]
-                continue
-            first, *others = map(shown, paths)
-            lines.append(f"    {kind}: {first}" + (f"  # or {', '.join(others)}" if others else ""))
-        if rulesets:
-            lines.append(f"    firewall: [{', '.join(rulesets)}]")
+        Parts in directories that are called as hosts are make a host for each; else they are one's.
+        """
+        if not self.found:
+            return []
+        common = Path(os.path.commonpath(self.paths))
+        if not _of_several(self.paths):
+            return [f"  {quoted(top.name or 'host')}:", *_host(self.found, top)]
+        lines = []
+        names = dict.fromkeys(path.relative_to(common).parts[0] for path in self.paths)
+        for name in names:
+            own = {
+                kind: [path for path in paths if path.relative_to(common).parts[0] == name]
+                for kind, paths in self.found.items()
+            }
+            lines += [f"  {quoted(name)}:", *_host(own, top)]
         return lines
 
     @property
     def paths(self) -> list[Path]:
         """The parts: a server's directory, a ruleset's file."""
         return [path for paths in self.found.values() for path in paths]
+
+
+def quoted(text: str) -> str:
+    """Return a name or a path as YAML has it."""
+    return text if re.fullmatch(r"[A-Za-z_./][\w./-]*", text) else json.dumps(text)
+
+
+def _host(found: Mapping[str, Sequence[Path]], top: Path) -> Iterator[str]:
+    rulesets = []
+    for kind, paths in found.items():
+        shown = [quoted(path.relative_to(top).as_posix()) for path in paths]
+        if kind not in main_files().values():
+            rulesets += shown
+        elif shown:
+            first, *others = shown
+            yield f"    {kind}: {first}" + (f"  # or {', '.join(others)}" if others else "")
+    listed = f"    firewall: [{', '.join(rulesets)}]"
+    yield listed if rulesets else "    # firewall: FILE, or none if this host filters nothing"
 
 
 def _of_several(paths: Sequence[Path]) -> bool:

@@ -150,7 +150,8 @@ def _seen(problems: Sequence[Problem], paths: Sequence[str], excluded: Sequence[
         lines += [problem.sentence for problem in islice(_links(top, excluded), MAX_LINKS_SHOWN)]
         gathered = gather(top, excluded)
         if gathered.found:
-            lines += ["to describe a host, write into .sslint.yaml:", *gathered.block(top)]
+            said = "to describe the hosts, write into .sslint.yaml (sslint init does):"
+            lines += [said, "hosts:", *gathered.hosts(top)]
     return "\n".join(lines) or None
 
 

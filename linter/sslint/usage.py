@@ -44,6 +44,10 @@ examples:
   sslint trace . imaps --from 203.0.113.0/24 -v
   sslint trace /etc 5432 --from public --expect closed
   sslint trace /etc --packets packets.jsonl""",
+    "init": """\
+examples:
+  sslint init
+  sslint init deploy""",
     "explain": """\
 examples:
   sslint explain tls-port-closed""",

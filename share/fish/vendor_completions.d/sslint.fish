@@ -93,6 +93,8 @@ complete -c sslint -n '__fish_seen_subcommand_from diff' -l config-from -x -d 't
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l no-config -d 'read no configuration'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l format -x -a 'text json markdown' -d 'default text'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l color -x -a 'auto always never' -d 'default auto'
+complete -c sslint -n __fish_use_subcommand -f -a init -d 'Write a .sslint.yaml from the files that are seen.'
+complete -c sslint -n '__fish_seen_subcommand_from init' -s h -l help -d 'show this help message and exit'
 complete -c sslint -n __fish_use_subcommand -f -a explain -d 'Explain a rule and its fix.'
 complete -c sslint -n '__fish_seen_subcommand_from explain' -s h -l help -d 'show this help message and exit'
 complete -c sslint -n '__fish_seen_subcommand_from explain' -l config -r -d 'default .sslint.yaml beside PATH'
