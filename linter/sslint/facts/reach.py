@@ -69,7 +69,8 @@ class Reach(Fields):
     @field
     def outcome(self) -> Literal["times-out", "rejected"]:
         """What becomes of a client's connection where it is closed."""
-        closed = self._closed
+        # A family that is off decides nothing: a client takes the other one.
+        closed = [reach for reach in self._closed if reach.blocked_by] or self._closed
         return "rejected" if closed and all(r.rejected for r in closed) else "times-out"
 
     @field

@@ -57,7 +57,7 @@ _OVERRIDES = (
 )
 # What is used if it is named (docker compose -f, docker stack deploy -c); what is to be tried.
 _OTHER_NAME = re.compile(r"^((docker-)?compose|.*stack)[\w.-]*\.ya?ml$", re.I)
-_TRIED = re.compile(r"(^|[^a-z])(dev|test|ci|local|debug|example|sample|override)", re.I)
+_TRIED = re.compile(r"(^|[^a-z])(dev|test|ci|local|debug|example|sample|override|broken)", re.I)
 _VARIABLE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)(?:(:?[-?+])([^{}$]*))?\})")
 _SET = re.compile(r"""\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\s]*).*)""")
 UNSET = "?"  # a variable that nothing in the files sets; Compose takes it for empty
