@@ -219,6 +219,18 @@ class Certificate(Fact):
         return _lineage_of(self.path)
 
     @field
+    def origin(self) -> Literal["copy", "own"]:
+        """Whether it lies in a copy or a repository, for the words on it; the host may differ."""
+        return "own" if self._host.tree.live else "copy"
+
+    @field
+    def remedy(self) -> Literal["lineage", "self-signed", "authority"]:
+        """Who makes the next one, for the words on it."""
+        if self.lineage is not None:
+            return "lineage"
+        return "self-signed" if self.content.self_signed else "authority"
+
+    @field
     def lineage_known(self) -> bool | None:
         """certbot renews it; not known where renewal/ was not given."""
         return lineage_known(self._host, self.path) if self.lineage is not None else None
