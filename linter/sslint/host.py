@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from sslint import announcements, renewal
+from sslint import announcements, renewal, serving
 from sslint.announcements.model import Announced
 from sslint.edges import Edge
 from sslint.netfilter import addresses
 from sslint.netfilter.model import Ruleset
-from sslint.reasons import Code, Problem, Reason
+from sslint.reasons import Problem
 from sslint.renewal import Renewal
-from sslint.servers import owners, servers
-from sslint.servers.interface import Context
+from sslint.servers import owners
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 from sslint.targets import Target
-from sslint.tree import Status, Tree
+from sslint.tree import Tree
 from sslint.values import dataclass, field, replace
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from sslint.netfilter.trace import PortTrace
     from sslint.netfilter.verdicts import Reach
     from sslint.network import HostFacts
-    from sslint.servers.interface import Server
     from sslint.shipped import Shipped
 
 Scope = Literal["any", "private", "loopback"]
@@ -118,7 +116,7 @@ def read(target: Target) -> Host:
     releases: list[str] = []
     with Edge(target.tree, "what the distribution ships:", "/etc"):
         releases = shipped.fitting(target.tree, network, target.versions)
-    return _read_completed(target, releases) if releases else _read(target, network)
+    return _read_completed(target, releases) if releases else _finish(_begin(target, network))
 
 
 def _network(target: Target) -> HostFacts:
@@ -135,7 +133,7 @@ def _read_completed(target: Target, releases: Sequence[str]) -> Host:
 
     bare = target.tree.with_overlay({})
     laid = shipped.complete(target.tree, releases[0])
-    host = _read(target, _network(target))
+    host = _begin(target, _network(target))
     host.shipped = laid
     used = laid.used(target.tree)
     for release in releases[1:]:
@@ -143,48 +141,25 @@ def _read_completed(target: Target, releases: Sequence[str]) -> Host:
             tree = bare.with_overlay({})
             shipped.complete(tree, release)
             other = replace(target, tree=tree)
-            _compare(host, _read(other, _network(other)), releases)
+            shipped.compare(host.readings, _begin(other, _network(other)).readings, releases)
+            tree.close()
+    _finish(host)
     host.completed = shipped.assumptions(target.tree, laid, releases)
-    theirs = {file.name for file in target.tree.files() if file.path in laid.files}
-    for reading in host.readings:  # what the operator left out is not in a file that is not here
-        reading.dormant = [one for one in reading.dormant if one.location.path not in theirs]
+    shipped.forget_dormant(target.tree, laid.files, host.readings)
     return host
 
 
-def _compare(host: Host, other: Host, releases: Sequence[str]) -> None:
-    """Make what a host of another release does not have uncertain, and TLS that differs unknown."""
-    from sslint.shipped import title
-
-    reason = f"{title(releases)} differ in it, and the files do not say which this host runs"
-
-    def uncertain(socket: Socket) -> Socket:
-        endpoint = socket.endpoint
-        doubted = replace(endpoint, certain=False, reasons=(*endpoint.reasons, reason))
-        return Socket(doubted, socket.scope, socket.ipv4, socket.ipv6)
-
-    mine = {_key(socket.endpoint): socket for socket in host.sockets}
-    theirs = {_key(socket.endpoint): socket for socket in other.sockets}
-    for key, socket in mine.items():
-        twin = theirs.get(key)
-        if twin is None:
-            mine[key] = uncertain(socket)
-        elif twin.endpoint.tls != socket.endpoint.tls:
-            unknown = replace(socket.endpoint, tls="unknown", tls_required=None)
-            mine[key] = uncertain(Socket(unknown, socket.scope, socket.ipv4, socket.ipv6))
-    missing = [uncertain(socket) for key, socket in theirs.items() if key not in mine]
-    host.sockets = [*mine.values(), *missing]
+def _begin(target: Target, network: HostFacts) -> Host:
+    """Return a host of which the servers are read."""
+    found = serving.read(target, network)
+    return Host(
+        target.name, target, network, found.readings, found.programs, published=found.published
+    )
 
 
-def _key(endpoint: Endpoint) -> tuple[str, str, str, int]:
-    return endpoint.server, endpoint.transport, endpoint.address, endpoint.port
-
-
-def _read(target: Target, network: HostFacts) -> Host:
-    tree = target.tree
-    host = Host(target.name, target, network)
-    _read_servers(host)
-    for reading in host.readings:
-        _report_refusals(tree, reading)
+def _finish(host: Host) -> Host:
+    """Read all else of a host, and who reaches its sockets."""
+    tree, target = host.tree, host.target
     with Edge(tree, "firewall:", "/etc") as edge:
         _read_firewall(host)
         _reach_sockets(host)
@@ -205,29 +180,6 @@ def _reach_sockets(host: Host) -> None:
     ]
 
 
-# Why a server does not start, where a rule of its own says so.
-_HAS_RULE = (
-    Code.NO_CERTIFICATE,
-    Code.BIND_CONFLICT,
-    Code.OLD_SETTING,
-    Code.FILE_PREFIX,
-    Code.SERVICE_NAME,
-)
-
-
-def _report_refusals(tree: Tree, reading: ServerReading) -> None:
-    """Report why a server would not start with these files: none of its sockets would exist."""
-    failed = any(problem.decisive for problem in tree.problems)
-    known = {problem.location for problem in tree.problems}  # among them what is only not known
-    for refusal in reading.refusals:
-        where = refusal.location
-        if refusal.code in _HAS_RULE or (failed if where is None else where in known):
-            continue
-        place = where or (reading.files[0] if reading.files else "/")
-        said = f"{reading.server} does not start: {refusal.text}"
-        tree.problem(place, said, code=refusal.code)
-
-
 def only_relays(reading: ServerReading) -> bool:
     """Tell whether a mail server takes mail of this host alone: others may come to a container."""
     scopes = [scope_of(endpoint.address) for endpoint in reading.endpoints]
@@ -246,96 +198,6 @@ def web_server(host: Host, port: int) -> ServerReading | None:
     found = [reading for reading in host.readings if reading.web is not None]
     here = {endpoint.server for endpoint in listeners(host, "tcp", port)}
     return next((r for r in found if r.server in here), found[0] if found else None)
-
-
-def _read_servers(host: Host) -> None:
-    tree = host.tree
-    if tree.root is None and tree.names("/") == ["given"]:
-        return  # rulesets and documents, and no server's files
-    for server in servers():
-        if any(_may_hold(tree, directory) for directory in server.directories):
-            _add(host, server)
-    host.readings += _unread_servers(host)
-    from sslint.servers import others
-    from sslint.servers.others import containers
-
-    unread = others.read_unread(tree)
-    host.readings += [one for one in unread if not _is_off(host, one.server)]
-    host.programs = others.read_programs(tree)
-    with Edge(tree, "compose:", "/"):
-        for publication in containers.publications(tree):
-            tree.budgets.spend("published")
-            host.published.append(publication)
-
-
-def _may_hold(tree: Tree, path: str) -> bool:
-    """Tell whether a path is there, or is a link to what was not given."""
-    return tree.exists(path) or tree.link_target(path) is not None
-
-
-def _unread_servers(host: Host) -> Iterator[ServerReading]:
-    """Yield the servers whose directory is there, and whose main file is not or is not readable."""
-    for server in servers():
-        path = server.entries[0]
-        if not server.key or host.tree.is_excluded(path):
-            continue
-        unreadable = host.tree.status(path) is Status.UNKNOWN
-        linked = host.tree.link_target(server.directory) is not None  # to what was not given
-        there = unreadable or linked or host.tree.names(server.directory)
-        if host.reading(server.name) is not None or not there or _is_off(host, server.name):
-            continue  # if it is off: what another package left in its directory
-        if unreadable:
-            host.tree.try_read(path)  # which reports it
-        said = f"{host.tree.name(path)} {'cannot be read' if unreadable else 'is missing'}"
-        if linked and not unreadable and not host.tree.exists(server.directory):
-            said = f"{host.tree.name(server.directory)} is a symbolic link to what was not given"
-        code = Code.UNREADABLE if unreadable else Code.NOT_GIVEN
-        yield ServerReading(server.name, gaps=[Reason(code, None, said)])
-
-
-def unit_states(host: Host, server: str) -> set[str]:
-    """Return whether the units of a server or program start at boot, each state once."""
-    from sslint.servers import others
-
-    known = next((one.units for one in servers() if one.name == server), ())
-    units = known or others.units(server) or (server,)
-    return {host.network.unit_state(unit) for unit in units}
-
-
-def _is_off(host: Host, server: str) -> bool:
-    """Tell whether none of a server's units starts at boot."""
-    return unit_states(host, server) <= {"disabled", "masked"}
-
-
-def _add(host: Host, server: Server) -> None:
-    """Add a reading; a server whose unit does not start at boot may not listen at all."""
-    name = server.name
-    with Edge(host.tree, f"{name}:", server.directory) as edge:
-        reading = server.read(host.tree, Context(_version(host, server), host.network))
-        if reading is not None and not server.counts_sockets:
-            host.tree.budgets.spend("sockets", len(reading.endpoints))
-    if edge.reason:
-        reading = ServerReading(name, gaps=[Reason(edge.code, edge.location, edge.reason)])
-    if reading is None:
-        return
-    if _is_off(host, server.name):
-        reading.enabled = False
-        reason = f"{server.units[0]}.service is not enabled"
-        reading.endpoints = [
-            replace(endpoint, certain=False, reasons=(*endpoint.reasons, reason))
-            for endpoint in reading.endpoints
-        ]
-    host.readings.append(reading)
-
-
-def _version(host: Host, server: Server) -> tuple[int, ...] | None:
-    """Return a server's version: as configured, else as the tree's package lists say."""
-    given = host.target.versions.get(server.name)
-    text = given if given is not None else host.network.package_version(server.package)
-    if text is None:
-        return None
-    parts = text.split(".")[:8]
-    return tuple(int(p) for p in parts if p.isascii() and p.isdigit() and len(p) < 10) or None
 
 
 def _read_firewall(host: Host) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field
 from sslint.facts.ports import Transport
-from sslint.host import unit_states
+from sslint.serving import unit_states
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def _in_container(host: Host, *endpoints: Endpoint) -> bool:
     Its configuration lies in the same repository; what runs on the host itself has a unit.
     """
     return any(
-        endpoint.protocol != "container" and "enabled" not in unit_states(host, endpoint.server)
+        endpoint.protocol != "container"
+        and "enabled" not in unit_states(host.network, endpoint.server)
         for endpoint in endpoints
     )
 
@@ -139,7 +140,7 @@ class Conflict(Fact):
         """Nothing says that one of the programs does not start at boot."""
         both = (self.source.one.server, self.source.other.server)
         off = {"disabled", "masked"}
-        return not any(unit_states(self._host, server) <= off for server in both)
+        return not any(unit_states(self._host.network, server) <= off for server in both)
 
     @field
     def second_place(self) -> Places:

@@ -17,8 +17,11 @@ from sslint.network import HostFacts
 from sslint.network.packages import FIREWALLS
 from sslint.network.whole import is_whole_etc
 from sslint.servers import servers
+from sslint.shipped.compared import compare, forget_dormant, title
 from sslint.tree import Status, Tree, read_bundled
 from sslint.values import dataclass
+
+__all__ = ["Shipped", "compare", "complete", "differ", "fitting", "forget_dormant", "title"]
 
 # A package's files count only where the tree has something of the program.
 _PROGRAMS = {
@@ -132,11 +135,6 @@ def assumptions(tree: Tree, shipped: Shipped, releases: Sequence[str]) -> list[s
         else f"{directory}: {', '.join(names)} {ship} them"
         for directory, names in by_directory.items()
     ]
-
-
-def title(releases: Iterable[str]) -> str:
-    """Return what reports call releases: "Debian 13", "Debian 12 and 13"."""
-    return "Debian " + " and ".join(sorted(each.partition("/")[2] for each in releases))
 
 
 # -- inside ---------------------------------------------------------------------------------------

@@ -1,0 +1,151 @@
+"""The servers of one host, and the programs that own a port beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sslint.edges import Edge
+from sslint.reasons import Code, Reason
+from sslint.servers import servers
+from sslint.servers.interface import Context
+from sslint.servers.model import ServerReading
+from sslint.targets import Target
+from sslint.tree import Status, Tree
+from sslint.values import dataclass, field, replace
+
+if TYPE_CHECKING:
+    from sslint.firewalls.docker import Publication
+    from sslint.network import HostFacts
+    from sslint.servers.interface import Server
+
+# Why a server does not start, where a rule of its own says so.
+_HAS_RULE = (
+    Code.NO_CERTIFICATE,
+    Code.BIND_CONFLICT,
+    Code.OLD_SETTING,
+    Code.FILE_PREFIX,
+    Code.SERVICE_NAME,
+)
+
+
+@dataclass(slots=True)
+class Served:
+    """What was read of all that listens on a host."""
+
+    readings: list[ServerReading] = field(default_factory=list)
+    programs: list[ServerReading] = field(default_factory=list)
+    published: list[Publication] = field(default_factory=list)  # by containers
+
+    def of(self, server: str) -> ServerReading | None:
+        """Return what was read of a server."""
+        return next((r for r in self.readings if r.server == server), None)
+
+
+def read(target: Target, network: HostFacts) -> Served:
+    """Read the servers and the programs of a host; why one would not start is a problem."""
+    tree = target.tree
+    found = Served()
+    if tree.root is None and tree.names("/") == ["given"]:
+        return found  # rulesets and documents, and no server's files
+    for server in servers():
+        if any(_may_hold(tree, directory) for directory in server.directories):
+            reading = _read(target, network, server)
+            found.readings += [reading] if reading is not None else []
+    found.readings += _lacking(target, network, found)
+    from sslint.servers import others
+    from sslint.servers.others import containers
+
+    unread = others.read_unread(tree)
+    found.readings += [one for one in unread if not _is_off(network, one.server)]
+    found.programs = others.read_programs(tree)
+    with Edge(tree, "compose:", "/"):
+        for publication in containers.publications(tree):
+            tree.budgets.spend("published")
+            found.published.append(publication)
+    for reading in found.readings:
+        _report_refusals(tree, reading)
+    return found
+
+
+def _report_refusals(tree: Tree, reading: ServerReading) -> None:
+    """Report why a server would not start with these files: none of its sockets would exist."""
+    failed = any(problem.decisive for problem in tree.problems)
+    known = {problem.location for problem in tree.problems}  # among them what is only not known
+    for refusal in reading.refusals:
+        where = refusal.location
+        if refusal.code in _HAS_RULE or (failed if where is None else where in known):
+            continue
+        place = where or (reading.files[0] if reading.files else "/")
+        said = f"{reading.server} does not start: {refusal.text}"
+        tree.problem(place, said, code=refusal.code)
+
+
+def _may_hold(tree: Tree, path: str) -> bool:
+    """Tell whether a path is there, or is a link to what was not given."""
+    return tree.exists(path) or tree.link_target(path) is not None
+
+
+def _lacking(target: Target, network: HostFacts, found: Served) -> Iterator[ServerReading]:
+    """Yield the servers whose directory is there, and whose main file is not or is not readable."""
+    tree = target.tree
+    for server in servers():
+        path = server.entries[0]
+        if not server.key or tree.is_excluded(path):
+            continue
+        unreadable = tree.status(path) is Status.UNKNOWN
+        linked = tree.link_target(server.directory) is not None  # to what was not given
+        there = unreadable or linked or tree.names(server.directory)
+        if found.of(server.name) is not None or not there or _is_off(network, server.name):
+            continue  # if it is off: what another package left in its directory
+        if unreadable:
+            tree.try_read(path)  # which reports it
+        said = f"{tree.name(path)} {'cannot be read' if unreadable else 'is missing'}"
+        if linked and not unreadable and not tree.exists(server.directory):
+            said = f"{tree.name(server.directory)} is a symbolic link to what was not given"
+        code = Code.UNREADABLE if unreadable else Code.NOT_GIVEN
+        yield ServerReading(server.name, gaps=[Reason(code, None, said)])
+
+
+def unit_states(network: HostFacts, server: str) -> set[str]:
+    """Return whether the units of a server or program start at boot, each state once."""
+    from sslint.servers import others
+
+    known = next((one.units for one in servers() if one.name == server), ())
+    units = known or others.units(server) or (server,)
+    return {network.unit_state(unit) for unit in units}
+
+
+def _is_off(network: HostFacts, server: str) -> bool:
+    """Tell whether none of a server's units starts at boot."""
+    return unit_states(network, server) <= {"disabled", "masked"}
+
+
+def _read(target: Target, network: HostFacts, server: Server) -> ServerReading | None:
+    """Read a server; one whose unit does not start at boot may not listen at all."""
+    tree = target.tree
+    with Edge(tree, f"{server.name}:", server.directory) as edge:
+        version = _version(target, network, server)
+        reading = server.read(tree, Context(version, network))
+        if reading is not None and not server.counts_sockets:
+            tree.budgets.spend("sockets", len(reading.endpoints))
+    if edge.reason:
+        reading = ServerReading(server.name, gaps=[Reason(edge.code, edge.location, edge.reason)])
+    if reading is not None and _is_off(network, server.name):
+        reading.enabled = False
+        reason = f"{server.units[0]}.service is not enabled"
+        reading.endpoints = [
+            replace(endpoint, certain=False, reasons=(*endpoint.reasons, reason))
+            for endpoint in reading.endpoints
+        ]
+    return reading
+
+
+def _version(target: Target, network: HostFacts, server: Server) -> tuple[int, ...] | None:
+    """Return a server's version: as configured, else as the tree's package lists say."""
+    given = target.versions.get(server.name)
+    text = given if given is not None else network.package_version(server.package)
+    if text is None:
+        return None
+    parts = text.split(".")[:8]
+    return tuple(int(p) for p in parts if p.isascii() and p.isdigit() and len(p) < 10) or None
