@@ -251,7 +251,7 @@ def _partly_read(host: Host) -> Iterator[Gap]:
 
 def _programs(host: Host) -> Iterator[Gap]:
     """Yield the programs that are no servers and may have TLS on a port of their own."""
-    from sslint.servers.others import may_serve_tls
+    from sslint.servers.programs import may_serve_tls
 
     exempt = _read_ports(host) | host.target.intent.terminated_elsewhere
     for reading in host.programs:

@@ -53,12 +53,12 @@ def read(target: Target, network: HostFacts) -> Served:
             reading = _read(target, network, server)
             found.readings += [reading] if reading is not None else []
     found.readings += _lacking(target, network, found)
-    from sslint.servers import others
-    from sslint.servers.others import containers
+    from sslint.servers import programs
+    from sslint.servers.programs import containers
 
-    unread = others.read_unread(tree)
+    unread = programs.read_unread(tree)
     found.readings += [one for one in unread if not _is_off(network, one.server)]
-    found.programs = others.read_programs(tree)
+    found.programs = programs.read_programs(tree)
     with Edge(tree, "compose:", "/"):
         for publication in containers.publications(tree):
             tree.budgets.spend("published")
@@ -109,10 +109,10 @@ def _lacking(target: Target, network: HostFacts, found: Served) -> Iterator[Serv
 
 def unit_states(network: HostFacts, server: str) -> set[str]:
     """Return whether the units of a server or program start at boot, each state once."""
-    from sslint.servers import others
+    from sslint.servers import programs
 
     known = next((one.units for one in servers() if one.name == server), ())
-    units = known or others.units(server) or (server,)
+    units = known or programs.units(server) or (server,)
     return {network.unit_state(unit) for unit in units}
 
 

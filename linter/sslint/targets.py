@@ -209,7 +209,7 @@ def _beside(host: Target, top: Path, excluded: Sequence[str]) -> list[Path]:
 
 def _projects(tree: Tree, top: Path, excluded: Sequence[str]) -> None:
     """Give the only host of a directory the compose files that lie beside its own."""
-    from sslint.servers.others import containers
+    from sslint.servers.programs import containers
 
     own = [tree.root, *tree.mounts.values()]
     if any(one is not None and (one == top or one in top.parents) for one in own):

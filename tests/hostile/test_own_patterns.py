@@ -38,7 +38,7 @@ MADE = {
     "renewal.py": "a key of certbot, anchored",
     "servers/apache/loader.py": "names, escaped, without repetition",
     "servers/apache/vhosts.py": "fnmatch.translate: atomic groups",
-    "servers/others/unread.py": "the directives of unread.py's table, after ^[ \\t]*",
+    "servers/programs/unread.py": "the directives of unread.py's table, after ^[ \\t]*",
 }
 # How patterns are used that a variable stands for.
 USED = {

@@ -8,7 +8,7 @@ from sslint.network import read_network
 from sslint.servers import servers
 from sslint.servers.interface import Context
 from sslint.servers.model import ServerReading
-from sslint.servers.others import read_programs, read_unread
+from sslint.servers.programs import read_programs, read_unread
 from sslint.tree import Tree
 from tests.support import tree_of
 

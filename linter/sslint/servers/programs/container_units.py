@@ -68,7 +68,7 @@ def _service(units: Units, name: str) -> Iterator[Publication | Listener]:
 
 def _is_read(units: Units, name: str, words: Sequence[str]) -> bool:
     """Tell whether the compose file that a unit starts is where it is read."""
-    from sslint.servers.others.containers import NAMES
+    from sslint.servers.programs.containers import NAMES
 
     named = [value for flag, value in pairwise(words) if flag in ("-f", "--file")]
     directories = units.commands(name, "WorkingDirectory") or ()
@@ -102,7 +102,7 @@ def _run(
 def _published(
     engine: str, text: str, service: str, where: Location
 ) -> Iterator[Publication | Listener]:
-    from sslint.servers.others.containers import UNSET, may_be_tls, published
+    from sslint.servers.programs.containers import UNSET, may_be_tls, published
 
     text = _SET_LATER.sub(UNSET, text)
     reason = "" if engine == "docker" else "Podman publishes it"

@@ -107,7 +107,7 @@ def _published(tree: Tree) -> Iterator[Publication | Listener]:
                 tree.problem(one.location, "more published ports than are followed")
                 return
             yield one
-    from sslint.servers.others.container_units import container_units
+    from sslint.servers.programs.container_units import container_units
 
     yield from container_units(tree)
 
@@ -281,7 +281,7 @@ def _scalar(node: Node) -> str:
 
 def may_be_tls(text: str) -> bool:
     """Tell whether a container serves TLS on a port of its own that is published somewhere."""
-    from sslint.servers.others import TLS_PORTS
+    from sslint.servers.programs import TLS_PORTS
 
     inner = _range(text.partition("/")[0].rpartition(":")[2])
     return inner is None or not TLS_PORTS.isdisjoint(inner)

@@ -8,7 +8,7 @@ from sslint.edges import Edge
 from sslint.reasons import Code, Reason
 from sslint.servers.listening import Listener, add
 from sslint.servers.model import Endpoint, Knows, ServerReading
-from sslint.servers.others import containers, host, network, unread
+from sslint.servers.programs import containers, host, network, unread
 from sslint.tree import Tree
 
 Reader = Callable[[Tree], Iterator[Listener]]
