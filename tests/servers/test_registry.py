@@ -19,6 +19,11 @@ ALLOWED = {
         r'"caddy": \("/etc/caddy",\),',  # who renews certificates beside certbot
         r'"Apache\'s mod_md": \("/etc/apache2/mods-enabled/md.load",\),',
     ),
+    "facts/renewal.py": (r'"How the names are proved: webroot, standalone, nginx, dns-..."',),
+    "scaffold.py": (
+        r"(summary: nginx .*|server: nginx|- in: etc/nginx/.*)",
+    ),  # an example of a rule
+    "usage.py": (r"sslint check etc/nginx/nginx.conf .*",),  # an example of a command
     "shipped/__init__.py": (  # packages and their lists of files
         r'"(nginx-common|python3-certbot-nginx|dovecot-core|postfix)": "/etc/\w+",',
         r'"/etc/(nginx|apache2|exim4|httpd)(/[\w-]+)?",',

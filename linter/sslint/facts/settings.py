@@ -200,7 +200,7 @@ class Setting(Fact):
 
 
 class Relay(NamedTuple):
-    """Where Postfix relays mail to."""
+    """Where a mail server relays to."""
 
     loopback: bool
     "It is this host."
