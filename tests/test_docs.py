@@ -39,9 +39,10 @@ def test_every_field_is_explained() -> None:
     assert [(kind, name) for kind, name, said in fields_ if not said["description"]] == []
 
 
+REPORTS = (TOP / "docs/reports.md").read_text()
 SHOWN = [
     (command.strip(), output.strip())
-    for block in re.findall(r"^```\n(\$ sslint .*?)^```$", README, re.M | re.S)
+    for fence, block in re.findall(r"^(```+)\n(\$ sslint .*?)^\1$", README + REPORTS, re.M | re.S)
     for command, _, output in (part.partition("\n") for part in block.split("$ sslint ")[1:])
 ]
 
@@ -54,6 +55,15 @@ def test_readme_shows_what_is_printed(
     monkeypatch.delenv("COLUMNS", raising=False)
     main(shlex.split(command))
     assert capsys.readouterr().out.strip() == output, f"README: paste what `{command}` prints"
+
+
+def test_every_format_is_shown() -> None:
+    from sslint.arguments import REPORTS as FORMATS
+
+    shown = {command.partition("--format ")[2].split(" ")[0] for command, _ in SHOWN}
+    assert shown >= {*FORMATS} - {"text", "json", "sarif", "html"}, "too long, or the README's"
+    for name in FORMATS:
+        assert f"`{name}`" in REPORTS
 
 
 def test_readme_shows_a_report_a_table_and_a_trace() -> None:

@@ -468,3 +468,5 @@ def test_two_hosts_that_are_shown_alike_are_two(capsys, tmp_path: Path, monkeypa
     assert page.count('class="host"') == 2
     assert "no rule accepts tcp/443; policy drop" in page
     assert [line.split(":")[1] for line in report(capsys, "concise", ".").splitlines()] == ["9"]
+    series = [line.rpartition(" ")[0] for line in report(capsys, "prometheus", ".").splitlines()]
+    assert len(set(series)) == len(series)

@@ -22,10 +22,10 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 def report(result: Result) -> str:
     """Return the metrics."""
-    found = rows(result)
-    by_rule = Counter((row.host, row.rule.name, row.severity) for row in found)
-    by_severity = Counter((row.host, row.severity) for row in found)
-    hosts = [clean(host.name) for host in result.hosts]
+    found, names = rows(result), _names(result)
+    by_rule = Counter((names[row.key], row.rule.name, row.severity) for row in found)
+    by_severity = Counter((names[row.key], row.severity) for row in found)
+    hosts = list(names.values())
     judged = result.judged
     lines = _metric("sslint_info", "The version of sslint.", [({"version": __version__}, 1)])
     lines += _metric(
@@ -56,13 +56,13 @@ def report(result: Result) -> str:
     lines += _metric(
         "sslint_host_judged",
         "Whether a host was judged: 0 says that its findings mean nothing.",
-        (({"host": clean(one.host)}, float(one.enough)) for one in judged),
+        (({"host": names[one.host]}, float(one.enough)) for one in judged),
     )
     lines += _metric(
         "sslint_tls_listeners",
         "TLS listeners by verdict, each once for every address family it takes.",
         (
-            ({"host": clean(one.host), "verdict": verdict}, one.counts[verdict])
+            ({"host": names[one.host], "verdict": verdict}, one.counts[verdict])
             for one in judged
             for verdict in COUNTS
         ),
@@ -70,7 +70,7 @@ def report(result: Result) -> str:
     lines += _metric(
         "sslint_certificate_not_after_seconds",
         "When a served certificate expires, in seconds since the epoch.",
-        (sample for host in result.hosts for sample in _certificates(host)),
+        (one for host in result.hosts for one in _certificates(host, names[host.name])),
     )
     return "".join(f"{line}\n" for line in lines)
 
@@ -94,10 +94,19 @@ def _now(result: Result) -> float:
     return round((given or datetime.now(UTC)).timestamp())
 
 
-def _certificates(host: Host) -> Iterable[Sample]:
+def _names(result: Result) -> dict[str, str]:
+    """Return what each host is called; a series that is there twice spoils the whole file."""
+    found: dict[str, str] = {}
+    for host in result.hosts:
+        name = clean(host.name)
+        found[host.name] = name if name not in found.values() else f"{name} ({len(found)})"
+    return found
+
+
+def _certificates(host: Host, name: str) -> Iterable[Sample]:
     from sslint.reports.served import served
 
     for one in served(host):
         if one.not_after is not None:
-            labels = {"host": clean(host.name), "path": one.path}
+            labels = {"host": name, "path": one.path}
             yield labels, round(one.not_after.timestamp())
