@@ -470,3 +470,15 @@ def test_two_hosts_that_are_shown_alike_are_two(capsys, tmp_path: Path, monkeypa
     assert [line.split(":")[1] for line in report(capsys, "concise", ".").splitlines()] == ["9"]
     series = [line.rpartition(" ")[0] for line in report(capsys, "prometheus", ".").splitlines()]
     assert len(set(series)) == len(series)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_what_was_not_judged_is_shown_without_what_turns_text_around(
+    capsys, tmp_path: Path, monkeypatch, name: str
+) -> None:
+    hosts.closed(tmp_path / "repo").rename(tmp_path / "repo/a\u202e\x1b[31m")
+    shutil.copytree(tools.TOP / "examples/sound/etc", tmp_path / "repo/b/etc")
+    (tmp_path / "repo/a\u202e\x1b[31m/etc/nftables.conf").unlink()
+    monkeypatch.chdir(tmp_path / "repo")
+    text = report(capsys, name, ".")
+    assert text.replace("\n", "").replace("\ufe0f", "").isprintable()

@@ -82,7 +82,7 @@ def test_every_link_leads_somewhere(capsys, name: str) -> None:
 def test_the_closed_port_is_said_with_its_clients_and_its_line(capsys) -> None:
     text = page(capsys, EXAMPLES / "web-443-closed").text
     assert re.search(
-        r"HTTPS443/tcp ?InternetIPv4 and IPv6closed no rule accepts tcp/443; policy drop"
+        r"HTTPS 443/tcp ?Internet IPv4 and IPv6 closed no rule accepts tcp/443; policy drop "
         r"etc/nftables.conf:7 policy drop",
         text,
     )
@@ -92,18 +92,18 @@ def test_the_closed_port_is_said_with_its_clients_and_its_line(capsys) -> None:
 
 def test_a_port_without_a_listener_has_a_row(capsys) -> None:
     text = page(capsys, EXAMPLES / "mail-465-forgotten").text
-    assert "Nothing listenssubmissions is commented out" in text
+    assert "Nothing listens submissions is commented out" in text
 
 
 def test_a_service_in_every_state(capsys, tmp_path: Path) -> None:
     found = page(capsys, hosts.everything(tmp_path / "repo"))
     text = found.text
     for said in (
-        "InternetIPv4unknown meta cgroup",
-        "officeIPv4open",
-        "InternetIPv4limited to 10.0.0.0/8, 198.51.100.0/24",
-        "This hostIPv4this host only",
-        "InternetIPv4closed to the Internet open only to 10.0.0.0/8",
+        "Internet IPv4 unknown meta cgroup",
+        "office IPv4 open",
+        "Internet IPv4 limited to 10.0.0.0/8, 198.51.100.0/24",
+        "This host IPv4 this host only",
+        "Internet IPv4 closed to the Internet open only to 10.0.0.0/8",
         "router: 8444 → 8443",
         "expired 3 days ago",
         "5 days; expires 2026-06-06, renewal due 2026-05-07",
@@ -128,3 +128,22 @@ def test_hostile_names_stay_text(capsys, tmp_path: Path) -> None:
     assert found.tags.count("script") == 1
     assert "img" not in found.tags
     assert all(link.startswith("#m-") for link in found.loads)
+
+
+def test_a_port_with_many_addresses_shows_the_worst(capsys, tmp_path: Path) -> None:
+    root = hosts.closed(tmp_path / "repo")
+    site = root / "etc/nginx/sites-enabled/shop"
+    listens = "".join(f"    listen 203.0.113.{number}:8443 ssl;\n" for number in range(1, 41))
+    site.write_text(
+        site.read_text().replace("    listen 443 ssl;\n", f"    listen 443 ssl;\n{listens}")
+    )
+    rules = root / "etc/nftables.conf"
+    text = rules.read_text().replace(
+        "tcp dport { 22, 80 } accept",
+        "tcp dport { 22, 80 } accept\n        ip daddr != 203.0.113.40 tcp dport 8443 accept",
+    )
+    rules.write_text(text)
+    found = page(capsys, root)
+    assert "203.0.113.1, 203.0.113.2 and 38 more" in found.text
+    assert "no rule accepts tcp/8443; policy drop etc/nftables.conf:7 to 203.0.113.40" in found.text
+    assert found.tags.count("li") < 60

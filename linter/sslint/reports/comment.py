@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sslint.engine import SEVERITIES
 from sslint.judged import tally
+from sslint.plain import clean
 from sslint.reports.rows import Gap, Place, Row, gaps, rows
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ def report(result: Result) -> str:
     """Return the report; of very many findings the worst are shown whole, the rest in the table."""
     found, missing = rows(result), [gap for gap in gaps(result) if gap.decisive]
     several = len(result.hosts) > 1
-    lines = ["## sslint", "", f"**{_headline(result, found)}** {text(tally(result.judged))}.", ""]
+    lines = [
+        "## sslint",
+        "",
+        f"**{_headline(result, found)}** {text(clean(tally(result.judged)))}.",
+        "",
+    ]
     lines += _table(found, several)
     lines += _missing(missing)
     hosts = {host.name: host for host in result.hosts}

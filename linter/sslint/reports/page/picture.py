@@ -35,6 +35,7 @@ STANDINGS: tuple[Standing, ...] = get_args(Standing)
 Port = tuple[str, int]
 MAX_SOURCES = 2  # networks that a lane names
 MAX_NETWORKS = 4  # named networks that have a lane
+MAX_ADDRESSES = 8  # of a port that have lanes of their own; the worst of them
 HERE = "This host"
 INTERNET = "Internet"
 TITLES = {
@@ -238,8 +239,9 @@ class _Maker:
             return [Lane(HERE, families, "open", "this host only", "bound to loopback", where)]
         several = len({socket.endpoint.address for socket in sockets} - {*WILDCARDS}) > 1
         lanes: list[Lane] = []
+        shown = sorted(sockets, key=_is_open)[:MAX_ADDRESSES]
         for family in ask.FAMILIES:
-            for socket in sockets:
+            for socket in shown:
                 reach = socket.ipv4 if family == 4 else socket.ipv6
                 if reach is not None:
                     lanes += self._of(socket, family, reach, several)
@@ -347,6 +349,10 @@ class _Maker:
                 notes=(row.place.message,) if row.place.message else (),
                 before=self._before(port),
             )
+
+
+def _is_open(socket: Socket) -> bool:
+    return all(reach.verdict == "open" for reach in socket.reaches)
 
 
 def _transport(port: Port) -> Transport:

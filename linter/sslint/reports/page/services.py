@@ -58,7 +58,7 @@ def key_of(host: str, service: Service) -> str:
 
 
 def _service(one: Service, key: str, tree: Tree, numbers: Mapping[str, int]) -> Markup:
-    name = tag("h4", one.title, tag("small", f"{one.port}/{one.transport}"))
+    name = tag("h4", one.title, " ", tag("small", f"{one.port}/{one.transport}"))
     parts = [name, _lanes(one, key), _listener(one, key), _papers(one, key), _told(one, key)]
     picture = tag("div", parts, class_="row")
     return tag("article", picture, _evidence(one, key, tree, numbers), class_=one.standing, id=key)
@@ -93,7 +93,7 @@ def _paths(lane: Lane, number: int, count: int, dead: bool) -> list[Markup]:
 
 
 def _lane(lane: Lane, one: Service, key: str) -> Markup:
-    who = tag("span", tag("b", lane.who), tag("small", lane.over), class_="who")
+    who = tag("span", tag("b", lane.who), " ", tag("small", lane.over), class_="who")
     said = [tag("b", lane.word)]
     if lane.why and lane.state not in ("open", "breach"):
         said += [Markup(" "), tag("span", lane.why)]
@@ -101,12 +101,16 @@ def _lane(lane: Lane, one: Service, key: str) -> Markup:
     line += [tag("em", note) for note in (*one.before, *lane.notes)]
     if lane.place is not None and lane.place.text:
         low, high = lane.place.mark
-        line += [Markup(" "), tag("span", lane.place.text[low:high] or lane.place.text.strip())]
+        line.append(tag("span", lane.place.text[low:high] or lane.place.text.strip()))
     edge = tag(
-        "span", tag("span", said, class_="t"), mark(lane.state), tag("span", line, class_="u"),
+        "span",
+        tag("span", said, class_="t"),
+        mark(lane.state),
+        " ",
+        tag("span", joined(line, " "), class_="u"),
         class_="edge",
-    )  # fmt: skip
-    return tag("li", tag("a", who, edge, href=f"#{key}-way"), class_=lane.state)
+    )
+    return tag("li", tag("a", who, " ", edge, href=f"#{key}-way"), class_=lane.state)
 
 
 # -- the boxes ------------------------------------------------------------------------------
@@ -120,17 +124,17 @@ def path(text: str) -> Markup:
 def _listener(one: Service, key: str) -> Markup:
     if not one.places:
         said = [tag("b", "Nothing listens"), tag("span", "; ".join(one.notes))]
-        return tag("a", said, class_="box closed", href=f"#{key}-ev")
+        return tag("a", joined(said, " "), class_="box closed", href=f"#{key}-ev")
     lines: dict[str, list[str]] = {}
     for place in one.places:
         lines.setdefault(place.path, []).append(str(place.line))
     where = [
         tag("code", path(f"{name}:{', '.join(dict.fromkeys(at))}")) for name, at in lines.items()
     ][:2]
-    more = len(lines) - 2
+    more, others = len(lines) - 2, len(one.addresses) - 2
     parts = [
         tag("span", tag("b", one.server), f" {one.mode}"),
-        tag("small", ", ".join(one.addresses[:2]) + (" …" if len(one.addresses) > 2 else "")),
+        tag("small", ", ".join(one.addresses[:2]) + (f" and {others} more" if others > 0 else "")),
         where,
         tag("small", f"and {more} more") if more > 0 else None,
     ]
@@ -139,7 +143,12 @@ def _listener(one: Service, key: str) -> Markup:
     elif one.notes:
         parts.append(tag("b", "may not be opened", class_="w"))
     bad = _worst(one, ("tls", "hygiene"))
-    return tag("a", parts, class_=f"box {'error' if not one.starts else bad}", href=f"#{key}-lis")
+    return tag(
+        "a",
+        joined(parts, " "),
+        class_=f"box {'error' if not one.starts else bad}",
+        href=f"#{key}-lis",
+    )
 
 
 def _papers(one: Service, key: str) -> Markup:
@@ -154,7 +163,7 @@ def _papers(one: Service, key: str) -> Markup:
     parts = [tag("b", first.left, class_=f"days {first.health}"), names, more]
     bad = _worst(one, ("certificate", "renewal"))
     bad = "error" if first.health == "expired" else bad
-    return tag("a", parts, class_=f"box {bad}", href=f"#{key}-crt")
+    return tag("a", joined(parts, " "), class_=f"box {bad}", href=f"#{key}-crt")
 
 
 def _told(one: Service, key: str) -> Markup:
@@ -163,7 +172,9 @@ def _told(one: Service, key: str) -> Markup:
     more = len(one.told) - MAX_NAMES
     parts = [tag("span", text, class_="chip") for text in one.told[:MAX_NAMES]]
     parts += [tag("small", f"and {more} more")] if more > 0 else []
-    return tag("a", parts, class_=f"box {_worst(one, ('announcements',))}", href=f"#{key}-pub")
+    return tag(
+        "a", joined(parts, " "), class_=f"box {_worst(one, ('announcements',))}", href=f"#{key}-pub"
+    )
 
 
 def _worst(one: Service, families: Sequence[str]) -> str:
