@@ -28,6 +28,7 @@ _ELEMENTS = {
 }
 _PORT = re.compile(r"(\d{1,5}(?:-\d{1,5})?)/(tcp|udp|sctp|dccp)")
 _PLAIN = re.compile(r"[\w./:@-]{1,100}", re.ASCII)
+_TARGET = re.compile(r'<zone target="([^"]*)"')  # as stock.file writes it
 _TARGETS = frozenset(("default", "ACCEPT", "DROP", "REJECT"))
 
 
@@ -115,7 +116,7 @@ class Firewalld:
         file = stock.file("zones", zone)
         assert file is not None
         lines = self.zones.setdefault(zone, re.findall(r"<(?!/?zone|\?xml)[^<>]*/>", file.text))
-        target = re.search(r'<zone[^>]*\btarget="([^"]*)"', file.text)
+        target = _TARGET.match(file.text)
         self.targets.setdefault(zone, target[1] if target else "default")
         status = 0
         for edit in edits:
