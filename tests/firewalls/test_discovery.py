@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sslint.firewalls import discovery
+from sslint.firewalls import discovery, formats
 from sslint.netfilter.model import Ruleset
 from sslint.network import read_network
 from sslint.tree import Tree
@@ -319,7 +319,7 @@ def test_given_rulesets_replace_what_the_tree_has() -> None:
     ],
 )
 def test_detecting_a_kind(path: str, text: str, kind: str | None) -> None:
-    assert discovery.detect(tree_of({path: text}).read(path)) == kind
+    assert formats.detect(tree_of({path: text}).read(path)) == kind
 
 
 def test_daemons_that_ban_are_said_once() -> None:

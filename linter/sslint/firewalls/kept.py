@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from sslint.firewalls import commands
+from sslint.firewalls.formats import detect
 from sslint.source import SourceFile
 from sslint.tree import Status, Tree
 
@@ -43,8 +44,6 @@ TABLE = re.compile(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)
 
 def find(tree: Tree) -> dict[str, list[SourceFile]]:
     """Return the rulesets that are kept in /etc, by kind."""
-    from sslint.firewalls.discovery import detect
-
     found: dict[str, list[SourceFile]] = {}
     for file in _files(tree):
         if DUMP.search(file.text) or TABLE.search(file.text):
