@@ -106,18 +106,26 @@ class Router:
             raise _UnknownError("the files of the server are not all known")
         if request.uri.startswith("/.well-known/acme-challenge/") and self._managed():
             raise _UnknownError("mod_md answers challenges of its own")
-        answer = (
-            self._rewritten(request)
-            or self._located(request)
-            or self._proxied(request)
-            or self._redirected(request)
-            or self._file(request)
-        )
+        rewritten = self._rewritten(request)
+        if rewritten is not None:
+            self._undisturbed(request)
+        proxied = self._proxied(request) if rewritten is None else None
+        located = self._located(request) if rewritten is None else None
+        if proxied is not None and located is not None:  # the redirect comes after the rights
+            return self._denied(request, proxied) or located
+        answer = rewritten or located or proxied or self._redirected(request) or self._file(request)
         if answer.kind in ("file", "proxy"):
             denied = self._denied(request, answer)
             if denied is not None:
                 return denied
         return answer
+
+    def _undisturbed(self, request: Request) -> None:
+        """Raise if a <Location> may change what the rewrite rules of the server have decided."""
+        for section in self._sections("<location", request.first):
+            for directive in section.block or ():
+                if directive.name in _DECIDES:
+                    raise _UnknownError("a <Location> may come before the rules", directive)
 
     def _managed(self) -> bool:
         statements = self.host.main.own if self.host.main is not None else self.host.own

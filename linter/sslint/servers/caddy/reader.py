@@ -45,6 +45,8 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
         return
     blocks = list(_blocks(tree, file, 0))
     options = _options(next((body for header, body, _ in blocks if not header), []))
+    if any(_is_plain(header, options) for header, _, _ in blocks if not header.startswith("(")):
+        options = replace(options, redirects=False)  # the sites on that port have them, too
     snippets = {header[1:-1]: body for header, body, _ in blocks if header.startswith("(")}
     seen: set[tuple[str, int, str]] = set()
     for header, own, location in blocks:
@@ -61,6 +63,15 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
                     if key not in seen and not host.startswith("unix/"):
                         seen.add(key)
                         yield _bound(listener, host)
+
+
+def _is_plain(header: str, options: _Options) -> bool:
+    """Tell whether one of a block's sites has the port of plain HTTP."""
+    ends = (f":{options.plain}", f":{options.plain}/")
+    return any(
+        address.endswith(ends) or (address.startswith("http://") and address.count(":") == 1)
+        for address in re.split(r"[,\s]+", header)
+    )
 
 
 def _bound(listener: Listener, host: str) -> Listener:
