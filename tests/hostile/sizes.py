@@ -136,6 +136,19 @@ def ports_of_haproxy(g: Ground) -> None:
 
 
 @tree
+def ports_of_apache(g: Ground) -> None:
+    g.write("etc/apache2/apache2.conf", "".join(f"Listen {n}\n" for n in range(1, 65_000)))
+
+
+@tree
+def includes_of_apache(g: Ground) -> None:
+    g.write("etc/apache2/apache2.conf", "Include /etc/apache2/*.conf\n" * 300)
+    for n in range(30):
+        g.write(f"etc/apache2/a{n}.conf", "Include /etc/apache2/b*.conf\n" * 100)
+        g.write(f"etc/apache2/b{n}.conf", "Listen 443 https\n" * 100)
+
+
+@tree
 def ports_of_systemd(g: Ground) -> None:
     _served(g)
     for n in range(300):

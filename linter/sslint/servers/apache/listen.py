@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from sslint.budgets import spend
 from sslint.servers.apache import addresses
 from sslint.servers.apache.addresses import ANY_IPV4, ANY_IPV6, Resolve
 from sslint.servers.apache.environment import UNKNOWN
@@ -117,6 +118,7 @@ def _pass(
     """Read the statements once and open what is not open; `old` are the sockets so far."""
     records: list[Record] = []
     for listen in listens:
+        spend("steps", len(records) + len(old), listen.directive.location)
         if any(_same(record, listen) for record in records):
             said = "cannot define multiple Listeners on the same IP:port"
             loader.refuse(listen.directive.location, said)
