@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from sslint.arguments import FAIL_ON, outputs
 from sslint.arguments import parse as parse_arguments
-from sslint.budgets import Budgets, ExhaustedError, OutOfTimeError, last_stop, shortage
+from sslint.budgets import (
+    Budgets,
+    ExhaustedError,
+    OutOfTimeError,
+    begin,
+    end,
+    last_stop,
+    shortage,
+)
 from sslint.config import Config
 from sslint.errors import NothingToCheckError, SslintError, UsageError
 from sslint.plain import clean, harmless
@@ -52,7 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # one that is not UTF-8 cannot show every name
             stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else arguments
-    status = _guarded(lambda: _run(words))
+    token = begin(None)  # a run sets its own budget, and leaves none behind
+    try:
+        status = _guarded(lambda: _run(words))
+    finally:
+        end(token)
     return _guarded(_flush) or status
 
 

@@ -145,3 +145,10 @@ def test_layers_and_hosts_share_one_budget(
     assert cli.main(["check", str(ground.root), "--limit", "sockets=3"]) != 3
     assert cli.main(["check", str(ground.root), "--limit", "sockets=2"]) == 3
     assert "(c)" in capsys.readouterr().out
+
+
+def test_a_run_leaves_no_budget_behind(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+    sites(ground)
+    cli.main(["check", str(ground.root), "--limit", "steps=3"])
+    budgets.spend("steps", 4)
