@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sslint import budgets
+
 os.environ["SSLINT_DEBUG"] = "1"
 os.environ.pop("GITHUB_ACTIONS", None)  # or each report of a text has annotations
 # What is random replays from one seed, which all processes of a run share.
@@ -44,6 +46,12 @@ sys.addaudithook(_watch)
 def pytest_report_header() -> str:
     """Print the seed, which replays the run."""
     return f"random tests: SSLINT_SEED={os.environ['SSLINT_SEED']}"
+
+
+@pytest.fixture(autouse=True)
+def _no_run() -> None:
+    """Let no test count for the run of the one before it."""
+    budgets.begin(None)
 
 
 @pytest.fixture(autouse=True)
