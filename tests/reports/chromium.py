@@ -53,10 +53,7 @@ class Browser:
         )  # fmt: skip
         os.close(theirs)
         os.close(ours)
-        [page] = [
-            one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page"
-        ]
-        found = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
+        found = self.call("Target.attachToTarget", targetId=self._page(), flatten=True)
         self.session: str | None = found["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
@@ -64,6 +61,15 @@ class Browser:
         return self
 
     session: str | None = None
+
+    def _page(self) -> str:
+        """Return the page that the browser opens, which it may not have done yet."""
+        for _ in range(300):
+            for one in self.call("Target.getTargets")["targetInfos"]:
+                if one["type"] == "page":
+                    return str(one["targetId"])
+            time.sleep(0.1)
+        raise AssertionError("the browser opens no page")
 
     def __exit__(
         self,
