@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -50,8 +51,12 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(autouse=True)
 def _no_run() -> None:
-    """Let no test count for the run of the one before it."""
+    """Let no test count for the run of the one before it, nor go without the collector of garbage.
+
+    A run of the program ends without it, and its descriptors with it.
+    """
     budgets.begin(None)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -108,8 +108,9 @@ class Browser:
 
     def _next(self, seconds: float) -> dict[str, Any]:
         while b"\0" not in self.buffer:
-            ready, _, _ = select.select([self.inp], [], [], seconds)
-            assert ready, "the browser does not answer"
+            waiting = select.poll()  # select(2) takes no descriptor above 1023
+            waiting.register(self.inp, select.POLLIN)
+            assert waiting.poll(seconds * 1000), "the browser does not answer"
             data = os.read(self.inp, 1 << 20)
             assert data, "the browser has gone"
             self.buffer += data
