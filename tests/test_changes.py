@@ -308,3 +308,65 @@ def test_a_commit_is_written_as_it_is(repository: Path, tmp_path: Path) -> None:
     assert there == {
         str(p.relative_to(repository / "etc")) for p in (repository / "etc").rglob("*")
     }
+
+
+def _tree(top: Path, *entries: tuple[str, str, str]) -> str:
+    """Return the id of a tree object with just these entries, whatever git thinks of them."""
+    lines = [
+        f"{mode} {'tree' if mode == '040000' else 'blob'} {oid}\t{name}\n"
+        for mode, oid, name in entries
+    ]
+    return _said(top, "mktree", given="".join(lines))
+
+
+def _said(top: Path, *words: str, given: str = "") -> str:
+    done = subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(top), *words],
+        input=given, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_nothing_of_a_commit_is_written_through_a_link_of_it(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tree object may hold a link and a directory of one name, as no checkout would."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    content = _said(repository, "hash-object", "-w", "--stdin", given="x")
+    target = _said(repository, "hash-object", "-w", "--stdin", given=str(outside))
+    below = _tree(repository, ("100644", content, "planted"))
+    both = _tree(repository, ("120000", target, "a"), ("040000", below, "a"))
+    top = _tree(repository, ("040000", both, "etc"))
+    commit = _said(repository, "commit-tree", top, "-m", "x")
+    assert main(["diff", "--against", commit, "etc"]) in (2, 3)
+    assert list(outside.iterdir()) == []
+    assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["endpoints", "findings", "judged"])
+@pytest.mark.parametrize("entry", ["{}", "1", "null", '{"host": "x"}'])
+def test_a_report_that_is_none_is_refused(
+    repository: Path, key: str, entry: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["check", ".", "--format", "json"])
+    report = json.loads(capsys.readouterr().out)
+    report[key] = [json.loads(entry)]
+    (repository / "x.json").write_text(json.dumps(report))
+    assert main(["diff", "x.json", "x.json"]) == 2
+    assert "is not a report" in capsys.readouterr().err
+
+
+def test_what_a_saved_report_says_is_shown_without_control_characters(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["check", ".", "--format", "json"])
+    report = json.loads(capsys.readouterr().out)
+    (repository / "old.json").write_text(json.dumps({**report, "endpoints": []}))
+    for one in report["endpoints"]:
+        one["server"] = "\x1b[31mnginx"
+    (repository / "new.json").write_text(json.dumps(report))
+    main(["diff", "old.json", "new.json"])
+    out = capsys.readouterr().out
+    assert "nginx" in out
+    assert "\x1b" not in out

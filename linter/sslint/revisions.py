@@ -107,10 +107,17 @@ class Revision:
             if size <= MAX_OBJECT
         ]
         contents = self._objects([entry.id for _, entry in small], path)
-        for (name, entry), data in zip(small, contents, strict=True):
-            write_new(target / name, data, link=entry.kind == _LINK, executable=entry.executable)
+        found = [(name, entry, data) for (name, entry), data in zip(small, contents, strict=True)]
+        for name, entry, data in found:
+            if entry.kind == _FILE:
+                write_new(target / name, data, executable=entry.executable)
         for name in places.keys() - {name for name, _ in small}:
             write_new(target / name, b"", size=MAX_FILE + 1)
+        # The links last: a tree may have a link and a directory of one name, and nothing is
+        # written through it.
+        for name, entry, data in found:
+            if entry.kind == _LINK:
+                write_new(target / name, data, link=True)
 
     def _below(self, tree: str, path: str) -> Iterator[tuple[str, Entry]]:
         """Yield all files and links below a directory, by their path from there."""
@@ -204,18 +211,18 @@ class Proposed:
     changes: tuple[Change, ...]
 
 
-def open_revision(top: Path, name: str) -> Revision:
-    """Return a commit of a work tree. Raise UsageError."""
+def open_revision(top: Path, name: str, flag: str = "--config-from") -> Revision:
+    """Return a commit of a work tree, which `flag` names. Raise UsageError."""
     if not os.path.exists(top / ".git"):
         raise UsageError(
-            f"--config-from: {top}: is not a work tree of git", tip="run in a checkout of git"
+            f"{flag}: {top}: is not a work tree of git", tip="run in a checkout of git"
         )
     if not _NAME.fullmatch(name):
-        raise UsageError("--config-from: takes a commit, branch or tag")
+        raise UsageError(f"{flag}: takes a commit, branch or tag")
     found = _ask(top, "--batch-check", f"{name}^{{commit}}").split()
     if len(found) != 3 or found[1] != b"commit":
         raise UsageError(
-            f"--config-from: {name}: no such commit here",
+            f"{flag}: {name}: no such commit here",
             tip="fetch it before: git fetch --depth=1 origin BRANCH, and name FETCH_HEAD",
         )
     return Revision(top, name, found[0].decode())
@@ -225,7 +232,7 @@ def _ask(top: Path, how: str, *names: str) -> bytes:
     """Return what `git cat-file` says of objects. Raise UsageError."""
     git = shutil.which("git")
     if git is None or not os.path.isabs(git):  # a relative PATH leads into the checked tree
-        raise UsageError("--config-from: git is not installed")
+        raise UsageError("git is not installed")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, no shell # nosec B603
@@ -237,10 +244,10 @@ def _ask(top: Path, how: str, *names: str) -> bytes:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        raise UsageError("--config-from: git does not answer") from None
+        raise UsageError("git does not answer") from None
     if done.returncode != 0:
         raise UsageError(
-            f"--config-from: git does not read {top}",
+            f"git does not read {top}",
             tip=f"see what it says: git -C {top} cat-file -t HEAD",
         )
     return done.stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sslint import revisions
+from sslint.engine import schema_text
 from sslint.errors import UsageError
 from sslint.reports.data import check_report
 from sslint.tree import TreeError, read_named, real_path, work_tree
@@ -60,7 +61,7 @@ def export(start: Path, name: str, path: str, directory: Path) -> str:
     The path is relative to `start` as in git's own REV:./PATH, or to the work tree's top.
     """
     top = work_tree(start)
-    revision = revisions.open_revision(top, name)
+    revision = revisions.open_revision(top, name, "diff")
     within = posixpath.normpath(path)
     if within.startswith(("/", "..")):
         raise UsageError(f"{name}:{path}: is not in the work tree")
@@ -117,6 +118,15 @@ def _checked(check: Check, path: str) -> Side:
     return Side(check_report(result), result)
 
 
+def _is_report(found: object) -> bool:
+    """Tell whether data is the report of a check: of this version, and whole."""
+    from jsonschema import Draft202012Validator
+
+    if not isinstance(found, dict) or any(key not in found for key in _REPORT_KEYS):
+        return False
+    return bool(Draft202012Validator(json.loads(schema_text("report"))).is_valid(found))
+
+
 def _saved(name: str) -> dict[str, Any]:
     try:
         found = json.loads(read_named(name))
@@ -124,7 +134,6 @@ def _saved(name: str) -> dict[str, Any]:
         raise UsageError(f"{name}: {error.strerror}") from None
     except (TreeError, ValueError, RecursionError):
         raise UsageError(f"{name}: is not a report of sslint check --format json") from None
-    whole = isinstance(found, dict) and all(isinstance(found.get(k), list) for k in _REPORT_KEYS)
-    if not whole or found.get("version") != 1:
+    if not _is_report(found):
         raise UsageError(f"{name}: is not a report of sslint check --format json")
     return dict(found)

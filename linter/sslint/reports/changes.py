@@ -37,7 +37,7 @@ def text(changes: Sequence[HostChange]) -> str:
         found = list(lines(change))
         width = max((len(line.verb) for line in found), default=0)
         body = [
-            f"{line.verb.ljust(width)}  {line.what}" + (f"  ({line.where})" if line.where else "")
+            clean(f"{line.verb.ljust(width)}  {line.what}{line.where and f'  ({line.where})'}")
             for line in found
         ]
         parts.append("\n".join([*head, *(body or [SAME])]))
