@@ -17,7 +17,7 @@ from sslint.cli import main
 from sslint.fixes.edits import Edit, apply, hunks
 from sslint.fixes.proof import proved
 from sslint.patches import Patch
-from sslint.tree import Tree, TreeError, replace_file
+from sslint.tree import Status, Tree, TreeError, replace_file
 from sslint.values import replace
 from tests.cases import EXAMPLES
 from tests.test_rules import CASES, RULES, _host
@@ -236,3 +236,14 @@ def test_what_does_not_hold_beside_the_rest_is_left_out() -> None:
     fixes = {id(good): fix, id(bad): broken}
     judge = partial(checker.findings, rules=[RULES["tls-port-closed"]])
     assert proved(host, [bad, good], fixes, [good], judge) == [good]
+
+
+def test_a_file_that_cannot_be_written_is_said(
+    closed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, *_: object, **__: object) -> None:
+        raise TreeError(path, "read-only file system", Status.UNKNOWN)
+
+    monkeypatch.setattr("sslint.patches.replace_file", refuse)
+    assert main(["fix", "etc", "--allow-open", "--write"]) == 2
+    assert "cannot be changed: read-only file system" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from sslint.engine import Finding, Rule
+from sslint.errors import UsageError
 from sslint.fixes.edits import Edit, Fix, apply, hunks
 from sslint.plain import clean, harmless
 from sslint.tree import Tree, TreeError, real_path, replace_file
@@ -50,9 +51,12 @@ class Patch:
         return "\n".join(lines) + "\n" + body
 
     def write(self) -> None:
-        """Put the edits into the file, in one step. Raise TreeError."""
+        """Put the edits into the file, in one step. Raise UsageError if that cannot be done."""
         made = apply(self.text, self.edits)
-        replace_file(self.path, self.text, made, executable=self.executable)
+        try:
+            replace_file(self.path, self.text, made, executable=self.executable)
+        except TreeError as error:
+            raise UsageError(f"{self.path}: cannot be changed: {error.reason}") from None
 
 
 @dataclass(frozen=True, slots=True)
