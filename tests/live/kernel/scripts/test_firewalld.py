@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import shlex
 import traceback
-from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from sslint.netfilter.reach import Firewall
-from tests.live.conftest import count, seed
 from tests.live.kernel.generators.vocabulary import Vocabulary
 from tests.live.kernel.judge import NETWORK, judge
 from tests.live.kernel.lab import Refused, run
 from tests.live.kernel.managers import FirewalldLab
+from tests.live.kernel.scripts.commands import Outcome, all_agree, outcome
 from tests.live.kernel.scripts.comparison import read
 from tests.support import tree_of
 
@@ -41,7 +39,7 @@ def _command(words: Vocabulary) -> str:
     return f"--permanent {zone}{edit}"
 
 
-def _one(number: int) -> tuple[int, int, list[str]]:
+def _one(number: int) -> Outcome:
     words = Vocabulary(random.Random(f"firewalld script {number}"))
     commands = [_command(words) for _ in range(words.random.randint(1, 8))]
     path = "/etc/firewall.sh"
@@ -67,22 +65,9 @@ def _one(number: int) -> tuple[int, int, list[str]]:
         return 0, 0, []
     except Exception:
         return 0, 0, [f"{traceback.format_exc()}\n{text}"]
-    wrong = [
-        f"{packet}: {verdict}, kernel {passed}\n{text}taken: {kept}"
-        for packet, verdict, passed in zip(packets, verdicts, accepted, strict=True)
-        if verdict != "unknown" and (verdict == "accept") != passed
-    ]
-    return len(packets), verdicts.count("unknown"), wrong
+    return outcome(packets, verdicts, accepted, f"{text}taken: {kept}")
 
 
 @pytest.mark.live("nft", "firewalld", "firewall-cmd", "dbus-daemon", "ip")
 def test_random_commands() -> None:
-    first = seed() % 1_000_000_000
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-        outcomes = list(pool.map(_one, range(first, first + count(8))))
-    wrong = [text for _, _, texts in outcomes for text in texts[:2]]
-    packets, unknown = (sum(one[index] for one in outcomes) for index in (0, 1))
-    print(f"{packets} packets, {unknown} unknown, {len(wrong)} wrong")
-    assert not wrong, "\n".join(wrong[:2])
-    assert packets
-    assert unknown < packets // 2
+    all_agree(_one, 8)
