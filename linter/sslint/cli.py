@@ -469,11 +469,8 @@ def _fix(options: argparse.Namespace) -> int:
 
     paths = options.paths or inputs.default_paths(options)
     config = _config(options, paths)
-    rules = [*engine.bundled(), *_own_rules(config)]
-    named, _ = engine.select(rules, options.rule or ())
-    rules, deselected = engine.select(
-        rules, config.many("select", None), config.many("ignore", None)
-    )
+    named, _ = engine.select([*engine.bundled(), *_own_rules(config)], options.rule or ())
+    rules, deselected = _configured_rules(config)
     wanted = patches.wanted(named, allow_open=bool(options.allow_open))
     if options.interactive:
         result = check(inputs.find(options, config, paths, _warn), rules, deselected=deselected)
@@ -489,7 +486,7 @@ def _fix(options: argparse.Namespace) -> int:
             _complain(f"changed {patch.path}")
     else:
         _write_exactly(made.diff)
-    for line in made.notes:
+    for line in (*(() if options.write else made.hints), *made.notes):
         _complain(line)
     if result.incomplete:
         return INCOMPLETE
@@ -554,17 +551,24 @@ def _compared(options: argparse.Namespace) -> tuple[list[HostChange], bool]:
 
 def _checked(options: argparse.Namespace, paths: Sequence[str]) -> Result:
     """Check paths under the configuration beside them."""
-    from sslint import engine, inputs
+    from sslint import inputs
     from sslint.checker import check
 
     config = _config(options, paths)
-    rules, deselected = engine.select(
+    rules, deselected = _configured_rules(config)
+    found = inputs.find(options, config, paths, _warn)
+    return check(found, rules, deselected=deselected)
+
+
+def _configured_rules(config: Config) -> tuple[list[Rule], list[Rule]]:
+    """Return the rules that the configuration selects, and those that it ignores."""
+    from sslint import engine
+
+    return engine.select(
         [*engine.bundled(), *_own_rules(config)],
         config.many("select", None),
         config.many("ignore", None),
     )
-    found = inputs.find(options, config, paths, _warn)
-    return check(found, rules, deselected=deselected)
 
 
 def _write_exactly(text: str) -> None:

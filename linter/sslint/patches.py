@@ -61,10 +61,14 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a run can edit: patches, what is said of the rest, and how many findings are left."""
+    """What a run can edit: patches, what is said of the rest, and how many findings are left.
+
+    `hints` are about the diff alone, and mean nothing where the edits are written.
+    """
 
     patches: tuple[Patch, ...]
     diff: str
+    hints: tuple[str, ...]
     notes: tuple[str, ...]
     left: int
 
@@ -109,7 +113,7 @@ def make(result: Result, chosen: Wanted, *, allow_open: bool) -> Made:
         opens += bool(fix and fix.kind == "opens" and fix.edits and not allow_open)
     found = _patches(trees, fixed)
     shown = [patch for patch in found if patch.can_be_shown]
-    notes = [
+    hints = [
         f"{clean(patch.path)}: the edit cannot be shown: the file has control characters"
         for patch in found
         if patch not in shown
@@ -117,12 +121,13 @@ def make(result: Result, chosen: Wanted, *, allow_open: bool) -> Made:
     here = os.getcwd()
     base = here if all(patch.path.startswith(f"{here.rstrip('/')}/") for patch in shown) else "/"
     if shown and base != here:
-        notes.append("the names are relative to /: apply it with patch -p1 -d /")
+        hints.append("the names are relative to /: apply it with patch -p1 -d /")
     total = _count(len(result.findings), "finding")
-    notes.append(f"{total}: {len(fixed)} have an edit that fixes them, {left} not")
+    notes = [f"{total}: {len(fixed)} have an edit that fixes them, {left} not"]
     if opens:
         notes.append(f"{_count(opens, 'more edit')} would open a port: give --allow-open for these")
-    return Made(tuple(found), "".join(patch.diff(base) for patch in shown), tuple(notes), left)
+    diff = "".join(patch.diff(base) for patch in shown)
+    return Made(tuple(found), diff, tuple(hints), tuple(notes), left)
 
 
 def _count(number: int, noun: str) -> str:
