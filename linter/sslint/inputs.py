@@ -96,12 +96,7 @@ def _firewall(
         target.no_firewall, target.firewall = True, ()
     elif rulesets:
         kept = () if "hosts" in config.values else target.firewall
-        added: list[Given] = []
-        for index, (kind, source) in enumerate(rulesets):
-            name = "stdin" if isinstance(source, Stream) else source.name
-            place = targets.ruleset_place(name, index)
-            targets.lay(target.tree, place, source)
-            added.append((kind, place))
+        added = targets.lay_rulesets(target.tree, rulesets)
         target.firewall = (*kept, *added)
         target.no_firewall = False
     elif "hosts" not in config.values:

@@ -99,13 +99,7 @@ def ruleset(texts: Sequence[str], flag: str) -> Ruleset:
     from sslint.tree import Tree
 
     tree = Tree(None, base=Path.cwd())
-    given = []
-    for index, text in enumerate(texts):
-        kind, source = targets.ruleset(text)
-        name = "stdin" if isinstance(source, targets.Stream) else source.name
-        place = targets.ruleset_place(name, index)
-        targets.lay(tree, place, source)
-        given.append((kind, place))
+    given = targets.lay_rulesets(tree, [targets.ruleset(text) for text in texts])
     found = discovery.load(tree, read_network(tree), tuple(given))
     problems = [problem.sentence for problem in tree.problems if problem.decisive]
     if problems or found.empty:

@@ -545,6 +545,17 @@ def lay(tree: Tree, place: str, source: Path | Stream) -> None:
         tree.mount(place, source)
 
 
+def lay_rulesets(tree: Tree, rulesets: Iterable[tuple[str | None, Path | Stream]]) -> list[Given]:
+    """Lay rulesets that the user names over a tree, and return the kind and place of each."""
+    given: list[Given] = []
+    for index, (kind, source) in enumerate(rulesets):
+        name = "stdin" if isinstance(source, Stream) else source.name
+        place = ruleset_place(name, index)
+        lay(tree, place, source)
+        given.append((kind, place))
+    return given
+
+
 def announce(target: Target, files: Iterable[Path | Stream]) -> None:
     """Give a host the files that are published for clients."""
     for source in files:
