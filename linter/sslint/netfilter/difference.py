@@ -154,7 +154,7 @@ def _at(
         closes = before.open & shut_after & relevant
         doubts = known_before & ~known_after & relevant
         settles = ~known_before & known_after & relevant
-        changed = opens or closes or doubts or settles
+        changed = opens | closes or doubts | settles  # the same for either direction
         if changed:
             yield Difference(
                 transport=transport,
