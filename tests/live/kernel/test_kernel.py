@@ -26,6 +26,7 @@ NOT_IN_FILES = (
 # Beside these: what a rule has rewritten, and fields that are the client's own affair.
 UNDECIDED = re.compile(
     r"a rule has rewritten|an earlier rule (?:has|may have)|depends on the (?:client|packet's size)"
+    r"|bits that the client chooses"
     r"|transparent socket|may not be there|meta\.length varies|a computed value|is not modelled"
     r"|th reads bytes|has other keys|route depends on the packet mark|mark is not known"
 )
