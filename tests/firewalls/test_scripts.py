@@ -315,3 +315,43 @@ firewall-cmd --reload
     assert verdict(text + "firewall-cmd --add-service=http\n", 443) == "unknown"
     assert verdict("systemctl stop firewalld\n" + DROP + SSH, 22) == "accept"
     assert verdict("ufw disable\n" + DROP + SSH, 22) == "accept"
+
+
+UFW = {
+    "the numbers of IPv6 rules follow those of IPv4": (
+        "ufw allow 22\nufw insert 1 allow from 2000::/3 to any port 443 proto tcp\n",
+        "2001:db8:9::1",
+        "drop",
+    ),
+    "a rule that exists is not inserted": (
+        "ufw deny 443\nufw insert 1 allow 443\n",
+        "203.0.113.9",
+        "drop",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UFW)
+def test_ufw_keeps_its_rules(name: str) -> None:
+    commands, source, wanted = UFW[name]
+    assert verdict(f"{commands}ufw --force enable\n", 443, source) == wanted
+
+
+FIREWALL_CMD = {
+    "an interface is in one zone": (
+        "firewall-cmd --permanent --zone=public --add-interface=eth0\n"
+        "firewall-cmd --permanent --zone=trusted --add-interface=eth0\n",
+        "reject",
+    ),
+    "a source is in one zone": (
+        "firewall-cmd --permanent --zone=drop --add-source=203.0.113.0/24\n"
+        "firewall-cmd --permanent --zone=trusted --add-source=203.0.113.0/24\n",
+        "drop",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIREWALL_CMD)
+def test_firewall_cmd_keeps_its_zones(name: str) -> None:
+    commands, wanted = FIREWALL_CMD[name]
+    assert verdict(f"{commands}firewall-cmd --reload\n", 443) == wanted

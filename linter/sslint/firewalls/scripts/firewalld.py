@@ -138,10 +138,18 @@ class Firewalld:
             if found["verb"] == "remove":
                 status = 0 if element in lines else status
                 lines[:] = [line for line in lines if line != element]
+            elif found["kind"] in ("interface", "source") and self._elsewhere(zone, element):
+                if found["verb"] == "change" or len(edits) > 1:
+                    self.lose(f"a {found['kind']} is moved to another zone", where)
+                    return None
+                return 18  # ZONE_CONFLICT: it is in one zone only
             elif element not in lines:
                 lines.append(element)
                 self.places[zone, element] = where
         return status
+
+    def _elsewhere(self, zone: str, element: str) -> bool:
+        return any(element in lines for name, lines in self.zones.items() if name != zone)
 
     def finish(self, into: Ruleset) -> None:
         """Put what firewalld loads into a ruleset."""

@@ -211,7 +211,7 @@ class Ufw:
             self._put(rule, delete, at, where)
 
     def _put(self, rule: _Rule, delete: bool, at: str, where: Location) -> None:
-        _ = rule.families  # which refuses two families in one rule
+        families = rule.families  # which refuses two families in one rule
         same = [index for index, one in enumerate(self.rules) if one.key == rule.key]
         if delete:
             for index in reversed(same):
@@ -222,6 +222,10 @@ class Ufw:
             return
         if at:
             held = {family for one in self.rules for family in one.families}
+            if same:
+                return  # ufw skips it, whatever its action
+            if at == "1" and families != (4, 6) and families[0] != min(held):
+                raise _RefusedError  # the numbers of IPv6 rules follow those of IPv4
             if at not in ("top", "1") or (at == "1" and held != {4, 6}):
                 self.lose("a rule is inserted by a number", where)
                 return
