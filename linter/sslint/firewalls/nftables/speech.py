@@ -1,0 +1,41 @@
+"""Rules of nft as nft writes them (nft(8))."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from sslint.firewalls.speech import NAME, Family, Insertion, beside
+from sslint.netfilter.openings import Opening
+from sslint.netfilter.suggest import Suggestion
+from sslint.tree import Tree
+
+
+def insertion(_tree: Tree, suggestion: Suggestion, _family: Family) -> Insertion | None:
+    """Return how the suggested rule is inserted, None where nothing is sure."""
+    table, chain = suggestion.table, suggestion.chain
+    if not (NAME.fullmatch(table.name) and NAME.fullmatch(chain.name)):
+        return None
+    rule = _rule(suggestion)
+    verb = "add" if suggestion.before is None else "insert"
+    index = f" index {suggestion.index}" if suggestion.before and suggestion.index else ""
+    where = f"{table.family} {quote(table.name)} {quote(chain.name)}{index}"
+    policy = (chain.base and chain.base.policy_location) or chain.location
+    place, after = beside(suggestion) or (policy, True)
+    return Insertion((f"nft {verb} rule {where} {rule}",), place, rule, after)
+
+
+def removal(_opening: Opening, _port: int, _other_served: bool) -> None:
+    """Return None: the line is removed from its file."""
+
+
+def first(_opening: Opening) -> None:
+    """Return None: the line is moved."""
+
+
+def _rule(suggestion: Suggestion) -> str:
+    if suggestion.purpose == "established":
+        return "ct state established,related accept"
+    if suggestion.purpose == "neighbour-discovery":
+        return "meta l4proto ipv6-icmp accept"
+    port = "sport" if suggestion.purpose == "source-port" else "dport"
+    return f"{suggestion.transport} {port} {suggestion.port} accept"

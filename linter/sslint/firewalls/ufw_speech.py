@@ -1,0 +1,73 @@
+"""Rules of ufw as it writes them (ufw(8)): user.rules is its own, with a comment above each."""
+
+from __future__ import annotations
+
+from sslint.firewalls import ufw
+from sslint.firewalls.iptables.speech import rule_of
+from sslint.firewalls.speech import Family, Insertion
+from sslint.netfilter.openings import Opening
+from sslint.netfilter.suggest import Suggestion
+from sslint.tree import Tree
+
+
+def insertion(tree: Tree, suggestion: Suggestion, family: Family) -> Insertion | None:
+    """Return how the suggested rule is inserted, None where nothing is sure."""
+    if suggestion.purpose != "port":
+        return _framework(tree, suggestion, family)
+    first_of_all = _denied_by_user(suggestion)
+    where = "insert 1 " if first_of_all else ""
+    command = f"ufw {where}allow {suggestion.port}/{suggestion.transport}"
+    return _written(tree, suggestion, family, command, first_of_all=first_of_all)
+
+
+def removal(opening: Opening, port: int, other_served: bool) -> tuple[str, ...]:
+    """Return the commands that take back what opens a port: ufw deletes only what was typed."""
+    written = ufw.written(opening.location)
+    if written is None or written.port != port:  # it would close others as well
+        return ()
+    delete = f"ufw delete {written.action} {written.what}"
+    if not written.both or not other_served:
+        return (delete,)
+    other = "tcp" if opening.transport == "udp" else "udp"
+    return (delete, f"ufw {written.action} {port}/{other}")
+
+
+def first(opening: Opening) -> tuple[str, ...]:
+    """Return the command that lets an accept decide first."""
+    return (f"ufw insert 1 allow {opening.port}/{opening.transport}",)
+
+
+def _framework(tree: Tree, suggestion: Suggestion, family: Family) -> Insertion | None:
+    """Return a rule for before.rules: no command of ufw writes what every host needs."""
+    six = "6" if family == 6 else ""
+    chain = f"ufw{six}-before-{suggestion.chain.name.lower()}"
+    file = tree.try_read(f"/etc/ufw/before{six}.rules", decisive=False)
+    for number in range(1, len(file.starts) + 1) if file is not None else ():
+        if file is not None and file.line(number).startswith(f"-A {chain} "):
+            return Insertion((), file.at(number), f"-A {chain} {rule_of(suggestion)}")
+    return None
+
+
+def _denied_by_user(suggestion: Suggestion) -> bool:
+    """Tell whether one of the user's own rules decides first: a new one would come too late."""
+    before = suggestion.before
+    return before is not None and "-user-" in before.location.text
+
+
+def _written(
+    tree: Tree, suggestion: Suggestion, family: Family, command: str, *, first_of_all: bool
+) -> Insertion:
+    """Return the rule as ufw itself writes it: it reads back the comment, and loads the line."""
+    six = "6" if family == 6 else ""
+    file = tree.try_read(f"/etc/ufw/user{six}.rules", decisive=False)
+    heading = "### RULES ###" if first_of_all else "### END RULES ###"
+    numbers = range(1, len(file.starts) + 1) if file is not None else ()
+    lines = [number for number in numbers if file is not None and file.line(number) == heading]
+    if file is None or len(lines) != 1:
+        return Insertion((command,))
+    transport, port = suggestion.transport, suggestion.port
+    everyone = "::/0" if six else "0.0.0.0/0"
+    tuple_ = f"### tuple ### allow {transport} {port} {everyone} any {everyone} in"
+    rule = f"-A ufw{six}-user-input -p {transport} --dport {port} -j ACCEPT"
+    text = f"\n{tuple_}\n{rule}" if first_of_all else f"{tuple_}\n{rule}\n"
+    return Insertion((command,), file.at(lines[0]), text, first_of_all)
