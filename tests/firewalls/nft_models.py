@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import groupby
 
 from sslint.firewalls import nftables
 from sslint.firewalls.nftables import nft_json
 from sslint.netfilter import model as m
 from sslint.source import SourceFile
+from sslint.values import replace
 from tests.support import tree_of
 
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33, "udplite": 136, "icmp": 1, "icmpv6": 58}

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from sslint.firewalls import nftables
 from sslint.netfilter.addresses import parse
 from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall, Reach
+from sslint.values import replace
 from tests.live.conftest import count, seed
 from tests.netfilter.models import network
 from tests.support import tree_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from sslint.netfilter.model import (
     Tproxy,
 )
 from sslint.netfilter.reach import Reach
+from sslint.values import replace
 from tests.netfilter.models import (
     ACCEPT,
     DROP,

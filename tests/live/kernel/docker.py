@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from sslint import values
 from sslint.firewalls.docker import BRIDGE, Publication, assume
 from sslint.netfilter.reach import Firewall
 from sslint.network import read_network
@@ -139,7 +140,7 @@ def _judged(
 ) -> tuple[list[str], list[bool], str]:
     tree = tree_of({})
     whole = assume(tree, read_network(tree), firewall(case).ruleset, published)
-    judged = Firewall(whole, replace(NETWORK, inner=(BRIDGE,)))
+    judged = Firewall(whole, values.replace(NETWORK, inner=(BRIDGE,)))
     verdicts = [judge(judged, packet).verdict for packet in case.packets]
     for packet, verdict, passed in zip(case.packets, verdicts, accepted, strict=True):
         if verdict != "unknown" and (verdict == "accept") != passed:

@@ -1,0 +1,87 @@
+"""A value class is a dataclass with slots, as far as it goes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from sslint.values import dataclass, field, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    x: int
+    y: int = 2
+    seen: list[int] = field(default_factory=list, repr=False)
+
+
+@dataclass(slots=True)
+class Named(Point):
+    name: str = "here"
+    length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.length = len(self.name)
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    text: str
+
+
+def test_fields_are_given_by_place_or_name_and_have_their_defaults() -> None:
+    point = Point(1)
+    assert (point.x, point.y, point.seen) == (1, 2, [])
+    assert Point(1, y=3, seen=[4]).seen == [4]
+    assert Point(1).seen is not Point(1).seen
+
+
+@pytest.mark.parametrize("arguments", [{}, {"x": 1, "z": 2}])
+def test_what_is_missing_or_unknown_is_an_error_each_time(arguments: dict[str, int]) -> None:
+    for _ in range(2):
+        with pytest.raises(TypeError):
+            Point(**arguments)
+
+
+def test_a_class_takes_the_fields_of_its_base_and_ends_with_its_own_init() -> None:
+    named = Named(1, name="there")
+    assert (named.x, named.y, named.name, named.length) == (1, 2, "there", 5)
+
+
+def test_equal_values_are_equal_if_they_are_of_one_class() -> None:
+    assert Point(1) == Point(1, 2) != Point(2)
+    assert Point(1) != Named(1)
+    assert Node("a") != Node("a")
+
+
+def test_a_frozen_class_hashes_by_value_and_another_not_at_all() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Key:
+        name: str
+
+    assert {Key("a"), Key("a")} == {Key("a")}
+    with pytest.raises(TypeError):
+        hash(Named(1))
+    assert len({Node("a"), Node("a")}) == 2
+
+
+def test_it_shows_its_fields_but_for_those_that_shall_not() -> None:
+    assert repr(Point(1)) == "Point(x=1, y=2)"
+
+
+def test_a_copy_differs_in_what_is_replaced() -> None:
+    named = replace(Named(1, name="there"), x=2, name="here")
+    assert (named.x, named.name, named.length) == (2, "here", 4)
+
+
+def test_there_is_no_place_for_other_attributes() -> None:
+    with pytest.raises(AttributeError):
+        Point(1).z = 1  # type: ignore[attr-defined]
+    assert not hasattr(Named(1), "__dict__")
+
+
+def test_values_are_copied_and_sent_to_other_processes() -> None:
+    assert copy.deepcopy(Point(1, seen=[2])).seen == [2]
+    assert pickle.loads(pickle.dumps(Point(1, seen=[2]))) == Point(1, seen=[2])
