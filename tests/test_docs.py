@@ -33,6 +33,10 @@ def test_fields_are_current() -> None:
     assert (TOP / "docs/facts.md").read_text() == fields.manual(), "run `make docs`"
 
 
+def test_keys_of_servers_are_current() -> None:
+    assert engine.schema_text("config") == fields.settings_schema(), "run `make docs`"
+
+
 def test_every_field_is_explained() -> None:
     known = json.loads(engine.schema_text("facts"))["$defs"]
     fields_ = [(k, *item) for k, one in known.items() for item in one.get("properties", {}).items()]

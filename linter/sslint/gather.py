@@ -126,7 +126,7 @@ def lay(tree: Tree, etc: Path, top: Path, excluded: Sequence[str] = ()) -> list[
     for kind, paths in gather(top, excluded, beside=etc).found.items():
         if kind not in main_files().values() or len(paths) > 1 or _of_several([own, *paths]):
             continue
-        place = f"/etc/{kind}"
+        place = next(one.directory for one in servers() if one.name == kind)
         if tree.status(place) is Status.ABSENT and tree.link_target(place) is None:
             tree.mount(place, paths[0])
             laid.append(paths[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import sslint
 from sslint import servers
-from sslint.engine import schema_text
 
 # The words of other programs, file by file: all else is asked of the registry.
 ALLOWED = {
@@ -84,11 +82,3 @@ def test_what_is_allowed_is_said() -> None:
         lines = (top / name).read_text().splitlines()
         for pattern in patterns:
             assert any(re.fullmatch(pattern, line.partition("  #")[0].strip()) for line in lines)
-
-
-def test_a_server_is_named_in_the_configuration_as_the_registry_says() -> None:
-    schema = json.loads(schema_text("config"))
-    host = schema["$defs"]["host"]["properties"]
-    keys = {one.name: one.key for one in servers.servers() if one.key}
-    assert {name: host[name]["description"] for name in host if name in keys} == keys
-    assert set(keys) <= set(schema["$defs"]["versions"]["propertyNames"]["enum"])

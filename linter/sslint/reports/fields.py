@@ -16,10 +16,11 @@ from pkgutil import iter_modules
 from typing import Any
 
 from sslint import facts
-from sslint.engine import Span
+from sslint.engine import Span, schema_text
 from sslint.engine.vocabulary import plural
 from sslint.facts.collection import Facts
 from sslint.facts.fact import Fact, Fields
+from sslint.servers import servers
 from sslint.tree import read_bundled
 
 SCHEMA = {
@@ -76,6 +77,21 @@ def schema() -> str:
         text = _text(cls.__doc__ or "")
         defs[by_class[cls]] = {"type": "object", "description": text, "properties": properties}
     return _shown({**SCHEMA, "kinds": own, "$defs": defs}) + "\n"
+
+
+def settings_schema() -> str:
+    """Return schemas/config.schema.json with the keys of servers as their registry has them."""
+    schema = json.loads(schema_text("config"))
+    keyed = [one for one in servers() if one.key]
+    host, versions = schema["$defs"]["host"], schema["$defs"]["versions"]
+    own = {name: one for name, one in host["properties"].items() if one.get("x-server") is None}
+    root = {"root": own.pop("root")}
+    keys = {one.name: {"type": "string", "description": one.key, "x-server": True} for one in keyed}
+    host["properties"] = {**root, **keys, **own}
+    named = [*(one.name for one in keyed), "firewalld", "ufw"]
+    versions["propertyNames"] = {"enum": named}
+    versions["description"] = f"Versions of {', '.join(named)} where the files do not say."
+    return json.dumps(schema, indent=2) + "\n"
 
 
 def _shown(value: Any, depth: int = 0) -> str:

@@ -90,6 +90,7 @@ def main(docs: str) -> None:
     Pages of rules that are gone are removed.
     """
     write_named(str(engine.schema_path("facts")), fields.schema())
+    write_named(str(engine.schema_path("config")), fields.settings_schema())
     write_named(str(Path(docs) / "facts.md"), fields.manual())
     write_named(str(engine.compiled_path()), compiled())
     engine.bundled.cache_clear()

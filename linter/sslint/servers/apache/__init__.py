@@ -60,4 +60,5 @@ SERVER = Server(
     packaged=("/etc/pki/tls/certs/localhost.crt",),
     keeps_certificate=True,
     counts_sockets=True,
+    key="apache2.conf, or the directory that holds it.",
 )
