@@ -108,7 +108,7 @@ def test_the_status_is_the_same_for_every_format(capsys) -> None:
 def test_an_empty_directory_is_not_green(capsys, tmp_path: Path) -> None:
     code, out, err = run(capsys, "check", tmp_path)
     assert (code, out) == (3, "")
-    assert "looked for nginx, Postfix or Dovecot" in err
+    assert "looked for nginx, Apache, Postfix or Dovecot" in err
 
 
 @pytest.mark.parametrize(

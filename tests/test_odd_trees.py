@@ -228,3 +228,14 @@ def test_what_was_not_judged_is_not_green(name: str, tmp_path: Path, monkeypatch
     files, said = NOT_JUDGED[name]
     status, last = last_line(tmp_path, files, monkeypatch, capsys)
     assert (status, said in last) == (3, True), last
+
+
+def test_the_configuration_says_where_apache_lies(tmp_path: Path, monkeypatch, capsys) -> None:
+    files = {
+        "deploy/apache2.conf": "Listen 443\n<VirtualHost *:443>\nSSLEngine on\n"
+        "SSLCertificateFile /etc/ssl/x.pem\n</VirtualHost>\n",
+        "filter.nft": NFT,
+        ".sslint.yaml": "hosts: {web: {apache: deploy, firewall: filter.nft}}\n",
+    }
+    _, last = last_line(tmp_path, files, monkeypatch, capsys)
+    assert last.startswith("2 TLS listeners: 2 open")

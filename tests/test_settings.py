@@ -133,7 +133,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
         ("firewall: [host/nowhere]", ":1: firewall.0 names a file or directory that does not"),
         ("firewall: yes", ":1: firewall must be FILE or KIND=FILE, a list of them, or none"),
         ("versions: {nginx: x}", ":1: versions.nginx must be a version such as 1.26.2"),
-        ("versions: {apache: 2.4}", ":1: unknown setting versions.apache"),
+        ("versions: {exim: 4.98}", ":1: unknown setting versions.exim"),
         ("root: host", ":1: root is not a setting of a file; use --root or SSLINT_ROOT"),
         ("- a", ":1: use lines of the form `name: value`"),
         ("text", ":1: use lines of the form `name: value`"),

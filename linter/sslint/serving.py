@@ -91,7 +91,8 @@ def _lacking(target: Target, network: HostFacts, found: Served) -> Iterator[Serv
     tree = target.tree
     for server in servers():
         path = server.entries[0]
-        if not server.key or tree.is_excluded(path):
+        recognised = server.including or server.loose  # else its reader says what it lacks
+        if recognised is None or tree.is_excluded(path):
             continue
         unreadable = tree.status(path) is Status.UNKNOWN
         linked = tree.link_target(server.directory) is not None  # to what was not given
