@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
+from sslint.regex import regex
 from sslint.servers.model import CertificateRef
 from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass
@@ -302,7 +303,7 @@ def _read(tree: Tree, path: str) -> _Pem:
 
 
 # What certificates are called; a directory that has parameters of DH alone has none.
-_NAME = re.compile(r"^(?!.*(?:dh|key|csr)).+\.(?:pem|crt|cer|cert)$", re.I)
+_NAME = regex(r"^(?!.*(?:dh|key|csr)).+\.(?:pem|crt|cer|cert)$", re.I)
 
 
 def missing(tree: Tree, path: str, *, key: bool = False) -> bool | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sslint.budgets import ExhaustedError
 from sslint.errors import UsageError
 from sslint.plain import clean
+from sslint.regex import regex
 from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from sslint.result import Result
 
 LAST_PORT = 65535
-_PORTS = re.compile(
-    r"(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?(/(?P<transport>tcp|udp))?", re.A
-)
+_PORTS = regex(r"(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?(/(?P<transport>tcp|udp))?", re.A)
 Report = Mapping[str, Any]
 # What of a listener is compared beside where it listens.
 _COMPARED = ("protocol", "service", "tls", "tls_required", "names")

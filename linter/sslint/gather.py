@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sslint import tree as trees
 from sslint.firewalls.kept import ASIDE, DUMP, TABLE
+from sslint.regex import regex
 from sslint.servers import servers
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
@@ -23,22 +24,22 @@ from sslint.values import dataclass, field
 MAX_DEPTH = 6
 MAX_DIRECTORIES = 5_000
 MAX_FILES = 400  # that are looked into
-_RULESET = re.compile(r"^(rules\.v[46]|nftables\.conf|.*\.nft|ip6?tables(\.up)?\.rules)$")
+_RULESET = regex(r"^(rules\.v[46]|nftables\.conf|.*\.nft|ip6?tables(\.up)?\.rules)$")
 # What is there to be read or tried, or is a container's.
-_APART = re.compile(
+_APART = regex(
     r"^(\..*|node_modules|vendor|third.?party|tests?|test.?data|fixtures|examples?|samples?|docs?"
     r"|docker.*|.*docker|containers?|compose|k8s|kubernetes|helm|charts?|fail2ban|filter\.d|action\.d"
     r"|logrotate\.d|sysctl\.d|pam\.d|apparmor\.d|backups?|old|archive)$",
     re.I,
 )
 # A directory whose directories are hosts, and one that is called as a host or a stage is.
-_MACHINES = re.compile(r"^(hosts|servers|machines|nodes|boxes|inventory|environments|envs)$", re.I)
-_MACHINE = re.compile(
+_MACHINES = regex(r"^(hosts|servers|machines|nodes|boxes|inventory|environments|envs)$", re.I)
+_MACHINE = regex(
     r"^([\w-]+\.)+[a-z]{2,}$(?<!\.nft)(?<!\.conf)(?<!\.rules)|^(prod(uction)?|stag(e|ing)|dev(elopment)?)$"
     r"|^(web|db|mail|mx|app|proxy|gw|node|host|srv|lb)-?\d+$",
     re.I,
 )
-_IMAGE = re.compile(r"^(Dockerfile|Containerfile|(docker-)?compose\b.*\.ya?ml$)", re.I)
+_IMAGE = regex(r"^(Dockerfile|Containerfile|(docker-)?compose\b.*\.ya?ml$)", re.I)
 
 
 @dataclass(slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from sslint.regex import regex
 from sslint.servers import servers
 from sslint.values import dataclass, field
 
@@ -37,10 +37,10 @@ _HARMLESS = frozenset(
     certbot unset shift read tee openssl grep perl } )
     """.split()
 )
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_ASSIGNMENT = re.compile(r"^\w+\+?=")
-_HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
-_SHELL = re.compile(r"^#!\s*(?:/usr/bin/env\s+(?:-S\s+)?)?\S*?(?:ba|da|k|z|a)?sh\b")
+_VARIABLE = regex(r"\$(?:\{(\w+)\}|(\w+))")
+_ASSIGNMENT = regex(r"^\w+\+?=")
+_HEREDOC = regex(r"<<-?\s*(['\"]?)(\w+)\1")
+_SHELL = regex(r"^#!\s*(?:/usr/bin/env\s+(?:-S\s+)?)?\S*?(?:ba|da|k|z|a)?sh\b")
 
 
 @dataclass(slots=True)

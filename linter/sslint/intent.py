@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sslint.errors import UsageError
+from sslint.regex import regex
 from sslint.values import dataclass, field
 
 Port = tuple[str, int]
 PUBLIC = "public"
-_PORT = re.compile(r"^(\d{1,5})(?:/(tcp|udp))?$")
+_PORT = regex(r"^(\d{1,5})(?:/(tcp|udp))?$")
 
 
 @dataclass(frozen=True, slots=True)

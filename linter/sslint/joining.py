@@ -17,6 +17,7 @@ from sslint import servers
 from sslint import tree as trees
 from sslint.firewalls.kept import NFT
 from sslint.parts import Parts, add_files, add_fragment, part_of, place_of
+from sslint.regex import regex
 from sslint.targets import is_there, lacks_main
 from sslint.tree import Status, Tree
 from sslint.yamlfile import display
@@ -24,7 +25,7 @@ from sslint.yamlfile import display
 if TYPE_CHECKING:
     from sslint.servers.interface import Server
 
-_INCLUDE = re.compile(r'^[ \t]*include[ \t]+"([^"\n]{1,400})"', re.M)  # of nft
+_INCLUDE = regex(r'^[ \t]*include[ \t]+"([^"\n]{1,400})"', re.M)  # of nft
 
 
 def join(parts: Parts, tree: Tree) -> list[str]:

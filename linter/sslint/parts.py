@@ -20,6 +20,7 @@ from sslint import tree as trees
 from sslint.errors import UsageError
 from sslint.firewalls.kept import NFT
 from sslint.reasons import Code, Problem
+from sslint.regex import regex
 from sslint.tree import Tree
 from sslint.values import dataclass, field
 from sslint.yamlfile import display
@@ -34,7 +35,7 @@ _READ = (
     " sysctl.conf hosts hostname"
 )
 TOPS = servers.tops().union(_READ.split())  # of an etc/, what readers look for
-RULESETS = re.compile(
+RULESETS = regex(
     r"/etc/(nftables(\.d/.*|/.*|\.conf|\.nft)|iptables/.*|sysconfig/(ip6?tables|nftables).*"
     r"|ufw/(ufw\.conf|(user|before|after)6?\.rules)|firewalld/.*)"
 )
@@ -44,7 +45,7 @@ OF_RULESETS = ("iptables", "nftables", "nftables.d", "firewall")
 SUFFIXES = frozenset(
     ("", ".conf", ".cf", ".nft", ".rules", ".v4", ".v6", ".json", ".ipset", ".vhost", ".site")
 )
-_RULESET = re.compile(
+_RULESET = regex(
     r"^[ \t]*(\*(filter|nat|mangle|raw|security)[ \t]*$|-[APN][ \t]"
     r"|:[A-Za-z0-9_.-]+[ \t]+(ACCEPT|DROP|-)"
     r"|(-exist[ \t]+)?add[ \t]+(table|rule|chain|element)[ \t]"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from sslint.regex import regex
 from sslint.values import dataclass
 
 MAX_PATTERN = 1_000  # characters
@@ -130,7 +131,7 @@ def _repeat(least: Any, most: Any, body: Any) -> _Ways:
 # -- RE2 --------------------------------------------------------------------------------------
 
 # What `re` and RE2 read differently, and neither rejects.
-_DIFFERENT = re.compile(r"\{,\d|\[\[?:|\\B")
+_DIFFERENT = regex(r"\{,\d|\[\[?:|\\B")
 
 
 def _linear(compiled: re.Pattern[str]) -> Callable[[str], Groups | bool] | None:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 
+from sslint.regex import regex
+
 PRIVATE_KEY = "PRIVATE KEY-----"
 MIN_RUN = 40  # characters of base64 that may be a key
 MIN_PIECE = 12  # characters of a line of a key that are recognised
 
-_WORD = re.compile(r"[a-z0-9]*|[A-Z0-9]*|(?:[A-Z][a-z]+)+[0-9]*")  # as in the parts of a path
-_RUN = re.compile(r"[A-Za-z0-9+/=]{40,}")
-_PIECE = re.compile(r"[A-Za-z0-9]{12,}")
+_WORD = regex(r"[a-z0-9]*|[A-Z0-9]*|(?:[A-Z][a-z]+)+[0-9]*")  # as in the parts of a path
+_RUN = regex(r"[A-Za-z0-9+/=]{40,}")
+_PIECE = regex(r"[A-Za-z0-9]{12,}")
 # GitHub's, Azure's and TeamCity's commands: at the start of a line, and anywhere in it.
-_LINE_COMMAND = re.compile(r"^([ \t]*):(?=:[A-Za-z])", re.M)
-_COMMAND = re.compile(r"##(?=\w{0,40}\[)")
+_LINE_COMMAND = regex(r"^([ \t]*):(?=:[A-Za-z])", re.M)
+_COMMAND = regex(r"##(?=\w{0,40}\[)")
 
 _pieces: set[str] = set()  # of the private keys that were read in this process
 _any_piece: re.Pattern[str] | None = None

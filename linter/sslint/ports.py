@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal, cast
 
 from sslint.errors import UsageError
+from sslint.regex import regex
 
 Transport = Literal["tcp", "udp"]
 
@@ -26,7 +26,7 @@ SERVICES = {
     "sieve": 4190,
     "managesieve": 4190,
 }
-_SERVICE = re.compile(r"[a-z][a-z0-9+._-]{0,31}")
+_SERVICE = regex(r"[a-z][a-z0-9+._-]{0,31}")
 
 
 def parse(word: str) -> tuple[Transport, int]:

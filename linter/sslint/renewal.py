@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from sslint.hooks import Effect, effect
 from sslint.reasons import Code
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
@@ -22,9 +23,9 @@ MAX_HOOKS = 200
 FALSE = frozenset({"false", "no", "off", "0"})  # configobj, as_bool
 HTTP01 = frozenset({"webroot", "standalone", "nginx", "apache"})
 STAGING = ("acme-staging", "pebble")
-_OPENERS = re.compile(r"\b(?:ufw|iptables|ip6tables|nft|firewall-cmd)\b")
-_OPTION = re.compile(r"--(pre|post|deploy|renew)-hook[= ]+(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
-_INI = re.compile(r"^\s*(pre|post|deploy|renew)[-_]hook\s*=\s*(.*)$")
+_OPENERS = regex(r"\b(?:ufw|iptables|ip6tables|nft|firewall-cmd)\b")
+_OPTION = regex(r"--(pre|post|deploy|renew)-hook[= ]+(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
+_INI = regex(r"^\s*(pre|post|deploy|renew)[-_]hook\s*=\s*(.*)$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from sslint.errors import UsageError
+from sslint.regex import regex
 from sslint.tree import MAX_FILE, write_new
 from sslint.values import dataclass, field
 
@@ -23,7 +23,7 @@ MAX_DEPTH = 32
 MAX_OBJECT = 16 << 20  # bytes, of a directory as well
 MAX_EXPORT = 256 << 20  # bytes of all files that are written
 _SECONDS = 60
-_NAME = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,254}")
+_NAME = regex(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,254}")
 _OPTIONS = (
     "--no-replace-objects", "--no-pager",
     "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "protocol.allow=never",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from sslint.errors import UsageError
+from sslint.regex import regex
 from sslint.tree import write_named
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+")
+_NAME = regex(r"[a-z][a-z0-9]*(-[a-z0-9]+)+")
 OWN_TREE = ("rules/sslint", "tests/rules", "schemas/rule.schema.json")
 FAMILY = "hygiene"
 

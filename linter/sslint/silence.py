@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
@@ -11,12 +10,13 @@ from typing import Literal
 from sslint.engine import Finding, bundled
 from sslint.errors import UsageError
 from sslint.facts.ignores import Comment
+from sslint.regex import regex
 from sslint.result import Result, Stale
 from sslint.source import Location, SourceFile
 from sslint.tree import write_named
 
 # After what starts a comment in any of the formats: zone files and .ini have `;`, XML its own.
-_IGNORE = re.compile(r"(?:#|;|//|/\*|<!--)[ \t]*(sslint:[ \t]*ignore\b(?:\[([^\]\n]*)\])?)")
+_IGNORE = regex(r"(?:#|;|//|/\*|<!--)[ \t]*(sslint:[ \t]*ignore\b(?:\[([^\]\n]*)\])?)")
 _ENDS = ("-->", "*/")
 
 

@@ -30,6 +30,7 @@ from sslint import globs
 from sslint.budgets import Budgets, ExhaustedError
 from sslint.errors import UsageError
 from sslint.reasons import Code, Problem, about
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 
 MAX_FILE = 64 << 20  # bytes; 100,000 iptables rules are 10 MB
@@ -49,7 +50,7 @@ _ENCRYPTED = {
 }
 _SOPS = b"ENC[AES256_GCM,data:"
 EXCLUDED = "excluded by the configuration"
-_IMAGE = re.compile(r"^(Dockerfile|Containerfile)")
+_IMAGE = regex(r"^(Dockerfile|Containerfile)")
 
 
 class Status(Enum):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslint import tree as trees
+from sslint.regex import regex
 from sslint.tree import Status, Tree
 
 if TYPE_CHECKING:
@@ -24,20 +25,20 @@ MAX_DIRECTORIES = 3_000
 MAX_FILES = 1_000  # that are looked into
 MAX_SHOWN = 3
 # What is there to be tried or read, or says nothing of listeners; and what a system ships.
-_APART = re.compile(
+_APART = regex(
     r"^(\..*|node_modules|vendor|third.?party|tests?|test.?data|fixtures|examples?|samples?|docs?"
     r"|backups?|old|archive|__pycache__|letsencrypt|ssl|pki|ca-certificates|fail2ban|logrotate\.d"
     r"|apparmor(\.d)?|alternatives|cron\..*|pam\.d|skel|init\.d|rc\d\.d|X11|apt|yum.*|dnf|k8s|helm)$",
     re.I,
 )
-_SYSTEM = re.compile(r"/(usr|proc|sys|dev|boot|run|tmp|bin|sbin|lib|lib32|lib64|var)")
-_NAMES = re.compile(
+_SYSTEM = regex(r"/(usr|proc|sys|dev|boot|run|tmp|bin|sbin|lib|lib32|lib64|var)")
+_NAMES = regex(
     r"^Caddyfile$|^[^.]+$|\.(conf|cfg|cf|xml|ya?ml|toml|json|nix|caddy|site|vhost|tf)$"
     r"|\.(j2|jinja2?|erb|epp|tmpl|template|tpl|in)$",
     re.I,
 )
 # How the files of servers say that they serve TLS, each at the start of a line.
-_SHOWS = re.compile(
+_SHOWS = regex(
     r"[ \t]*+(?:"
     r"listen[ \t][^;#\n]*\b(?:ssl|quic|443)\b|ssl_certificate[ \t]"  # nginx and its kin
     r"|SSLEngine[ \t]+on\b|SSLCertificateFile[ \t]|<VirtualHost[ \t][^>\n]*:443\b"  # Apache
@@ -52,7 +53,7 @@ _SHOWS = re.compile(
     r")",
     re.I,
 )
-_SUBMODULE = re.compile(r"^[ \t]*path[ \t]*=[ \t]*(\S.*?)[ \t]*$", re.M)
+_SUBMODULE = regex(r"^[ \t]*path[ \t]*=[ \t]*(\S.*?)[ \t]*$", re.M)
 
 
 def find(host: Host) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sslint.errors import UsageError, did_you_mean
+from sslint.regex import regex
 from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ MAX_SIZE = 1 << 18  # bytes; the parser takes some seconds for a megabyte
 MAX_VALUES = 50_000  # with what aliases repeat
 MAX_DEPTH = 32
 _TAG = "tag:yaml.org,2002:"
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?[0-9]{1,17}\.[0-9]{1,17}")
-_SHOWN = re.compile(r"[\w./:*-]{1,32}")
+_INTEGER = regex(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FLOAT = regex(r"[-+]?[0-9]{1,17}\.[0-9]{1,17}")
+_SHOWN = regex(r"[\w./:*-]{1,32}")
 _TRUE = frozenset({"yes", "true", "on"})
 
 Where = tuple[str | int, ...]

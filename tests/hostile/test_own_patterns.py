@@ -35,6 +35,7 @@ MADE = {
     "patterns.py": "what a tree or a rule holds, behind its own bound (test_patterns.py)",
     "plain.py": "words of sslint's own, each bounded",
     "policy.py": "fnmatch.translate: atomic groups",
+    "regex.py": "those of the census, when they are used",
     "renewal.py": "a key of certbot, anchored",
     "servers/apache/loader.py": "names, escaped, without repetition",
     "servers/apache/vhosts.py": "fnmatch.translate: atomic groups",
@@ -51,9 +52,8 @@ class Call:
     """One call of `re` in the package. The pattern is None where it is made at run time."""
 
     def __init__(self, place: str, node: ast.Call, module: dict[str, Any], text: str) -> None:
-        assert isinstance(node.func, ast.Attribute)
         self.place, self.module = place, module
-        kind = node.func.attr
+        kind = _kind(node)
         self.methods = [kind if kind in ("match", "fullmatch") else "finditer"]
         index = {"compile": 1, "sub": 4, "subn": 4, "split": 3}.get(kind, 2)
         flags = [k.value for k in node.keywords if k.arg == "flags"] + node.args[index : index + 1]
@@ -97,7 +97,7 @@ ALL = "\n".join(TEXTS.values())
 def census() -> Iterator[Call]:
     """Yield every call of `re` in the package."""
     for path, text in TEXTS.items():
-        if "import re\n" not in text:
+        if "import re\n" not in text and "import regex\n" not in text:
             continue
         name = path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
         module = vars(importlib.import_module(f"sslint.{name}".removesuffix(".__init__")))
@@ -111,14 +111,17 @@ def census() -> Iterator[Call]:
 
 
 def _is_call(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == "re"
-        and node.func.attr in CALLS
-        and bool(node.args)
-    )
+    return isinstance(node, ast.Call) and _kind(node) in CALLS and bool(node.args)
+
+
+def _kind(call: ast.Call) -> str:
+    """Return which function of `re` is called; `regex` compiles when it is used."""
+    match call.func:
+        case ast.Attribute(value=ast.Name(id="re"), attr=name):
+            return name
+        case ast.Name(id="regex"):
+            return "compile"
+    return ""
 
 
 CENSUS = list(census())

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from sslint.announcements.model import Announced
 from sslint.budgets import ExhaustedError
 from sslint.reasons import Code
+from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.tree import Tree
 
@@ -25,14 +26,14 @@ _DOCUMENTS = (
 )
 _NAMED = ("/etc/bind/named.conf", "/etc/named.conf")
 _NSD = ("/etc/nsd/nsd.conf", "/etc/knot/knot.conf")
-_ZONE = re.compile(r"\bzone\s+\"?([^\s\";{]+)\"?\s*(?:IN\s*)?\{", re.I)
-_FILE = re.compile(r"\bfile\s+\"([^\"]+)\"", re.I)
-_INCLUDE = re.compile(r"^[ \t]*include\s+\"([^\"\n]+)\"", re.M)
-_NSD_INCLUDE = re.compile(r"^[ \t]*(?:-[ \t]*)?include:[ \t]*\"?([^\s\"#]+)", re.M)
-_HASH = re.compile(r"(\"[^\"\n]*\")|#[^\n]*")
+_ZONE = regex(r"\bzone\s+\"?([^\s\";{]+)\"?\s*(?:IN\s*)?\{", re.I)
+_FILE = regex(r"\bfile\s+\"([^\"]+)\"", re.I)
+_INCLUDE = regex(r"^[ \t]*include\s+\"([^\"\n]+)\"", re.M)
+_NSD_INCLUDE = regex(r"^[ \t]*(?:-[ \t]*)?include:[ \t]*\"?([^\s\"#]+)", re.M)
+_HASH = regex(r"(\"[^\"\n]*\")|#[^\n]*")
 # Strings are kept: `zones/*.conf` begins no comment.
-_COMMENT = re.compile(r"(\"[^\"\n]*\")|/\*.*?(?:\*/|\Z)|(?://|#)[^\n]*", re.S)
-_DIRECTORY = re.compile(r"^[ \t]*directory\s+\"([^\"]+)\"", re.M)
+_COMMENT = regex(r"(\"[^\"\n]*\")|/\*.*?(?:\*/|\Z)|(?://|#)[^\n]*", re.S)
+_DIRECTORY = regex(r"^[ \t]*directory\s+\"([^\"]+)\"", re.M)
 
 
 def read(tree: Tree, given: Iterable[str] = (), roots: Iterable[str] = ()) -> Announced:

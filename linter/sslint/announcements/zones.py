@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from sslint.announcements.model import Announced, Announcement, Record, Security
+from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.tree import Tree
 
@@ -26,12 +27,12 @@ SRV_SERVICES: dict[str, tuple[str, Security]] = {
     "_carddavs": ("carddav", "implicit"),
     "_autodiscover": ("autodiscover", "implicit"),
 }
-_ORIGIN = re.compile(r"^[ \t]*\$ORIGIN\s+(\S+)", re.M | re.I)
+_ORIGIN = regex(r"^[ \t]*\$ORIGIN\s+(\S+)", re.M | re.I)
 # $GENERATE makes millions of records of one line; $INCLUDE leads to another file.
-_SKIPPED = re.compile(r"^(\$(?:GENERATE|INCLUDE)\b)[^\n]*", re.M | re.I)
-_PREFIX = re.compile(r"^_(\d{1,5})\._https\.(.+)$")
+_SKIPPED = regex(r"^(\$(?:GENERATE|INCLUDE)\b)[^\n]*", re.M | re.I)
+_PREFIX = regex(r"^_(\d{1,5})\._https\.(.+)$")
 NO_DEFAULT_ALPN = 2
-_SOA = re.compile(r"^(\S+)\s[^;\n]*\bSOA\b", re.M | re.I)
+_SOA = regex(r"^(\S+)\s[^;\n]*\bSOA\b", re.M | re.I)
 
 
 def looks_like_zone(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from sslint.engine.vocabulary import (
 )
 from sslint.engine.words import Words, placeholders
 from sslint.errors import UsageError
+from sslint.regex import regex
 from sslint.tree import read_bundled
 from sslint.values import dataclass
 
@@ -29,7 +29,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 MAX_RULE = 1 << 20  # bytes of a user's rule
 COMPILED = "compiled.json"
 OWN = "own"  # the family of a user's rules
-_NAME = re.compile(r"[a-z0-9-]{1,60}")  # another may be anything, and is not repeated
+_NAME = regex(r"[a-z0-9-]{1,60}")  # another may be anything, and is not repeated
 
 
 @dataclass(frozen=True, slots=True)

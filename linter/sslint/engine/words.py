@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from sslint.engine.language import Fact, Span, reader
+from sslint.regex import regex
 
-_PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_.]*)(?:\|(and|or))?\}")
-_OBEYED = re.compile(r"[;&|`$<>\\\n'\"#!]|\s-")
+_PLACEHOLDER = regex(r"\{([a-z_][a-z0-9_.]*)(?:\|(and|or))?\}")
+_OBEYED = regex(r"[;&|`$<>\\\n'\"#!]|\s-")
 MAX_NAMED = 5  # names of a list that a sentence tells before it only counts them
 
 Words = Mapping[str, str | Mapping[str, str]]

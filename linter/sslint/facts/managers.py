@@ -10,6 +10,7 @@ from sslint import servers
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field, of
 from sslint.netfilter.model import Table
+from sslint.regex import regex
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _NAMES = {
     "firewalld": "firewalld",
 }
 # Chains and tables that programs make beside a manager: not a firewall of their own.
-_HELPERS = re.compile(r"^(f2b|fail2ban|crowdsec|docker|libvirt|lxc|podman|cni|kube)", re.I)
+_HELPERS = regex(r"^(f2b|fail2ban|crowdsec|docker|libvirt|lxc|podman|cni|kube)", re.I)
 
 
 @dataclass(frozen=True, slots=True)

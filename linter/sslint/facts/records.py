@@ -14,6 +14,7 @@ from sslint.facts.policies import is_told
 from sslint.facts.ports import Listener, listening
 from sslint.facts.renewal import users
 from sslint.host import web_server
+from sslint.regex import regex
 from sslint.servers.model import CertificateRef
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 STS = "mta-sts."
 CLIENT_NAMES = ("autoconfig.", "autodiscover.", STS)
-_TLSA = re.compile(r"^_(\d{1,5})\._(tcp|udp)\.(.+)$")
-_DNS_HOOK = re.compile(r"nsupdate|tlsa|dnscontrol|octodns|knotc|rndc", re.I)
+_TLSA = regex(r"^_(\d{1,5})\._(tcp|udp)\.(.+)$")
+_DNS_HOOK = regex(r"nsupdate|tlsa|dnscontrol|octodns|knotc|rndc", re.I)
 
 
 def records(facts: Facts) -> list[Record]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +9,7 @@ from sslint import certificates
 from sslint.engine import Span, Subject
 from sslint.facts.fact import Fact, Fields, Places, field
 from sslint.host import scope_of
+from sslint.regex import regex
 
 if TYPE_CHECKING:
     from sslint.facts.collection import Facts
@@ -33,8 +33,8 @@ _LABELS = {
 
 
 _ABOUT_PORTS = ("virtualhost.plain-first", "listen.ipv6-lost")
-_LEGACY = re.compile(r"(?<![!\w.-])(SSLv2|SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
-_MINIMUM = re.compile(r">=?\s*(SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
+_LEGACY = regex(r"(?<![!\w.-])(SSLv2|SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
+_MINIMUM = regex(r">=?\s*(SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
 
 
 def settings(facts: Facts) -> list[Setting]:

@@ -9,22 +9,23 @@ from collections.abc import Collection, Iterable, Iterator
 from sslint.network import HostFacts
 from sslint.network.interfaces import interfaces_files
 from sslint.network.units import ETC, Command
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
 
 # iptables-restore(8), nft(8), ipset(8): one file, the whole of it, nothing else on the line.
-_RESTORE = re.compile(
+_RESTORE = regex(
     r"(?:/\S*/)?(?P<name>iptables|ip6tables)(?:-legacy|-nft)?-restore"
     r"(?:\s+(?:-w|--wait|-c|--counters)(?:\s+\d+)?)*\s*(?:\s<\s*|\s)(?P<path>/[^\s;&|<>$`]+)"
 )
-_NFT = re.compile(r"(?:/\S*/)?nft\s+(?:-f|--file)[\s=]\s*(?P<path>/[^\s;&|<>$`]+)")
-_IPSET = re.compile(
+_NFT = regex(r"(?:/\S*/)?nft\s+(?:-f|--file)[\s=]\s*(?P<path>/[^\s;&|<>$`]+)")
+_IPSET = regex(
     r"(?:/\S*/)?ipset(?:\s+(?:-exist|-!))*\s+(?:restore|-R)(?:\s+(?:-exist|-!))*\s*"
     r"(?:<|-f|-file)\s*(?P<path>/[^\s;&|<>$`]+)"
 )
 # A command that changes the ruleset, in a line of a script.
-CHANGES = re.compile(
+CHANGES = regex(
     r"(?:^|[\s;&|(`\"'=])(?:/\S*/)?(?:ip6?tables(?:-legacy|-nft)?(?:-restore)?|nft|ipset)[\s\"']"
     r"(?!\s*(?:-t\s+\S+\s+)?(?:-n\s+|-v\s+)*(?:-[nv]*[LS]\b|-C\b|-V\b|--list|--check|--version|list\b))"
     r"|\bfirewall-cmd\s(?!.*--(?:permanent|state|list|get|query|reload))"
@@ -32,10 +33,10 @@ CHANGES = re.compile(
     r"\b(?:firewalld|nftables|ip6?tables|netfilter-persistent|ufw|shorewall|ferm)\b"
 )
 # A line that only says something.
-_SAYS = re.compile(r"(?:echo|printf|logger|log_\w+)\b[^;&|`$]*")
+_SAYS = regex(r"(?:echo|printf|logger|log_\w+)\b[^;&|`$]*")
 # Words by which a script that is not in the tree says what it is for.
-_NAMED = re.compile(r"(?:^|[-_.])(?:firewall|iptables|ip6tables|nftables|fw)(?:[-_.]|$)")
-_IDLE = re.compile(
+_NAMED = regex(r"(?:^|[-_.])(?:firewall|iptables|ip6tables|nftables|fw)(?:[-_.]|$)")
+_IDLE = regex(
     r"(?:set\s+-[a-z]+|exit(?:\s+0)?|:|true|(?:export\s+)?PATH=\S*|fi|done|\.\s+/lib/lsb/\S*)"
 )
 

@@ -14,6 +14,7 @@ from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.network import HostFacts
 from sslint.network.packages import FIREWALLS
 from sslint.reasons import Code
+from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass, field
@@ -32,7 +33,7 @@ _NFTABLES = {
     "gentoo": "/var/lib/nftables/rules-save",
     "": "/etc/nftables.conf",
 }
-_TEMPLATE = re.compile(r"\{\{[^{}\n]+\}\}|\{%|<%")  # of Jinja, Go and ERB; no ruleset has these
+_TEMPLATE = regex(r"\{\{[^{}\n]+\}\}|\{%|<%")  # of Jinja, Go and ERB; no ruleset has these
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _set_aside(tree: Tree, found: Found) -> Iterator[str]:
             yield f"{tree.name(one.path)} is not in force: {one.inactive}"
 
 
-_DECIDES = re.compile(
+_DECIDES = regex(
     r"^[^#\n]*(?:\b(?:drop|reject|DROP|REJECT)\b|ufw-user-input [^\n]{0,300}-j ACCEPT)", re.M
 )
 _MANAGERS = {"nft": "nftables", "ufw": "ufw", "firewalld": "firewalld"}  # else iptables

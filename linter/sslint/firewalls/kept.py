@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from sslint.firewalls import commands
 from sslint.firewalls.formats import detect
+from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.tree import Status, Tree
 
@@ -28,18 +29,16 @@ _PLACES = (
     "/etc/*.nft",
 )
 # What is kept beside a ruleset and is not it.
-ASIDE = re.compile(
+ASIDE = regex(
     r"~$|^\.|\.(bak|back|backup|old|orig|original|save\d*|rej|swp|sample|example|disabled|off|j2|tmpl"
     r"|template|sh|md|txt|dpkg-\w+|ucf-\w+|rpmnew|rpmsave)$|sample|example",
     re.I,
 )
 # What no configuration of a server has: nft's text.
-NFT = re.compile(
-    r"^[ \t]*(table[ \t]+(inet|ip|ip6|netdev|bridge|arp)[ \t]|flush[ \t]+ruleset)", re.M
-)
+NFT = regex(r"^[ \t]*(table[ \t]+(inet|ip|ip6|netdev|bridge|arp)[ \t]|flush[ \t]+ruleset)", re.M)
 # A saved ruleset of iptables, and one of nft.
-DUMP = re.compile(r"^[ \t]*\*(filter|nat|mangle|raw)[ \t]*$", re.M)
-TABLE = re.compile(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)
+DUMP = regex(r"^[ \t]*\*(filter|nat|mangle|raw)[ \t]*$", re.M)
+TABLE = regex(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)
 
 
 def find(tree: Tree) -> dict[str, list[SourceFile]]:

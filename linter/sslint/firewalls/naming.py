@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sslint.netfilter.model import Missing
+from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.tree import Status, Tree, TreeError, work_tree
 from sslint.values import dataclass, field
@@ -20,8 +21,8 @@ from sslint.values import dataclass, field
 BOOT = "/given/boot"
 """Where what the configuration names is mounted: a host loads it when it boots."""
 
-PIECES = re.compile(r"(?:user|before|after)6?\.rules|ufw\.conf")
-_OF_UFW = re.compile(r"^(?:-A|:)\s*ufw6?-(?:user|before|after)-(?:input|output|forward)\b", re.M)
+PIECES = regex(r"(?:user|before|after)6?\.rules|ufw\.conf")
+_OF_UFW = regex(r"^(?:-A|:)\s*ufw6?-(?:user|before|after)-(?:input|output|forward)\b", re.M)
 _DIRECTORIES = {
     "zone": "zones",
     "service": "services",
@@ -30,9 +31,9 @@ _DIRECTORIES = {
     "icmptype": "icmptypes",
     "helper": "helpers",
 }
-_ELEMENT = re.compile(rf"<({'|'.join((*_DIRECTORIES, 'direct'))})\b")
-_INCLUDE = re.compile(r'^[ \t]*include[ \t]+"(/etc/[^"\n]{1,400})"', re.M)
-_BOOT_FILES = re.compile(
+_ELEMENT = regex(rf"<({'|'.join((*_DIRECTORIES, 'direct'))})\b")
+_INCLUDE = regex(r'^[ \t]*include[ \t]+"(/etc/[^"\n]{1,400})"', re.M)
+_BOOT_FILES = regex(
     r"/etc/(?:iptables/(?:rules\.v[46]|ip6?tables\.rules|rules6?-save)|sysconfig/ip6?tables"
     r"|(?:sysconfig/)?nftables\.(?:conf|nft))$|/var/lib/(?:ip6?tables|nftables)/rules-save$"
 )

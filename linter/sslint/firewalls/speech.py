@@ -7,10 +7,10 @@ else get no command.
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+from sslint.regex import regex
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Family = Literal[4, 6]
 Transport = Literal["tcp", "udp"]
 # A name that stands in a command: nft joins its arguments and parses them again, so that quotes
 # do not keep `f i accept ; flush ruleset ; #` together, and what begins with `-` is an option.
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+@-]{0,127}")
+NAME = regex(r"[A-Za-z0-9_][A-Za-z0-9_.:/+@-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ through `ip[6]tables-restore -n`, and a piece that does not load is left out whi
 
 from __future__ import annotations
 
-import re
 import shlex
 from contextlib import suppress
 from typing import Literal
@@ -27,6 +26,7 @@ from sslint.firewalls.ufw_settings import (
 )
 from sslint.netfilter.model import Interval, Missing, Ruleset, Source
 from sslint.network import services
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, replace
@@ -350,8 +350,8 @@ class Written:
     port: int | None
 
 
-_ACTION = re.compile(r"(allow|deny|reject|limit)(?:_(log|log-all))?")
-_PORTS = re.compile(r"[0-9]{1,5}(?:[,:][0-9]{1,5})*")
+_ACTION = regex(r"(allow|deny|reject|limit)(?:_(log|log-all))?")
+_PORTS = regex(r"[0-9]{1,5}(?:[,:][0-9]{1,5})*")
 
 
 def written(location: Location) -> Written | None:
@@ -380,8 +380,8 @@ def written(location: Location) -> Written | None:
     )
 
 
-_SECTION = re.compile(r"\[([^\]]{1,200})\]\s*$")
-_OPTION = re.compile(r"([A-Za-z]{1,40})\s*[=:]\s*(.*?)\s*$")
+_SECTION = regex(r"\[([^\]]{1,200})\]\s*$")
+_OPTION = regex(r"([A-Za-z]{1,40})\s*[=:]\s*(.*?)\s*$")
 
 
 def profiles(tree: Tree) -> dict[str, Profile]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
@@ -12,12 +11,12 @@ DIRECTORY = "/etc/ufw"
 DEFAULTS = "/etc/default/ufw"
 CONF = "/etc/ufw/ufw.conf"
 
-_ASSIGNMENT = re.compile(
+_ASSIGNMENT = regex(
     r"""\s*(?:export\s+)?([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s#;]*)""",
 )
 
-_PLAIN = re.compile(r"[ \t]*(?:;[ \t]*)?(?:#.*)?")
-_TEMPLATE = re.compile(r"\{\{|\{%|<%|\$|@\w+@")
+_PLAIN = regex(r"[ \t]*(?:;[ \t]*)?(?:#.*)?")
+_TEMPLATE = regex(r"\{\{|\{%|<%|\$|@\w+@")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,22 +15,23 @@ from sslint.netfilter.model import Missing
 from sslint.network import HostFacts
 from sslint.network.interfaces import interfaces_files
 from sslint.network.units import ETC
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 
 MAX_DEPTH = 4  # of scripts that call scripts
 MAX_SCRIPTS = 200
 # A program in the place of a command, if need be behind an interpreter.
-_CALLED = re.compile(
+_CALLED = regex(
     r"(?:^|[;&|(`]|\b(?:then|do|else|exec|nohup|sudo|nice|setsid|source)\b|(?:^|\s)\.(?=\s))\s*"
     r"(?P<shell>(?:/\S*/|/usr/bin/env\s+)?(?:ba|da|k|z)?sh\s+(?:-[a-z]+\s+)*)?[\"']?"
     r"(?P<path>/[^\s;&|<>()'\"$`*]++)(?![$`*])"
 )
-_INTERPRETER = re.compile(r"(?:/\S*/)?(?:(?:ba|da|k|z)?sh|python[\d.]*|perl|ruby|node|php[\d.]*)")
+_INTERPRETER = regex(r"(?:/\S*/)?(?:(?:ba|da|k|z)?sh|python[\d.]*|perl|ruby|node|php[\d.]*)")
 # Where distributions keep programs, which are known by their units; and /etc, which is all there.
-_SYSTEM = re.compile(r"/usr/(s?bin|lib\w*|share)/|/(s?bin|lib\w*|dev|proc|sys|run|etc)/")
-_WG_STARTS = re.compile(r"^[ \t]*(?:PreUp|PostUp)[ \t]*=[ \t]*(.+)$", re.M | re.I)
-_OPENVPN_UP = re.compile(r"^[ \t]*up[ \t]+[\"']?(\S+?)[\"']?(?:\s.*)?$", re.M)
+_SYSTEM = regex(r"/usr/(s?bin|lib\w*|share)/|/(s?bin|lib\w*|dev|proc|sys|run|etc)/")
+_WG_STARTS = regex(r"^[ \t]*(?:PreUp|PostUp)[ \t]*=[ \t]*(.+)$", re.M | re.I)
+_OPENVPN_UP = regex(r"^[ \t]*up[ \t]+[\"']?(\S+?)[\"']?(?:\s.*)?$", re.M)
 # Forwarding from or to a tunnel and the address of what leaves through one: nobody from outside
 # gets in or is kept out by these.
 _IPTABLES = r"(?:/\S*/)?ip6?tables(?:-legacy|-nft)?(?:\s+(?:-w|--wait)(?:\s+\d+)?)*\s+"

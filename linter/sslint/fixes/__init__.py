@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from sslint.engine import Finding, Rule
@@ -10,11 +9,12 @@ from sslint.fixes import firewall, statements
 from sslint.fixes.edits import Edit, Fix, Kind
 from sslint.fixes.proof import Judge, proved
 from sslint.host import Host
+from sslint.regex import regex
 from sslint.values import replace
 
 __all__ = ["Edit", "Fix", "kind_of", "propose"]
 
-_OBEYED = re.compile(r"[;&|`$<>\\\n\r#(){}!]")  # by a shell
+_OBEYED = regex(r"[;&|`$<>\\\n\r#(){}!]")  # by a shell
 _MAKERS = {**firewall.MAKERS, "live-path": statements.live_path}
 Wanted = Callable[[Finding, Fix], bool]
 """Tells whether a fix is to be made; what is not wanted is not proved."""

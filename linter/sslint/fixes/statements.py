@@ -30,10 +30,11 @@ from typing import Any
 from sslint.engine import Finding, fill
 from sslint.fixes.edits import Edit, Fix, delete, insert, is_whole_line, substitute
 from sslint.host import Host
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 
-_BLOCK = re.compile(r"\s*server\s*\{\s*")
-_OPTION = re.compile(r"#\s+-o\s")
+_BLOCK = regex(r"\s*server\s*\{\s*")
+_OPTION = regex(r"#\s+-o\s")
 
 
 class _UnfitError(Exception):
@@ -55,7 +56,7 @@ def fix(host: Host, finding: Finding) -> Fix | None:
     return None
 
 
-_ARCHIVE = re.compile(r"/archive/([^/\s]+)/([a-z]+)\d+\.pem")
+_ARCHIVE = regex(r"/archive/([^/\s]+)/([a-z]+)\d+\.pem")
 
 
 def live_path(_host: Host, finding: Finding) -> Fix | None:

@@ -15,6 +15,7 @@ from sslint import inifile
 from sslint.inifile import Section
 from sslint.netfilter.model import HostNetwork, Interface
 from sslint.reasons import Code
+from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass, field
@@ -23,7 +24,7 @@ Address = tuple[int, int, int]  # family, address, prefix length
 MAX_INTERFACES = 10_000
 
 # Interfaces that carry no packets of the outside by themselves.
-_VIRTUAL = re.compile(
+_VIRTUAL = regex(
     r"(lo|docker|br-[0-9a-f]{6}|veth|virbr|vnet|wg|tun|tap|dummy|cni|flannel|cali|lxc|lxdbr|"
     r"podman|ifb|gre|sit|ip6tnl|ppp-|tailscale|zt|nebula|vxlan|kube-|ipsec)"
 )

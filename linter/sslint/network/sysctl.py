@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Tree
 
-_ASSIGNMENT = re.compile(r"\s*(?:-\s*)?([^\s=#;]+)\s*=\s*(\S+)")
+_ASSIGNMENT = regex(r"\s*(?:-\s*)?([^\s=#;]+)\s*=\s*(\S+)")
 _LOCALNET = "route_localnet"
 # Where a command may set a parameter once the interface is up; ufw's file is for IPT_SYSCTL.
 _SCRIPTS = ("/etc/network/interfaces", "/etc/rc.local", "/etc/ufw/sysctl.conf")

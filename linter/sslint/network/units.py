@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-import re
 import shlex
 from typing import Literal
 
 from sslint.inifile import sections
+from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
@@ -29,7 +29,7 @@ ASLEEP = ("sleep.", "suspend.", "hibernate.", "hybrid-sleep.", "suspend-then-hib
 _LEVELS = ("sysinit", "boot", "default")  # OpenRC's runlevels of a boot
 # What an installation itself enables: where one of these is listed, all that starts is listed. An
 # administrator's own unit in a repository says nothing about the units of packages.
-_INSTALLED = re.compile(
+_INSTALLED = regex(
     r"(crond?|sshd?|rsyslog|syslog-ng|networking|NetworkManager|systemd-(networkd|resolved|timesyncd"
     r"|pstore)|chronyd?|ntp|auditd|dbus-broker|e2scrub_reap|console-setup|keyboard-setup|atd"
     r"|unattended-upgrades|apparmor|irqbalance|getty@\w+|sshd?@\w+|wtmpdb-update-boot)\.service"

@@ -6,9 +6,8 @@ unprivileged user made lacks /etc/shadow, and with it perhaps a ruleset that onl
 
 from __future__ import annotations
 
-import re
-
 from sslint.network.units import Units
+from sslint.regex import regex
 from sslint.tree import Status, Tree
 
 # Every installed system has them: base-passwd, base-files and debian-installer on Debian; setup,
@@ -17,7 +16,7 @@ _BASE = ("passwd", "group", "shadow", "hosts", "fstab", "profile", "shells")
 _RELEASE = ("debian_version", "redhat-release", "alpine-release", "arch-release", "os-release")
 # What starts at boot stands here: systemd, System V, OpenRC.
 _BOOT = ("systemd/system/multi-user.target.wants", "rc2.d", "rc.d/rc3.d", "runlevels/default")
-_FIREWALL = re.compile(
+_FIREWALL = regex(
     r"fire-?wall|\bfw\b|\bnft\b|iptables|ip6tables|nftables|netfilter|ipset|\bufw\b|\bcsf\b|\blfd\b"
     r"|shorewall|\bferm\b|firehol|uruk|\bapf\b|foomuuri|vuurmuur|\bawall\b|imunify|bitninja"
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sslint.engine import SEVERITIES
 from sslint.judged import tally
 from sslint.plain import clean
+from sslint.regex import regex
 from sslint.reports.rows import Gap, Place, Row, gaps, rows
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 60_000  # characters; a comment takes 65,536
 _MARKS = {"error": "❌", "warning": "⚠️", "info": "ℹ️"}
-_MEANS = re.compile(r"([\\`*_{}\[\]<>#!|~&@])")
-_BEGINS = re.compile(r"^(\d*)([-+=.)])")  # a list or a heading, where a block begins with it
+_MEANS = regex(r"([\\`*_{}\[\]<>#!|~&@])")
+_BEGINS = regex(r"^(\d*)([-+=.)])")  # a list or a heading, where a block begins with it
 # A mention, a reference and a bare address are found after the escapes are gone.
-_JOINS = re.compile(r"(\\@|\\#|:(?=//)|(?i:www)(?=\.)|(?i:\bgh)(?=-\d))")
+_JOINS = regex(r"(\\@|\\#|:(?=//)|(?i:www)(?=\.)|(?i:\bgh)(?=-\d))")
 
 
 def report(result: Result) -> str:

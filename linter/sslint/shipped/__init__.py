@@ -16,6 +16,7 @@ from pathlib import Path
 from sslint.network import HostFacts
 from sslint.network.packages import FIREWALLS
 from sslint.network.whole import is_whole_etc
+from sslint.regex import regex
 from sslint.servers import servers
 from sslint.shipped.compared import compare, forget_dormant, title
 from sslint.tree import Status, Tree, read_bundled
@@ -62,7 +63,7 @@ _OTHERS = (
     "/etc/nixos",
     "/usr/local/etc",
 )
-_DERIVED = re.compile(r"ubuntu|raspbian|linuxmint|devuan|kali|armbian", re.I)
+_DERIVED = regex(r"ubuntu|raspbian|linuxmint|devuan|kali|armbian", re.I)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ import socket
 
 from sslint.netfilter.model import Interval
 from sslint.network.services import port_number, protocol_number
+from sslint.regex import regex
 
 TRANSPORTS = {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33}
-_MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
+_MAC = regex(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 
 
 def port_range(text: str) -> Interval | None:

@@ -5,12 +5,11 @@ The result still speaks of options; matches.py and targets.py say what they mean
 
 from __future__ import annotations
 
-import re
-
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import options as tables
 from sslint.firewalls.iptables import values
 from sslint.firewalls.iptables.options import Option
+from sslint.regex import regex
 from sslint.values import dataclass, field
 
 MAX_CHAIN_NAME = 28  # XT_EXTENSION_MAXNAMELEN - 1
@@ -443,7 +442,7 @@ class _Parser:
         given.append(Given(value, self.negate, second))
 
 
-_MODULE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,27}").fullmatch
+_MODULE = regex(r"[A-Za-z][A-Za-z0-9_-]{0,27}").fullmatch
 _PROTOCOL_MATCHES = {
     1: "icmp",
     6: "tcp",

@@ -10,6 +10,7 @@ from sslint.firewalls.iptables import values
 from sslint.firewalls.iptables.arguments import Arguments, Extension
 from sslint.firewalls.iptables.terms import any_of, compare
 from sslint.netfilter.model import CtState, Interval, Limit, Recent, RuleItem, Unknown
+from sslint.regex import regex
 
 _NO_CONNECTION = CtState.INVALID | CtState.UNTRACKED
 
@@ -59,7 +60,7 @@ def hashlimit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     return [Limit(above == given.negate, f"hashlimit {text}")]
 
 
-_BYTE_RATE = re.compile(r"[0-9]{1,12}[kmg]?b(?:/(.+))?", re.IGNORECASE).fullmatch
+_BYTE_RATE = regex(r"[0-9]{1,12}[kmg]?b(?:/(.+))?", re.IGNORECASE).fullmatch
 
 
 def _hashlimit_rate(text: str) -> bool:

@@ -14,6 +14,7 @@ from typing import cast
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import values
 from sslint.firewalls.iptables.arguments import Arguments, Extension
+from sslint.regex import regex
 
 _SCTP = frozenset(
     ("DATA", "INIT", "INIT_ACK", "SACK", "HEARTBEAT", "HEARTBEAT_ACK", "ABORT", "SHUTDOWN",
@@ -23,8 +24,8 @@ _SCTP = frozenset(
 )  # fmt: skip
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TCP_OPTIONS = ("wscale", "mss", "sack-permitted", "sack", "timestamp", "md5")
-_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2}))?").fullmatch
-_DATE = re.compile(
+_CLOCK = regex(r"([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2}))?").fullmatch
+_DATE = regex(
     r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:T([0-9]{1,2})(?::[0-9]{1,2}){0,2})?)?)?"
 ).fullmatch
 
@@ -71,7 +72,7 @@ def _frag(extension: Extension, arguments: Arguments) -> None:
         raise RulesetError("frag: --fragmore and --fraglast exclude each other")
 
 
-_BYTES = re.compile(r"([0-9]+)([kmg]?)b", re.I)
+_BYTES = regex(r"([0-9]+)([kmg]?)b", re.I)
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 

@@ -12,12 +12,13 @@ import socket
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter.model import Interval, Intervals, UnknownValues
 from sslint.network.services import port_number, protocol_number
+from sslint.regex import regex
 
 Family = int  # 4 or 6
 ALL32 = 0xFFFFFFFF
 
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,24}|[1-9][0-9]{0,20}").fullmatch
-_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?").fullmatch
+_NUMBER = regex(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,24}|[1-9][0-9]{0,20}").fullmatch
+_HOST_NAME = regex(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?").fullmatch
 
 
 def number(text: str) -> int | None:
@@ -181,7 +182,7 @@ def address_range(text: str, family: Family) -> Interval | UnknownValues:
     return low, high
 
 
-_MAC = re.compile(r"[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{1,2}){5}").fullmatch
+_MAC = regex(r"[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{1,2}){5}").fullmatch
 
 
 def hardware_address(text: str) -> int:

@@ -8,10 +8,11 @@ from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables.commands import CommandParser
 from sslint.firewalls.nftables.kernel import Kernel
 from sslint.netfilter.model import Ruleset, Source
+from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.tree import Tree
 
-_MANAGED = re.compile(r"^# Warning: table (\S+) (\S+) is managed by iptables-nft", re.MULTILINE)
+_MANAGED = regex(r"^# Warning: table (\S+) (\S+) is managed by iptables-nft", re.MULTILINE)
 
 
 def read(tree: Tree, path: str, into: Ruleset, *, listing: bool | None = None) -> list[SourceFile]:

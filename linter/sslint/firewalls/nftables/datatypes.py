@@ -12,6 +12,7 @@ from typing import Literal
 
 from sslint.netfilter.model import UnknownValues
 from sslint.network.services import port_number, protocol_number
+from sslint.regex import regex
 
 
 class Refused(Exception):  # noqa: N818 - nft refuses; the caller adds the place
@@ -81,7 +82,7 @@ def _some(value: Constant | None, default: str) -> Constant:
     return default if value is None else value
 
 
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,32}|[0-9]{1,39}").fullmatch
+_NUMBER = regex(r"0[xX][0-9a-fA-F]{1,32}|[0-9]{1,39}").fullmatch
 
 
 def number(text: str) -> int | None:
@@ -97,7 +98,7 @@ def number(text: str) -> int | None:
     return int(text)
 
 
-_DOTTED = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}").fullmatch
+_DOTTED = regex(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}").fullmatch
 
 
 def ipv4(text: str) -> Constant | None:
@@ -135,7 +136,7 @@ def _host(text: str) -> UnknownValues:
     return UnknownValues(f"host name {text}, resolved when the rules are loaded")
 
 
-_LINK_ADDRESS = re.compile(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2})*").fullmatch
+_LINK_ADDRESS = regex(r"[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2})*").fullmatch
 
 
 def _link_address(text: str) -> int | None:
@@ -183,7 +184,7 @@ def _named(kind: str) -> Callable[[str], Constant | None]:
 
 
 _UNITS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_TIMESPEC = re.compile(r"([0-9]{1,20})(ms|[wdhms])")
+_TIMESPEC = regex(r"([0-9]{1,20})(ms|[wdhms])")
 
 
 def timespec(text: str) -> int | None:
@@ -226,7 +227,7 @@ def _date(text: str) -> Constant | None:
     return None
 
 
-_HANDLE = re.compile(r"([0-9a-fA-F]{0,4}):([0-9a-fA-F]{0,4})").fullmatch
+_HANDLE = regex(r"([0-9a-fA-F]{0,4}):([0-9a-fA-F]{0,4})").fullmatch
 
 
 def _class_id(text: str) -> int | None:

@@ -7,7 +7,6 @@ Such a match is unknown.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any, Literal, cast
 
@@ -46,14 +45,15 @@ from sslint.netfilter.model import (
     Unmodelled,
     Verdict,
 )
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.values import replace
 
 MAX_DEPTH = 60  # objects within each other in one rule
 
-_LIST = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[')
-_INNER_CHAIN = re.compile(r"(?:jump|goto)\s*\{").match
-_BLANK = re.compile(r"[\s,]*")
+_LIST = regex(r'\s*\{\s*"nftables"\s*:\s*\[')
+_INNER_CHAIN = regex(r"(?:jump|goto)\s*\{").match
+_BLANK = regex(r"[\s,]*")
 _OBJECTS = frozenset(("counter", "quota", "limit", "secmark", "synproxy", "tunnel", "flowtable"))
 _BINARY = frozenset(("&", "|", "^", "<<", ">>"))
 _VERDICTS: dict[str, Verdict] = {

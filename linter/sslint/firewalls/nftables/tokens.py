@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sslint.firewalls.errors import RulesetError
+from sslint.regex import regex
 from sslint.source import SourceFile
 
 # A token is its own text: punctuation, a word, a number, an address, a quoted string with its
@@ -14,7 +15,7 @@ _HEX = "[0-9a-fA-F]{1,4}"
 _WORD = r"[A-Za-z_.][A-Za-z0-9/\-_.]*"
 # A comment needs a line end: nft refuses a file whose last line is a comment without one.
 # The commonest tokens stand first, where nothing longer could begin like them.
-_TOKEN = re.compile(
+_TOKEN = regex(
     rf"""(?:[ \t]|\\\n)*+
     (?:\#[^\n]*+(?=\n))?
     (

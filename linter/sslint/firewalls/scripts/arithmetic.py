@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_TOKEN = re.compile(r"\s*(\d+|[A-Za-z_]\w*|\+\+|--|<<|>>|[-+*/%<>=!]=|&&|\|\||[-+*/%<>=!?:(),])")
+from sslint.regex import regex
+
+_TOKEN = regex(r"\s*(\d+|[A-Za-z_]\w*|\+\+|--|<<|>>|[-+*/%<>=!]=|&&|\|\||[-+*/%<>=!?:(),])")
 _LEVELS: tuple[tuple[str, ...], ...] = (
     ("||",),
     ("&&",),

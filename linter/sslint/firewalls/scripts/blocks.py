@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 from sslint.firewalls.scripts.partial import HOLE
+from sslint.regex import regex
 from sslint.source import SourceFile
 
 # `config.vm.provision "shell", inline: <<-SHELL` (Ruby), up to the line with its word.
 _WORD = r"<<[-~]?([\"']?)([A-Z_a-z]\w{0,40})\1"
-_INLINE = re.compile(rf"\binline:[ \t]{{0,20}}{_WORD}")
-_VARIABLE = re.compile(rf"^[ \t]{{0,40}}[$@]?\w{{1,40}}[ \t]{{0,9}}=[ \t]{{0,9}}{_WORD}", re.M)
-_RUBY = re.compile(r"#\{[^{}\n]{0,200}\}")  # a value that Ruby fills in
-_RUN = re.compile(r"^(?:runcmd|bootcmd):[ \t]*$", re.M)
+_INLINE = regex(rf"\binline:[ \t]{{0,20}}{_WORD}")
+_VARIABLE = regex(rf"^[ \t]{{0,40}}[$@]?\w{{1,40}}[ \t]{{0,9}}=[ \t]{{0,9}}{_WORD}", re.M)
+_RUBY = regex(r"#\{[^{}\n]{0,200}\}")  # a value that Ruby fills in
+_RUN = regex(r"^(?:runcmd|bootcmd):[ \t]*$", re.M)
 MAX_YAML = 1 << 17  # characters
 
 

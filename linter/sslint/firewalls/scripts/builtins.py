@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sslint.firewalls.scripts import expansion
 from sslint.firewalls.scripts.partial import HOLE, HOLES, has_hole
 from sslint.firewalls.scripts.syntax import Conditional
+from sslint.regex import regex
 from sslint.tree import Status as FileStatus
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _INTEGERS: dict[str, Callable[[int, int], bool]] = {
     "-ge": int.__ge__,
 }
 _BINARY = frozenset((*_INTEGERS, "=", "==", "!=", "<", ">", "=~", "-nt", "-ot", "-ef"))
-_TOOLS = re.compile(r"(?:/\S*/)?(?:ip6?tables(?:-\w+)*|nft|ipset|ufw|firewall-cmd|sh|bash)")
+_TOOLS = regex(r"(?:/\S*/)?(?:ip6?tables(?:-\w+)*|nft|ipset|ufw|firewall-cmd|sh|bash)")
 MAX_TERMS = 100
 
 

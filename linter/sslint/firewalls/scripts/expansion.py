@@ -19,6 +19,7 @@ from sslint.firewalls.scripts.syntax import (
     Substitution,
     Word,
 )
+from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Tree
 
@@ -26,9 +27,9 @@ MAX_FIELD = 1_000_000  # characters of one value
 MAX_FIELDS = 20_000  # that one word becomes
 
 Value = str | list[str]
-_BRACES = re.compile(r"\{([^{}\s]*(?:,[^{}\s]*)+|(\d{1,9})\.\.(\d{1,9}))\}")
+_BRACES = regex(r"\{([^{}\s]*(?:,[^{}\s]*)+|(\d{1,9})\.\.(\d{1,9}))\}")
 # Variables that whoever starts a script may have set.
-_ENVIRONMENT = re.compile(
+_ENVIRONMENT = regex(
     r"PATH|HOME|USER|LOGNAME|SHELL|PWD|OLDPWD|TERM|LANG|LC_\w+|HOSTNAME|HOSTTYPE|EDITOR|MAIL|TZ"
     r"|SSH_\w+|SUDO_\w+|RANDOM|SECONDS|LINENO|PPID|BASH\w*|DISPLAY|IFACE|METHOD|MODE|PHASE"
     r"|RUNLEVEL|PREVLEVEL|DEBIAN_\w+|IF_\w+|XDG_\w+|GROUPS|OSTYPE|MACHTYPE|FUNCNAME|VERBOSITY"

@@ -11,13 +11,12 @@ import re
 from sslint.firewalls.firewalld import read, stock
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.netfilter.model import Missing, Ruleset
+from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Tree
 
-_LOOKS = re.compile(
-    r"--(?:state|version|help|check-config|get-.*|list-.*|query-.*|info-.*)(?:=.*)?"
-)
-_EDITS = re.compile(
+_LOOKS = regex(r"--(?:state|version|help|check-config|get-.*|list-.*|query-.*|info-.*)(?:=.*)?")
+_EDITS = regex(
     r"--(?P<verb>add|remove|change)-(?P<kind>service|port|source|interface|protocol)=(?P<value>.+)"
 )
 _ELEMENTS = {
@@ -26,9 +25,9 @@ _ELEMENTS = {
     "interface": r'<interface name="{}"/>',
     "protocol": r'<protocol value="{}"/>',
 }
-_PORT = re.compile(r"(\d{1,5}(?:-\d{1,5})?)/(tcp|udp|sctp|dccp)")
-_PLAIN = re.compile(r"[\w./:@-]{1,100}", re.ASCII)
-_TARGET = re.compile(r'<zone target="([^"]*)"')  # as stock.file writes it
+_PORT = regex(r"(\d{1,5}(?:-\d{1,5})?)/(tcp|udp|sctp|dccp)")
+_PLAIN = regex(r"[\w./:@-]{1,100}", re.ASCII)
+_TARGET = regex(r'<zone target="([^"]*)"')  # as stock.file writes it
 _TARGETS = frozenset(("default", "ACCEPT", "DROP", "REJECT"))
 
 

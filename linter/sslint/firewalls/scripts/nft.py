@@ -12,16 +12,17 @@ from sslint.firewalls.nftables.kernel import Kernel
 from sslint.firewalls.scripts import joining
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.netfilter.model import Missing, Rule, Ruleset, Table, Unknown, Unmodelled, Verdict
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass, replace
 
-_ADDS = re.compile(r"\s*(?:add\s+|insert\s+)?rule\s+(?!.*[;\n]\s*\S)", re.S)
-_SPEC = re.compile(
+_ADDS = regex(r"\s*(?:add\s+|insert\s+)?rule\s+(?!.*[;\n]\s*\S)", re.S)
+_SPEC = regex(
     r"\s*(?P<verb>add|insert)\s+rule\s+(?:(?P<family>ip6?|inet|netdev|arp|bridge)\s+)?"
     r"(?P<table>[\w./-]+)\s+(?P<chain>[\w./-]+)\s"
 )
-_LISTS = re.compile(r"\s*(?:list|describe)\b|\s*$")
+_LISTS = regex(r"\s*(?:list|describe)\b|\s*$")
 _XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 
 

@@ -5,8 +5,6 @@ Nothing is run. What the grammar here does not have is NotFollowedError with its
 
 from __future__ import annotations
 
-import re
-
 from sslint.firewalls.scripts.syntax import (
     AndOr,
     Assignment,
@@ -27,14 +25,15 @@ from sslint.firewalls.scripts.syntax import (
     Word,
 )
 from sslint.firewalls.scripts.words import Characters
+from sslint.regex import regex
 from sslint.source import SourceFile
 
 _SEPARATORS = " \t\n;&|<>()"
 _RESERVED = frozenset("if then elif else fi for while until do done case esac { } ! in".split())
-_OPERATOR = re.compile(r"(\d*)(<<<|<<-|<<|<&|<>|<|>>|>&|>\||>)")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ASSIGNED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\[)?(\+?=)?")
-_FUNCTION = re.compile(r"([A-Za-z_][\w.:-]*)[ \t]*\([ \t]*\)")
+_OPERATOR = regex(r"(\d*)(<<<|<<-|<<|<&|<>|<|>>|>&|>\||>)")
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_ASSIGNED = regex(r"([A-Za-z_][A-Za-z0-9_]*)(\[)?(\+?=)?")
+_FUNCTION = regex(r"([A-Za-z_][\w.:-]*)[ \t]*\([ \t]*\)")
 
 
 def parse(file: SourceFile, *, bash: bool) -> tuple[Command, ...]:

@@ -12,6 +12,7 @@ from sslint.firewalls.kept import ASIDE, DUMP
 from sslint.firewalls.scripts.blocks import shell_of
 from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.reasons import Code
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 
@@ -41,13 +42,13 @@ _PLACES = (
     "/opt/*iptables*",
 )
 # A line that adds to a ruleset, or sets a policy; with the tool's name in a variable as well.
-_TELLS = re.compile(
+_TELLS = regex(
     r"^[ \t]*(?:sudo[ \t]+)?[\"']?(?P<tool>\$?\{?[\w/-]{1,60})\}?[\"']?[ \t]+"
     r"(?:-t[ \t]*\w{1,20}[ \t]+|-w[ \t]+)?"
     r"(?:-[AIP][ \t]*\w|--append|--insert|--policy|add[ \t]+rule|-f[ \t]+-|allow\b|default\b)",
     re.M,
 )
-_TOOL = re.compile(r"ip6?t|fw|nft", re.I)
+_TOOL = regex(r"ip6?t|fw|nft", re.I)
 MIN_LINES = 3
 
 
@@ -134,7 +135,7 @@ def tells(file: SourceFile) -> bool:
 
 
 # What scripts of a firewall are called in a repository, and files that hold commands.
-NAMES = re.compile(
+NAMES = regex(
     r"^((firewall|ip6?tables|nftables|fw)([-_.]?\w{1,20})?\.sh|rc\.(local|firewall)|firewall"
     r"|Vagrantfile|user-data|cloud-init\.ya?ml)$"
 )

@@ -12,6 +12,7 @@ from sslint.firewalls.scripts.partial import HOLE, HOLES, has_hole
 from sslint.firewalls.scripts.syntax import Function
 from sslint.firewalls.scripts.tables import spent
 from sslint.firewalls.scripts.world import IPTABLES
+from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.tree import Status as FileStatus
 from sslint.tree import TreeError
@@ -23,30 +24,30 @@ Status = int | None
 MAX_TEXT = 1_000_000  # of a script
 
 _BEFORE = frozenset(("command", "sudo", "nohup", "builtin", "time", "doas", "setsid", "ionice"))
-_SAVES = re.compile(r"(?:ip6?tables(?:-nft|-legacy)?-save|iptables-xml|xtables-monitor)$")
+_SAVES = regex(r"(?:ip6?tables(?:-nft|-legacy)?-save|iptables-xml|xtables-monitor)$")
 # Arguments by which a command that is not known shows itself to be a firewall's.
-_TOLD = re.compile(r"-[AIDNPFX]|--(?:append|insert|delete|policy|flush|new-chain)|-t|add|flush")
+_TOLD = regex(r"-[AIDNPFX]|--(?:append|insert|delete|policy|flush|new-chain)|-t|add|flush")
 # Programs and services that change the ruleset in ways that are not read.
-_CHANGES = re.compile(
+_CHANGES = regex(
     r"(?:firewall-offline-cmd|csf|apf|shorewall6?|ferm|firehol|fwbuilder|arptables"
     r"|ebtables(?:-restore)?|iptables-apply|iptables-translate|netfilter-persistent"
     r"|iptables-persistent|fail2ban-client|docker|podman|lxc|lxd|virsh|wg-quick|conntrackd?|awall"
     r"|foomuuri|nftables|uruk)$"
 )
-_SERVICES = re.compile(
+_SERVICES = regex(
     r"(?:ip6?tables|nftables|netfilter-persistent|iptables-persistent|ufw|firewalld|shorewall6?"
     r"|ferm|firehol|csf|ipset|firewall|fail2ban|docker|libvirtd?|lxd|networking|network)(?:\.service)?$"
 )
-_MANAGERS = re.compile(r"(?:ufw|firewalld|nftables|ip6?tables)(?:\.service)?$")
+_MANAGERS = regex(r"(?:ufw|firewalld|nftables|ip6?tables)(?:\.service)?$")
 _STARTS = frozenset(
     ("start", "restart", "reload", "force-reload", "try-restart", "stop", "condrestart")
 )
-_NAMED = re.compile(r"(?:^|[-_.])(?:firewall|iptables|ip6tables|nftables|fw|rules)(?:[-_.]|$)")
-_LIBRARY = re.compile(
+_NAMED = regex(r"(?:^|[-_.])(?:firewall|iptables|ip6tables|nftables|fw|rules)(?:[-_.]|$)")
+_LIBRARY = regex(
     r"/lib/lsb/\S*|/etc/(?:rc\.d/)?init\.d/functions|/etc/rc\.(?:status|subr|conf)|/etc/os-release"
     r"|/usr/share/debconf/confmodule|/etc/lsb-release|/etc/init\.d/functions\.sh"
 )
-_SETTINGS = re.compile(
+_SETTINGS = regex(
     r"/etc/(?:default|sysconfig|conf\.d)/\S+|\S+\.(?:conf|cfg|env|config|vars)|/root/\.\S+"
 )
 

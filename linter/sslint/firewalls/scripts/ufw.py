@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import re
 from pathlib import Path
 
 from sslint.firewalls import ufw as reader
@@ -16,6 +15,7 @@ from sslint.firewalls import ufw_settings
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.netfilter.model import Missing, Ruleset
 from sslint.network import services
+from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Tree, read_bundled
 from sslint.values import dataclass, replace
@@ -37,7 +37,7 @@ _PROFILES = {
     "Dovecot Secure IMAP": "993/tcp", "Dovecot Secure POP3": "995/tcp", "SMTP": "25/tcp",
     "IMAP": "143/tcp", "IMAPS": "993/tcp", "POP3": "110/tcp", "POP3S": "995/tcp",
 }  # fmt: skip
-_PORTS = re.compile(r"\d{1,5}(?::\d{1,5})?(?:,\d{1,5}(?::\d{1,5})?)*")
+_PORTS = regex(r"\d{1,5}(?::\d{1,5})?(?:,\d{1,5}(?::\d{1,5})?)*")
 _HEAD = (
     "*filter\n:{p}-user-input - [0:0]\n:{p}-user-output - [0:0]\n:{p}-user-forward - [0:0]\n"
     ":{p}-user-limit - [0:0]\n:{p}-user-limit-accept - [0:0]\n"

@@ -18,6 +18,7 @@ from sslint.firewalls.scripts.syntax import (
     Substitution,
     Word,
 )
+from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.values import dataclass
 
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
     from sslint.firewalls.scripts.syntax import Command
 
 MAX_DEPTH = 40  # of commands, substitutions and quotes in each other
-_PLAIN = re.compile(r"[^ \t\n;&|<>()\\'\"$`]+")
-_DOUBLE = re.compile(r"[^\\\"$`]+")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
-_BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
-_EXPANSION = re.compile(r":[-=+?]|[-=+?]|##?|%%?")
-_BASH_EXPANSION = re.compile(r"//?[#%]?|\^\^?|,,?|:|@")
+_PLAIN = regex(r"[^ \t\n;&|<>()\\'\"$`]+")
+_DOUBLE = regex(r"[^\\\"$`]+")
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
+_BARE = regex(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
+_EXPANSION = regex(r":[-=+?]|[-=+?]|##?|%%?")
+_BASH_EXPANSION = regex(r"//?[#%]?|\^\^?|,,?|:|@")
 # What a backslash between backquotes takes its meaning from.
-_MARKS, _QUOTED_MARKS = re.compile(r"\\([$`\\])"), re.compile(r"\\([$`\\\"])")
+_MARKS, _QUOTED_MARKS = regex(r"\\([$`\\])"), regex(r"\\([$`\\\"])")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a", "e": "\x1b"}
 
 

@@ -11,12 +11,13 @@ from sslint.firewalls.scripts.partial import has_hole
 from sslint.firewalls.scripts.tables import Iptables
 from sslint.firewalls.scripts.ufw import Ufw
 from sslint.netfilter.model import Missing, Ruleset
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree, TreeError
 
-IPTABLES = re.compile(r"(?P<name>ip6?tables)(?:-(?P<kind>nft|legacy))?(?P<restore>-restore)?$")
-_FLUSH = re.compile(r"^[ \t]*flush\s+ruleset[ \t]*(?:;|$)", re.M)
-_OF_XTABLES = re.compile(r"\bip6?\s+(?:filter|nat|mangle|raw|security)\b")
+IPTABLES = regex(r"(?P<name>ip6?tables)(?:-(?P<kind>nft|legacy))?(?P<restore>-restore)?$")
+_FLUSH = regex(r"^[ \t]*flush\s+ruleset[ \t]*(?:;|$)", re.M)
+_OF_XTABLES = regex(r"\bip6?\s+(?:filter|nat|mangle|raw|security)\b")
 
 
 class World:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from sslint.netfilter import addresses
+from sslint.regex import regex
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.values import dataclass
 
@@ -14,7 +15,7 @@ ANY_IPV6 = "::"
 WILDCARDS = (ANY_IPV4, ANY_IPV6)
 
 Resolve = Callable[[str], tuple[str, ...] | None]
-_PORT = re.compile(r"(?P<host>.+):(?P<port>[0-9]+)\Z", re.ASCII | re.DOTALL)
+_PORT = regex(r"(?P<host>.+):(?P<port>[0-9]+)\Z", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from sslint.regex import regex
 from sslint.tree import Tree
 from sslint.values import dataclass, field
 
@@ -23,19 +24,17 @@ _DEBIAN = {
     "LANG": "C",
     "APACHE_CONFDIR": "/etc/apache2",
 }
-_ASSIGNMENT = re.compile(
+_ASSIGNMENT = regex(
     r"(?:(?P<export>export)\s+)?(?P<name>[A-Za-z_]\w*)(?:=(?P<value>\"[^\"`]*\"|'[^']*'|[^\s;`\"']*))?"
     r"\s*(?:;.*|#.*)?$"
 )
-_DEFAULT = re.compile(r":\s+\"?\$\{(?P<name>[A-Za-z_]\w*):?=(?P<value>[^}\"`]*)\}\"?\s*$")
-_OPENING = re.compile(r"\s*(if|case|for|while|until)\b|.*\{\s*$")
-_CLOSING = re.compile(r"\s*(fi|esac|done)\b|\s*\}\s*$")
+_DEFAULT = regex(r":\s+\"?\$\{(?P<name>[A-Za-z_]\w*):?=(?P<value>[^}\"`]*)\}\"?\s*$")
+_OPENING = regex(r"\s*(if|case|for|while|until)\b|.*\{\s*$")
+_CLOSING = regex(r"\s*(fi|esac|done)\b|\s*\}\s*$")
 _STOCK_TEST = 'if [ "${APACHE_CONFDIR##/etc/apache2-}" != "${APACHE_CONFDIR}" ] ; then'
-_VARIABLE = re.compile(r"\$(?:\{(?P<braced>[^}]*)\}|(?P<bare>[A-Za-z_]\w*)|\()")
-_DEFINE = re.compile(r"-D\s*([^\s\"']+)")
-_SETTING = re.compile(
-    r"^[ \t]*(?:Environment|EnvironmentFile|ExecStart)[ \t]*=(?P<value>.*)$", re.M
-)
+_VARIABLE = regex(r"\$(?:\{(?P<braced>[^}]*)\}|(?P<bare>[A-Za-z_]\w*)|\()")
+_DEFINE = regex(r"-D\s*([^\s\"']+)")
+_SETTING = regex(r"^[ \t]*(?:Environment|EnvironmentFile|ExecStart)[ \t]*=(?P<value>.*)$", re.M)
 
 
 @dataclass(slots=True)

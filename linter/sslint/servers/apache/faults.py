@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sslint.regex import regex
 from sslint.servers.apache.addresses import ANY_IPV6
 from sslint.servers.apache.syntax import Directive
 from sslint.servers.model import Setting
@@ -23,8 +24,8 @@ PLAIN_FIRST = "virtualhost.plain-first"
 IPV6_LOST = "listen.ipv6-lost"
 NOT_INCLUDED = "site.not-included"
 DANGLING = "site.dangling"
-_SITE = re.compile(r"^[ \t]*<VirtualHost\b", re.M | re.I)
-_BACKUP = re.compile(r"(?:~|\.(?:bak|old|orig|save|disabled|off|dpkg-\w+|rpm\w+|swp|txt|md))$|^\.")
+_SITE = regex(r"^[ \t]*<VirtualHost\b", re.M | re.I)
+_BACKUP = regex(r"(?:~|\.(?:bak|old|orig|save|disabled|off|dpkg-\w+|rpm\w+|swp|txt|md))$|^\.")
 
 
 def faults(apache: Apache, tree: Tree) -> Iterator[Setting]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from sslint import globs
 from sslint.reasons import Code, Reason
+from sslint.regex import regex
 from sslint.servers.apache.environment import UNKNOWN, Environment
 from sslint.servers.apache.modules import Modules
 from sslint.servers.apache.syntax import SPACES, Directive, Line, lines, next_word, split, words
@@ -28,10 +29,10 @@ MAX_LINES = 500_000  # of all files and macros
 MAX_LENGTH = 16 << 20
 CERTBOT = "options-ssl-apache.conf"
 
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_ONLY_MODULES = re.compile(r"mods-enabled|modules?\.d|modules?/")
+_VARIABLE = regex(r"\$\{([^}]*)\}")
+_ONLY_MODULES = regex(r"mods-enabled|modules?\.d|modules?/")
 _CONDITIONS = ("<ifmodule", "<ifdefine", "<iffile", "<ifdirective", "<ifsection", "<ifversion")
-_PARAMETER = re.compile(r"[$%@]\w+", re.ASCII)
+_PARAMETER = regex(r"[$%@]\w+", re.ASCII)
 
 
 @dataclass(slots=True)

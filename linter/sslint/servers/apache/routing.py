@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from sslint import globs
 from sslint.patterns import compile_pattern
+from sslint.regex import regex
 from sslint.servers.apache import routes
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.servers.apache.hosts import Host
@@ -22,7 +23,7 @@ from sslint.values import dataclass
 
 _REDIRECTS = ("redirect", "redirectmatch", "redirectpermanent", "redirecttemp")
 _ALIASES = ("alias", "aliasmatch", "scriptalias", "scriptaliasmatch")
-_VARIABLE = re.compile(r"%\{([^}]*)\}|%(\d)|\$(\d)")
+_VARIABLE = regex(r"%\{([^}]*)\}|%(\d)|\$(\d)")
 _CONDITIONAL = ("<if", "<elseif", "<else")
 _DECIDES = (*_REDIRECTS, "rewriterule", "proxypass", "sethandler", "require", "deny", "alias")
 MAX_RULES = 2_000

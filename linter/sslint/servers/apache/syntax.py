@@ -5,21 +5,21 @@ Lines are joined as ap_cfg_getline does it, words are those of ap_getword_conf (
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass
 
 # isspace() in the C locale; str.split() knows more.
 SPACES = " \t\n\v\f\r"
 # What makes a line more than words between blanks: quotes, backslashes, variables, odd blanks.
-_ODD = re.compile(r"[^\t-\r -~]|[\"'\\$]")
-_WORD = re.compile(r"[^ \t\n\v\f\r]+")
+_ODD = regex(r"[^\t-\r -~]|[\"'\\$]")
+_WORD = regex(r"[^ \t\n\v\f\r]+")
 _ESCAPED = {
-    "": re.compile(r"\\(\\)"),
-    '"': re.compile(r'\\([\\"])'),
-    "'": re.compile(r"\\([\\'])"),
+    "": regex(r"\\(\\)"),
+    '"': regex(r'\\([\\"])'),
+    "'": regex(r"\\([\\'])"),
 }
 
 Expand = Callable[[str], str]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+from sslint.regex import regex
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.values import dataclass
 
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*|%\{[^}]*\})://(?P<authority>[^/?#\s]*)")
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:]*)(?::(.*))?\Z", re.DOTALL)
+_URL = regex(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*|%\{[^}]*\})://(?P<authority>[^/?#\s]*)")
+_AUTHORITY = regex(r"(\[[0-9A-Fa-f:.]+\]|[^:]*)(?::(.*))?\Z", re.DOTALL)
 # What starts the path of a URL that has no slash before it: `https://%{HTTP_HOST}%{REQUEST_URI}`.
-_PATH = re.compile(r"%\{(?:REQUEST_URI|THE_REQUEST)\}|\$[0-9]")
+_PATH = regex(r"%\{(?:REQUEST_URI|THE_REQUEST)\}|\$[0-9]")
 _OWN = ("%{HTTP_HOST}", "%{SERVER_NAME}", "%{HTTP:HOST}")
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "h2c": 80, "h2": 443}
 

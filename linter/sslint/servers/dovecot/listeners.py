@@ -5,9 +5,8 @@ Sources: src/master/master-settings.c and src/master/service.c.
 
 from __future__ import annotations
 
-import re
-
 from sslint.reasons import Code, Reason
+from sslint.regex import regex
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.settings import (
     Block,
@@ -24,7 +23,7 @@ from sslint.source import Location
 from sslint.values import dataclass
 
 # An item of a list in quotes or without (settings_parse_boollist_string).
-_ITEM = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^" ,]+))(?=[ ,]|$)')
+_ITEM = regex(r'(?:"((?:[^"\\]|\\.)*)"|([^" ,]+))(?=[ ,]|$)')
 ROOT = Event()
 UNDECIDED = "the enabled protocols are set in files that were not given"
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-import re
 
 from sslint.reasons import Code, Reason
+from sslint.regex import regex
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.settings import (
     Block,
@@ -25,7 +25,7 @@ from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass
 
 # What conf.d/10-auth.conf includes lies there with the package; a checkout may well lack it.
-_PACKAGED = re.compile(r"/conf\.d/auth-[\w-]+\.conf\.ext$")
+_PACKAGED = regex(r"/conf\.d/auth-[\w-]+\.conf\.ext$")
 MAX_DEPTH = 100
 MAX_VALUE = 1 << 20  # characters; `$setting` can double a value again and again
 

@@ -6,22 +6,23 @@ import re
 from collections.abc import Sequence
 
 from sslint.firewalls.kept import NFT
+from sslint.regex import regex
 from sslint.tree import Tree
 
 DIRECTORY = "/etc/dovecot"
 MAIN = f"{DIRECTORY}/dovecot.conf"
 HOLDER = "it"
 SITES = False
-_MAIN = re.compile(r"^[ \t]*(dovecot_config_version[ \t]*=|!include[ \t]+conf\.d)", re.M)
-_PART = re.compile(
+_MAIN = regex(r"^[ \t]*(dovecot_config_version[ \t]*=|!include[ \t]+conf\.d)", re.M)
+_PART = regex(
     r"^[ \t]*(protocols[ \t]*=|inet_listener[ \t]|service[ \t]+\S+[ \t]*\{|ssl_(server_)?cert"
     r"(_file)?[ \t]*=|protocol[ \t]+\S+[ \t]*\{)",
     re.M,
 )
-_INCLUDE = re.compile(r"^[ \t]*!include(?:_try)?[ \t]+(\S{1,400})", re.M)
+_INCLUDE = regex(r"^[ \t]*!include(?:_try)?[ \t]+(\S{1,400})", re.M)
 # A setting that only one of the two syntaxes has: the file says which release it is of.
-_NEW = re.compile(r"^[ \t]*(dovecot_config_version|ssl_server_\w+|mail_driver)\s*=", re.M)
-_OLD = re.compile(r"^[ \t]*(ssl_cert|ssl_key|mail_location|ssl_protocols)\s*=", re.M)
+_NEW = regex(r"^[ \t]*(dovecot_config_version|ssl_server_\w+|mail_driver)\s*=", re.M)
+_OLD = regex(r"^[ \t]*(ssl_cert|ssl_key|mail_location|ssl_protocols)\s*=", re.M)
 
 
 def recognise(text: str) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from sslint.regex import regex
 from sslint.values import dataclass
 
 # From the outermost to the innermost that Dovecot allows (config_filter_parse).
@@ -28,7 +27,7 @@ FILES = frozenset(
     """.split()
 )
 INLINE = "inline:"
-TEMPLATE = re.compile(
+TEMPLATE = regex(
     r"\{\{|\{%|<%|@[A-Z][A-Z0-9_]*@|__[A-Z][A-Z0-9_]+__|\bPH_[A-Z0-9_]+\b|\$\{[A-Za-z_]"
 )
 UNKNOWN_VERSION = "unknown"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass
 
 _SPACE = " \t\n\v\f\r"
-_QUOTE_OR_HASH = re.compile(r"[\"'#]")
-_KEY_END = re.compile(r"[= \t\v\f\r]")
-_WORD_END = re.compile(r"[ \t\v\f\r]")
+_QUOTE_OR_HASH = regex(r"[\"'#]")
+_KEY_END = regex(r"[= \t\v\f\r]")
+_WORD_END = regex(r"[ \t\v\f\r]")
 
 
 class Kind(Enum):

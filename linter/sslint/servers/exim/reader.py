@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from sslint.regex import regex
 from sslint.servers.listening import Listener, collect, files, lines, not_known, number
 from sslint.servers.model import Knows, ServerReading, Tls
 from sslint.source import Location, SourceFile
@@ -19,10 +20,10 @@ MAX_VALUE = 10_000  # characters of a value whose macros are replaced
 MAX_NESTING = 100  # of conditions
 ADVERTISES = (4, 87)  # since then STARTTLS is announced to all by default
 _SMTP = {25: "smtp", 465: "submissions", 587: "submission"}
-_OPTION = re.compile(
+_OPTION = regex(
     r"(daemon_smtp_ports?|tls_on_connect_ports|local_interfaces|tls_advertise_hosts)\s*=\s*(.*)"
 )
-_MACRO = re.compile(r"([A-Z]\w*)\s*(==?)\s*(.*)")
+_MACRO = regex(r"([A-Z]\w*)\s*(==?)\s*(.*)")
 _IN_CONDITION = "a macro decides about it"
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from sslint.regex import regex
 from sslint.servers.interface import Context
 from sslint.servers.listening import Listener, collect, files, lines, not_known, ports, words
 from sslint.servers.model import Knows, ServerReading, Tls
@@ -18,13 +18,13 @@ MAINS = (
     "/usr/local/etc/haproxy/haproxy.cfg",
     "/usr/local/etc/haproxy.conf",
 )
-_SECTIONS = re.compile(
+_SECTIONS = regex(
     r"(global|defaults|frontend|backend|listen|peers|program|resolvers|mailers|ring|cache|userlist"
     r"|http-errors|log-forward|fcgi-app|crt-store|traces|acme)\Z"
 )
 _BINDING = ("frontend", "listen", "backend", "peers", "log-forward")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:-([^}]*))?\}|(\w+))")
-_HELLO = re.compile(r"\breq[._]ssl_(sni|hello_type|ver|ec_ext|alpn)\b")  # looked at, undecrypted
+_VARIABLE = regex(r"\$(?:\{(\w+)(?:-([^}]*))?\}|(\w+))")
+_HELLO = regex(r"\breq[._]ssl_(sni|hello_type|ver|ec_ext|alpn)\b")  # looked at, undecrypted
 _IN_CONDITION = "an .if decides whether it is opened"
 _MAY_NOT_BE_READ = "whether it is read is unknown"
 

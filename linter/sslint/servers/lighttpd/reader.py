@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from sslint.regex import regex
 from sslint.servers.listening import Listener, collect, files, lines, not_known, number
 from sslint.servers.model import Knows, ServerReading
 from sslint.source import Location, SourceFile
@@ -18,10 +19,10 @@ ENABLED = "/etc/lighttpd/conf-enabled"
 ANY = "0.0.0.0"  # noqa: S104
 MAX_DEPTH = 10
 _IPV6 = "use-ipv6.pl"  # Debian's: a socket for IPv6 beside that of server.port
-_INCLUDE = re.compile(r"(include|include_shell)\s+(.{1,400})")
-_SOCKET = re.compile(r'(?:else\s+)?\$SERVER\["socket"\]\s*==\s*"([^"]{1,255})"')
-_VALUE = re.compile(r'server\.(port|bind)\s*:?=\s*"?([^"\s]{1,255})')
-_TLS = re.compile(r'ssl\.engine\s*:?=\s*"enable"')
+_INCLUDE = regex(r"(include|include_shell)\s+(.{1,400})")
+_SOCKET = regex(r'(?:else\s+)?\$SERVER\["socket"\]\s*==\s*"([^"]{1,255})"')
+_VALUE = regex(r'server\.(port|bind)\s*:?=\s*"?([^"\s]{1,255})')
+_TLS = regex(r'ssl\.engine\s*:?=\s*"enable"')
 
 
 @dataclass(slots=True)

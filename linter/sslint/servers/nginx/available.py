@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 
+from sslint.regex import regex
 from sslint.tree import Status, Tree, TreeError
 
 _AVAILABLE = "/etc/nginx/sites-available"
 ENABLED = "/etc/nginx/sites-enabled"
 # What an editor, dpkg or ucf leaves beside a site, and what is there to be copied.
-_ASIDE = re.compile(
+_ASIDE = regex(
     r"^\.|~$|^#|\.(bak|old|orig|rej|save|swp|disabled|off|example|sample|tmpl|template|j2|erb"
     r"|dpkg-\w+|ucf-\w+)$",
     re.I,
 )
 # What marks the site of the package itself, which an administrator disables as the first thing.
-_STOCK = re.compile(r"^[ \t]*index\s[^;]{0,400}index\.nginx-debian\.html", re.M)
-_INCLUDE = re.compile(r"^[ \t]*include[ \t]+([^\s;*]{1,400})[ \t]*;", re.M)
-_OWN = re.compile(r"^[ \t]*(ssl_certificate\s|server_name\s++(?!_\s*;))", re.M)
+_STOCK = regex(r"^[ \t]*index\s[^;]{0,400}index\.nginx-debian\.html", re.M)
+_INCLUDE = regex(r"^[ \t]*include[ \t]+([^\s;*]{1,400})[ \t]*;", re.M)
+_OWN = regex(r"^[ \t]*(ssl_certificate\s|server_name\s++(?!_\s*;))", re.M)
 
 
 def enable(tree: Tree) -> str:

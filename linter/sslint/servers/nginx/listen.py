@@ -10,6 +10,7 @@ import re
 from typing import Literal
 
 from sslint.budgets import ExhaustedError
+from sslint.regex import regex
 from sslint.servers.hostnames import Resolver
 from sslint.servers.model import Transport
 from sslint.servers.nginx.syntax import Directive
@@ -32,7 +33,7 @@ _FLAGS: dict[Kind, frozenset[str]] = {
 }
 _SINCE = {"quic": (1, 25, 0), "multipath": (1, 29, 7)}
 _SIZE = r"[0-9]+[kKmM]?"  # rarely seen: compiled only when it is
-_DIGITS = re.compile(r"[0-9]+\Z")
+_DIGITS = regex(r"[0-9]+\Z")
 _KEEPALIVE = r"(on|off|(?=.*[1-9])[0-9a-zA-Z]*(:[0-9a-zA-Z]*(:[0-9]*)?)?)"
 _NUMERIC = r"(0[xX][0-9a-fA-F]+|[0-9]+)(\.(0[xX][0-9a-fA-F]+|[0-9]+)){0,3}"
 # Parameters that give the address a socket of its own, besides those with a value.

@@ -7,18 +7,19 @@ import re
 from collections.abc import Sequence
 
 from sslint.firewalls.kept import NFT
+from sslint.regex import regex
 from sslint.tree import Status, Tree
 
 DIRECTORY = "/etc/nginx"
 MAIN = f"{DIRECTORY}/nginx.conf"
 HOLDER = "its http block"
 SITES = True
-_BLOCK = re.compile(r"^[ \t]*(http|events|stream|mail)[ \t]*\{", re.M)
-_EVENTS = re.compile(r"^[ \t]*events[ \t]*\{", re.M)
-_HTTP = re.compile(r"^[ \t]*http[ \t]*\{", re.M)
-_SITE = re.compile(r"^[ \t]*server[ \t]*\{", re.M)
-_LISTEN = re.compile(r"^[ \t]*listen[ \t]", re.M)
-_INCLUDE = re.compile(r"^[ \t]*include[ \t]+[\"']?([^;\"'\n]{1,400})[\"']?[ \t]*;", re.M)
+_BLOCK = regex(r"^[ \t]*(http|events|stream|mail)[ \t]*\{", re.M)
+_EVENTS = regex(r"^[ \t]*events[ \t]*\{", re.M)
+_HTTP = regex(r"^[ \t]*http[ \t]*\{", re.M)
+_SITE = regex(r"^[ \t]*server[ \t]*\{", re.M)
+_LISTEN = regex(r"^[ \t]*listen[ \t]", re.M)
+_INCLUDE = regex(r"^[ \t]*include[ \t]+[\"']?([^;\"'\n]{1,400})[\"']?[ \t]*;", re.M)
 
 
 def recognise(text: str) -> str | None:

@@ -6,9 +6,10 @@ import re
 
 from sslint import patterns
 from sslint.patterns import Pattern
+from sslint.regex import regex
 
 # What PCRE and Python read differently.
-_DIFFERENT = re.compile(r"\[\[:|\\[hHRKXpPgGzZQE]|\(\?[RP&0-9+|]|\(\*|\{,\d")
+_DIFFERENT = regex(r"\[\[:|\\[hHRKXpPgGzZQE]|\(\?[RP&0-9+|]|\(\*|\{,\d")
 
 
 def compile_pattern(pattern: str, ignore_case: bool = False) -> Pattern | None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sslint.regex import regex
 from sslint.servers.model import Redirect, Upstream
 from sslint.servers.nginx.blocks import Configuration, Server
 from sslint.servers.nginx.listen import Kind
 from sslint.servers.nginx.syntax import Directive
 
-_URL = re.compile(r"(?:(https?)|(\$scheme)|(\$[A-Za-z0-9_{}]+))://([^/?#\s]*)")
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:]*)(?::(.*))?\Z", re.DOTALL)
+_URL = regex(r"(?:(https?)|(\$scheme)|(\$[A-Za-z0-9_{}]+))://([^/?#\s]*)")
+_AUTHORITY = regex(r"(\[[0-9A-Fa-f:.]+\]|[^:]*)(?::(.*))?\Z", re.DOTALL)
 # Variables that start a URL's path: `https://$host$request_uri`.
-_PATH = re.compile(r"\$\{?(?:request_uri|uri|document_uri)\b|\$[0-9]")
+_PATH = regex(r"\$\{?(?:request_uri|uri|document_uri)\b|\$[0-9]")
 _OWN_NAMES = {"$host", "$server_name", "$http_host", "${host}", "${server_name}", "${http_host}"}
 _REDIRECT_CODES = ("301", "302", "303", "307", "308")
 _DEFAULT_PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}

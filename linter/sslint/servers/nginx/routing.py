@@ -11,9 +11,10 @@ import re
 from typing import Literal
 
 from sslint.budgets import spend
+from sslint.regex import regex
 from sslint.servers.interface import Answer
 from sslint.servers.model import ServerReading
-from sslint.servers.nginx import regex
+from sslint.servers.nginx import regex as pcre
 from sslint.servers.nginx.blocks import Server
 from sslint.servers.nginx.listen import ANY_IPV4, ANY_IPV6
 from sslint.servers.nginx.parsed import Nginx
@@ -27,8 +28,8 @@ MAX_EXPANDED = 32_768  # characters: large_client_header_buffers holds so many, 
 MAX_NESTING = 32  # of locations
 
 _PASSES = ("proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass")
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z_][A-Za-z0-9_]*|[0-9]))")
-_CODE = re.compile(r"=?[0-9]{3}\Z")
+_VARIABLE = regex(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z_][A-Za-z0-9_]*|[0-9]))")
+_CODE = regex(r"=?[0-9]{3}\Z")
 _REWRITES = frozenset(("return", "rewrite", "if", "break", "set"))
 _ANSWERS = frozenset((*_PASSES, "root", "alias"))
 
@@ -202,7 +203,7 @@ def _find(request: _Request, block: Directive, chain: list[Directive], depth: in
         if _modifier(best)[0] == "^~":
             return True
     for location, modifier, text in patterns:
-        compiled = regex.compile_pattern(text, modifier == "~*")
+        compiled = pcre.compile_pattern(text, modifier == "~*")
         found = compiled.find(request.uri) if compiled is not None else None
         if found is None:
             return False
@@ -287,7 +288,7 @@ def _rewritten(request: _Request, directive: Directive) -> Answer | Literal["bre
         return None
     pattern, target = directive.args[:2]
     flag = directive.args[2] if len(directive.args) > 2 else ""
-    compiled = regex.compile_pattern(pattern)
+    compiled = pcre.compile_pattern(pattern)
     found = compiled.find(request.uri) if compiled is not None else None
     if found is None:
         return Answer("unknown", location=directive.location, reason=f"{pattern} is not judged")
@@ -327,7 +328,7 @@ def _condition(request: _Request, directive: Directive) -> bool | None:
         other = request.expand(text)
         return None if other is None else (value == other) is (operator == "=")
     if operator in ("~", "~*", "!~", "!~*"):
-        matched = regex.search(text, value, ignore_case=operator.endswith("*"))
+        matched = pcre.search(text, value, ignore_case=operator.endswith("*"))
         return None if matched is None else matched is not operator.startswith("!")
     return None
 

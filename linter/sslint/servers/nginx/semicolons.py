@@ -5,16 +5,15 @@ nginx starts with these: server_name takes any words.
 
 from __future__ import annotations
 
-import re
-
+from sslint.regex import regex
 from sslint.servers.nginx.syntax import Directive
 
 # A directive that no host name or file is called, and others where a value of theirs follows.
-_DIRECTIVE = re.compile(
+_DIRECTIVE = regex(
     r"(?:ssl|proxy|fastcgi|client|access|error|auth|add|server|try|keepalive|gzip)_[a-z0-9_]+"
 )
 _SHORT = frozenset(("root", "include", "listen", "return", "alias", "index", "charset"))
-_VALUE = re.compile(r"[/\d*\[]|on$|off$|index\.|https?:|utf-8$")
+_VALUE = regex(r"[/\d*\[]|on$|off$|index\.|https?:|utf-8$")
 
 
 def swallowed(directive: Directive) -> int | None:

@@ -11,6 +11,7 @@ import re
 
 from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code
+from sslint.regex import regex
 from sslint.servers.nginx.templates import FILLED_IN, masked
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
@@ -28,20 +29,20 @@ _SPACE = r"[ \t\r\n]"
 _PLAIN = r"[^\s;{}#\"'\\]"
 # One statement made of plain words, or a closing brace, after spaces and comments. `${` is not
 # plain, nor is anything that str.split would split and nginx would not.
-_STATEMENT = re.compile(
+_STATEMENT = regex(
     rf"{_SPACE}*+(?:#[^\n]*+\n{_SPACE}*+)*+"
     rf"(?:({_PLAIN}++)((?:{_SPACE}++{_PLAIN}++)*+){_SPACE}*+(;|(?<!\$)\{{)|(\}})|\Z)"
 )
-_SKIP = re.compile(rf"(?:{_SPACE}++|(#[^\n]*+))")
-_WORD = re.compile(r"(?:[^ \t\r\n;{\\$]++|\\.|\$\{*+)++", re.DOTALL)
+_SKIP = regex(rf"(?:{_SPACE}++|(#[^\n]*+))")
+_WORD = regex(r"(?:[^ \t\r\n;{\\$]++|\\.|\$\{*+)++", re.DOTALL)
 _QUOTED = {
-    '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
-    "'": re.compile(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL),
+    '"': regex(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
+    "'": regex(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL),
 }
-_ESCAPE = re.compile(r"\\([\"'\\trn])")
+_ESCAPE = regex(r"\\([\"'\\trn])")
 _ESCAPED = {"t": "\t", "r": "\r", "n": "\n"}
-_GLOB = re.compile(r"[*?\[]")
-_LUA = re.compile(
+_GLOB = regex(r"[*?\[]")
+_LUA = regex(
     r"--\[(?P<comment>=*)\[|--[^\n]*|\[(?P<long>=*)\["
     r"|\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|(?P<brace>[{}])",
     re.DOTALL,

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from sslint.regex import regex
 from sslint.servers.model import CertificateRef
 from sslint.servers.postfix.expand import ConfigurationError, Unknown
 from sslint.servers.postfix.main_cf import logical_lines, split_name_value
@@ -14,8 +15,8 @@ from sslint.servers.postfix.parameters import Scope
 from sslint.source import Location
 from sslint.tree import Status, Tree, TreeError
 
-_PEM = re.compile(r"^-----BEGIN ([A-Z0-9 ]{1,40})-----", re.MULTILINE)
-_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # c_rehash's links, openssl-rehash(1)
+_PEM = regex(r"^-----BEGIN ([A-Z0-9 ]{1,40})-----", re.MULTILINE)
+_HASHED = regex(r"[0-9a-f]{8}\.[0-9]+")  # c_rehash's links, openssl-rehash(1)
 _INDEXED = ("hash", "btree", "lmdb", "cdb", "dbm", "sdbm", "texthash")
 _PAIRS = (("cert_file", "key_file"), ("dcert_file", "dkey_file"), ("eccert_file", "eckey_file"))
 MAX_NAMES = 100_000

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
+from sslint.regex import regex
 from sslint.servers.postfix.main_cf import BLANKS, LogicalLine
 from sslint.servers.postfix.master_cf import MasterCf
 from sslint.source import Location, SourceFile
@@ -13,7 +13,7 @@ from sslint.values import dataclass
 
 # `#submission inet n - y - - smtpd`, `# 587 inet n ...`: prose rarely has such third and fourth
 # words.
-_SERVICE = re.compile(
+_SERVICE = regex(
     r"^[ \t]*#+[ \t]*(\S{1,255})[ \t]+(inet|unix|pass|fifo)[ \t]+[yn-][ \t]+[yn-][ \t]+[yn-][ \t]"
 )
 

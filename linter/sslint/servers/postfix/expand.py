@@ -6,16 +6,17 @@ import re
 from collections.abc import Callable
 
 from sslint.budgets import spend
+from sslint.regex import regex
 
 MAX_DEPTH = 100  # mac_expand.c gives up there
 MAX_STEPS = 20_000  # references in one value: `a = $b$b`, `b = $c$c` ... is exponential
 MAX_LENGTH = 1 << 20  # characters of one expanded value
 
 _SPACE = " \t\r\n"
-_PAIRED = re.compile(r"[(){}]")
-_NAME = re.compile(r"[A-Za-z0-9_]*")
+_PAIRED = regex(r"[(){}]")
+_NAME = regex(r"[A-Za-z0-9_]*")
 _OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
-_LEVEL = re.compile(r"\d{1,4}(\.\d{1,4}){0,2}\Z", re.ASCII)
+_LEVEL = regex(r"\d{1,4}(\.\d{1,4}){0,2}\Z", re.ASCII)
 
 Lookup = Callable[[str], "str | None"]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-_MASTER = re.compile(r"^\S+[ \t]+(inet|unix|pass)[ \t]+[-yn][ \t]+[-yn][ \t]+[-yn][ \t]", re.M)
-_MAIN = re.compile(r"^[ \t]*(smtpd_|myhostname|mydestination|inet_interfaces)\w*[ \t]*=", re.M)
+from sslint.regex import regex
+
+_MASTER = regex(r"^\S+[ \t]+(inet|unix|pass)[ \t]+[-yn][ \t]+[-yn][ \t]+[-yn][ \t]", re.M)
+_MAIN = regex(r"^[ \t]*(smtpd_|myhostname|mydestination|inet_interfaces)\w*[ \t]*=", re.M)
 
 
 def recognise(text: str) -> str | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
+from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass, field
 
@@ -13,11 +13,11 @@ BLANKS = " \t\n\v\f\r"  # isspace(3) in the C locale; Unicode spaces are text to
 
 
 # Jinja, ERB and the like; `${{a} == {b} ? ...}` is Postfix's own.
-TEMPLATE = re.compile(
+TEMPLATE = regex(
     r"(?<!\$)\{\{|\{%|<%|\{#|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]+__|%[A-Z][A-Z0-9_]+%"
     r"|^[A-Z][A-Z0-9]*_[A-Z0-9_]+$|\bPH_[A-Z0-9_]+\b|%\{[A-Za-z_][A-Za-z0-9_]*\}"
 )
-_STATEMENT = re.compile(r"\s*(?:\{%|<%)[-+=]?\s*(\w*)")
+_STATEMENT = regex(r"\s*(?:\{%|<%)[-+=]?\s*(\w*)")
 _OPENS = ("if", "for", "unless", "block", "macro", "with")
 
 

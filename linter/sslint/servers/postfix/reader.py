@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from sslint.reasons import Code, Reason
+from sslint.regex import regex
 from sslint.servers.model import Dormant, Endpoint, ServerReading
 from sslint.servers.postfix import defaults, tls
 from sslint.servers.postfix.comments import CommentedService, commented_services
@@ -410,7 +411,7 @@ def _is_disabled(service: Service, patterns: list[str]) -> bool:
 
 
 # What stands after the options is for other programs (pipe, spawn) an argument.
-_FLAGS = re.compile(r"flags=[DORX]*", re.I)  # smtp(8), since Postfix 3.5
+_FLAGS = regex(r"flags=[DORX]*", re.I)  # smtp(8), since Postfix 3.5
 _WITHOUT_ARGUMENTS = ("smtpd", "postscreen", "smtp", "lmtp", "qmqpd", "tlsproxy")
 
 

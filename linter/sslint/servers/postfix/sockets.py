@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sslint.network import hosts, services
+from sslint.regex import regex
 from sslint.servers.postfix import defaults
 from sslint.servers.postfix.expand import ConfigurationError, Unknown
 from sslint.servers.postfix.main_cf import TEMPLATE
@@ -13,7 +14,7 @@ from sslint.tree import Tree
 from sslint.values import dataclass, field
 
 _BLANKS = " \t\r\n"
-_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\Z|[A-Za-z0-9_]\Z", re.ASCII)
+_LABEL = regex(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\Z|[A-Za-z0-9_]\Z", re.ASCII)
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sslint.firewalls.docker import Publication
 from sslint.inifile import sections
+from sslint.regex import regex
 from sslint.servers.listening import Listener, files
 from sslint.source import Location
 from sslint.tree import Status, Tree
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 _UNITS = "/etc/systemd/system"
 _QUADLETS = "/etc/containers/systemd"
-_ENGINE = re.compile(r"(?:/\S*/)?(docker|podman)")
-_COMPOSE = re.compile(
+_ENGINE = regex(r"(?:/\S*/)?(docker|podman)")
+_COMPOSE = regex(
     r"(?:/\S*/)?(?:docker-compose|podman-compose|(?:docker|podman)\s+compose)\s.*\bup\b"
 )
 # What systemd and a shell would set, systemd.unit(5), SPECIFIERS.
-_SET_LATER = re.compile(r"\$\{?\w+\}?|%\w")
+_SET_LATER = regex(r"\$\{?\w+\}?|%\w")
 
 
 def container_units(tree: Tree) -> Iterator[Publication | Listener]:

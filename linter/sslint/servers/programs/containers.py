@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sslint.firewalls.docker import Publication
 from sslint.reasons import Code
+from sslint.regex import regex
 from sslint.servers.listening import MAX_PORTS, WILDCARDS, Listener, files, number
 from sslint.servers.model import Transport
 from sslint.source import Location, SourceFile
@@ -34,14 +35,14 @@ ANY_PORT = range(1, 65536)
 CHOSEN = range(32768, 61000)  # net.ipv4.ip_local_port_range, from which Docker takes a free port
 
 # What lies in a tree and is no project of this host.
-_APART = re.compile(
+_APART = regex(
     r"^(\..*|node_modules|vendor|third.?party|tests?|test.?data|fixtures|examples?|samples?|docs?"
     r"|backups?|old|archive|overlay2|__pycache__)$",
     re.I,
 )
-_OF_A_SYSTEM = re.compile(r"/(usr|proc|sys|dev|boot|run|tmp|bin|sbin|lib|lib32|lib64)")
+_OF_A_SYSTEM = regex(r"/(usr|proc|sys|dev|boot|run|tmp|bin|sbin|lib|lib32|lib64)")
 # Images that are run in the network of the host and serve no TLS there.
-_HARMLESS = re.compile(
+_HARMLESS = regex(
     r"node.?exporter|cadvisor|promtail|alloy|fluent-?bit|vector|telegraf|watchtower|autoheal"
     r"|cloudflared|tailscale|wireguard|wg-easy|zerotier|ddns|duckdns|fail2ban|crowdsec|certbot"
     r"|netdata|zabbix-agent|datadog|newrelic|avahi|mdns|keepalived|dhcp",
@@ -56,10 +57,10 @@ _OVERRIDES = (
     "docker-compose.override.yaml",
 )
 # What is used if it is named (docker compose -f, docker stack deploy -c); what is to be tried.
-_OTHER_NAME = re.compile(r"^((docker-)?compose|.*stack)[\w.-]*\.ya?ml$", re.I)
-_TRIED = re.compile(r"(^|[^a-z])(dev|test|ci|local|debug|example|sample|override|broken)", re.I)
-_VARIABLE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)(?:(:?[-?+])([^{}$]*))?\})")
-_SET = re.compile(r"""\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\s]*).*)""")
+_OTHER_NAME = regex(r"^((docker-)?compose|.*stack)[\w.-]*\.ya?ml$", re.I)
+_TRIED = regex(r"(^|[^a-z])(dev|test|ci|local|debug|example|sample|override|broken)", re.I)
+_VARIABLE = regex(r"\$(?:(\$)|(\w+)|\{(\w+)(?:(:?[-?+])([^{}$]*))?\})")
+_SET = regex(r"""\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\s]*).*)""")
 UNSET = "?"  # a variable that nothing in the files sets; Compose takes it for empty
 # What only a swarm reads of `deploy`, compose-spec's deploy.md.
 _SWARM = {"mode", "placement", "endpoint_mode", "update_config", "rollback_config"}
