@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from sslint.netfilter.model import HostNetwork, Key, Match, Missing, Names, Ruleset, Unknown
+from sslint.netfilter.model import (
+    HostNetwork,
+    Intervals,
+    Key,
+    Match,
+    Missing,
+    Names,
+    Ruleset,
+    Unknown,
+)
 from sslint.netfilter.reach import Firewall
 from tests.netfilter.models import (
     ACCEPT,
@@ -278,6 +287,50 @@ def test_the_rule_stands_where_the_drop_is_even_below_a_jump() -> None:
     inner = chain("inner", (tcp(22), ACCEPT), (REJECT,))
     base = incoming(ESTABLISHED, (Verdict("jump", "inner"),), (tcp(443), ACCEPT))
     assert suggested(base, inner) == [("input", 1, "port")]
+
+
+BANNED = source("203.0.113.0/24")
+
+
+def test_an_accept_goes_behind_bans() -> None:
+    bans = (BANNED, DROP)
+    assert suggested(incoming(ESTABLISHED, bans, (tcp(22), ACCEPT))) == [("input", 3, "port")]
+    assert suggested(incoming(ESTABLISHED, bans, (REJECT,))) == [("input", 2, "port")]
+
+
+def test_nothing_is_suggested_that_lets_in_who_is_banned() -> None:
+    from sslint.netfilter.model import Verdict
+
+    inner = chain("inner", (BANNED, DROP), (tcp(22), ACCEPT), (DROP,))
+    judged = firewall(incoming(ESTABLISHED, (Verdict("jump", "inner"),)), inner)
+    assert judged.suggest_open("tcp", 443, 4) is None
+
+
+def test_a_wide_ban_stays() -> None:
+    half = (source("0.0.0.0/2"), DROP)
+    assert suggested(incoming(ESTABLISHED, half)) == [("input", 2, "port")]
+    assert firewall(incoming(ESTABLISHED, half, (ACCEPT,))).suggest_open("tcp", 443, 4) is None
+
+
+def test_both_families_get_one_rule_where_one_will_do() -> None:
+    base = incoming(ESTABLISHED, (source("203.0.113.0/24"), DROP), ND)
+    (one,) = firewall(base).suggest_open("tcp", 443, 4, 6) or ()
+    assert (one.index, one.only) == (3, None)
+
+
+def test_a_rule_is_limited_to_a_family_where_it_would_let_in_who_is_banned_over_the_other() -> None:
+    six = Match((Key("meta.nfproto"),), Intervals(((10, 10),)))
+    base = incoming(ESTABLISHED, ND, (six, DROP), (BANNED, DROP))
+    found = firewall(base).suggest_open("tcp", 443, 4, 6) or ()
+    assert [(one.index, one.only) for one in found] == [(4, 4), (2, 6)]
+
+
+def test_over_the_other_family_no_more_get_in_where_some_do() -> None:
+    base = incoming(ESTABLISHED, ND, (source("203.0.113.0/24"), HTTPS, ACCEPT))
+    (one,) = firewall(base).suggest_open("tcp", 443, 6) or ()
+    assert one.only == 6
+    (one,) = firewall(incoming(ESTABLISHED, ND)).suggest_open("tcp", 443, 6) or ()
+    assert one.only is None
 
 
 def test_a_stolen_port_cannot_be_opened_by_a_rule() -> None:

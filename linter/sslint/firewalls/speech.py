@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sslint.source import Location
     from sslint.tree import Tree
 
-Family = Literal[4, 6]
 Transport = Literal["tcp", "udp"]
 # A name that stands in a command: nft joins its arguments and parses them again, so that quotes
 # do not keep `f i accept ; flush ruleset ; #` together, and what begins with `-` is an option.
@@ -42,7 +41,7 @@ class Insertion:
 class Speech(Protocol):
     """What a format says of a change: a module."""
 
-    def insertion(self, tree: Tree, suggestion: Suggestion, family: Family, /) -> Insertion | None:
+    def insertion(self, tree: Tree, suggestion: Suggestion, /) -> Insertion | None:
         """Return how the suggested rule is inserted, None where nothing is sure."""
 
     def removal(self, opening: Opening, port: int, other_served: bool, /) -> tuple[str, ...] | None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from sslint.firewalls import ufw
 from sslint.firewalls.iptables.speech import rule_of
-from sslint.firewalls.speech import Family, Insertion
+from sslint.firewalls.speech import Insertion
 from sslint.netfilter.openings import Opening
 from sslint.netfilter.suggest import Suggestion
 from sslint.tree import Tree
 
 
-def insertion(tree: Tree, suggestion: Suggestion, family: Family) -> Insertion | None:
+def insertion(tree: Tree, suggestion: Suggestion) -> Insertion | None:
     """Return how the suggested rule is inserted, None where nothing is sure."""
     if suggestion.purpose != "port":
-        return _framework(tree, suggestion, family)
+        return _framework(tree, suggestion)
     first_of_all = _denied_by_user(suggestion)
     where = "insert 1 " if first_of_all else ""
     command = f"ufw {where}allow {suggestion.port}/{suggestion.transport}"
-    return _written(tree, suggestion, family, command, first_of_all=first_of_all)
+    return _written(tree, suggestion, command, first_of_all=first_of_all)
 
 
 def removal(opening: Opening, port: int, other_served: bool) -> tuple[str, ...]:
@@ -37,9 +37,9 @@ def first(opening: Opening) -> tuple[str, ...]:
     return (f"ufw insert 1 allow {opening.port}/{opening.transport}",)
 
 
-def _framework(tree: Tree, suggestion: Suggestion, family: Family) -> Insertion | None:
+def _framework(tree: Tree, suggestion: Suggestion) -> Insertion | None:
     """Return a rule for before.rules: no command of ufw writes what every host needs."""
-    six = "6" if family == 6 else ""
+    six = "6" if suggestion.table.family == "ip6" else ""
     chain = f"ufw{six}-before-{suggestion.chain.name.lower()}"
     file = tree.try_read(f"/etc/ufw/before{six}.rules", decisive=False)
     for number in range(1, len(file.starts) + 1) if file is not None else ():
@@ -54,11 +54,9 @@ def _denied_by_user(suggestion: Suggestion) -> bool:
     return before is not None and "-user-" in before.location.text
 
 
-def _written(
-    tree: Tree, suggestion: Suggestion, family: Family, command: str, *, first_of_all: bool
-) -> Insertion:
+def _written(tree: Tree, suggestion: Suggestion, command: str, *, first_of_all: bool) -> Insertion:
     """Return the rule as ufw itself writes it: it reads back the comment, and loads the line."""
-    six = "6" if family == 6 else ""
+    six = "6" if suggestion.table.family == "ip6" else ""
     file = tree.try_read(f"/etc/ufw/user{six}.rules", decisive=False)
     heading = "### RULES ###" if first_of_all else "### END RULES ###"
     numbers = range(1, len(file.starts) + 1) if file is not None else ()

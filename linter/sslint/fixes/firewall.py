@@ -12,7 +12,6 @@ from sslint.host import Host
 from sslint.values import replace
 
 if TYPE_CHECKING:
-    from sslint.firewalls.speech import Family
     from sslint.netfilter.openings import Opening
 
 
@@ -51,17 +50,16 @@ def _open_services(host: Host, finding: Finding) -> Fix | None:
 
 
 def _opened(
-    host: Host, transport: Literal["tcp", "udp"], port: int, families: Sequence[Family]
+    host: Host, transport: Literal["tcp", "udp"], port: int, families: Sequence[Literal[4, 6]]
 ) -> Fix | None:
     assert host.firewall is not None
     edits: dict[Edit, None] = {}
     commands: dict[str, None] = {}
-    for family in families:
-        for suggestion in host.firewall.suggest_open(transport, port, family) or ():
-            said = speech.of(suggestion.table.origin).insertion(host.tree, suggestion, family)
-            commands.update(dict.fromkeys(said.commands if said is not None else ()))
-            if said is not None and said.place is not None:
-                edits[insert(said.place, said.text, after=said.after)] = None
+    for suggestion in host.firewall.suggest_open(transport, port, *families) or ():
+        said = speech.of(suggestion.table.origin).insertion(host.tree, suggestion)
+        commands.update(dict.fromkeys(said.commands if said is not None else ()))
+        if said is not None and said.place is not None:
+            edits[insert(said.place, said.text, after=said.after)] = None
     if not (edits or commands):
         return None
     return Fix(f"accept {transport}/{port}", "opens", tuple(edits), tuple(commands))

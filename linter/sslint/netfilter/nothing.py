@@ -43,6 +43,6 @@ class NoFirewall:
         return ()
 
     def suggest_open(
-        self, transport: Literal["tcp", "udp"], port: int, family: Literal[4, 6]
+        self, transport: Literal["tcp", "udp"], port: int, *families: Literal[4, 6]
     ) -> None:
         """Return where a rule would have to stand: nowhere."""

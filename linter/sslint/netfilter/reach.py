@@ -96,9 +96,9 @@ class Firewall(Evaluation):
         return self._openings
 
     def suggest_open(
-        self, transport: Literal["tcp", "udp"], port: int, family: Literal[4, 6]
+        self, transport: Literal["tcp", "udp"], port: int, *families: Literal[4, 6]
     ) -> tuple[Suggestion, ...] | None:
         """Return the rules that, inserted, open a port to the public; None if none do."""
         from sslint.netfilter import suggest
 
-        return suggest.suggest_open(self, transport, port, family)
+        return suggest.suggest_open(self, transport, port, *families)

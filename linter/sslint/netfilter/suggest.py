@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from sslint.netfilter.chains import Flow, Outcome, run_rule
+from sslint.netfilter.connections import Question
 from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.explain import is_open, notes_of
 from sslint.netfilter.model import (
@@ -25,6 +28,7 @@ from sslint.values import dataclass, field, replace
 
 MAX_RULES = 12
 
+Family = Literal[4, 6]
 Purpose = Literal["port", "source-port", "established", "neighbour-discovery"]
 
 
@@ -33,7 +37,8 @@ class Suggestion:
     """One rule to insert: at `index` of a base chain, before the rule `before` (None: append).
 
     `purpose`: accept the port; packets from the port (an answer that is not tracked);
-    established connections; neighbour discovery. `port` is the one that this chain sees.
+    established connections; neighbour discovery. `port` is the one that this chain sees, `only` the
+    family that the rule is limited to.
     """
 
     table: Table = field(repr=False)
@@ -45,24 +50,59 @@ class Suggestion:
     transport: Literal["tcp", "udp"]
     port: int
     rule: Rule = field(repr=False)
+    only: Literal[4, 6] | None = None
 
 
 def suggest_open(
-    firewall: Evaluation, transport: Literal["tcp", "udp"], port: int, family: Literal[4, 6]
+    firewall: Evaluation, transport: Literal["tcp", "udp"], port: int, *families: Family
 ) -> tuple[Suggestion, ...] | None:
-    """Return the rules that, inserted, open a port to the public; None if none do."""
+    """Return the rules that, inserted, open a port to the public; None if none do.
+
+    Who is banned by a rule of their own stays out, and over another family no more get in where
+    some do.
+    """
+    for apart in (False, True):
+        made: list[Suggestion] | None = None
+        current = firewall
+        for family in families:
+            found = _opened(firewall, current, transport, port, family, apart=apart)
+            if found is not None:
+                made = [*(made or ()), *found[0]]
+                current = found[1]
+        if made is None or _is_meant(firewall, current, transport, port, families):
+            return None if made is None else tuple(made)
+    return None
+
+
+def _opened(
+    firewall: Evaluation,
+    start: Evaluation,
+    transport: Literal["tcp", "udp"],
+    port: int,
+    family: Family,
+    *,
+    apart: bool,
+) -> tuple[list[Suggestion], Evaluation] | None:
+    """Return the rules that open a port over one family, beside those of `start`, and what is then.
+
+    `apart`: each is for this family alone.
+    """
     if firewall.not_judged(family, None) is not None:
         return None
     made: list[Suggestion] = []
-    current = firewall
+    current = start
+    banned = _banned(firewall, transport, port, family)
     for _ in range(MAX_RULES):
         question = current.connections.question(transport, port, family, None, False)
         if is_open(current, question):
-            return tuple(made)
-        found = _next(current, transport, port, family)
-        if found is None:
+            return made, current
+        closing = _widest(current, question)
+        if closing is None or not _can_be_passed(closing[0]):
             return None
-        suggestion, ruleset = found
+        if closing[0].mask & banned[closing[2]]:
+            return (made, current) if made else None
+        only = family if apart and closing[0].table.family == "inet" else None
+        suggestion, ruleset = _insert(current, *closing[:2], transport, only)
         if any(_same(suggestion, other) for other in made):
             return None
         made.append(_original(suggestion, firewall))
@@ -98,34 +138,88 @@ def _original(suggestion: Suggestion, firewall: Evaluation) -> Suggestion:
     return suggestion
 
 
-def _next(
-    firewall: Evaluation, transport: Literal["tcp", "udp"], port: int, family: Literal[4, 6]
-) -> tuple[Suggestion, Ruleset] | None:
-    """Find the first base chain that closes the port, and let it through there."""
-    question = firewall.connections.question(transport, port, family, None, False)
-    universe = firewall.universes[family]
+def _widest(firewall: Evaluation, question: Question) -> tuple[Note, Rule | None, str] | None:
+    """Return what shuts most of the public out where the port is closed first."""
+    universe = firewall.universes[question.family]
     for iif in firewall.public:
-        found = firewall.connections.sets(question, iif)
-        shut_out = universe.public & ~found.sets.open
-        if not shut_out or not found.reached:
-            continue
-        outer = port if port in found.reached else min(found.reached)
-        top: Rule | None = None  # the rule of the base chain that leads to what is noted
-        for note in notes_of(firewall, question, iif, outer):
-            if note.depth == 0:
-                top = note.rule
-            if note.effect not in ("drop", "reject", "policy-drop") or not note.mask & shut_out:
-                continue
-            if note.state.synproxy == ANSWERED:  # no rule repairs its handshakes
-                return None
-            if note.base is None or note.base.base is None or note.base.base.type == "nat":
-                return None
-            return _insert(firewall, note, top, transport)
+        closing = list(_closing(firewall, question, iif))
+        if closing:
+            return max(closing, key=lambda one: universe.weight(one[0].mask & universe.public))
     return None
 
 
+def _can_be_passed(note: Note) -> bool:
+    """Tell whether an accept before it would help: no rule repairs SYNPROXY's handshakes."""
+    base = note.base.base if note.base is not None else None
+    return base is not None and base.type != "nat" and note.state.synproxy != ANSWERED
+
+
+def _closing(
+    firewall: Evaluation, question: Question, iif: str
+) -> Iterator[tuple[Note, Rule | None, str]]:
+    """Yield what shuts public sources out, and the base chain's rule that leads to it."""
+    found = firewall.connections.sets(question, iif)
+    shut_out = firewall.universes[question.family].public & ~found.sets.open
+    if not shut_out or not found.reached:
+        return
+    port = question.port
+    outer = port if port is not None and port in found.reached else min(found.reached)
+    top: Rule | None = None
+    for note in notes_of(firewall, question, iif, outer):
+        if note.depth == 0:
+            top = note.rule
+        if note.effect in ("drop", "reject", "policy-drop") and note.mask & shut_out:
+            yield note, top, iif
+
+
+def _banned(
+    firewall: Evaluation, transport: Literal["tcp", "udp"], port: int, family: Family
+) -> dict[str, int]:
+    """Return by interface the sources that rules of their own shut out: no accept may let them in.
+
+    Such a rule shuts out the smaller part of the public.
+    """
+    question = firewall.connections.question(transport, port, family, None, False)
+    universe = firewall.universes[family]
+    banned = dict.fromkeys(firewall.public, 0)
+    for iif in firewall.public:
+        shut: dict[int, int] = defaultdict(int)  # by rule: it may be met in several states
+        for note, _, _ in _closing(firewall, question, iif):
+            if note.effect != "policy-drop":
+                shut[id(note.rule)] |= note.mask & universe.public
+        for mask in shut.values():
+            if 2 * universe.weight(mask) < universe.weight(universe.public):
+                banned[iif] |= mask
+    return banned
+
+
+def _is_meant(
+    before: Evaluation,
+    after: Evaluation,
+    transport: Literal["tcp", "udp"],
+    port: int,
+    families: Sequence[Family],
+) -> bool:
+    """Tell whether no more sources get in than are meant to."""
+    every: tuple[Family, ...] = (4, 6)
+    for family in every:
+        question = before.connections.question(transport, port, family, None, False)
+        banned = _banned(before, transport, port, family)
+        for iif in before.public:
+            was = before.connections.sets(question, iif).sets.open
+            if was and family not in families:  # some are let in, and the others are not
+                banned[iif] = ~was
+            if after.connections.sets(question, iif).sets.open & banned[iif]:
+                return False
+    return True
+
+
 def _insert(
-    firewall: Evaluation, note: Note, top: Rule | None, transport: Literal["tcp", "udp"]
+    firewall: Evaluation,
+    note: Note,
+    top: Rule | None,
+    transport: Literal["tcp", "udp"],
+    only: Family | None,
 ) -> tuple[Suggestion, Ruleset]:
     table, base, state = note.table, note.base, note.state
     assert base is not None
@@ -139,9 +233,9 @@ def _insert(
         purpose = "port" if state.inbound else "source-port"
     before = base.rules[index] if index < len(base.rules) else None
     location = before.location if before is not None else base.location
-    rule = Rule(_items(purpose, state), location)
+    rule = Rule(_items(purpose, state, only), location)
     suggestion = Suggestion(
-        table, base, index, before, location, purpose, transport, state.port, rule
+        table, base, index, before, location, purpose, transport, state.port, rule, only
     )
     chain = Chain(base.name, base.location, base.base, list(base.rules), base.order)
     chain.rules.insert(index, rule)
@@ -156,21 +250,25 @@ def _insert(
     return suggestion, replace(firewall.ruleset, tables=copies)
 
 
-def _items(purpose: Purpose, state: PacketState) -> tuple[Match | Verdict, ...]:
+def _items(
+    purpose: Purpose, state: PacketState, only: Family | None
+) -> tuple[Match | Verdict, ...]:
     def match(key: str, *values: int) -> Match:
         return Match((Key(key),), Intervals(tuple((value, value) for value in values)))
 
     accept = Verdict("accept")
+    limits = (match("meta.nfproto", 2 if only == 4 else 10),) if only is not None else ()
     if purpose == "established":
         bits = CtState.ESTABLISHED | CtState.RELATED
-        return (Match((Key("ct.state"),), Intervals(((bits, bits),)), test="any"), accept)
+        state_of = Match((Key("ct.state"),), Intervals(((bits, bits),)), test="any")
+        return (*limits, state_of, accept)
     if purpose == "neighbour-discovery":
         if state.family == 0:
             return (accept,)
         return (match("meta.l4proto", ICMPV6), match("icmpv6.type", 133, 134, 135, 136), accept)
     group = "tcp" if state.proto == 6 else "udp"
     key = f"{group}.dport" if state.inbound else f"{group}.sport"
-    return (match("meta.l4proto", state.proto), match(key, state.port), accept)
+    return (*limits, match("meta.l4proto", state.proto), match(key, state.port), accept)
 
 
 def _place(firewall: Evaluation, table: Table, base: Chain, note: Note, top: Rule | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from sslint.firewalls.speech import NAME, Family, Insertion
+from sslint.firewalls.speech import NAME, Insertion
 from sslint.netfilter.model import Chain
 from sslint.netfilter.openings import Opening
 from sslint.netfilter.suggest import Suggestion
@@ -26,7 +26,7 @@ _SERVICES = {
 }
 
 
-def insertion(tree: Tree, suggestion: Suggestion, _family: Family) -> Insertion | None:
+def insertion(tree: Tree, suggestion: Suggestion) -> Insertion | None:
     """Return how the suggested port is opened; None for what firewalld itself always accepts."""
     zone = _zone(suggestion.chain)
     if suggestion.purpose != "port" or (zone and not NAME.fullmatch(zone)):

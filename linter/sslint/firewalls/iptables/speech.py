@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from shlex import quote
 
-from sslint.firewalls.speech import NAME, Family, Insertion, beside
+from sslint.firewalls.speech import NAME, Insertion, beside
 from sslint.netfilter.openings import Opening
 from sslint.netfilter.suggest import Suggestion
 from sslint.source import Location
 from sslint.tree import Tree
 
 
-def insertion(_tree: Tree, suggestion: Suggestion, _family: Family) -> Insertion | None:
+def insertion(_tree: Tree, suggestion: Suggestion) -> Insertion | None:
     """Return how the suggested rule is inserted, None where nothing is sure."""
     table, chain = suggestion.table, suggestion.chain
     if not (NAME.fullmatch(table.name) and NAME.fullmatch(chain.name)):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from shlex import quote
 
-from sslint.firewalls.speech import NAME, Family, Insertion, beside
+from sslint.firewalls.speech import NAME, Insertion, beside
 from sslint.netfilter.openings import Opening
 from sslint.netfilter.suggest import Suggestion
 from sslint.tree import Tree
 
 
-def insertion(_tree: Tree, suggestion: Suggestion, _family: Family) -> Insertion | None:
+def insertion(_tree: Tree, suggestion: Suggestion) -> Insertion | None:
     """Return how the suggested rule is inserted, None where nothing is sure."""
     table, chain = suggestion.table, suggestion.chain
     if not (NAME.fullmatch(table.name) and NAME.fullmatch(chain.name)):
@@ -33,9 +33,10 @@ def first(_opening: Opening) -> None:
 
 
 def _rule(suggestion: Suggestion) -> str:
+    only = f"meta nfproto ipv{suggestion.only} " if suggestion.only is not None else ""
     if suggestion.purpose == "established":
-        return "ct state established,related accept"
+        return f"{only}ct state established,related accept"
     if suggestion.purpose == "neighbour-discovery":
         return "meta l4proto ipv6-icmp accept"
     port = "sport" if suggestion.purpose == "source-port" else "dport"
-    return f"{suggestion.transport} {port} {suggestion.port} accept"
+    return f"{only}{suggestion.transport} {port} {suggestion.port} accept"
