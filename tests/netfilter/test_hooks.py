@@ -107,6 +107,16 @@ def test_at_equal_priority_the_chain_registered_last_runs_first() -> None:
     assert verdict(firewall(first, last)) == "closed"
 
 
+def test_the_first_nat_chain_registers_nat_at_every_hook() -> None:
+    """Found by random rulesets: at equal priority what was registered first runs last."""
+    nat = chain("nat", (mark(1),), type="nat", hook="input", priority=100, order=3)
+    last = chain("last", (match("meta.mark", 1), DROP), hook="input", priority=100, order=2)
+    early = chain("early", type="nat", hook="prerouting", priority=-100, order=1)
+    tracked = chain("tracked", (states("new"), ACCEPT))
+    assert verdict(firewall(nat, last, tracked)) == "closed"
+    assert verdict(firewall(nat, last, tracked, early)) == "open"
+
+
 # -- connection tracking --------------------------------------------------------------------------
 
 

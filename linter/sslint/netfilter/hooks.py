@@ -78,12 +78,14 @@ class Hooks:
         self.evaluator = evaluator
         self.matching: Matching = evaluator.matching
         self._steps: dict[tuple[int, Hook, str | None], list[_Step]] = {}
-        self.nat_families: set[int] = set()
+        # When NAT was registered, by family: with the first nat chain, at every hook at once
+        # (nf_nat_register_fn).
+        self.nat_orders: dict[int, int] = {}
         for table, chain in self.bases():
             if chain.base is not None and chain.base.type == "nat":
-                self.nat_families.update(
-                    {"ip": (4,), "ip6": (6,), "inet": (4, 6)}.get(table.family, ())
-                )
+                for family in {"ip": (4,), "ip6": (6,), "inet": (4, 6)}.get(table.family, ()):
+                    first = self.nat_orders.get(family, chain.order)
+                    self.nat_orders[family] = min(first, chain.order)
 
     def bases(self) -> list[Member]:
         """Return the base chains in force."""
@@ -270,11 +272,11 @@ class Hooks:
             # Registered when the first rule that needs it is read, so before the chains:
             # at its own priority they run first.
             ordered.append((CONNTRACK_PRIORITY, 1, 0, _Step("conntrack")))
-        if family in self.nat_families and hook in _NAT_PRIORITY:
+        if family in self.nat_orders and hook in _NAT_PRIORITY:
             translating.sort(key=lambda entry: entry[:3])
-            order = max((entry[1] for entry in translating), default=0)
             members = tuple(entry[3] for entry in translating)
-            ordered.append((_NAT_PRIORITY[hook], order, 0, _Step("nat", members)))
+            place = (_NAT_PRIORITY[hook], -self.nat_orders[family], 0)
+            ordered.append((*place, _Step("nat", members)))
         ordered.sort(key=lambda entry: entry[:3])
         known = self._steps[memo] = [entry[3] for entry in ordered]
         return known
