@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from sslint import __version__, usage
@@ -38,8 +38,9 @@ def parse(
 
     What neither says is None. Raise UsageError.
     """
-    parser, commands = parsers()
     first = arguments[0] if arguments else ""
+    known = first in _COMMANDS or first in ("--version", "--help", "-h")
+    parser, commands = parsers(only=first if known else None)
     if not first.startswith("-") and first not in commands:
         what = f"unknown command {first}{did_you_mean(first, commands)}" if first else "no command"
         raise UsageError(what, tip=f"commands: {', '.join(commands)}; see sslint --help")
@@ -54,19 +55,17 @@ def parse(
             else f"unexpected argument {word}",
             tip=f"see sslint {options.command} --help",
         )
-    _environment(options, command, environment, _settings(commands.values()))
+    named = {name: text for name, text in environment.items() if name.startswith("SSLINT_")}
+    if named:
+        _environment(options, command, named)
     return options
 
 
 def setting_names() -> set[str]:
     """Return the names of all settings that can be given as a flag or in the environment."""
-    return _settings(parsers()[1].values())
-
-
-def _settings(parsers: Iterable[argparse.ArgumentParser]) -> set[str]:
     return {
         action.dest
-        for parser in parsers
+        for parser in parsers()[1].values()
         for action in parser._actions
         if action.option_strings and action.dest not in _QUESTIONS
     }
@@ -76,12 +75,11 @@ def _environment(
     options: argparse.Namespace,
     command: argparse.ArgumentParser,
     environment: Mapping[str, str],
-    settings: set[str],
 ) -> None:
     """Fill in what the environment says. Raise UsageError for a name that means nothing."""
-    known = {f"SSLINT_{name.upper()}" for name in settings}
+    known = {f"SSLINT_{name.upper()}" for name in setting_names()}
     for variable in environment:
-        if variable.startswith("SSLINT_") and variable not in known:
+        if variable not in known:
             if variable.removeprefix("SSLINT_") in _OTHER_VARIABLES:
                 continue
             hint = did_you_mean(variable, known)
@@ -147,8 +145,11 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
-def parsers() -> tuple[_Parser, dict[str, _Parser]]:
-    """Return the parser of the command line, and that of each command by its name."""
+def parsers(only: str | None = None) -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser of the command line, and that of each command by its name.
+
+    With `only`, the other commands have no flags; making these takes longer than parsing does.
+    """
     parser = _Parser(
         prog="sslint",
         description=usage.DESCRIPTION,
@@ -158,9 +159,9 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     )
     parser.add_argument("--version", action="version", version=f"sslint {__version__}")
     group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, text: str) -> _Parser:
-        return group.add_parser(
+    commands = {}
+    for name, (text, add_flags) in _COMMANDS.items():
+        commands[name] = group.add_parser(
             name,
             help=text,
             description=f"{text[0].upper()}{text[1:]}.",
@@ -168,110 +169,117 @@ def parsers() -> tuple[_Parser, dict[str, _Parser]]:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        if only in (None, name):
+            add_flags(commands[name])
+    return parser, commands
 
-    check = command("check", "find mismatches between certificates, services, firewall and DNS")
-    check.add_argument(
+
+def _check(parser: _Parser) -> None:
+    parser.add_argument(
         "paths",
         nargs="*",
         metavar="PATH",
         help="an etc/ directory, a root directory, a repository, or files of one host",
     )
-    _reading(check)
-    _printing(check, REPORTS)
-    check.add_argument(
+    _reading(parser)
+    _printing(parser, REPORTS)
+    parser.add_argument(
         "--output",
         action=Repeated,
         metavar="FORMAT=FILE",
         help="also write a report to FILE, whatever is printed (repeatable)",
     )
-    check.add_argument(
+    parser.add_argument(
         "--select", action=Repeated, metavar="NAME|FAMILY", help="report only these rules"
     )
-    check.add_argument(
+    parser.add_argument(
         "--ignore", action=Repeated, metavar="NAME|FAMILY", help="do not report these rules"
     )
-    check.add_argument("--baseline", metavar="FILE", help="leave out findings that are in FILE")
-    check.add_argument("--against", metavar="REV", help="only what a commit did not have already")
-    check.add_argument("--write-baseline", metavar="FILE", help="write the findings to FILE")
-    _switch(check, "--no-ignores", "report findings that a comment ignores, too")
+    parser.add_argument("--baseline", metavar="FILE", help="leave out findings that are in FILE")
+    parser.add_argument("--against", metavar="REV", help="only what a commit did not have already")
+    parser.add_argument("--write-baseline", metavar="FILE", help="write the findings to FILE")
+    _switch(parser, "--no-ignores", "report findings that a comment ignores, too")
     fail_on = (
         "exit 1 for findings of this severity or worse; "
         "unknown: as error, and exit 3 if anything is not judged"
     )
-    _choice(check, "--fail-on", FAIL_ON, fail_on)
-    _switch(check, "--verbose", "show every endpoint", "-v")
-    _switch(check, "--quiet", "show the findings alone", "-q")
+    _choice(parser, "--fail-on", FAIL_ON, fail_on)
+    _switch(parser, "--verbose", "show every endpoint", "-v")
+    _switch(parser, "--quiet", "show the findings alone", "-q")
 
-    endpoints = command("endpoints", "show each listener and who reaches it")
-    endpoints.add_argument("paths", nargs="*", metavar="PATH")
-    _reading(endpoints)
-    _printing(endpoints)
 
-    trace = command("trace", "show who can reach a port, and which rule decides")
-    trace.add_argument("words", nargs="*", metavar="[PATH...] PORT[/udp]")
-    trace.add_argument(
+def _endpoints(parser: _Parser) -> None:
+    parser.add_argument("paths", nargs="*", metavar="PATH")
+    _reading(parser)
+    _printing(parser)
+
+
+def _trace(parser: _Parser) -> None:
+    parser.add_argument("words", nargs="*", metavar="[PATH...] PORT[/udp]")
+    parser.add_argument(
         "--from",
         dest="source",
         metavar="ADDR|CIDR",
         help="only these clients; `public` is the whole Internet",
     )
-    trace.add_argument("--to", dest="destination", metavar="ADDR", help="an address of this host")
-    trace.add_argument("--iif", metavar="IFACE", help="the interface their packets arrive on")
-    _choice(trace, "--family", ("ipv4", "ipv6"), "default: both")
-    _choice(trace, "--expect", ("open", "closed", "limited"), "exit 1 if the answer differs")
-    _switch(trace, "--verbose", "show each rule on the way", "-v")
-    trace.add_argument("--packets", metavar="FILE", help="judge the packets of a JSON-lines file")
-    _reading(trace)
-    _printing(trace)
+    parser.add_argument("--to", dest="destination", metavar="ADDR", help="an address of this host")
+    parser.add_argument("--iif", metavar="IFACE", help="the interface their packets arrive on")
+    _choice(parser, "--family", ("ipv4", "ipv6"), "default: both")
+    _choice(parser, "--expect", ("open", "closed", "limited"), "exit 1 if the answer differs")
+    _switch(parser, "--verbose", "show each rule on the way", "-v")
+    parser.add_argument("--packets", metavar="FILE", help="judge the packets of a JSON-lines file")
+    _reading(parser)
+    _printing(parser)
 
-    fix = command("fix", "print the edits that fix findings as a diff, or make them")
-    fix.add_argument("paths", nargs="*", metavar="PATH")
-    _switch(fix, "--write", "make the edits in the files")
-    _switch(fix, "--interactive", "ask for each finding whether to make its edit")
-    _switch(fix, "--allow-open", "also open ports in the firewall")
-    fix.add_argument("--rule", action=Repeated, metavar="NAME|FAMILY", help="only these rules")
-    _reading(fix)
 
-    diff = command("diff", "show what a change opens, closes, breaks and puts right")
-    diff.add_argument(
+def _fix(parser: _Parser) -> None:
+    parser.add_argument("paths", nargs="*", metavar="PATH")
+    _switch(parser, "--write", "make the edits in the files")
+    _switch(parser, "--interactive", "ask for each finding whether to make its edit")
+    _switch(parser, "--allow-open", "also open ports in the firewall")
+    parser.add_argument("--rule", action=Repeated, metavar="NAME|FAMILY", help="only these rules")
+    _reading(parser)
+
+
+def _diff(parser: _Parser) -> None:
+    parser.add_argument(
         "paths", nargs="*", metavar="OLD NEW", help="a PATH, REV:PATH, or a report in JSON"
     )
     against = "compare PATH, or the work tree, with that of a commit"
-    diff.add_argument("--against", metavar="REV", help=against)
+    parser.add_argument("--against", metavar="REV", help=against)
     for side in ("old", "new"):
-        diff.add_argument(
+        parser.add_argument(
             f"--{side}-firewall",
             action=Repeated,
             metavar="[KIND=]FILE",
             help=f"compare rulesets alone: one of the {side} ones (repeatable)",
         )
-    _choice(diff, "--fail-on", FAIL_ON[:4], "exit 1 for new findings of this severity or worse")
-    diff.add_argument(
+    _choice(parser, "--fail-on", FAIL_ON[:4], "exit 1 for new findings of this severity or worse")
+    parser.add_argument(
         "--fail-on-open",
         metavar="PORTS|any",
         help="exit 1 if somebody gets in who did not: 5432,8000-8010,53/udp",
     )
-    _reading(diff)
-    _printing(diff, DIFF_FORMATS)
+    _reading(parser)
+    _printing(parser, DIFF_FORMATS)
 
-    init = command("init", "write a .sslint.yaml from the files that are seen")
-    init.add_argument("path", nargs="?", default=".", metavar="PATH")
 
-    explain = command("explain", "explain a rule and its fix")
-    explain.add_argument("rule", metavar="RULE")
-    _configuration(explain)
-    _printing(explain)
+def _init(parser: _Parser) -> None:
+    parser.add_argument("path", nargs="?", default=".", metavar="PATH")
 
-    rules = command("rules", "list the rules, or write a new one")
-    rules.add_argument(
+
+def _explain(parser: _Parser) -> None:
+    parser.add_argument("rule", metavar="RULE")
+    _configuration(parser)
+    _printing(parser)
+
+
+def _rules(parser: _Parser) -> None:
+    parser.add_argument(
         "words", nargs="*", metavar="[new NAME]", help="write a rule to begin with to NAME.yaml"
     )
-    _configuration(rules)
-    _printing(rules)
-    return parser, {
-        "check": check, "endpoints": endpoints, "trace": trace, "fix": fix, "diff": diff,
-        "init": init, "explain": explain, "rules": rules,
-    }  # fmt: skip
+    _configuration(parser)
+    _printing(parser)
 
 
 def _switch(parser: _Parser, name: str, text: str, short: str | None = None) -> None:
@@ -342,3 +350,15 @@ def outputs(texts: Sequence[str] | None) -> list[tuple[str, str]]:
 
 def _choice(parser: _Parser, name: str, choices: Sequence[str], text: str) -> None:
     parser.add_argument(name, type=_one_of(choices), metavar="|".join(choices), help=text)
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[_Parser], None]]] = {
+    "check": ("find mismatches between certificates, services, firewall and DNS", _check),
+    "endpoints": ("show each listener and who reaches it", _endpoints),
+    "trace": ("show who can reach a port, and which rule decides", _trace),
+    "fix": ("print the edits that fix findings as a diff, or make them", _fix),
+    "diff": ("show what a change opens, closes, breaks and puts right", _diff),
+    "init": ("write a .sslint.yaml from the files that are seen", _init),
+    "explain": ("explain a rule and its fix", _explain),
+    "rules": ("list the rules, or write a new one", _rules),
+}

@@ -22,13 +22,13 @@ from sslint.budgets import (
     last_stop,
     shortage,
 )
-from sslint.config import Config
 from sslint.errors import NothingToCheckError, SslintError, UsageError
 from sslint.plain import clean, harmless
 
 if TYPE_CHECKING:
     from sslint.ask import Ask
     from sslint.changes import HostChange
+    from sslint.config import Config
     from sslint.engine import Rule
     from sslint.host import Host
     from sslint.policy import Policy
