@@ -39,10 +39,13 @@ def _differences(old: str, new: str) -> list[str]:
             f" {name} {sources.brief(4)}"
             for name, sources in (
                 ("opens", one.opens), ("closes", one.closes),
-                ("doubts", one.doubts), ("settles", one.settles),
+                ("doubts", one.doubts), ("settles", one.settles), ("unclear", one.unclear),
+                ("limits", one.limits), ("frees", one.frees),
             )
             if sources
         )
+        + (f" at {','.join(one.destinations)}" if one.destinations else "")
+        + (f" from {one.source_ports}" if one.source_ports != (1024, 65535) else "")
         + (f" by {','.join(one.interfaces)}" if one.interfaces else "")
         for one in found
     ]  # fmt: skip
@@ -80,6 +83,46 @@ def test_what_becomes_unknown_is_told() -> None:
     assert _differences(old, new)
 
 
+def test_the_addresses_of_the_host_are_told_apart() -> None:
+    """Nothing may be called equal where a rule moves from one address to another."""
+    old = BASE.format("ip daddr 203.0.113.5 tcp dport 443 accept")
+    new = BASE.format("ip daddr 203.0.113.6 tcp dport 443 accept")
+    assert _differences(old, new) == [
+        "tcp/443-443 4 closes 0.0.0.0/0 at 203.0.113.5",
+        "tcp/443-443 4 opens 0.0.0.0/0 at 203.0.113.6",
+    ]
+    assert _differences(old, BASE.format("ip daddr 203.0.113.0/24 tcp dport 443 accept")) == [
+        "tcp/443-443 4 opens 0.0.0.0/0 at 203.0.113.0,203.0.113.6"
+    ]
+
+
+def test_the_ports_of_the_clients_are_told_apart() -> None:
+    old = BASE.format("tcp sport 1024-40000 tcp dport 443 accept")
+    new = BASE.format("tcp sport 1024-50000 tcp dport 443 accept")
+    assert _differences(old, new) == [
+        "tcp/443-443 4 opens 0.0.0.0/0 from (40001, 50000)",
+        "tcp/443-443 6 opens ::/0 from (40001, 50000)",
+    ]
+
+
+def test_what_neither_side_knows_is_not_called_equal() -> None:
+    old = BASE.format("tcp dport 443 meta cgroup 7 accept")
+    new = BASE.format("tcp dport 443 meta cgroup 8 accept")
+    assert _differences(old, new) == [
+        "tcp/443-443 4 unclear 0.0.0.0/0",
+        "tcp/443-443 6 unclear ::/0",
+    ]
+    assert _differences(old, old) == []
+    assert _differences(old, old.replace("table", "# moved by a line\ntable")) == []
+
+
+def test_a_rate_is_told() -> None:
+    old = BASE.format("tcp dport 22 accept")
+    new = BASE.format("tcp dport 22 limit rate 3/minute accept")
+    assert _differences(old, new) == ["tcp/22-22 4 limits 0.0.0.0/0", "tcp/22-22 6 limits ::/0"]
+    assert _differences(new, old) == ["tcp/22-22 4 frees 0.0.0.0/0", "tcp/22-22 6 frees ::/0"]
+
+
 @pytest.mark.parametrize("kind", ["nft", "iptables", "ip6tables"])
 def test_random_rulesets_differ_by_what_each_says_alone(kind: str) -> None:
     """Nothing differs from itself, A from B is B from A mirrored, and every source is right."""
@@ -93,11 +136,12 @@ def test_random_rulesets_differ_by_what_each_says_alone(kind: str) -> None:
         old, new = difference.pair(one, two, NETWORK, NETWORK)
         found = list(difference.differences(old, new))
         mirrored = list(difference.differences(new, old))
-        assert [_ports(d, d.opens, d.closes) for d in found] == [
-            _ports(d, d.closes, d.opens) for d in mirrored
+        assert [_ports(d, *d.sets) for d in found] == [
+            _ports(d, d.closes, d.opens, d.settles, d.doubts, d.unclear, d.frees, d.limits)
+            for d in mirrored
         ], again
         for _ in range(30):
-            _one_source(rng, one, two, found, again)
+            _one_source(rng, old, new, found, again)
 
 
 def _loadable(kind: str) -> Iterator[Ruleset]:
@@ -107,14 +151,15 @@ def _loadable(kind: str) -> Iterator[Ruleset]:
             yield firewall(generate(kind, number, 0)).ruleset
 
 
-def _ports(one: difference.Difference, opens: Sources, closes: Sources) -> tuple[object, ...]:
-    return one.transport, one.family, one.first, one.last, opens.mask, closes.mask
+def _ports(one: difference.Difference, *sets: Sources) -> tuple[object, ...]:
+    where = (one.transport, one.family, one.first, one.last, one.interfaces, one.destinations)
+    return (*where, one.source_ports, *(each.mask for each in sets))
 
 
 def _one_source(
     rng: random.Random,
-    old: Ruleset,
-    new: Ruleset,
+    old: Firewall,
+    new: Firewall,
     found: list[difference.Difference],
     again: str,
 ) -> None:
@@ -128,12 +173,14 @@ def _one_source(
     last = addresses.LAST[family]
     source = rng.choice([rng.randint(0, last), *_edges(chosen, last)])
     iif = rng.choice(("eth0", "eth1"))
+    classes = difference._source_ports(old, new)
+    sport = rng.choice(classes)[0] if len(classes) > 1 else None
+    destination = addresses.show(family, rng.choice(new.connections.clients_use(family)))
     verdicts = []
-    for rules in (old, new):
-        alone = Firewall(rules, NETWORK, {family: [(source, source)]})
-        exposure = difference._exposure(
-            alone, transport, family, port, difference._known_as(alone, iif)
-        )
+    for side in (old, new):
+        alone = Firewall(side.ruleset, NETWORK, {family: [(source, source)]})
+        asked = difference._Asked(transport, family, port, destination, sport)
+        exposure = difference._exposure(alone, asked, difference._known_as(alone, iif))
         bit = alone.universes[family].bit(source)
         verdicts.append(
             "open" if exposure.open & bit else "?" if exposure.possible & bit else "shut"
@@ -143,13 +190,16 @@ def _one_source(
     expected = {
         ("shut", "open"): "opens", ("open", "shut"): "closes", ("open", "?"): "doubts",
         ("shut", "?"): "doubts", ("?", "open"): "settles", ("?", "shut"): "settles",
+        ("?", "?"): "unclear",
     }.get((verdicts[0], verdicts[1]))  # fmt: skip
     said = {
         name
         for one in found
         if (one.transport, one.family) == (transport, family) and one.first <= port <= one.last
         if not one.interfaces or iif in one.interfaces
-        for name in ("opens", "closes", "doubts", "settles")
+        if not one.destinations or destination in one.destinations
+        if one.source_ports[0] <= (sport or 1024) <= one.source_ports[1]
+        for name in ("opens", "closes", "doubts", "settles", "unclear")
         if getattr(one, name).mask & getattr(one, name).universe.bit(source)
     }
     where = f"{again}: {transport}/{port} from {addresses.show(family, source)} by {iif}"
@@ -159,8 +209,7 @@ def _one_source(
 def _edges(chosen: difference.Difference | None, last: int) -> list[int]:
     if chosen is None:
         return []
-    sets = (chosen.opens, chosen.closes, chosen.doubts, chosen.settles)
-    edges = [edge for one in sets for edge in one.universe.intervals(one.mask, 3)]
+    edges = [edge for one in chosen.sets for edge in one.universe.intervals(one.mask, 3)]
     return [min(last, max(0, x + n)) for edge in edges for x in edge for n in (-1, 0, 1)]
 
 
@@ -232,6 +281,56 @@ def test_what_is_newly_exposed_fails(repository: Path, ports: str, status: int) 
     )
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("drop", "meta cgroup 7 accept"), ("meta cgroup 7 accept", "meta cgroup 8 accept")],
+)
+def test_what_may_be_newly_exposed_is_not_passed(
+    repository: Path, old: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = repository / "etc/nftables.conf"
+    text = file.read_text()
+    rule = "tcp dport 22 accept\ntcp dport 5432 "
+    file.write_text(text.replace("tcp dport 22 accept", rule + old))
+    _git(repository, "commit", "-qam", "old")
+    file.write_text(text.replace("tcp dport 22 accept", rule + new))
+    words = ["diff", "--against", "main", "--fail-on", "never", "--fail-on-open"]
+    assert main([*words, "5432"]) == 3
+    assert "is not known" in capsys.readouterr().err
+    assert main([*words, "22"]) == 0
+
+
+def test_a_new_listener_behind_an_open_port_is_newly_exposed(repository: Path) -> None:
+    file = repository / "etc/nftables.conf"
+    file.write_text(
+        file.read_text().replace("tcp dport 22 accept", "tcp dport { 22, 8080 } accept")
+    )
+    _git(repository, "commit", "-qam", "open, and nothing listens")
+    words = ["diff", "--against", "main", "--fail-on", "never", "--fail-on-open"]
+    assert main([*words, "any"]) == 0
+    site = repository / "etc/nginx/sites-enabled/www"
+    site.write_text(site.read_text() + "server { listen 8080; return 404; }\n")
+    assert main([*words, "any"]) == 1
+    assert main([*words, "8080"]) == 1
+    assert main([*words, "8081"]) == 0
+
+
+def test_two_reports_tell_who_reaches_their_listeners(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["check", ".", "--format", "json"])
+    (repository / "new.json").write_text(capsys.readouterr().out)
+    _close_993(repository)
+    main(["check", ".", "--format", "json"])
+    (repository / "old.json").write_text(capsys.readouterr().out)
+    words = ["diff", "old.json", "new.json", "--fail-on", "never"]
+    assert main(words) == 0
+    opens = " tcp/993 (dovecot imaps) over IPv4 and IPv6 to everyone\n"
+    assert opens in capsys.readouterr().out
+    assert main([*words, "--fail-on-open", "993"]) == 1
+    assert main([*words, "--fail-on-open", "5432"]) == 3
+
+
 def test_two_saved_reports_do_as_well(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["check", ".", "--format", "json"])
     (repository / "old.json").write_text(capsys.readouterr().out)
@@ -242,7 +341,7 @@ def test_two_saved_reports_do_as_well(repository: Path, capsys: pytest.CaptureFi
     (host,) = json.loads(capsys.readouterr().out)["hosts"]
     assert [one["rule"] for one in host["findings"]["new"]] == ["tls-port-closed"]
     assert host["traffic"] is None
-    assert host["not_compared"]
+    assert host["notes"]
 
 
 def test_rulesets_alone_of_two_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,8 @@ reports do as well as two trees; traffic is compared by the firewalls themselves
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.budgets import ExhaustedError
 from sslint.errors import UsageError
@@ -18,15 +18,32 @@ from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
     from sslint.host import Host
+    from sslint.netfilter.addresses import Sources
     from sslint.netfilter.difference import Difference
     from sslint.netfilter.model import Ruleset
     from sslint.result import Result
 
 LAST_PORT = 65535
+CLIENT_PORTS = (1024, 65535)
+FAMILIES: tuple[Literal[4, 6], ...] = (4, 6)
 _PORTS = regex(r"(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?(/(?P<transport>tcp|udp))?", re.A)
 Report = Mapping[str, Any]
 # What of a listener is compared beside where it listens.
 _COMPARED = ("protocol", "service", "tls", "tls_required", "names")
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How the sources that reach a port with a listener differ, as the reports have them.
+
+    `sets` are by what happens to them: opens, closes, doubts (known before), settles (known now);
+    `may_open` are those of the doubts that did not get in.
+    """
+
+    transport: str
+    port: int
+    family: int
+    sets: Mapping[str, Sources]
 
 
 @dataclass(slots=True)
@@ -44,6 +61,7 @@ class HostChange:
     found: list[Report] = field(default_factory=list)
     gone: list[Report] = field(default_factory=list)
     traffic: list[Difference] | None = None
+    reached: list[Reached] = field(default_factory=list)
     not_compared: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     served: dict[tuple[str, int], str] = field(default_factory=dict)  # by transport and port
@@ -51,9 +69,8 @@ class HostChange:
     @property
     def is_empty(self) -> bool:
         """Whether nothing differs."""
-        return not any(
-            (self.appeared, self.vanished, self.changed, self.found, self.gone, self.traffic)
-        )
+        listeners = (self.appeared, self.vanished, self.changed, self.reached)
+        return not any((*listeners, self.found, self.gone, self.traffic))
 
 
 def of_reports(old: Report, new: Report) -> list[HostChange]:
@@ -86,6 +103,8 @@ def of_rulesets(old: Ruleset, new: Ruleset) -> HostChange:
     for family in old.families ^ new.families:
         change.notes.append(f"IPv{family}: one side has no rules for it")
     _compare(change, old, new)
+    if any(one.unclear for one in change.traffic or ()):
+        change.not_compared.append("some packets, of which neither side says what becomes of them")
     return change
 
 
@@ -162,7 +181,45 @@ def _of_host(
     change.gone = [one for one in old["findings"] if _finding(one) not in there]
     for one in (*old["endpoints"], *new["endpoints"]):
         change.served[one["transport"], one["port"]] = f"{one['server']} {one['protocol']}".strip()
+    change.reached = list(_reached(old["endpoints"], new["endpoints"]))
     return change
+
+
+def _reached(old: Sequence[Report], new: Sequence[Report]) -> Iterator[Reached]:
+    """Yield what differs of the sources that reach the ports with a listener."""
+    from sslint.netfilter import addresses, difference
+
+    before, after = _by_port(old), _by_port(new)
+    nobody: tuple[list[str], list[str]] = ([], [])
+    for transport, port, family in dict.fromkeys((*before, *after)):
+        sides = [one.get((transport, port, family), nobody) for one in (before, after)]
+        if sides[0] == sides[1]:
+            continue
+        parsed = [
+            [[addresses.network(text)[1] for text in texts] for texts in one] for one in sides
+        ]
+        universe = addresses.Universe(
+            family, [one for side in parsed for part in side for one in part]
+        )
+        masks = [(universe.mask(opened), universe.mask([*opened, *may])) for opened, may in parsed]
+        if sets := difference.compared(universe, *masks):
+            yield Reached(transport, port, family, sets)
+
+
+def _by_port(
+    endpoints: Sequence[Report],
+) -> dict[tuple[str, int, Literal[4, 6]], tuple[list[str], list[str]]]:
+    """Return the networks that certainly reach a port, and those that may, of all its listeners."""
+    found: dict[tuple[str, int, Literal[4, 6]], tuple[list[str], list[str]]] = {}
+    for one in endpoints:
+        for family in FAMILIES:
+            reach = one["reach"][f"ipv{family}"]
+            if reach is not None:
+                key = (one["transport"], one["port"], family)
+                opened, may = found.setdefault(key, ([], []))
+                opened += reach["open"]
+                may += reach["unknown"]
+    return found
 
 
 def _listener(one: Report) -> tuple[object, ...]:
@@ -231,12 +288,38 @@ def ports_of(text: str | None) -> Ports:
     return found
 
 
-def opens_any(changes: Iterable[HostChange], ports: Ports) -> bool:
-    """Tell whether somebody gets in at one of the ports who did not, or may do so now."""
+def opens_any(changes: Sequence[HostChange], ports: Ports) -> bool:
+    """Tell whether somebody reaches one of the ports, or a listener on it, who did not."""
     return any(
-        transport == one.transport and first <= one.last and one.first <= last
+        one.opens for change in changes for one in change.traffic or () if _at(one, ports)
+    ) or any(
+        "opens" in one.sets
+        for change in changes
+        for one in change.reached
+        if _is_in(one.transport, one.port, one.port, ports)
+    )
+
+
+def may_open_any(changes: Sequence[HostChange], ports: Ports) -> bool:
+    """Tell whether it is not known of one of the ports that nobody new reaches it."""
+    if ports and any(change.traffic is None for change in changes):
+        return True
+    return any(
+        one.may_open or one.unclear
         for change in changes
         for one in change.traffic or ()
-        if one.opens
-        for transport, first, last in ports
+        if _at(one, ports)
+    ) or any(
+        "may_open" in one.sets
+        for change in changes
+        for one in change.reached
+        if _is_in(one.transport, one.port, one.port, ports)
     )
+
+
+def _at(one: Difference, ports: Ports) -> bool:
+    return _is_in(one.transport, one.first, one.last, ports)
+
+
+def _is_in(transport: str, first: int, last: int, ports: Ports) -> bool:
+    return any(transport == wanted and low <= last and first <= high for wanted, low, high in ports)

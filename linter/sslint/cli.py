@@ -522,6 +522,9 @@ def _diff(options: argparse.Namespace) -> int:
     severities = {finding["severity"] for change in found for finding in change.found}
     if severities.intersection(failing) or comparing.opens_any(found, open_ports):
         return FOUND
+    if comparing.may_open_any(found, open_ports):
+        _complain("--fail-on-open: whether one of these ports is open to more is not known")
+        return INCOMPLETE
     return INCOMPLETE if incomplete else 0
 
 

@@ -86,7 +86,7 @@ def compare(old: Side, new: Side) -> list[HostChange]:
     if old.result is None or new.result is None:
         found = changes.of_reports(old.report, new.report)
         for one in found:
-            one.not_compared.append("traffic: a saved report does not hold the firewall's rules")
+            one.notes.append("ports without a listener: a saved report does not hold the rules")
         return found
     return changes.of_results(old.result, new.result, (old.report, new.report))
 

@@ -108,23 +108,26 @@ class Connections:
         return Question(PROTOCOLS[transport], ports, wanted, family, destinations, own)
 
     def _destinations(self, family: int) -> tuple[int, ...]:
-        """Return the addresses clients may use: public ones if known, one of each kind."""
+        """Return the addresses clients may use, one of each kind."""
+        universe = self.universes[family]
+        endpoints = self.survey.endpoints[family]
+        kinds: dict[object, int] = {}
+        for address in self.clients_use(family):
+            kind = tuple(i for i, (a, b) in enumerate(endpoints) if a <= address <= b) or (
+                universe.bit(address) if len(endpoints) > 10_000 else None
+            )
+            kinds.setdefault(kind, address)
+        return tuple(kinds.values())[:MAX_DESTINATIONS] or (THIS_HOST,)
+
+    def clients_use(self, family: int) -> list[int]:
+        """Return the addresses of this host that clients may use: public ones if known."""
         known = [
             address
             for address in self.matching.network.own(family)
             if not addresses.contains(addresses.LOOPBACK[family], address)
             and not (family == 6 and addresses.contains(addresses.LINK_LOCAL[6], address))
         ]
-        public = [a for a in known if addresses.contains(addresses.PUBLIC[family], a)]
-        universe = self.universes[family]
-        endpoints = self.survey.endpoints[family]
-        kinds: dict[object, int] = {}
-        for address in public or known:
-            kind = tuple(i for i, (a, b) in enumerate(endpoints) if a <= address <= b) or (
-                universe.bit(address) if len(endpoints) > 10_000 else None
-            )
-            kinds.setdefault(kind, address)
-        return tuple(kinds.values())[:MAX_DESTINATIONS] or (THIS_HOST,)
+        return [a for a in known if addresses.contains(addresses.PUBLIC[family], a)] or known
 
     def start(
         self, question: Question, outer: int, destination: int, iif: str, **more: int
@@ -278,7 +281,7 @@ class Connections:
             for where, mask in attempt.elsewhere.items():
                 elsewhere[where] = elsewhere.get(where, 0) | mask
         if certain != possible:
-            classes = self._source_ports()
+            classes = self.source_ports()
             if 1 < len(classes) <= MAX_SOURCE_PORT_CLASSES:
                 certain, closed = full, full
                 for sport in classes:
@@ -288,6 +291,20 @@ class Connections:
                     closed &= ~attempt.possible
                 possible = full & ~closed
         return Sets(certain, possible), at_port
+
+    def sets_from(self, question: Question, iif: str, sport: int, history: int = FIRST) -> Sets:
+        """Return who reaches an outer port from one class of client ports (`source_ports`)."""
+        every, some = self.universes[question.family].full, 0
+        for destination in question.destinations:
+            log = Log()
+            start = self.start(
+                question, question.outer[0], destination, iif, sport=sport, history=history
+            )
+            possible = self.attempt(start, question, log).possible
+            every &= possible & ~log.drop
+            some |= possible
+        neighbours = self.neighbours(question, iif, history)
+        return Sets(every & neighbours.open, some & neighbours.possible)
 
     def _arrives(self, start: PacketState, question: Question) -> int:
         """Return whose packets may be addressed to the listener once NAT is through."""
@@ -313,7 +330,7 @@ class Connections:
             self._port_classes = sorted(points)
         return self._port_classes[bisect_right(self._port_classes, port) - 1]
 
-    def _source_ports(self) -> tuple[int, ...]:
+    def source_ports(self) -> tuple[int, ...]:
         """Return one port of each class of client ports that the rules tell apart."""
         if self.survey.port_sums:
             return ()

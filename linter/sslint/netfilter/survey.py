@@ -22,11 +22,13 @@ _INTERFACE_KEYS = frozenset(("meta.iifname", "meta.iif", "meta.sdifname"))
 class Survey:
     """What rules mention. Ports are boundaries by hook; `nat_ports`: the ones that NAT matches.
 
-    `links`: networks that rules say to be behind an interface. `port_sums`: a port is compared
-    or written in a way that no boundary shows.
+    `destinations`: networks that incoming packets' destinations are compared with. `links`:
+    networks that rules say to be behind an interface. `port_sums`: a port is compared or written
+    in a way that no boundary shows.
     """
 
     endpoints: dict[int, list[m.Interval]] = field(default_factory=lambda: {4: [], 6: []})
+    destinations: dict[int, list[m.Interval]] = field(default_factory=lambda: {4: [], 6: []})
     interfaces: dict[str, None] = field(default_factory=dict)
     wildcards: dict[str, None] = field(default_factory=dict)
     source_ports: dict[str, set[int]] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class _Mentions:
     jumps: dict[str, None] = field(default_factory=dict)
     source_ports: set[int] = field(default_factory=set)
     destination_ports: set[int] = field(default_factory=set)
+    destinations: dict[int, list[m.Interval]] = field(default_factory=lambda: {4: [], 6: []})
     named_ports: set[int] = field(default_factory=set)
     redirects: bool = False  # it may send a packet to another port
 
@@ -97,6 +100,8 @@ def _items(found: Survey, own: _Mentions, ruleset: m.Ruleset, table: m.Table, ru
                 family = _ADDRESS_KEYS.get(key.name)
                 if family and key.mask is None and not key.xor and not key.shift:
                     found.endpoints[family] += item.values.items
+                    if key.name.endswith("daddr"):
+                        own.destinations[family] += item.values.items
                 else:
                     _field(found, own, table, key, item.values)
                 continue
@@ -202,7 +207,11 @@ def _field(found: Survey, own: _Mentions, table: m.Table, key: m.Key, values: m.
     family = _ADDRESS_KEYS.get(name)
     if family is not None:
         if isinstance(values, m.Intervals):
+            start = {one: len(found.endpoints[one]) for one in (4, 6)}
             _endpoints(found, family, key, values)
+            if name.endswith("daddr"):
+                for one in (4, 6):
+                    own.destinations[one] += found.endpoints[one][start[one] :]
     elif name in _INTERFACE_KEYS:
         for item in values.items if isinstance(values, m.Names) else ():
             _interface(found, item)
@@ -301,5 +310,8 @@ def _ports(found: Survey, own: _Mentions, base: m.Base) -> None:
     """Add the ports that a chain names to those of the hook that reaches it."""
     found.source_ports.setdefault(base.hook, set()).update(own.source_ports)
     found.destination_ports.setdefault(base.hook, set()).update(own.destination_ports)
+    if base.hook in ("ingress", "prerouting", "input"):
+        for family, named in own.destinations.items():
+            found.destinations[family] += named
     if own.redirects or base.type == "nat":
         found.nat_ports |= own.named_ports

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sslint.changes import LAST_PORT, HostChange, Report, differing_fields
+from sslint.changes import CLIENT_PORTS, LAST_PORT, HostChange, Reached, Report, differing_fields
 from sslint.plain import clean
 from sslint.reports.data import decision_data
 from sslint.values import dataclass
@@ -65,8 +65,9 @@ def _cell(value: str) -> str:
 def lines(change: HostChange) -> Iterator[Line]:
     """Yield all that differs on a host: traffic, listeners, findings, what was not compared."""
     yield from _traffic(change)
+    yield from _reached(change)
     for one in change.appeared:
-        yield Line("listens", _listener(one), _place(one))
+        yield Line("listens", f"{_listener(one)}{_reach(one)}", _place(one))
     for one in change.vanished:
         yield Line("listens no more", _listener(one), _place(one))
     for old, new in change.changed:
@@ -76,50 +77,83 @@ def lines(change: HostChange) -> Iterator[Line]:
         )
         yield Line("changes", f"{_listener(new, tls=False)}: {differing}", _place(new))
     for one in change.found:
-        yield Line(
-            "new finding", f"{one['severity']}[{one['rule']}]: {one['message']}", _place(one)
-        )
+        yield Line("new finding", _finding(one), _place(one))
     for one in change.gone:
-        yield Line("found no more", f"{one['severity']}[{one['rule']}]: {one['message']}")
+        yield Line("found no more", _finding(one))
     for reason in (*change.not_compared, *change.notes):
         yield Line("not compared", clean(reason))
+
+
+VERBS = (
+    "opens", "closes", "not known any more", "known now", "not known", "limits", "lifts the limit",
+)  # fmt: skip
 
 
 def _traffic(change: HostChange) -> Iterator[Line]:
     """Yield the lines of traffic: the families that differ alike share one."""
     groups: dict[tuple[Any, ...], list[Difference]] = {}
     for one in change.traffic or ():
-        everyone = tuple(_everyone(sources) for sources in _sets(one))
-        sets = tuple(sources.brief(MOST) for sources in _sets(one))
+        everyone = tuple(_everyone(sources) for sources in one.sets)
+        sets = tuple(sources.brief(MOST) for sources in one.sets)
         alike = everyone if any(everyone) else sets
         key = (
-            one.transport,
-            one.first,
-            one.last,
-            one.interfaces,
-            alike,
-            _by(one.old),
-            _by(one.new),
-        )
+            one.transport, one.first, one.last, one.interfaces, one.destinations,
+            one.source_ports, alike, _by(one.old), _by(one.new),
+        )  # fmt: skip
         groups.setdefault(key, []).append(one)
-    for verb, index in (("opens", 0), ("closes", 1), ("not known any more", 2), ("known now", 3)):
+    for index, verb in enumerate(VERBS):
         for group in groups.values():
             one = group[0]
-            sources = _sets(one)[index]
-            if not sources:
+            if not one.sets[index]:
                 continue
             families = " and ".join(f"IPv{each.family}" for each in group)
-            who = " and ".join(dict.fromkeys(_who(_sets(each)[index]) for each in group))
+            who = " and ".join(dict.fromkeys(_who(each.sets[index]) for each in group))
             ports = f"{one.transport}/{_ports(one)}"
             served = change.served.get((one.transport, one.first), "")
-            what = f"{ports}{f' ({served})' if served else ''} over {families} to {who}"
+            what = f"{ports}{f' ({served})' if served else ''}"
+            if one.destinations:
+                what += f" at {_some(one.destinations)}"
+            what += f" over {families} to {who}"
+            if one.source_ports != CLIENT_PORTS:
+                what += " from source port" + "s {}-{}".format(*one.source_ports)
             if one.interfaces:
                 what += f" by {', '.join(map(clean, one.interfaces))}"
+            if verb == "not known":
+                what += ", before or after"
             yield Line(verb, what, " -> ".join(filter(None, (_by(one.old), _by(one.new)))))
 
 
-def _sets(one: Difference) -> tuple[Sources, ...]:
-    return one.opens, one.closes, one.doubts, one.settles
+def _some(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - MOST} more" if len(texts) > MOST else ""
+    return ", ".join(texts[:MOST]) + more
+
+
+def _reached(change: HostChange) -> Iterator[Line]:
+    """Yield who reaches the listeners, where the firewalls themselves were not compared."""
+    if change.traffic is not None:
+        return
+    for verb, name in zip(VERBS, ("opens", "closes", "doubts", "settles"), strict=False):
+        groups: dict[tuple[object, ...], list[Reached]] = {}
+        for one in change.reached:
+            if sources := one.sets.get(name):
+                who = "everyone" if _everyone(sources) else sources.mask
+                groups.setdefault((one.transport, one.port, who), []).append(one)
+        for group in groups.values():
+            one = group[0]
+            served = change.served.get((one.transport, one.port), "")
+            families = " and ".join(f"IPv{each.family}" for each in group)
+            what = f"{one.transport}/{one.port}{f' ({served})' if served else ''}"
+            yield Line(verb, f"{what} over {families} to {_who(one.sets[name])}")
+
+
+def _reach(one: Report) -> str:
+    """Say who reaches a listener."""
+    families = {f"IPv{n}": one["reach"][f"ipv{n}"] for n in (4, 6)}
+    said: dict[str, list[str]] = {}
+    for family, reach in families.items():
+        if reach is not None:
+            said.setdefault(reach["verdict"], []).append(family)
+    return "".join(f", {verdict} over {' and '.join(over)}" for verdict, over in said.items())
 
 
 def _everyone(sources: Sources) -> bool:
@@ -174,6 +208,7 @@ def data(changes: Iterable[HostChange]) -> dict[str, Any]:
                 "traffic": None
                 if change.traffic is None
                 else [_difference_data(one) for one in change.traffic],
+                "reached": [_reached_data(one) for one in change.reached],
                 "findings": {"new": change.found, "gone": change.gone},
                 "not_compared": [clean(reason) for reason in change.not_compared],
                 "notes": [clean(note) for note in change.notes],
@@ -183,16 +218,30 @@ def data(changes: Iterable[HostChange]) -> dict[str, Any]:
     }
 
 
+_KEYS = (
+    "opens", "closes", "not_known_any_more", "known_now", "not_known", "limits", "lifts_limit",
+)  # fmt: skip
+
+
 def _difference_data(one: Difference) -> dict[str, Any]:
     return {
         "transport": one.transport,
         "family": f"ipv{one.family}",
         "ports": [one.first, one.last],
+        "source_ports": list(one.source_ports),
+        "destinations": list(one.destinations),
         "interfaces": [clean(name) for name in one.interfaces],
-        "opens": list(one.opens.cidrs),
-        "closes": list(one.closes.cidrs),
-        "not_known_any_more": list(one.doubts.cidrs),
-        "known_now": list(one.settles.cidrs),
+        **{key: list(each.cidrs) for key, each in zip(_KEYS, one.sets, strict=True)},
         "old": decision_data(one.old),
         "new": decision_data(one.new),
+    }
+
+
+def _reached_data(one: Reached) -> dict[str, Any]:
+    names = zip(_KEYS, ("opens", "closes", "doubts", "settles"), strict=False)
+    return {
+        "transport": one.transport,
+        "family": f"ipv{one.family}",
+        "port": one.port,
+        **{key: list(one.sets[name].cidrs) if name in one.sets else [] for key, name in names},
     }

@@ -122,14 +122,14 @@ class Lab:
 
     def __init__(self) -> None:
         namespace()
-        self._sockets: dict[str, socket.socket] = {}
+        self.wires: dict[str, socket.socket] = {}  # the clients' ends, by interface
         with open("/proc/self/ns/net") as clients:
             namespace()
             path = f"/proc/{os.getpid()}/fd/{clients.fileno()}"
             for interface, addresses in INTERFACES.items():
                 self._wire(interface, addresses, path)
             for setting in ("ipv4.conf.all.forwarding", "ipv6.conf.all.forwarding"):
-                _sysctl(f"net.{setting}", "1")
+                set_sysctl(f"net.{setting}", "1")
             run("ip", "route", "add", "default", "via", ROUTER4)
             run("ip", "-6", "route", "add", "default", "via", ROUTER6)
             self._client_sockets(clients.fileno())
@@ -151,10 +151,10 @@ class Lab:
         run("ip", "link", "add", interface, "address", host, "type", "veth", "peer", "name",
             interface, "address", client, "netns", client_namespace)  # fmt: skip
         for setting in ("all", interface):
-            _sysctl(f"net.ipv4.conf.{setting}.rp_filter", "0")
+            set_sysctl(f"net.ipv4.conf.{setting}.rp_filter", "0")
         # Duplicate address detection would hold the addresses back for a second.
-        _sysctl(f"net.ipv6.conf.{interface}.accept_dad", "0")
-        _sysctl(f"net.ipv6.conf.{interface}.accept_ra", "0")
+        set_sysctl(f"net.ipv6.conf.{interface}.accept_dad", "0")
+        set_sysctl(f"net.ipv6.conf.{interface}.accept_ra", "0")
         run("ip", "link", "set", interface, "up")
         for address in addresses:
             nodad = ("nodad",) if ":" in address else ()
@@ -173,7 +173,7 @@ class Lab:
                     run("ip", "link", "set", interface, "up")
                     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
                     wire.bind((interface, 0))
-                    self._sockets[interface] = wire
+                    self.wires[interface] = wire
             finally:
                 if libc.setns(host.fileno(), CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), "setns")
@@ -226,16 +226,17 @@ class Lab:
             # where two of them come to meet at one address.
             for tag, packet in zip(tags, packets, strict=True):
                 data = frame(packet, tag, CLIENT_MAC[packet.iif], HOST_MAC[packet.iif])
-                self._sockets[packet.iif].send(data)
+                self.wires[packet.iif].send(data)
             last = HOST_MAC["lab0"] + CLIENT_MAC["lab0"] + struct.pack("!H46x", BARRIER)
-            self._sockets["lab0"].send(last)
+            self.wires["lab0"].send(last)
             self._barrier.recv(64)
         finally:
             os.sched_setaffinity(0, processors)
-        seen = self._seen()
+        seen = self.seen()
         return [tag in seen for tag in tags]
 
-    def _seen(self) -> set[int]:
+    def seen(self) -> set[int]:
+        """Return what the recorder has: the tags of packets that were delivered or forwarded."""
         listed = json.loads(run("nft", "-j", "list", "table", "inet", "sslint_lab"))
         seen: set[int] = set()
         for item in listed["nftables"]:
@@ -243,7 +244,8 @@ class Lab:
         return seen
 
 
-def _sysctl(name: str, value: str) -> None:
+def set_sysctl(name: str, value: str) -> None:
+    """Set a kernel setting of this namespace, such as `net.ipv4.ip_forward`."""
     with open("/proc/sys/" + name.replace(".", "/"), "w") as setting:
         setting.write(value)
 

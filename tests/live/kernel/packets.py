@@ -67,15 +67,22 @@ def frame(packet: Packet, tag: int, source_mac: bytes, destination_mac: bytes) -
     position = {"tcp": 16, "udp": 6, "icmp": 2, "icmpv6": 2, "udplite": 6}.get(packet.proto)
     if position is not None:
         body = body[:position] + struct.pack("!H", checksum(covered)) + body[position + 2 :]
-    if packet.family == 4:
+    return in_ethernet(src, dst, proto, body, destination_mac + source_mac)
+
+
+def in_ethernet(
+    src: bytes, dst: bytes, proto: int, body: bytes, macs: bytes, hops: int = HOP_LIMIT
+) -> bytes:
+    """Return a frame with a transport header and payload; `macs`: destination, then source."""
+    if len(src) == 4:
         ethertype = 0x0800
         length = 20 + len(body)
-        head = struct.pack("!BBHHHBBH", 0x45, 0, length, 0, 0x4000, HOP_LIMIT, proto, 0)
+        head = struct.pack("!BBHHHBBH", 0x45, 0, length, 0, 0x4000, hops, proto, 0)
         head = head[:10] + struct.pack("!H", checksum(head + src + dst)) + src + dst
     else:
         ethertype = 0x86DD
-        head = struct.pack("!IHBB", 0x60000000, len(body), proto, HOP_LIMIT) + src + dst
-    return destination_mac + source_mac + struct.pack("!H", ethertype) + head + body
+        head = struct.pack("!IHBB", 0x60000000, len(body), proto, hops) + src + dst
+    return macs + struct.pack("!H", ethertype) + head + body
 
 
 def _transport(packet: Packet, tag: int) -> bytes:

@@ -1,67 +1,230 @@
-"""What is said to open or close between two rulesets does so in the kernel."""
+"""What is said to differ between two rulesets does so in the kernel, and nothing else does.
+
+Two labs, one for each ruleset, hear the same connections from the borders of what is said and
+from elsewhere. The full run is `SSLINT_COUNT=1000 .venv/bin/python -m pytest -s
+tests/live/kernel/test_difference.py`.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import random
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 import pytest
 
+from sslint.firewalls.errors import RulesetError
 from sslint.netfilter import difference
+from sslint.netfilter.reach import Firewall
 from tests.live.conftest import count, seed
-from tests.live.kernel.generators import Case, generate
-from tests.live.kernel.judge import NETWORK, firewall, load
+from tests.live.kernel.campaign import LABS
+from tests.live.kernel.generators import Case
+from tests.live.kernel.judge import NETWORK, firewall, judge, load
 from tests.live.kernel.lab import Lab, Refused
+from tests.live.kernel.packets import Packet
+from tests.live.kernel.pairs import (
+    KINDS,
+    apart,
+    at_the_borders,
+    is_symmetric,
+    pair,
+    remembers,
+)
+from tests.live.kernel.talk import Heard, Wire, ports_in
+from tests.live.kernel.test_kernel import COMMANDS, RESTORERS
 
-PACKETS = 150
+PAIRS = 40
+SHARES = {"nft": 36, "iptables": 18, "ip6tables": 14, "ipset": 10, "ufw": 6, "firewalld": 6,
+          "across": 10}  # fmt: skip  # of every hundred pairs
+PACKETS = 120
+BORDERS = 120
 FIRST_CLIENT_PORT = 1024
+MOST_UNKNOWN = 0.25
+assert set(SHARES) == set(KINDS)
 
 
-@pytest.mark.live("ip", "nft", "iptables-nft-restore", "ipset")
-@pytest.mark.parametrize("kind", ["nft", "iptables", "ip6tables"])
-def test_random(kind: str) -> None:
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        wrong, asked = pool.submit(_compare, kind, count(8), seed() % 10**6).result()
-    assert wrong == []
-    assert asked
+@dataclass
+class Tally:
+    """What came of the pairs of one kind."""
+
+    pairs: int = 0
+    refused: int = 0
+    alike: int = 0  # pairs of which nothing is said to differ
+    packets: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        asked = sum(self.packets.values())
+        parts = ", ".join(f"{count} {what}" for what, count in sorted(self.packets.items()))
+        return (
+            f"{self.pairs} pairs ({self.alike} alike, {self.refused} refused), "
+            f"{asked} connections twice ({parts}), {len(self.wrong)} wrong, seed {seed()}"
+        )
 
 
-def _compare(kind: str, pairs: int, first: int) -> tuple[list[str], int]:
-    """Return what is wrong of so many pairs, and how many packets were asked about."""
-    lab = Lab()
-    wrong: list[str] = []
-    asked = 0
-    for number in range(pairs):
-        one, two = (generate(kind, first + 2 * number + n, PACKETS) for n in (0, 1))
-        two.packets = one.packets
-        try:
-            passed = [_passed(lab, case) for case in (one, two)]
-        except Refused:
-            continue
+class Side:
+    """One of the two hosts: a process for each kind of lab."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._pools: dict[str, ProcessPoolExecutor] = {}
+
+    def load(self, case: Case) -> Case | None:
+        """Load a ruleset and return what was taken of it, None if nothing was."""
+        return self._pool(case).submit(_load, case).result()
+
+    def talk(self, case: Case, packets: Sequence[Packet]) -> Heard:
+        """Hold connections with the host that has this ruleset."""
+        return self._pool(case).submit(_talk, packets, ports_in(case.rulesets)).result()
+
+    def _pool(self, case: Case) -> ProcessPoolExecutor:
+        kind = _lab_of(case)
+        if kind not in self._pools:
+            context = multiprocessing.get_context("fork")
+            pool = ProcessPoolExecutor(1, mp_context=context)
+            self._pools[kind] = self._stack.enter_context(pool)
+        return self._pools[kind]
+
+
+def _lab_of(case: Case) -> str:
+    if "ufw" in case.rulesets:
+        return "ufw"
+    return "firewalld" if "firewalld.conf" in case.rulesets else ""
+
+
+_wires: list[Wire] = []  # of a worker's process
+
+
+def _load(case: Case) -> Case | None:
+    if not _wires:
+        _wires.append(Wire(LABS.get(_lab_of(case), Lab)()))
+    try:
+        load(_wires[0].lab, case)
+    except Refused:
+        return None
+    return case
+
+
+def _talk(packets: Sequence[Packet], ports: set[int]) -> Heard:
+    return _wires[0].talk(packets, ports)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.live(*COMMANDS.get(kind, RESTORERS)))
+        for kind in SHARES
+        if kind != "across"
+    ]
+    + [pytest.param("across", marks=pytest.mark.live(*COMMANDS["ufw"], *COMMANDS["firewalld"]))],
+)
+def test_random_edits(kind: str) -> None:
+    tally = Tally()
+    with ExitStack() as stack:
+        sides = (Side(stack), Side(stack))
+        for number in range(max(2, count(PAIRS) * SHARES[kind] // 100)):
+            _compare(kind, seed() % 10**6 + number, sides, tally)
+    print(f"{kind}: {tally}")
+    assert tally.wrong == [], "\n".join([str(tally), *tally.wrong[:5]])
+    assert tally.pairs
+    unknown = tally.packets["unknown"] / max(1, sum(tally.packets.values()))
+    assert unknown <= MOST_UNKNOWN, str(tally)
+
+
+def _compare(kind: str, number: int, sides: tuple[Side, Side], tally: Tally) -> None:
+    cases = [side.load(case) for side, case in zip(sides, pair(kind, number, PACKETS), strict=True)]
+    one, two = cases
+    if one is None or two is None:
+        tally.refused += 1
+        return
+    try:
         old, new = difference.pair(firewall(one).ruleset, firewall(two).ruleset, NETWORK, NETWORK)
-        found = list(difference.differences(old, new))
-        for packet, before, after in zip(one.packets, *passed, strict=True):
-            if packet.proto not in ("tcp", "udp") or packet.sport < FIRST_CLIENT_PORT:
-                continue
-            for each in found:
-                if (each.transport, each.family) != (packet.proto, packet.family):
-                    continue
-                if not each.first <= packet.dport <= each.last:
-                    continue
-                if each.interfaces and packet.iif not in each.interfaces:
-                    continue
-                asked_for = new.connections.question(packet.proto, 1, packet.family, None, True)
-                if int(ip_address(packet.dst)) not in asked_for.destinations:
-                    continue  # not an address that clients are meant to use
-                asked += 1
-                bit = each.opens.universe.bit(int(ip_address(packet.src)))
-                if (each.opens.mask & bit and not after) or (each.closes.mask & bit and not before):
-                    wrong.append(f"SSLINT_SEED={seed()} {kind} {number}: {packet}: {each}")
-    return wrong, asked
+    except RulesetError:
+        tally.refused += 1
+        return
+    tally.pairs += 1
+    found = list(difference.differences(old, new))
+    tally.alike += not found
+    rng = random.Random(f"packets {kind} {number}")
+    packets = apart(
+        [*at_the_borders(found, rng, BORDERS), *one.packets], by_source=remembers(one, two)
+    )
+    packets = [packet for packet in packets if _is_asked_about(packet, old, new)]
+    heard = [side.talk(case, packets) for side, case in zip(sides, (one, two), strict=True)]
+    classes = difference._source_ports(old, new)
+    same = difference._content(old.ruleset) == difference._content(new.ruleset)
+    again = f"SSLINT_SEED={number} SSLINT_COUNT=1 -k {kind}"
+    for n, packet in enumerate(packets):
+        verdicts = []
+        for firewall_, each in zip((old, new), heard, strict=True):
+            said = _said(firewall_, packet, classes)
+            verdicts.append(said)
+            if wrong := _wrong(firewall_, packet, said, each.first[n], each.connected[n]):
+                tally.wrong.append(f"{again}: {packet}: {wrong}")
+        expected = set() if same else _EXPECTED.get((verdicts[0], verdicts[1]), set())
+        claimed = _claimed(packet, found)
+        if claimed != expected:
+            tally.wrong.append(f"{again}: {packet}: {verdicts} but {claimed or 'nothing'} is said")
+        tally.packets["unknown" if "unknown" in verdicts else " -> ".join(verdicts)] += 1
 
 
-def _passed(lab: Lab, case: Case) -> list[bool]:
-    load(lab, case)
-    return lab.send(case.packets)
+_EXPECTED = {
+    ("shut", "open"): {"opens"}, ("open", "shut"): {"closes"}, ("open", "unknown"): {"doubts"},
+    ("shut", "unknown"): {"doubts"}, ("unknown", "open"): {"settles"},
+    ("unknown", "shut"): {"settles"}, ("unknown", "unknown"): {"unclear"},
+}  # fmt: skip
+
+
+def _is_asked_about(packet: Packet, old: Firewall, new: Firewall) -> bool:
+    """Tell whether it is a client's packet to an address that clients are meant to use."""
+    source, destination = int(ip_address(packet.src)), int(ip_address(packet.dst))
+    universe = new.universes[packet.family]
+    return (
+        packet.sport >= FIRST_CLIENT_PORT
+        and not universe.bit(source) & universe.never
+        and destination in new.connections.clients_use(packet.family)
+        and old.network == new.network
+    )
+
+
+def _said(one: Firewall, packet: Packet, classes: Sequence[tuple[int, int]]) -> str:
+    """Return what the comparison holds of a packet under one ruleset."""
+    iif = difference._known_as(one, packet.iif)
+    first = next(low for low, high in classes if low <= packet.sport <= high)
+    asked = difference._Asked(
+        packet.proto, packet.family, packet.dport, packet.dst, first if len(classes) > 1 else None
+    )
+    exposure = difference._exposure(one, asked, iif)
+    bit = one.universes[packet.family].bit(int(ip_address(packet.src)))
+    return "open" if exposure.open & bit else "unknown" if exposure.possible & bit else "shut"
+
+
+def _claimed(packet: Packet, found: Sequence[difference.Difference]) -> set[str]:
+    """Return what the differences say of a packet."""
+    source = int(ip_address(packet.src))
+    return {
+        name
+        for one in found
+        if (one.transport, one.family) == (packet.proto, packet.family)
+        if one.first <= packet.dport <= one.last
+        if one.source_ports[0] <= packet.sport <= one.source_ports[1]
+        if not one.interfaces or packet.iif in one.interfaces
+        if not one.destinations or packet.dst in one.destinations
+        for name in ("opens", "closes", "doubts", "settles", "unclear")
+        if getattr(one, name).mask & getattr(one, name).universe.bit(source)
+    }
+
+
+def _wrong(one: Firewall, packet: Packet, said: str, first: bool, connected: bool) -> str:
+    """Return how the kernel contradicts what is said of a packet, or what is said itself."""
+    verdict = judge(one, packet).verdict
+    if said == "open" and (verdict not in ("accept", "unknown") or not first):
+        return f"open, but trace says {verdict} and the kernel {'passes' if first else 'drops'} it"
+    if is_symmetric(packet) and said != "unknown" and connected != (said == "open"):
+        return f"{said}, but the kernel {'' if connected else 'does not '}let it connect"
+    return ""
