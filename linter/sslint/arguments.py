@@ -139,7 +139,8 @@ class _Parser(argparse.ArgumentParser):
 def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
     def check(text: str) -> str:
         if text not in choices:
-            raise argparse.ArgumentTypeError(f"use {', '.join(choices[:-1])} or {choices[-1]}")
+            known = f"use {', '.join(choices[:-1])} or {choices[-1]}"
+            raise argparse.ArgumentTypeError(f"{known}{did_you_mean(text, choices)}")
         return text
 
     return check
@@ -335,15 +336,20 @@ def _printing(parser: _Parser, formats: Sequence[str] = FORMATS) -> None:
 
 def outputs(texts: Sequence[str] | None) -> list[tuple[str, str]]:
     """Return the format and the file of each --output. Raise UsageError."""
-    found = []
+    found: list[tuple[str, str]] = []
     for text in texts or ():
         name, _, path = text.partition("=")
-        if not path:
+        if not name or not path:
             raise UsageError("--output: use FORMAT=FILE, such as sarif=sslint.sarif")
         if name not in REPORTS:
             hint = did_you_mean(name, REPORTS)
             known = f"use {', '.join(REPORTS[:-1])} or {REPORTS[-1]}"
             raise UsageError(f"--output: unknown format {name}{hint}", tip=known)
+        if path == "-":
+            raise UsageError(f"--output: {text} names no file", tip=f"to print it: --format {name}")
+        where = os.path.abspath(path)
+        if not where.startswith("/dev/") and where in (os.path.abspath(one) for _, one in found):
+            raise UsageError(f"--output: {path} is named twice")
         found.append((name, path))
     return found
 

@@ -32,5 +32,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" where one of the known words is close, else ""."""
     import difflib
 
-    close = difflib.get_close_matches(word, sorted(known), 1)
+    close = difflib.get_close_matches(word.lower(), sorted(known), 1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -131,11 +131,56 @@ def test_a_file_holds_what_would_be_printed(capsys, web: Path, name: str) -> Non
         ("serif=x", "unknown format serif; did you mean sarif?"),
         ("sarif=no/such/x", "No such file or directory"),
         ("sarif=.", "Is a directory"),
+        ("=x", "use FORMAT=FILE"),
+        ("JSON=x", "unknown format JSON; did you mean json?"),
+        ("json=-", "names no file\n  to print it: --format json"),
+        ("json=/dev/full", "No space left on device"),
+        ("json=link", "link: is a link, which is not followed; name the file"),
+        ("json=web/etc/nftables.conf", "is one of the files that were checked"),
+        ("json=directory/nginx/../nftables.conf", "is one of the files that were checked"),
     ],
 )
 def test_an_output_that_cannot_be_is_status_2(capsys, web: Path, word: str, said: str) -> None:
+    Path("link").symlink_to("elsewhere")
+    Path("directory").symlink_to("web/etc")
+    before = (web / "etc/nftables.conf").read_bytes()
     assert main(["check", "web", "--output", word]) == 2
-    assert said in capsys.readouterr().err
+    found = capsys.readouterr()
+    assert said in found.err
+    assert found.out == ""
+    assert (web / "etc/nftables.conf").read_bytes() == before
+    assert not Path("elsewhere").exists()
+
+
+def test_a_file_is_for_one_report(capsys, web: Path) -> None:
+    assert main(["check", "web", "--output", "json=x", "--output", "html=web/../x"]) == 2
+    assert "--output: web/../x is named twice" in capsys.readouterr().err
+    assert not Path("x").exists()
+    nowhere = ("--output", "json=/dev/null", "--output", "html=/dev/null")
+    assert main(["check", "web", *nowhere]) == 1
+
+
+def test_a_report_in_the_checked_tree_changes_nothing(capsys, web: Path) -> None:
+    words = [word for name in REPORTS for word in ("--output", f"{name}=report.{name}")]
+    first = second = {}
+    for _ in range(2):
+        main(["check", ".", "--now", NOW, *words])
+        first, second = second, {name: Path(f"report.{name}").read_bytes() for name in REPORTS}
+    assert first == second
+
+
+def test_a_pipe_takes_a_report(capsys, web: Path) -> None:
+    os.mkfifo("pipe")
+    with subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE) as reader:
+        main(["check", "web", "--output", "gitlab=pipe", "--quiet"])
+        out, _ = reader.communicate(timeout=30)
+    assert json.loads(out)[0]["check_name"] == "tls-port-closed"
+
+
+@pytest.mark.parametrize("word", ["jsom", "JSON"])
+def test_a_format_that_is_unknown_is_guessed(capsys, web: Path, word: str) -> None:
+    assert main(["check", "web", "--format", word]) == 2
+    assert "did you mean json?" in capsys.readouterr().err
 
 
 def test_a_link_is_not_written_through(capsys, web: Path) -> None:
@@ -450,12 +495,37 @@ def test_hostile_names_are_no_markdown(capsys, hostile: Path) -> None:
     kinds = {token.type for token in (*tokens, *inline)}
     assert not kinds & {"link_open", "image", "em_open"}
     html = {token.content.strip() for token in (*tokens, *inline) if "html" in token.type}
-    allowed = re.compile(r"(</?details>|<summary>.*</summary>|<!-- -->)(\n.*)?", re.S)
+    allowed = re.compile(r"(</?details>|<summary>.*</summary>|<!-- -->|</?code>)(\n.*)?", re.S)
     for piece in html:
         assert allowed.fullmatch(piece), piece
         assert not re.search(r"<(?!/?(details|summary|code)>|!-- -->)", piece), piece
     assert not any("@team" in child.content for child in inline if child.type == "text")
     assert hosts.NAME in "".join(child.content for child in inline if child.type == "code_inline")
+
+
+def test_a_name_with_a_pipe_stays_in_its_cell(capsys, web: Path) -> None:
+    """GitHub's parser ends a cell at a pipe after two backslashes; Python's does not."""
+    site = web / "etc/nginx/sites-enabled/shop"
+    site.rename(site.with_name("a\\|![x](http:evil) it's gh-3"))
+    text = report(capsys, "markdown", "web")
+    [row] = [line for line in text.splitlines() if "`tls-port-closed` |" in line]
+    plain = re.sub(r"\\[^\n]", "", row)
+    assert plain.count("|") == 5, "three cells more than the first, whatever is escaped"
+    assert "![" not in row
+    assert "a\\|![x](http:evil) it's gh-3:9` TLS listener" in text
+    [summary] = re.findall("<summary>(.*)</summary>", text)
+    assert "it's gh<!-- -->-3" in summary
+
+
+def test_a_comment_has_room_for_very_many_findings(capsys, web: Path) -> None:
+    site = web / "etc/nginx/sites-enabled/shop"
+    comments = "".join(f"# sslint: ignore[x{number}]\n" for number in range(2000))
+    site.write_text(site.read_text() + comments)
+    text = report(capsys, "markdown", "web")
+    assert len(text) < 65_536
+    assert "1 error, 2000 warnings in 1 host" in text
+    assert re.search(r"\n\n\d+ more are not shown here\.\n", text)
+    assert re.search(r"\n\d+ more without details\.\n$", text)
 
 
 def test_two_hosts_that_are_shown_alike_are_two(capsys, tmp_path: Path, monkeypatch) -> None:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from sslint.result import Result
 
 MAX_LENGTH = 60_000  # characters; a comment takes 65,536
+MAX_LIST = 20_000  # characters of the table, and of the list of what was not judged
 _MARKS = {"error": "❌", "warning": "⚠️", "info": "ℹ️"}
 _MEANS = regex(r"([\\`*_{}\[\]<>#!|~&@])")
 _BEGINS = regex(r"^(\d*)([-+=.)])")  # a list or a heading, where a block begins with it
 # A mention, a reference and a bare address are found after the escapes are gone.
 _JOINS = regex(r"(\\@|\\#|:(?=//)|(?i:www)(?=\.)|(?i:\bgh)(?=-\d))")
+_JOINS_HTML = regex(r"(@|#|:(?=//)|(?i:www)(?=\.)|(?i:\bgh)(?=-\d))")
 
 
 def report(result: Result) -> str:
@@ -40,12 +42,12 @@ def report(result: Result) -> str:
     lines += _table(found, several)
     lines += _missing(missing)
     hosts = {host.name: host for host in result.hosts}
-    length = sum(map(len, lines))
+    length = _length(lines)
     for number, row in enumerate(found):
         details = _details(row, hosts[row.key])
-        length += sum(map(len, details))
+        length += _length(details)
         if length > MAX_LENGTH:
-            lines.append(f"{len(found) - number} more in the table above.")
+            lines.append(f"{len(found) - number} more without details.")
             break
         lines += details
     return "\n".join(lines).rstrip() + "\n"
@@ -64,23 +66,40 @@ def _headline(result: Result, found: Sequence[Row]) -> str:
     return f"{', '.join(said) or 'No findings'} {where}{quiet}."
 
 
+def _length(lines: Sequence[str]) -> int:
+    return sum(len(line) + 1 for line in lines)
+
+
+def _bounded(lines: Sequence[str]) -> list[str]:
+    """Return the first of some lines, a line an item, and how many more there are."""
+    length = 0
+    kept: list[str] = []
+    for line in lines:
+        length += len(line) + 1
+        if length > MAX_LIST:
+            return [*kept, "", f"{len(lines) - len(kept)} more are not shown here."]
+        kept.append(line)
+    return kept
+
+
 def _table(found: Sequence[Row], several: bool) -> list[str]:
     if not found:
         return []
     heads = ["", *(["host"] if several else []), "where", "finding", "rule"]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    rows = []
     for row in found:
         host = [text(row.host)] if several else []
-        cells = [_MARKS[row.severity], *host, _code(_where(row.place)), text(row.message)]
-        lines.append(f"| {' | '.join([*cells, f'`{row.rule.name}`'])} |")
-    return [*lines, ""]
+        cells = [_MARKS[row.severity], *host, _cell(_where(row.place)), text(row.message)]
+        rows.append(f"| {' | '.join([*cells, f'`{row.rule.name}`'])} |")
+    return [*lines, *_bounded(rows), ""]
 
 
 def _missing(missing: Sequence[Gap]) -> list[str]:
     if not missing:
         return []
     lines = [f"- {_code(_where(gap.place))}: {text(gap.reason)}" for gap in missing]
-    return ["### Not judged", "", *lines, ""]
+    return ["### Not judged", "", *_bounded(lines), ""]
 
 
 def _details(row: Row, host: Host) -> list[str]:
@@ -112,17 +131,21 @@ def text(words: str) -> str:
 
 
 def _code(words: str) -> str:
-    """Return words as code in a cell of a table."""
-    inside = words.replace("|", "\\|")
-    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", inside)), default=0))
-    pad = " " if "`" in inside else ""
-    return f"{ticks}{pad}{inside}{pad}{ticks}"
+    """Return words as code."""
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
+    pad = " " if "`" in words else ""
+    return f"{ticks}{pad}{words}{pad}{ticks}"
+
+
+def _cell(words: str) -> str:
+    """Return words as code in a cell, which ends at a pipe, even after two backslashes."""
+    return _code(words) if "|" not in words else f"<code>{text(words)}</code>"
 
 
 def _html(words: str) -> str:
     from html import escape
 
-    return re.sub(r"(@|#|:(?=//)|(?i:www)(?=\.))", r"\1<!-- -->", escape(words))
+    return _JOINS_HTML.sub(r"\1<!-- -->", escape(words, quote=False))
 
 
 def _fenced(lines: Sequence[str], language: str = "") -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from sslint.errors import UsageError
 from sslint.plain import harmless
 
 if TYPE_CHECKING:
+    from sslint.host import Host
     from sslint.result import Result
 
 _MODULES = {
@@ -25,25 +28,42 @@ _MODULES = {
 
 
 def report(result: Result, name: str, *, verbose: bool = False) -> str:
-    """Return the report of a check in a format; text without colour and of any width."""
+    """Return the report of a check in a format; text without colour and of any width.
+
+    But for those of "github", no line of it is a command, even if the job's log shows the file.
+    """
     if name == "json":
         from sslint.reports.data import check_report
 
-        return json.dumps(check_report(result), indent=2) + "\n"
+        return harmless(json.dumps(check_report(result), indent=2) + "\n")
     if name == "text":
         from sslint.reports.terminal import Painter
         from sslint.reports.text import check_text
 
         return harmless(check_text(result, Painter(False), verbose=verbose))
     made: str = import_module(f"sslint.reports.{_MODULES[name]}").report(result)
-    return made
+    return made if name == "github" else harmless(made)
 
 
 def write(result: Result, name: str, path: str, *, verbose: bool = False) -> None:
-    """Write a report to a file that the user names. Raise UsageError if it cannot be written."""
+    """Write a report to a file that the user names.
+
+    Raise UsageError if it cannot be written, or if it is a file that was checked.
+    """
     from sslint.tree import replace_named
 
+    if os.path.lexists(path) and any(_is_read(path, host) for host in result.hosts):
+        raise UsageError(f"output: {path} is one of the files that were checked")
     try:
         replace_named(path, report(result, name, verbose=verbose))
     except OSError as error:
-        raise UsageError(f"output: {path}: {error.strerror}") from None
+        link = error.errno == errno.ELOOP
+        why = "is a link, which is not followed; name the file" if link else error.strerror
+        raise UsageError(f"output: {path}: {why}") from None
+
+
+def _is_read(path: str, host: Host) -> bool:
+    from sslint.tree import real_path
+
+    places = (host.tree.on_disk(file.path, file.name) for file in host.tree.files())
+    return real_path(path) in (real_path(place) for place in places if place is not None)

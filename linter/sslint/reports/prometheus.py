@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sslint import __version__
 from sslint.engine import SEVERITIES
 from sslint.judged import COUNTS
-from sslint.plain import clean
+from sslint.plain import clean, harmless
 from sslint.reports.rows import rows
 
 if TYPE_CHECKING:
@@ -83,7 +83,10 @@ def _metric(name: str, text: str, samples: Iterable[Sample]) -> list[str]:
 def _labels(labels: Mapping[str, str]) -> str:
     if not labels:
         return ""
-    inside = ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in labels.items())
+    # What `harmless` escapes is escaped again here: Prometheus knows three escapes and no other.
+    inside = ",".join(
+        f'{key}="{harmless(value).translate(_ESCAPES)}"' for key, value in labels.items()
+    )
     return f"{{{inside}}}"
 
 

@@ -231,7 +231,8 @@ class _Maker:
         """Return a place that stands for the host: its first server's file or its ruleset."""
         for reading in self.host.readings:
             for path in reading.files:
-                return self.named(path)
+                name = self.host.tree.name(path)
+                return Place(clean(name), clean(self.files.find(path, name) or name))
         for source in self.host.ruleset.sources:
             return self.named(source.path)
         return self.named(self.host.name)

@@ -88,7 +88,7 @@ def _hash(script: str) -> str:
 
 
 def _host(key: str, one: Picture, host: Host, *, alone: bool) -> Markup:
-    numbers = {row.fingerprint: number for number, row in enumerate(one.findings)}
+    numbers = {id(row): number for number, row in enumerate(one.findings)}
     back = None if alone else tag("p", tag("a", "All hosts", href="#top"), class_="back")
     parts = [
         back,

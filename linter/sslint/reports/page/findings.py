@@ -20,11 +20,11 @@ SPAN = timedelta(days=400)  # how far ahead the timeline looks at most
 _TICKS = (0, 30, 90, 180, 365)
 
 
-def findings(rows: Sequence[Row], host: str, tree: Tree, numbers: Mapping[str, int]) -> Markup:
+def findings(rows: Sequence[Row], host: str, tree: Tree, numbers: Mapping[int, int]) -> Markup:
     """Return each finding with both sides, what a client sees, and the fix as a diff."""
     if not rows:
         return tag("p", "No findings.")
-    return joined(_finding(row, f"{host}-f{numbers[row.fingerprint]}", tree) for row in rows)
+    return joined(_finding(row, f"{host}-f{numbers[id(row)]}", tree) for row in rows)
 
 
 def _finding(row: Row, key: str, tree: Tree) -> Markup:

@@ -36,8 +36,8 @@ def mark(state: str) -> Markup:
     return tag("svg", use, class_=f"m {state}", viewBox="0 0 20 20", aria_hidden="true")
 
 
-def services(found: Sequence[Service], host: str, tree: Tree, numbers: Mapping[str, int]) -> Markup:
-    """Return the picture of a host's services. `numbers` are those of its findings."""
+def services(found: Sequence[Service], host: str, tree: Tree, numbers: Mapping[int, int]) -> Markup:
+    """Return the picture of a host's services. `numbers` has those of its findings by identity."""
     head = tag("div", [tag("span", text) for text in _HEADS], class_="head", aria_hidden="true")
     parts: list[Markup] = [head]
     for group, rows in grouped(found):
@@ -57,7 +57,7 @@ def key_of(host: str, service: Service) -> str:
     return f"{host}-{service.server or 'no'}-{service.port}{service.transport[0]}"
 
 
-def _service(one: Service, key: str, tree: Tree, numbers: Mapping[str, int]) -> Markup:
+def _service(one: Service, key: str, tree: Tree, numbers: Mapping[int, int]) -> Markup:
     name = tag("h4", one.title, " ", tag("small", f"{one.port}/{one.transport}"))
     parts = [name, _lanes(one, key), _listener(one, key), _papers(one, key), _told(one, key)]
     picture = tag("div", parts, class_="row")
@@ -185,7 +185,7 @@ def _worst(one: Service, families: Sequence[str]) -> str:
 # -- the evidence ---------------------------------------------------------------------------
 
 
-def _evidence(one: Service, key: str, tree: Tree, numbers: Mapping[str, int]) -> Markup:
+def _evidence(one: Service, key: str, tree: Tree, numbers: Mapping[int, int]) -> Markup:
     host = key.split("-", 1)[0]
     said = [joined([mark_of(row.severity), " ", row.message]) for row in one.findings[:2]]
     more = len(one.findings) - len(said)
@@ -205,7 +205,7 @@ def _evidence(one: Service, key: str, tree: Tree, numbers: Mapping[str, int]) ->
         lines = [tag("p", ", ".join(one.told))]
         parts.append(tag("section", tag("h5", "Published"), lines, id=f"{key}-pub"))
     for row in one.findings:
-        number = numbers[row.fingerprint]
+        number = numbers[id(row)]
         link = tag("a", row.message, href=f"#{host}-f{number}")
         shown = {(place.path, place.line) for place in one.places}
         lines = [
