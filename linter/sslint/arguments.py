@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from sslint import __version__, usage
@@ -39,11 +39,11 @@ def parse(
     What neither says is None. Raise UsageError.
     """
     first = arguments[0] if arguments else ""
-    known = first in _COMMANDS or first in ("--version", "--help", "-h")
-    parser, commands = parsers(only=first if known else None)
-    if not first.startswith("-") and first not in commands:
-        what = f"unknown command {first}{did_you_mean(first, commands)}" if first else "no command"
-        raise UsageError(what, tip=f"commands: {', '.join(commands)}; see sslint --help")
+    if not first.startswith("-") and first not in _COMMANDS:
+        what = f"unknown command {first}{did_you_mean(first, _COMMANDS)}" if first else "no command"
+        raise UsageError(what, tip=f"commands: {', '.join(_COMMANDS)}; see sslint --help")
+    alone = first in _COMMANDS or first == "--version"
+    parser, commands = parsers({first} if alone else None)
     options, unknown = parser.parse_known_args(arguments)
     command = commands[options.command]
     flags = {flag for action in command._actions for flag in action.option_strings}
@@ -146,10 +146,10 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
-def parsers(only: str | None = None) -> tuple[_Parser, dict[str, _Parser]]:
-    """Return the parser of the command line, and that of each command by its name.
+def parsers(wanted: Container[str] | None = None) -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser of the command line, and that of each wanted command by its name.
 
-    With `only`, the other commands have no flags; making these takes longer than parsing does.
+    All are wanted by default. A run asks for one: making eight takes longer than parsing.
     """
     parser = _Parser(
         prog="sslint",
@@ -159,18 +159,20 @@ def parsers(only: str | None = None) -> tuple[_Parser, dict[str, _Parser]]:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sslint {__version__}")
-    group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    group = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", prog=parser.prog
+    )
     commands = {}
     for name, (text, add_flags) in _COMMANDS.items():
-        commands[name] = group.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            epilog=usage.OF_COMMANDS.get(name),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        if only in (None, name):
+        if wanted is None or name in wanted:
+            commands[name] = group.add_parser(
+                name,
+                help=text,
+                description=f"{text[0].upper()}{text[1:]}.",
+                epilog=usage.OF_COMMANDS.get(name),
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+                allow_abbrev=False,
+            )
             add_flags(commands[name])
     return parser, commands
 
