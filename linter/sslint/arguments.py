@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sslint import __version__, usage
 from sslint.errors import UsageError, did_you_mean
+from sslint.reports.terminal import columns
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -125,6 +126,13 @@ class Repeated(argparse.Action):
         setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or ()), str(values)])
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Lay out a help text; argparse would import shutil for the width, at each start."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=(columns() or 80) - 2)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument "), tip=f"see {self.prog} --help")
@@ -155,7 +163,7 @@ def parsers(wanted: Container[str] | None = None) -> tuple[_Parser, dict[str, _P
         prog="sslint",
         description=usage.DESCRIPTION,
         epilog=usage.EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sslint {__version__}")
@@ -170,7 +178,7 @@ def parsers(wanted: Container[str] | None = None) -> tuple[_Parser, dict[str, _P
                 help=text,
                 description=f"{text[0].upper()}{text[1:]}.",
                 epilog=usage.OF_COMMANDS.get(name),
-                formatter_class=argparse.RawDescriptionHelpFormatter,
+                formatter_class=_Formatter,
                 allow_abbrev=False,
             )
             add_flags(commands[name])

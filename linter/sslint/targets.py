@@ -195,11 +195,11 @@ def _shallow(tree: Tree) -> Iterator[str]:
 
 def _beside(host: Target, top: Path, excluded: Sequence[str]) -> list[Path]:
     """Give a host the servers whose files lie beside its etc/; return where."""
-    from sslint.gather import lay
-
     etc = host.tree.mounts.get("/etc") or (host.tree.root and host.tree.root / "etc")
     if etc is None or top.name == "etc":
         return []
+    from sslint.gather import lay
+
     laid = lay(host.tree, etc, top, excluded)
     if laid:
         shown = ", ".join(display(path) for path in laid)
