@@ -32,5 +32,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" where one of the known words is close, else ""."""
     import difflib
 
-    close = difflib.get_close_matches(word.lower(), sorted(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    named = {name.lower(): name for name in sorted(known)}
+    close = difflib.get_close_matches(word.lower(), named, 1)
+    return f"; did you mean {named[close[0]]}?" if close else ""
