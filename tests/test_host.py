@@ -6,6 +6,8 @@ import pytest
 
 from sslint import checker, engine, host
 from sslint.targets import Target, complete
+from sslint.values import replace
+from tests.cases import target
 from tests.support import tree_of
 
 
@@ -125,3 +127,42 @@ def test_what_was_not_given_is_no_reason_not_to_start() -> None:
     assert said == [
         'nginx does not start: invalid number of arguments in "proxy_set_header" directive'
     ]
+
+
+def _edited(found: host.Host, path: str, old: str, new: str) -> host.Host:
+    texts = {path: found.tree.read(path).text.replace(old, new)}
+    return host.reread(found, replace(found.target, tree=found.tree.edited(texts)), texts)
+
+
+def _verdicts(found: host.Host) -> list[str]:
+    return [reach.verdict for socket in found.sockets for reach in socket.reaches]
+
+
+def test_an_edit_of_the_firewall_reads_the_firewall_alone() -> None:
+    found = host.read(target("web-nftables"))
+    spent = found.tree.budgets.used["files"]
+    closed = _edited(found, "/etc/nftables.conf", "tcp dport { http, https } accept", "")
+    assert closed.tree.budgets.used["files"] == spent
+    assert all(mine is known for mine, known in zip(closed.readings, found.readings, strict=True))
+    assert "closed" in _verdicts(closed)
+    assert "closed" not in _verdicts(found)
+
+
+def test_an_edit_of_a_server_reads_it_again_and_no_other_file() -> None:
+    found = host.read(target("web-nftables"))
+    spent = found.tree.budgets.used["files"]
+    site = "/etc/nginx/sites-enabled/www"
+    moved = _edited(found, site, "listen 443 ssl", "listen 8443 ssl")
+    assert moved.tree.budgets.used["files"] == spent
+    assert 8443 in {socket.endpoint.port for socket in moved.sockets}
+    (before,), (after,) = found.readings, moved.readings
+    assert before.config is not after.config
+
+
+def test_what_was_reported_is_reported_of_the_edited_host_too() -> None:
+    edits = ({"in": "etc/nginx/nginx.conf", "append": "include /etc/nginx/elsewhere/x.conf;\n"},)
+    found = host.read(target("web-nftables", edits))
+    edited = _edited(found, "/etc/nftables.conf", "tcp dport { http, https } accept", "bogus")
+    said = [problem.sentence for problem in found.problems]
+    assert said
+    assert {*said} < {problem.sentence for problem in edited.problems}

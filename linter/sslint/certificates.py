@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -128,6 +128,15 @@ def load(tree: Tree, ref: CertificateRef) -> Certificate:
     if found is None:
         found = cache[key] = _load(tree, ref)
     return found
+
+
+def keep(tree: Tree, other: Tree, changed: Collection[str]) -> None:
+    """Take over what was read in one tree for another in which the files at some paths differ."""
+    if not any(tree.resolves_to(path, changed) for path in (*_files.get(tree, ()), *ROOTS)):
+        _cache[other] = dict(_cache.get(tree, {}))
+        _files[other] = dict(_files.get(tree, {}))
+        if tree in _roots:
+            _roots[other] = _roots[tree]
 
 
 def key_in(certificate: Certificate, others: Iterable[Certificate]) -> bool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +16,7 @@ from sslint.renewal import Renewal
 from sslint.servers import owners
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 from sslint.targets import Target
-from sslint.tree import Tree
+from sslint.tree import Record, Tree
 from sslint.values import dataclass, field, replace
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Host:
     running: Firewall | None = None  # the kernel's, beside that of the files
     shipped: Shipped | None = None  # what stands for files that the tree does not hold
     completed: list[str] = field(default_factory=list)  # which of them were read
+    record: Record | None = None  # what all but the firewall was read from
     by_port: dict[tuple[str, int], list[Endpoint]] | None = None  # made when listeners are asked
     by_directory: dict[str, dict[str, CertificateRef]] | None = None  # who uses its certificates
     proxies: list[tuple[int, tuple[int, int]]] | None = None  # who is trusted to be one
@@ -116,7 +117,39 @@ def read(target: Target) -> Host:
     releases: list[str] = []
     with Edge(target.tree, "what the distribution ships:", "/etc"):
         releases = shipped.fitting(target.tree, network, target.versions)
-    return _read_completed(target, releases) if releases else _finish(_begin(target, network))
+    host = _read_completed(target, releases) if releases else _finish(_begin(target, network))
+    host.record, target.tree.record = target.tree.record, Record()
+    return host
+
+
+def reread(host: Host, target: Target, paths: Collection[str]) -> Host:
+    """Read a host again in which the files at some resolved paths have other texts.
+
+    If only the firewall was read from them, all else is what it was.
+    """
+    tree = host.tree
+    record = host.record
+    if record is None or any(tree.resolves_to(path, paths) for path in record.files):
+        return read(target)
+    from sslint import certificates
+
+    target.tree.repeat(record)
+    certificates.keep(tree, target.tree, paths)
+    other = Host(
+        host.name,
+        target,
+        host.network,
+        host.readings,
+        host.programs,
+        announced=host.announced,
+        renewal=host.renewal,
+        published=host.published,
+        shipped=host.shipped,
+        completed=host.completed,
+    )
+    _reach(other)
+    target.tree.close()
+    return other
 
 
 def _network(target: Target) -> HostFacts:
@@ -160,18 +193,24 @@ def _begin(target: Target, network: HostFacts) -> Host:
 def _finish(host: Host) -> Host:
     """Read all else of a host, and who reaches its sockets."""
     tree, target = host.tree, host.target
-    with Edge(tree, "firewall:", "/etc") as edge:
-        _read_firewall(host)
-        _reach_sockets(host)
-    if edge.reason:
-        _forget_firewall(host, edge.reason)
-        _reach_sockets(host)
+    with tree.apart():
+        _reach(host)
     with Edge(tree, "announcements:", "/etc"):
         host.announced = announcements.read(tree, target.announced, web_roots(host))
     with Edge(tree, "certbot:", "/etc/letsencrypt"):
         host.renewal = renewal.read(tree)
     tree.close()
     return host
+
+
+def _reach(host: Host) -> None:
+    """Read the firewall of a host, and say who reaches its sockets."""
+    with Edge(host.tree, "firewall:", "/etc") as edge:
+        _read_firewall(host)
+        _reach_sockets(host)
+    if edge.reason:
+        _forget_firewall(host, edge.reason)
+        _reach_sockets(host)
 
 
 def _reach_sockets(host: Host) -> None:

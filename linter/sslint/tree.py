@@ -18,7 +18,7 @@ import posixpath
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import cache
@@ -472,6 +472,16 @@ def work_tree(start: Path) -> Path:
     return start
 
 
+class Record:
+    """What a reading asked of a tree: the files whose contents it saw, and what it reported."""
+
+    __slots__ = ("files", "problems")
+
+    def __init__(self) -> None:
+        self.files: set[str] = set()
+        self.problems: dict[tuple[str, str], Problem] = {}
+
+
 class Tree:
     """A host's files under `root`, with `mounts` (host path -> real path) laid over it.
 
@@ -500,6 +510,8 @@ class Tree:
         self._partial: set[str] = set()  # directories of which the tree holds single entries
         self._door = _Door()
         self._files: dict[str, SourceFile] = {}
+        self._unchanged: dict[str, SourceFile] = {}  # as the tree read them that this lies over
+        self.record = Record()
         self._resolved: dict[str, tuple[str, Status, int]] = {}
         self._listed: dict[str, list[str]] = {}
         self._subdirectories: dict[str, list[str]] = {}
@@ -533,6 +545,30 @@ class Tree:
         other._partial |= self._partial
         other._executable |= self._executable
         return other
+
+    def edited(self, texts: Mapping[str, str]) -> Tree:
+        """Return the same tree with other texts in files that it has, by their resolved paths.
+
+        What was read or listed of the others is not read again.
+        """
+        other = self.with_overlay(texts)
+        other._unchanged = {
+            path: file for path, file in self._files.items() if self._resolve(path)[0] not in texts
+        }
+        other._resolved = dict(self._resolved)
+        other._listed = dict(self._listed)
+        other._subdirectories = dict(self._subdirectories)
+        other._unlisted = set(self._unlisted)
+        return other
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Leave out of the record what is asked meanwhile."""
+        record, self.record = self.record, Record()
+        try:
+            yield
+        finally:
+            self.record = record
 
     def mount(self, path: str, real: Path, *, partial: bool = False) -> None:
         """Lay one more real file or directory over the tree at a host path.
@@ -609,9 +645,17 @@ class Tree:
             path = where.name if isinstance(where, SourceFile) else self.name(where)
             problem = Problem(path, text, None, decisive, "", code)
             key = (path, text)
+        self.record.problems.setdefault(key, problem)
         if key not in self._reported:
             self._reported.add(key)
             self.problems.append(problem)
+
+    def repeat(self, record: Record) -> None:
+        """Report what was reported before."""
+        for key, problem in record.problems.items():
+            if key not in self._reported:
+                self._reported.add(key)
+                self.problems.append(problem)
 
     def name(self, path: str) -> str:
         """Return what reports call a host path: relative to the host's root."""
@@ -662,15 +706,17 @@ class Tree:
         Raise TreeError if it is absent, not regular, not permitted, too large, or leads outside.
         """
         path = _normal(path)
+        self.record.files.add(path)
         cached = self._files.get(path)
         if cached is None:
-            resolved = self.resolve(path)
-            text = self.overlay.get(resolved)
-            if text is None:
-                text = self.read_bytes(path).decode("utf-8", "surrogateescape")
-            cached = SourceFile(path, self.name(path), text)
-            self._files[path] = cached
+            cached = self._files[path] = self._unchanged.get(path) or self._read(path)
         return cached
+
+    def _read(self, path: str) -> SourceFile:
+        text = self.overlay.get(self.resolve(path))
+        if text is None:
+            text = self.read_bytes(path).decode("utf-8", "surrogateescape")
+        return SourceFile(path, self.name(path), text)
 
     def try_read(self, path: str, *, decisive: bool = True) -> SourceFile | None:
         """Return a file, or None; report what is there but cannot be read."""
@@ -684,6 +730,7 @@ class Tree:
     def read_bytes(self, path: str) -> bytes:
         """Return the bytes of a file. Raise TreeError as `read` does."""
         path = _normal(path)
+        self.record.files.add(path)
         resolved, status = self._resolve(path)
         if status is not Status.FILE:
             reasons = {
@@ -734,6 +781,7 @@ class Tree:
         return None if details is None else (details.st_uid, details.st_gid)
 
     def _details(self, path: str) -> os.stat_result | None:
+        self.record.files.add(_normal(path))
         try:
             resolved = self.resolve(path)
             place = self._place(resolved)
@@ -824,6 +872,10 @@ class Tree:
         if status is Status.ABSENT:
             raise TreeError(path, "no such file", status)
         return resolved
+
+    def resolves_to(self, path: str, places: Collection[str]) -> bool:
+        """Tell whether a path leads to one of several that are resolved."""
+        return self._resolve(_normal(path))[0] in places
 
     def link_target(self, path: str) -> str | None:
         """Return where a symlink points (one step, as an absolute host path), else None."""
@@ -937,8 +989,9 @@ class Tree:
         self._listed.clear()
         self._subdirectories.clear()
         self._found.clear()
-        for known in [one for one in self._files if one == path or one.startswith(f"{path}/")]:
-            del self._files[known]
+        for files in (self._files, self._unchanged):
+            for known in [one for one in files if one == path or one.startswith(f"{path}/")]:
+                del files[known]
 
     def _make_directories(self, path: str) -> list[str]:
         """Let the directories above a path exist, and return them."""

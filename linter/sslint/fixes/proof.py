@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sslint.engine import Finding
 from sslint.fixes.edits import Edit, Fix, apply
-from sslint.host import Host, read
-from sslint.targets import Target
+from sslint.host import Host, read, reread
 from sslint.values import replace
 
 MAX_READINGS = 32  # of one host, with edits on it
@@ -36,7 +35,7 @@ def proved(
             break
         group = pending.pop()
         wanted = [*kept, *group]
-        changed = read(edited(host, [e for f in wanted for e in fixes[id(f)].edits]))
+        changed = edited(host, [e for f in wanted for e in fixes[id(f)].edits])
         after = {_identity(finding) for finding in judge(changed)}
         gone = after.isdisjoint(map(_identity, wanted))
         if gone and after <= known and len(changed.problems) <= len(host.problems):
@@ -51,17 +50,17 @@ def _identity(finding: Finding) -> tuple[str, str]:
     return finding.rule.name, finding.fact.entity
 
 
-def edited(host: Host, edits: Iterable[Edit]) -> Target:
-    """Return the host with the edits laid over its files."""
+def edited(host: Host, edits: Iterable[Edit]) -> Host:
+    """Return the host as it is with the edits laid over its files."""
     by_path: dict[str, list[Edit]] = defaultdict(list)
     for edit in edits:
         by_path[edit.host_path].append(edit)
-    overlay: dict[str, str | None] = {}
     tree = host.tree
-    for path, wanted in by_path.items():
-        overlay[tree.resolve(path)] = apply(tree.read(path).text, wanted)
-    changed = tree.with_overlay(overlay)
-    for path, wanted in by_path.items():
-        if any(edit.action == "executable" for edit in wanted):
-            changed.make_executable(path)
-    return replace(host.target, tree=changed)
+    texts = {tree.resolve(path): apply(tree.read(path).text, own) for path, own in by_path.items()}
+    target = replace(host.target, tree=tree.edited(texts))
+    executable = {
+        path for path, own in by_path.items() if any(edit.action == "executable" for edit in own)
+    }
+    for path in executable:
+        target.tree.make_executable(path)
+    return read(target) if executable else reread(host, target, texts)

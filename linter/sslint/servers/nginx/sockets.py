@@ -37,6 +37,7 @@ class Socket:
     doubts: list[Listen] = field(default_factory=list)  # host names that may also mean it
     bound: bool = True
     virtual: VirtualNames | None = None
+    numbered: dict[int, Server] = field(default_factory=dict)  # beside `virtual`
 
     @property
     def is_ipv6(self) -> bool:
@@ -85,12 +86,13 @@ class Socket:
         number = self.names_table().find(name)
         if number is None:
             return self.default_server
-        return next((s for s in self.servers if s.number == number), None)
+        return self.numbered.get(number)
 
     def names_table(self) -> VirtualNames:
         """Return the table of its servers' names."""
         if self.virtual is None:
             self.virtual = VirtualNames.build((s.number, s.names) for s in self.servers)
+            self.numbered = {server.number: server for server in self.servers}
         return self.virtual
 
 
