@@ -82,6 +82,25 @@ def test_either_needs_one() -> None:
     assert not fires(fact, either=[{"announced": True}])
 
 
+def test_a_rule_asks_no_more_of_facts_that_its_first_conditions_exclude() -> None:
+    class Udp(Made):
+        @property
+        def tls(self) -> None:
+            raise AssertionError("it fires on no such port")
+
+    facts = [service(), service(80), Udp(transport="udp", port=53, entity="53"), service()]
+    https = rule(match={"transport": "tcp", "port": 443, "offers_tls": {"not": False}})
+    quic = rule(match={"transport": "udp", "port": 443, "tls": "implicit"})
+    assert not found([https], *facts)
+    for fact in facts:
+        fact.offers_tls = True
+    assert [f.fact for f in found([https, quic, https], *facts)] == [facts[0], facts[3]] * 2
+
+
+def test_a_field_that_is_a_mapping_has_no_value_that_a_rule_names() -> None:
+    assert not fires(service(settings={"a": "b"}), match={"settings": "a", "port": 443})
+
+
 def test_relation_compares_with_the_fact_that_is_looked_at() -> None:
     quic, tcp = service(transport="udp"), service()
     parts = {

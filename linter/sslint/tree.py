@@ -237,11 +237,16 @@ def read_found(path: Path, *, limit: int = MAX_FILE) -> tuple[bytes, int]:
 def _read_regular(
     door: _Door, place: tuple[str, str], name: str, limit: int
 ) -> tuple[bytes, os.stat_result]:
-    with os.fdopen(door.open(place), "rb") as stream:
-        details = os.fstat(stream.fileno())
+    descriptor = door.open(place)
+    try:
+        details = os.fstat(descriptor)
         if not stat.S_ISREG(details.st_mode):
             raise TreeError(name, "is not a regular file", Status.OTHER)
-        data = b"" if details.st_size > limit else stream.read(limit + 1)
+        data = b"" if details.st_size > limit else os.read(descriptor, details.st_size + 1)
+        while len(data) <= limit and (more := os.read(descriptor, 1 << 16)):  # it has grown
+            data += more
+    finally:
+        os.close(descriptor)
     if max(len(data), details.st_size) > limit:
         raise TreeError(name, f"is larger than {limit >> 20} MiB", Status.UNKNOWN)
     return data, details
@@ -664,11 +669,8 @@ class Tree:
             return self._names[path]
         place = self._place(path)
         if place is not None and self.base is not None:
-            real = Path(*place)
-            try:
-                return real.relative_to(self.base).as_posix()
-            except ValueError:
-                return real.as_posix()
+            real, base = join(*place).rstrip("/") or "/", str(self.base)
+            return "." if real == base else real.removeprefix(f"{base.rstrip('/')}/")
         return path.lstrip("/")
 
     def on_disk(self, path: str | None, name: str) -> str | None:
@@ -713,9 +715,10 @@ class Tree:
         return cached
 
     def _read(self, path: str) -> SourceFile:
-        text = self.overlay.get(self.resolve(path))
+        resolved, status = self._resolve(path)
+        text = self.overlay.get(resolved)
         if text is None:
-            text = self.read_bytes(path).decode("utf-8", "surrogateescape")
+            text = self._bytes(path, resolved, status).decode("utf-8", "surrogateescape")
         return SourceFile(path, self.name(path), text)
 
     def try_read(self, path: str, *, decisive: bool = True) -> SourceFile | None:
@@ -732,6 +735,12 @@ class Tree:
         path = _normal(path)
         self.record.files.add(path)
         resolved, status = self._resolve(path)
+        text = self.overlay.get(resolved)
+        if text is not None:
+            return text.encode("utf-8", "surrogateescape")
+        return self._bytes(path, resolved, status)
+
+    def _bytes(self, path: str, resolved: str, status: Status) -> bytes:
         if status is not Status.FILE:
             reasons = {
                 Status.ABSENT: "no such file",
@@ -741,9 +750,6 @@ class Tree:
             if status is Status.UNKNOWN and resolved.startswith("!"):
                 raise _unresolved(path, resolved)
             raise TreeError(path, reasons.get(status, "cannot be read"), status)
-        text = self.overlay.get(resolved)
-        if text is not None:
-            return text.encode("utf-8", "surrogateescape")
         place = self._place(resolved)
         assert place is not None
         try:
@@ -1026,10 +1032,9 @@ class Tree:
         if len(path) > MAX_PATH:
             return path, Status.ABSENT, 0
         names = []
-        while path not in self._resolved:
+        while (found := self._resolved.get(path)) is None:
             path, name = posixpath.split(path)
             names.append(name)
-        found = self._resolved[path]
         for name in reversed(names):
             path = join(path, name)
             found = self._resolved[path] = self._follow(*found, [name])

@@ -42,12 +42,49 @@ class Finding:
 
 def run(rules: Iterable[Rule], facts: object) -> list[Finding]:
     """Return the findings of all rules over a host's facts, without ordering causes."""
+    groups = _Groups(facts)
     return [
         _finding(rule, fact, facts)
         for rule in rules
-        for fact in getattr(facts, rule.collection)
+        for fact in groups.fitting(rule)
         if rule.test(fact, facts, None) is True
     ]
+
+
+class _Groups:
+    """The facts of a host by the values of their fields, grouped as rules ask for them.
+
+    No fact is asked for a field that a rule would not ask it for that tests one after the other.
+    """
+
+    def __init__(self, facts: object) -> None:
+        self._facts = facts
+        self._made: dict[tuple[object, ...], dict[object, list[Fact]]] = {}
+
+    def fitting(self, rule: Rule) -> Sequence[Fact]:
+        """Return the facts that have the values which the first conditions of a rule name."""
+        found: Sequence[Fact] = getattr(self._facts, rule.collection)
+        path: tuple[object, ...] = (rule.collection,)
+        for name, value in rule.values:
+            if not found:
+                break
+            path = (*path, name)
+            groups = self._made.get(path)
+            if groups is None:
+                groups = self._made[path] = _grouped(found, name)
+            found = groups.get(value, ())
+            path = (*path, value)
+        return found
+
+
+def _grouped(facts: Iterable[Fact], name: str) -> dict[object, list[Fact]]:
+    groups: dict[object, list[Fact]] = {}
+    read = reader(name)
+    for fact in facts:
+        value = read(fact)
+        if value.__hash__:  # a mapping has none, and no rule names one
+            groups.setdefault(value, []).append(fact)
+    return groups
 
 
 def _finding(rule: Rule, fact: Fact, facts: object) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +39,7 @@ class Rule:
 
     `at` names the places of which the first is where a finding stands; "" means the fact's own.
     `words` say in English what the codes of a field mean, or what a field is where its value is
-    not known.
+    not known. `values` are the first of its conditions, as far as they name one value of a field.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Rule:
     at: str
     words: Words
     consequence_of: frozenset[str]
+    values: tuple[tuple[str, Any], ...]
     document: Mapping[str, Any]
 
     def severity(self, fact: Fact, facts: object) -> Severity:
@@ -151,8 +153,15 @@ def _build(document: Mapping[str, Any], family: str, match: Callable[[Any, str],
         at=document.get("at", ""),
         words=document.get("words", {}),
         consequence_of=frozenset(document.get("consequence_of", ())),
+        values=tuple(takewhile(_names_value, conditions.items())),
         document=document,
     )
+
+
+def _names_value(condition: tuple[str, Any]) -> bool:
+    """Tell whether a condition is that a field of the fact itself has one value."""
+    name, expected = condition
+    return "." not in name and isinstance(expected, str | int)
 
 
 @cache
