@@ -10,6 +10,8 @@ import pytest
 
 from sslint.cli import main
 from sslint.reports.page.markup import Markup, joined, tag
+from sslint.reports.page.services import rule_of
+from sslint.reports.rows import Place
 from tests.cases import EXAMPLES
 from tests.reports import hosts
 
@@ -92,7 +94,23 @@ def test_the_closed_port_is_said_with_its_clients_and_its_line(capsys) -> None:
 
 def test_a_port_without_a_listener_has_a_row(capsys) -> None:
     text = page(capsys, EXAMPLES / "mail-465-forgotten").text
-    assert "Nothing listens submissions is commented out" in text
+    assert "Nothing listens submissions is commented out etc/postfix/master.cf:11" in text
+    assert "open -p tcp --dports 25,465,587,993 -j ACCEPT etc/iptables/rules.v4:9" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("-A INPUT -p tcp -m tcp --dport 25 -j ACCEPT", "-p tcp --dport 25 -j ACCEPT"),
+        ("-A INPUT -m socket -j ACCEPT", "-m socket -j ACCEPT"),
+        ("-A INPUT -m socket --transparent -j ACCEPT", "--transparent -j ACCEPT"),
+        ("  tcp dport  { 22,\t80 } accept", "tcp dport { 22, 80 } accept"),
+        ("-A", ""),
+        ("-m", "-m"),
+    ],
+)
+def test_a_rule_is_short_and_keeps_what_it_matches(line: str, shown: str) -> None:
+    assert rule_of(Place("rules.v4", "rules.v4", text=line)) == shown
 
 
 def test_a_service_in_every_state(capsys, tmp_path: Path) -> None:
@@ -106,7 +124,9 @@ def test_a_service_in_every_state(capsys, tmp_path: Path) -> None:
         "Internet IPv4 closed to the Internet open only to 10.0.0.0/8",
         "router: 8444 → 8443",
         "expired 3 days ago",
-        "5 days; expires 2026-06-06, renewal due 2026-05-07",
+        "5 days expires 2026-06-06, renewal was due 2026-05-07",
+        "expired 3 days ago expired 2026-05-29, renewal was due 2026-04-29",
+        "open tcp dport { 22, 80, 9090 } accept etc/nftables.conf:9",
         "Not judged",
     ):
         assert said in text, said

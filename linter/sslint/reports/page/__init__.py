@@ -7,6 +7,7 @@ by its hash alone, so that no text of a checked file could become one.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def report(result: Result) -> str:
                 matrix.tally(named),
                 tag("p", f"{words}. Checked {now:%Y-%m-%d} by sslint {__version__}."),
                 matrix.matrix(named),
-                _legend(),
+                _legend({matrix.STATES[one]: word for one, word in matrix.WORDS.items()}),
                 id="top",
             )
         )
@@ -98,7 +99,7 @@ def _host(key: str, one: Picture, host: Host, *, alone: bool) -> Markup:
         tag("div", services(one.services, key, host.tree, numbers), class_="picture")
         if one.services
         else tag("p", "No listener was found."),
-        _legend() if alone else None,
+        _legend(MARKS),
         tag("h3", "Findings"),
         findings.findings(one.findings, key, host.tree, numbers),
     ]
@@ -128,8 +129,8 @@ _WORDS = {
 }  # fmt: skip
 
 
-def _legend() -> Markup:
-    parts = [tag("span", mark(state), text) for state, text in MARKS.items()]
+def _legend(marks: Mapping[str, str]) -> Markup:
+    parts = [tag("span", mark(state), text) for state, text in marks.items()]
     return tag("p", parts, class_="legend")
 
 

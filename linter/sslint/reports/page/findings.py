@@ -58,6 +58,9 @@ def timeline(papers: Sequence[Paper], now: datetime) -> Markup:
             for day in _TICKS
             if day <= span.days
         ]
+        stripe = tag("span", tag("i", class_="due"), class_="key")
+        key = ["A bar ends where the certificate expires; ", stripe, ": its renewal is due."]
+        parts.append(tag("p", key, class_="at"))
         parts.append(tag("div", ticks, class_="ticks", aria_hidden="true"))
         known.sort(key=lambda paper: paper.ends or now)
         parts.append(tag("ul", [_bar(paper, now, span) for paper in known], class_="time"))
@@ -76,7 +79,10 @@ def _bar(paper: Paper, now: datetime, span: timedelta) -> Markup:
     if end > due:
         bars.append(tag("i", class_="due", style=f"left:{due}%;width:{round(end - due, 1)}%"))
     name = paper.names[0] if paper.names else paper.path
-    words = f"{paper.left}; expires {paper.ends:%Y-%m-%d}, renewal due {paper.renews:%Y-%m-%d}"
+    past = "expired" if paper.health == "expired" else "expires"
+    due_on = "was due" if paper.due else "due"
+    dates = f"{past} {paper.ends:%Y-%m-%d}, renewal {due_on} {paper.renews:%Y-%m-%d}"
+    words = [tag("b", paper.left), " ", tag("small", dates)]
     label = tag("span", tag("b", name), tag("small", ", ".join(paper.ports)), class_="who")
     track = tag("span", bars, class_="track", aria_hidden="true")
     return tag("li", label, track, tag("span", words, class_="w"), class_=paper.health)

@@ -80,6 +80,7 @@ class Service:
     papers: tuple[Paper, ...] = ()
     told: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    spot: Place | None = None  # where something says why nothing listens
     before: tuple[str, ...] = ()  # what stands in front of the host: a router, a load balancer
     starts: bool = True
     findings: list[Row] = field(default_factory=list)
@@ -347,6 +348,7 @@ class _Maker:
                 lanes=tuple(_merged(lanes)),
                 told=tuple(clean(text) for text in self.told.get(port, ())),
                 notes=(row.place.message,) if row.place.message else (),
+                spot=row.place if row.place.message else None,
                 before=self._before(port),
             )
 

@@ -94,14 +94,15 @@ def _paths(lane: Lane, number: int, count: int, dead: bool) -> list[Markup]:
 
 def _lane(lane: Lane, one: Service, key: str) -> Markup:
     who = tag("span", tag("b", lane.who), " ", tag("small", lane.over), class_="who")
-    said = [tag("b", lane.word)]
-    if lane.why and lane.state not in ("open", "breach"):
-        said += [Markup(" "), tag("span", lane.why)]
+    rule = rule_of(lane.place) if lane.place is not None else ""
     line: list[Markup] = [tag("code", str(lane.place))] if lane.place is not None else []
     line += [tag("em", note) for note in (*one.before, *lane.notes)]
-    if lane.place is not None and lane.place.text:
-        low, high = lane.place.mark
-        line.append(tag("span", lane.place.text[low:high] or lane.place.text.strip()))
+    if lane.state in ("open", "breach"):
+        why = tag("i", rule) if rule else None
+    else:
+        why = tag("span", lane.why) if lane.why else None
+        line += [tag("span", rule)] if rule else []
+    said = [tag("b", lane.word)] + ([Markup(" "), why] if why is not None else [])
     edge = tag(
         "span",
         tag("span", said, class_="t"),
@@ -113,17 +114,31 @@ def _lane(lane: Lane, one: Service, key: str) -> Markup:
     return tag("li", tag("a", who, " ", edge, href=f"#{key}-way"), class_=lane.state)
 
 
+def rule_of(place: Place) -> str:
+    """Return what is meant in a line; a rule of iptables without its chain and modules."""
+    low, high = place.mark
+    words = (place.text[low:high] or place.text).split()
+    if words[:1] == ["-A"]:
+        words = words[2:]
+        modules = [n for n, (one, after) in enumerate(zip(words, words[2:], strict=False))
+                   if one == "-m" and after.startswith("--")]  # fmt: skip
+        words = [word for n, word in enumerate(words) if not {n, n - 1} & {*modules}]
+    return " ".join(words)
+
+
 # -- the boxes ------------------------------------------------------------------------------
 
 
 def path(text: str) -> Markup:
-    """Return a path that may be broken after a slash."""
-    return joined(text.split("/"), "/<wbr>")
+    """Return a path that is broken after a slash, and elsewhere only if a part is too long."""
+    *parts, last = text.split("/")
+    return joined(tag("span", part) for part in (*(f"{part}/" for part in parts), last))
 
 
 def _listener(one: Service, key: str) -> Markup:
     if not one.places:
         said = [tag("b", "Nothing listens"), tag("span", "; ".join(one.notes))]
+        said += [tag("code", path(str(one.spot)))] if one.spot is not None else []
         return tag("a", joined(said, " "), class_="box closed", href=f"#{key}-ev")
     lines: dict[str, list[str]] = {}
     for place in one.places:
@@ -153,7 +168,7 @@ def _listener(one: Service, key: str) -> Markup:
 
 def _papers(one: Service, key: str) -> Markup:
     if not one.papers:
-        none = "no TLS" if one.mode in ("no TLS", "") else "none named"
+        none = {"": "no listener", "no TLS": "no TLS"}.get(one.mode, "none named")
         return tag("span", tag("small", none), class_="box none")
     first, *others = one.papers
     names = [tag("span", name) for name in first.names[:2]] or [
@@ -170,7 +185,7 @@ def _told(one: Service, key: str) -> Markup:
     if not one.told:
         return tag("span", tag("small", "not published"), class_="box none")
     more = len(one.told) - MAX_NAMES
-    parts = [tag("span", text, class_="chip") for text in one.told[:MAX_NAMES]]
+    parts = [tag("span", text) for text in one.told[:MAX_NAMES]]
     parts += [tag("small", f"and {more} more")] if more > 0 else []
     return tag(
         "a", joined(parts, " "), class_=f"box {_worst(one, ('announcements',))}", href=f"#{key}-pub"
