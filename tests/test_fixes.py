@@ -17,7 +17,7 @@ from sslint.cli import main
 from sslint.fixes.edits import Edit, apply, hunks
 from sslint.fixes.proof import proved
 from sslint.patches import Patch
-from sslint.tree import Status, Tree, TreeError, replace_file
+from sslint.tree import Replacement, Status, Tree, TreeError, replace_files
 from sslint.values import replace
 from tests.cases import EXAMPLES
 from tests.test_rules import CASES, RULES, _host
@@ -192,14 +192,14 @@ def test_a_file_whose_lines_cannot_be_shown_is_named(
     assert main(["fix", "etc", "--allow-open"]) == 1
     out = capsys.readouterr()
     assert "\x1b" not in out.out + out.err
-    assert "control characters" in out.err
+    assert "characters that cannot be printed" in out.err
 
 
 def test_a_file_that_changed_meanwhile_is_left(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_text("new")
     with pytest.raises(TreeError):
-        replace_file(str(file), "old", "other")
+        replace_files([Replacement(str(file), "old", "other")])
     assert file.read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
 
@@ -211,7 +211,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "file").symlink_to("d/f")
     for name in ("link/f", "file"):
         with pytest.raises(TreeError):
-            replace_file(str(tmp_path / name), "old", "other")
+            replace_files([Replacement(str(tmp_path / name), "old", "other")])
     assert (tmp_path / "d/f").read_text() == "old"
 
 
@@ -219,7 +219,7 @@ def test_a_script_is_made_executable(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_text("x")
     file.chmod(0o640)
-    replace_file(str(file), "x", "x", executable=True)
+    replace_files([Replacement(str(file), "x", "x", True)])
     assert file.stat().st_mode & 0o777 == 0o750
     tree = Tree(tmp_path)
     tree.make_executable("/f")
@@ -241,9 +241,9 @@ def test_what_does_not_hold_beside_the_rest_is_left_out() -> None:
 def test_a_file_that_cannot_be_written_is_said(
     closed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: str, *_: object, **__: object) -> None:
-        raise TreeError(path, "read-only file system", Status.UNKNOWN)
+    def refuse(*_: object) -> None:
+        raise TreeError("f", "read-only file system", Status.UNKNOWN)
 
-    monkeypatch.setattr("sslint.patches.replace_file", refuse)
+    monkeypatch.setattr("sslint.patches.replace_files", refuse)
     assert main(["fix", "etc", "--allow-open", "--write"]) == 2
     assert "cannot be changed: read-only file system" in capsys.readouterr().err

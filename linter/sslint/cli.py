@@ -481,8 +481,8 @@ def _fix(options: argparse.Namespace) -> int:
         raise _nothing(result.hosts, paths)
     made = patches.make(result, wanted, allow_open=bool(options.allow_open))
     if options.write:
+        patches.write(made.patches)
         for patch in made.patches:
-            patch.write()
             _complain(f"changed {patch.path}")
     else:
         _write_exactly(made.diff)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslint.engine import Finding, Rule
 from sslint.errors import UsageError
 from sslint.fixes.edits import Edit, Fix, apply, hunks
 from sslint.plain import clean, harmless
-from sslint.tree import Tree, TreeError, real_path, replace_file
+from sslint.tree import Replacement, Tree, TreeError, replace_files, work_tree
 from sslint.values import dataclass, replace
 
 if TYPE_CHECKING:
     from sslint.fixes import Wanted
     from sslint.result import Result
+
+# How a program says at the top of a file that it will write it again.
+_MADE = re.compile(
+    r"(?i)\bdo not (edit|modify|change)\b|\b(managed|generated|maintained) (by|with|from)\b"
+)
+_HEAD = 10  # lines at the top of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +41,55 @@ class Patch:
         return any(edit.action == "executable" for edit in self.edits)
 
     @property
-    def can_be_shown(self) -> bool:
-        """Whether a patch can have its lines: it would have to be exact, and a report is cut."""
+    def hidden(self) -> str:
+        """Why a diff cannot have the file's lines, which would have to be exact; "" if it can."""
         shown = "".join(hunks(self.text, self.edits))
-        lines = [self.path, *shown.replace("\t", " ").replace("\r", "").split("\n")]
-        return harmless(shown) == shown and all(clean(line) == line for line in lines)
+        lines = shown.replace("\r\n", "\n").replace("\t", " ").split("\n")
+        if clean(self.path) != self.path or harmless(self.path) != self.path:
+            return "its name cannot be printed"
+        if any("\r" in line or not line.isprintable() for line in lines):
+            return "the lines around it have characters that cannot be printed"
+        if any(clean(line) != line for line in lines):
+            return "the lines around it may hold a key"
+        if harmless(shown) != shown:
+            return "a line around it would be a command to the program that records the output"
+        return ""
 
-    def diff(self, base: str) -> str:
-        """Return the diff of the file, with its name relative to a directory."""
+    @property
+    def maker(self) -> str:
+        """Return the comment at the file's top that says that a program writes it, or ""."""
+        for line in self.text.split("\n", _HEAD)[:_HEAD]:
+            if line.lstrip().startswith(("#", ";", "<!--", "//")) and _MADE.search(line):
+                return line.strip()
+        return ""
+
+    def diff(self, base: str, *, header: bool = False) -> str:
+        """Return the diff of the file, with its name relative to a directory.
+
+        With git's `header` git takes names as relative to the top of its work tree.
+        """
         name = os.path.relpath(self.path, base)
-        lines = [f"diff --git a/{name} b/{name}"]
+        old, new = _quoted(f"a/{name}"), _quoted(f"b/{name}")
+        lines = [f"diff --git {old} {new}"] if header else []
         if self.executable:
             lines += ["old mode 100644", "new mode 100755"]
         body = "".join(hunks(self.text, self.edits))
         if body:
-            tab = "\t" if " " in name else ""  # which ends a name with blanks
-            lines += [f"--- a/{name}{tab}", f"+++ b/{name}{tab}"]
+            lines += [f"--- {old}", f"+++ {new}"]
         return "\n".join(lines) + "\n" + body
 
-    def write(self) -> None:
-        """Put the edits into the file, in one step. Raise UsageError if that cannot be done."""
-        made = apply(self.text, self.edits)
-        try:
-            replace_file(self.path, self.text, made, executable=self.executable)
-        except TreeError as error:
-            raise UsageError(f"{self.path}: cannot be changed: {error.reason}") from None
+
+def write(patches: Iterable[Patch]) -> None:
+    """Put the edits into the files, or into none. Raise UsageError if one cannot be changed."""
+    changes = [
+        Replacement(patch.path, patch.text, apply(patch.text, patch.edits), patch.executable)
+        for patch in patches
+    ]
+    try:
+        replace_files(changes)
+    except TreeError as error:
+        tip = "no file was changed" if len(changes) > 1 else None
+        raise UsageError(f"{error.path}: cannot be changed: {error.reason}", tip=tip) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +107,7 @@ class Made:
 
 
 def wanted(rules: Iterable[Rule], *, allow_open: bool) -> Wanted:
-    """Return what tells whether a finding is to be fixed: one of these rules'.
+    """Return what tells whether a finding is to be fixed: one of these rules', or its cause.
 
     What opens a port is only with leave.
     """
@@ -82,20 +115,24 @@ def wanted(rules: Iterable[Rule], *, allow_open: bool) -> Wanted:
     kinds = ("safe", "opens") if allow_open else ("safe",)
 
     def is_wanted(finding: Finding, fix: Fix) -> bool:
-        return finding.rule.name in names and fix.kind in kinds
+        spoken_for = {one.rule.name for one in (finding, *finding.also_affects)}
+        return not names.isdisjoint(spoken_for) and fix.kind in kinds
 
     return is_wanted
 
 
 def ask(result: Result, among: Wanted, answer: Callable[[str], bool]) -> Wanted:
-    """Return what tells whether a finding is among those that the user says yes to."""
+    """Return what tells whether a finding is among those that the user says yes to.
+
+    The edits must be those that were shown: the files may change while somebody thinks.
+    """
     chosen = {
-        _identity(finding)
+        (_identity(finding), fix.edits)
         for finding in result.findings
         if (fix := result.fixes.get(id(finding))) and fix.proved and among(finding, fix)
         if answer("\n".join([clean(finding.message), *(f"  {clean(str(e))}" for e in fix.edits)]))
     }
-    return lambda finding, fix: among(finding, fix) and _identity(finding) in chosen
+    return lambda finding, fix: among(finding, fix) and (_identity(finding), fix.edits) in chosen
 
 
 def make(result: Result, chosen: Wanted, *, allow_open: bool) -> Made:
@@ -106,28 +143,69 @@ def make(result: Result, chosen: Wanted, *, allow_open: bool) -> Made:
         fix = result.fixes.get(id(finding))
         if fix is not None and fix.proved and chosen(finding, fix):
             tree = trees[finding.host]
-            if all(_on_disk(tree, edit) is not None for edit in fix.edits):
+            if all(tree.place_on_disk(edit.host_path) is not None for edit in fix.edits):
                 fixed.append((finding, fix))
                 continue
         left += 1
         opens += bool(fix and fix.kind == "opens" and fix.edits and not allow_open)
     found = _patches(trees, fixed)
-    shown = [patch for patch in found if patch.can_be_shown]
+    shown = [patch for patch in found if not patch.hidden]
+    base, header = _base(shown)
     hints = [
-        f"{clean(patch.path)}: the edit cannot be shown: the file has control characters"
+        f"{patch.path}: its edit is not shown: {patch.hidden}; --write makes it"
         for patch in found
-        if patch not in shown
+        if patch.hidden
     ]
-    here = os.getcwd()
-    base = here if all(patch.path.startswith(f"{here.rstrip('/')}/") for patch in shown) else "/"
-    if shown and base != here:
-        hints.append("the names are relative to /: apply it with patch -p1 -d /")
-    total = _count(len(result.findings), "finding")
-    notes = [f"{total}: {len(fixed)} have an edit that fixes them, {left} not"]
+    if shown and base != os.getcwd():
+        hints.append(
+            f"the names are relative to {base}: apply it with patch -p1 -d {shlex.quote(base)}"
+        )
+    notes = [
+        f"{patch.path} may be written again by a program, and the edit lost: it says {patch.maker}"
+        for patch in found
+        if patch.maker
+    ]
+    notes.append(_tally(len(fixed), left))
     if opens:
-        notes.append(f"{_count(opens, 'more edit')} would open a port: give --allow-open for these")
-    diff = "".join(patch.diff(base) for patch in shown)
+        notes.append(
+            f"{_count(opens, 'more edit')} would open a port: see {_them(opens)} with --allow-open"
+        )
+    diff = "".join(patch.diff(base, header=header) for patch in shown)
     return Made(tuple(found), diff, tuple(hints), tuple(notes), left)
+
+
+def _base(patches: Sequence[Patch]) -> tuple[str, bool]:
+    """Return the directory that names are relative to, and whether git's header is wanted.
+
+    It alone has modes. Below the top of a work tree git takes names with it as relative to the
+    top, and leaves out in silence what is not there; patch takes them as relative to where it is.
+    """
+    here = os.getcwd()
+    top = str(work_tree(Path(here)))
+    header = any(patch.executable for patch in patches)
+    for base in (here, top):
+        within = all(patch.path.startswith(f"{base.rstrip('/')}/") for patch in patches)
+        if within and (base == top or not header):
+            return base, base == top
+    return "/", True
+
+
+def _tally(fixed: int, left: int) -> str:
+    if not fixed:
+        return f"{_count(left, 'finding')}, none with an edit to make" if left else "no findings"
+    said = f"{_count(fixed, 'finding')} fixed by {'this edit' if fixed == 1 else 'these edits'}"
+    return f"{said}, {left} left" if left else said
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
+
+
+def _quoted(name: str) -> str:
+    """Return a name as a diff has it: what would end it or begin an escape is quoted."""
+    if not re.search(r'[ "\\]', name):
+        return name
+    return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
 
 
 def _count(number: int, noun: str) -> str:
@@ -145,17 +223,8 @@ def _patches(trees: Mapping[str, Tree], chosen: Iterable[tuple[Finding, Fix]]) -
     for finding, fix in chosen:
         tree = trees[finding.host]
         for edit in fix.edits:
-            real = _on_disk(tree, edit)
+            real = tree.place_on_disk(edit.host_path)
             if real is not None:
                 texts[real] = tree.read(edit.host_path).text
                 edits.setdefault(real, {})[replace(edit, path=real, host_path="")] = None
     return [Patch(real, texts[real], tuple(edits[real])) for real in sorted(edits)]
-
-
-def _on_disk(tree: Tree, edit: Edit) -> str | None:
-    """Return the real path of the file that an edit changes, None if there is none on disk."""
-    try:
-        named = tree.on_disk(tree.resolve(edit.host_path), edit.path)
-    except TreeError:
-        return None
-    return None if named is None else str(real_path(named))

@@ -32,6 +32,7 @@ from sslint.errors import UsageError
 from sslint.reasons import Code, Problem, about
 from sslint.regex import regex
 from sslint.source import Location, SourceFile
+from sslint.values import dataclass
 
 MAX_FILE = 64 << 20  # bytes; 100,000 iptables rules are 10 MB
 MAX_LINKS = 40  # the kernel's own bound, path_resolution(7)
@@ -417,53 +418,131 @@ def replace_named(path: str, text: str) -> None:
         raise
 
 
-def replace_file(path: str, text: str, by: str, *, executable: bool = False) -> None:
-    """Put other contents into a regular file in one step.
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Other contents for the regular file at a real path, which holds `text` now."""
 
-    No part of the path may be a link. Owner, mode, label and access lists stay; `executable` lets
-    those who may read it run it. Raise TreeError, also if it does not hold `text` any more.
+    path: str
+    text: str
+    by: str
+    executable: bool = False
+
+
+def replace_files(changes: Iterable[Replacement]) -> None:
+    """Put other contents into files, all of them or, if one cannot be changed, none.
+
+    No part of a path may be a link, and no file may have other names. Each changes in one step.
+    Owner, mode, label and access lists stay; `executable` lets those who may read it run it.
+    Raise TreeError, also for a file that does not hold `text` any more.
     """
     door = _Door()
-    place = posixpath.split(path)
-    temporary = f".sslint-{os.getpid()}-{place[1]}"[:200]
+    ready: list[_Prepared] = []
     try:
-        data, details = _read_regular(door, place, path, MAX_FILE)
-        if data != text.encode("utf-8", "surrogateescape"):
-            raise TreeError(path, "was changed meanwhile", Status.UNKNOWN)
-        name, parent = door.at(place)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        made = os.open(temporary, flags, 0o600, dir_fd=parent)
-        try:
-            with os.fdopen(made, "wb") as stream:
-                stream.write(by.encode("utf-8", "surrogateescape"))
-                stream.flush()
-                _copy_rights(door, place, details, stream.fileno(), executable=executable)
-                os.fsync(stream.fileno())
-            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-        except OSError:
-            with suppress(OSError):
-                os.unlink(temporary, dir_fd=parent)
-            raise
-    except OSError as error:
-        raise _error(path, error) from None
+        for change in changes:
+            try:
+                ready.append(_prepare(door, change))
+            except OSError as error:
+                raise _error(change.path, error) from None
+        for one in ready:
+            one.check()
+        for one in ready:
+            one.put()
     finally:
+        for one in ready:
+            one.close()
         door.close()
 
 
-def _copy_rights(
-    door: _Door, place: tuple[str, str], details: os.stat_result, made: int, *, executable: bool
-) -> None:
+@dataclass(slots=True)
+class _Prepared:
+    """A file with its new contents beside it, in a directory that is held open."""
+
+    path: str
+    name: str
+    parent: int
+    details: os.stat_result
+    beside: str
+
+    def check(self) -> None:
+        """Raise TreeError if the file is another now, or has changed."""
+        try:
+            now = os.stat(self.name, dir_fd=self.parent, follow_symlinks=False)
+        except OSError as error:
+            raise _error(self.path, error) from None
+        if _version(now) != _version(self.details):
+            raise _changed_meanwhile(self.path)
+
+    def put(self) -> None:
+        """Let the new contents take the file's place. Raise TreeError."""
+        try:
+            os.rename(self.beside, self.name, src_dir_fd=self.parent, dst_dir_fd=self.parent)
+        except OSError as error:
+            raise _error(self.path, error) from None
+
+    def close(self) -> None:
+        """Remove what was not put in place."""
+        with suppress(OSError):
+            os.unlink(self.beside, dir_fd=self.parent)
+        _close(self.parent)
+
+
+def _prepare(door: _Door, change: Replacement) -> _Prepared:
+    """Write a file's new contents beside it. Raise OSError or TreeError."""
+    name, directory = door.at(posixpath.split(change.path))
+    beside = f".sslint-{os.urandom(8).hex()}"  # with no ending that a program looks for
+    old = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=directory)
+    made = -1
+    try:
+        details = os.fstat(old)
+        _must_be_replaceable(change.path, details)
+        with os.fdopen(os.dup(old), "rb") as stream:
+            if stream.read(MAX_FILE + 1) != change.text.encode("utf-8", "surrogateescape"):
+                raise _changed_meanwhile(change.path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        made = os.open(beside, flags, 0o600, dir_fd=directory)
+        with os.fdopen(made, "wb") as stream:
+            stream.write(change.by.encode("utf-8", "surrogateescape"))
+            stream.flush()
+            _copy_rights(old, details, made, executable=change.executable)
+            os.fsync(made)
+        return _Prepared(change.path, name, os.dup(directory), details, beside)
+    except BaseException:
+        if made >= 0:
+            with suppress(OSError):
+                os.unlink(beside, dir_fd=directory)
+        raise
+    finally:
+        os.close(old)
+
+
+def _must_be_replaceable(path: str, details: os.stat_result) -> None:
+    if not stat.S_ISREG(details.st_mode):
+        raise TreeError(path, "is not a regular file", Status.OTHER)
+    if details.st_nlink > 1:
+        raise TreeError(path, "has another name (a hard link) that would keep it", Status.UNKNOWN)
+
+
+def _changed_meanwhile(path: str) -> TreeError:
+    return TreeError(path, "was changed meanwhile", Status.UNKNOWN)
+
+
+def _version(details: os.stat_result) -> tuple[int, ...]:
+    found = details
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+_OF_THE_CONTENTS = ("security.ima", "security.evm")  # signatures, which the new contents lack
+
+
+def _copy_rights(old: int, details: os.stat_result, made: int, *, executable: bool) -> None:
     """Give a new file the owner, the extended attributes and the mode of the one it replaces."""
     new = os.fstat(made)
     if (new.st_uid, new.st_gid) != (details.st_uid, details.st_gid):
         os.chown(made, details.st_uid, details.st_gid)
     if hasattr(os, "listxattr"):  # Linux alone
-        old = door.open(place)
-        try:
-            for name in os.listxattr(old):
+        for name in os.listxattr(old):
+            if name not in _OF_THE_CONTENTS:
                 os.setxattr(made, name, os.getxattr(old, name))
-        finally:
-            os.close(old)
     mode = stat.S_IMODE(details.st_mode)
     os.chmod(made, mode | ((mode & 0o444) >> 2 if executable else 0))
 
@@ -672,6 +751,20 @@ class Tree:
             real, base = join(*place).rstrip("/") or "/", str(self.base)
             return "." if real == base else real.removeprefix(f"{base.rstrip('/')}/")
         return path.lstrip("/")
+
+    def place_on_disk(self, path: str) -> str | None:
+        """Return the real path of a file as it was resolved, None if the disk has no such file.
+
+        No part of it was a link then: who opens it without following any meets no other file.
+        """
+        if path in self._read_from:
+            return str(real_path(self._read_from[path]))
+        try:
+            resolved = self.resolve(path)
+        except TreeError:
+            return None
+        place = self._place(resolved)
+        return None if place is None or resolved in self.overlay else join(*place)
 
     def on_disk(self, path: str | None, name: str) -> str | None:
         """Return the absolute path that opens a file, given its host path if known and its name.

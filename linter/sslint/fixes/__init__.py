@@ -69,6 +69,9 @@ def _steps(alternative: object) -> list[object]:
 def _fix(host: Host, finding: Finding) -> Fix | None:
     make = _MAKERS.get(finding.rule.fix, statements.fix)
     fix = make(host, finding)
+    same = [one for one in finding.also_affects if one.rule is finding.rule]
+    if fix is not None and fix.edits and same:
+        fix = _together([fix, *filter(None, (make(host, one) for one in same))])
     if fix is None:
         return Fix(finding.advice, "advice") if finding.advice else None
     commands = tuple(c for c in fix.commands if not _OBEYED.search(c))
@@ -76,3 +79,12 @@ def _fix(host: Host, finding: Finding) -> Fix | None:
     edits = () if host.ruleset.possible else fix.edits
     # Where a rule knows another remedy, its advice names both.
     return replace(fix, commands=commands, edits=edits, title=finding.advice or fix.title)
+
+
+def _together(fixes: Sequence[Fix]) -> Fix:
+    """Return one fix for a finding and for those of its rule that it speaks for."""
+    first = fixes[0]
+    edits = dict.fromkeys(edit for fix in fixes for edit in fix.edits)
+    commands = dict.fromkeys(command for fix in fixes for command in fix.commands)
+    title = ", ".join(dict.fromkeys(fix.title for fix in fixes))
+    return replace(first, title=title, edits=tuple(edits), commands=tuple(commands))

@@ -13,6 +13,7 @@ from sslint.values import replace
 
 if TYPE_CHECKING:
     from sslint.netfilter.openings import Opening
+    from sslint.source import Location
 
 
 def _fact(finding: Finding) -> Any:
@@ -85,10 +86,10 @@ def _move_accept(host: Host, finding: Finding) -> Fix | None:
     openings: tuple[Opening, ...] = _fact(finding).accepts
     opening = openings[0]
     place = opening.location
-    blocker = opening.shadowed_by.location if opening.shadowed_by is not None else None
     commands = speech.of(opening.table.origin).first(opening)
     if commands is not None:
         return Fix("put it first", "opens", commands=commands)
+    blocker = _blocker(host, opening)
     if blocker is None or blocker.file is not place.file or blocker.line >= place.line:
         return None
     line = place.file.line(place.line)
@@ -99,6 +100,14 @@ def _move_accept(host: Host, finding: Finding) -> Fix | None:
         Edit(place.path, place.line, "delete", line, place.file.path),
     )
     return Fix(f"move it before line {blocker.line}", "opens", edits)
+
+
+def _blocker(host: Host, opening: Opening) -> Location | None:
+    """Return the rule of the chain before which an accept opens the port, and lifts no ban."""
+    assert host.firewall is not None
+    found = host.firewall.suggest_open(opening.transport, opening.port, opening.family)
+    before = [one.before for one in found or () if one.chain is opening.chain]
+    return before[0].location if len(before) == 1 and before[0] is not None else None
 
 
 MAKERS: dict[str, Callable[[Host, Finding], Fix | None]] = {

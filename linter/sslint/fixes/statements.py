@@ -4,11 +4,15 @@ A rule's `edit` is a list of alternatives, of which the first that fits is made.
 a list of steps, done to the statement that the finding marks:
 
     {has: TEXT}                 the statement must hold it
+    {holds: TEXT}               its file must, in a line that is no comment
+    {sets: NAME}                its file must set it
+    {every: TEXT, by: TEXT}     in all lines of its file that are no comments
     {replace: TEXT, by: TEXT}   within the statement, which must hold it
     {before: TEXT}, {after: TEXT}   a line beside it, indented as it is
     {copy: before|after, replace: TEXT, by: TEXT}   a line like it
     {block: TEXT}               the first line of the server block that it is in
-    {set: NAME = VALUE, in: FILE}   a setting of a file beside it, added if it is not there
+    {set: NAME = VALUE, in: FILE}   a setting of a file beside it, added if it is not there;
+                                `keep` are values that stay
     {change: NAME = VALUE}      a setting of the same file, which must be there
     {unset: NAME}               the same without a new value
     delete, cut                 its line; all from it to the end of its line
@@ -60,15 +64,31 @@ _ARCHIVE = regex(r"/archive/([^/\s]+)/([a-z]+)\d+\.pem")
 
 
 def live_path(_host: Host, finding: Finding) -> Fix | None:
-    """Return the edit that names the symbolic link in live/ in place of a file in archive/."""
+    """Return the edits that name the symbolic links in live/ in place of files in archive/.
+
+    A certificate and its key change together, or the next renewal would part them.
+    """
     place = finding.span.location if finding.span is not None else None
     if place is None or place.file.secret:
         return None
-    line = place.file.line(place.line)
-    changed = _ARCHIVE.sub(r"/live/\1/\2.pem", line)
-    if changed == line:
+    file = place.file
+    pinned = _ARCHIVE.search(file.line(place.line))
+    if pinned is None:
         return None
-    return Fix("", "safe", (Edit(place.path, place.line, "replace", changed, place.file.path),))
+    lineage, edits, has_key = pinned[1], [], False
+    for number in range(1, len(file.starts) + 1):
+        line = file.line(number)
+        if line.lstrip().startswith("#"):
+            continue
+        changed = _ARCHIVE.sub(lambda at: _live(at, lineage), line)
+        has_key |= f"/live/{lineage}/privkey.pem" in changed
+        if changed != line:
+            edits.append(Edit(file.name, number, "replace", changed, file.path))
+    return Fix("", "safe", tuple(edits)) if has_key else None
+
+
+def _live(pinned: re.Match[str], lineage: str) -> str:
+    return f"/live/{lineage}/{pinned[2]}.pem" if pinned[1] == lineage else pinned[0]
 
 
 class _Statement:
@@ -87,8 +107,8 @@ class _Statement:
             if isinstance(step, str):
                 yield from _WORDS[step](self) if step in _WORDS else ()
             else:
-                texts = {key: self._filled(text) for key, text in step.items()}
-                yield from self._step(texts)
+                texts = {k: self._filled(text) for k, text in step.items() if k != "keep"}
+                yield from self._step(texts, step.get("keep", ()))
         if self.text != self.before:
             yield substitute(self.place, self.text)
 
@@ -98,9 +118,16 @@ class _Statement:
             raise _UnfitError  # a field that is not known, or is not one word of a file
         return filled
 
-    def _step(self, step: Mapping[str, str]) -> Iterator[Edit]:
+    def _step(self, step: Mapping[str, str], kept: Sequence[str]) -> Iterator[Edit]:
         if "has" in step:
             self._must(step["has"] in self.text)
+        elif "holds" in step:
+            self._must(any(self._lines_with(step["holds"])))
+        elif "sets" in step:
+            self._must(bool(_settings(self.file, step["sets"])))
+        elif "every" in step:
+            self._must(step["every"] in self.text)
+            yield from self._every(step["every"], step["by"])
         elif "copy" in step:
             self._must(step["replace"] in self.text and is_whole_line(self.place))
             text = self.text.replace(step["replace"], step["by"], 1)
@@ -113,12 +140,13 @@ class _Statement:
         elif "block" in step:
             yield self._in_block(step["block"])
         elif "set" in step:
-            yield self._set(self._beside(step["in"]), step["set"], add=True)
+            yield from self._set(self._beside(step["in"]), step["set"], add=True, kept=kept)
         elif "change" in step:
-            yield self._set(self.file, step["change"], add=False)
+            yield from self._set(self.file, step["change"], add=False)
         else:
             lines = _settings(self.file, step["unset"])
             self._must(len(lines) == 1)
+            self._must(not _is_continued(self.file, lines[0]))
             yield delete(self.file, lines[0])
 
     @staticmethod
@@ -144,17 +172,36 @@ class _Statement:
             raise _UnfitError
         return file
 
-    def _set(self, file: SourceFile, setting: str, *, add: bool) -> Edit:
+    def _set(
+        self, file: SourceFile, setting: str, *, add: bool, kept: Sequence[str] = ()
+    ) -> Iterator[Edit]:
         lines = _settings(file, setting.split()[0])
         if len(lines) == 1:
-            return substitute(file.at(lines[0]), setting)
+            self._must(not _is_continued(file, lines[0]))
+            place = file.at(lines[0])
+            value = place.text.partition("=")[2].strip()
+            if value not in kept and place.text != setting:
+                yield substitute(place, setting)
+            return
         self._must(not lines and add)
         last = len(file.starts) - (file.text.endswith("\n"))
-        return Edit(file.name, last, "after", setting, file.path)
+        yield Edit(file.name, last, "after", setting, file.path)
+
+    def _lines_with(self, text: str) -> Iterator[int]:
+        for number in range(1, len(self.file.starts) + 1):
+            line = self.file.line(number)
+            if text in line and not line.lstrip().startswith("#"):
+                yield number
+
+    def _every(self, text: str, by: str) -> Iterator[Edit]:
+        for number in self._lines_with(text):
+            changed = self.file.line(number).replace(text, by)
+            yield Edit(self.file.name, number, "replace", changed, self.file.path)
 
     def delete(self) -> Iterator[Edit]:
         """Delete its line, if it has one to itself."""
         self._must(is_whole_line(self.place))
+        self._must(not _is_continued(self.file, self.place.line))
         yield delete(self.file, self.place.line)
 
     def cut(self) -> Iterator[Edit]:
@@ -218,6 +265,17 @@ def _settings(file: SourceFile, name: str) -> list[int]:
     setting = re.compile(rf"\s*{re.escape(name)}\s*=")
     numbers = range(1, len(file.starts) + 1)
     return [number for number in numbers if setting.match(file.line(number))]
+
+
+def _is_continued(file: SourceFile, number: int) -> bool:
+    """Tell whether a setting of Postfix goes on below its line (postconf(5))."""
+    if not file.path.endswith(".cf"):
+        return False
+    for below in range(number + 1, len(file.starts) + 1):
+        line = file.line(below)
+        if line.strip() and not line.startswith("#"):
+            return line[0].isspace()
+    return False
 
 
 def _codes(words: Mapping[str, Any]) -> Mapping[str, Any]:
