@@ -868,11 +868,11 @@ class Tree:
         if details is None:
             return None
         mode = stat.S_IMODE(details.st_mode)
-        return mode | 0o111 if _normal(path) in self._executable else mode
+        return mode | 0o111 if self._resolve(_normal(path))[0] in self._executable else mode
 
     def make_executable(self, path: str) -> None:
         """Give a file the run bits, in this view alone."""
-        self._executable.add(_normal(path))
+        self._executable.add(self._resolve(_normal(path))[0])
 
     def owner(self, path: str) -> tuple[int, int] | None:
         """Return a file's (user, group) ids where they are a host's own: in a tree that is /."""

@@ -52,11 +52,12 @@ def _identity(finding: Finding) -> tuple[str, str]:
 
 def edited(host: Host, edits: Iterable[Edit]) -> Host:
     """Return the host as it is with the edits laid over its files."""
-    by_path: dict[str, list[Edit]] = defaultdict(list)
-    for edit in edits:
-        by_path[edit.host_path].append(edit)
     tree = host.tree
-    texts = {tree.resolve(path): apply(tree.read(path).text, own) for path, own in by_path.items()}
+    by_path: dict[str, list[Edit]] = defaultdict(list)
+    for edit in edits:  # one file may have two names
+        path = tree.resolve(edit.host_path)
+        by_path[path].append(replace(edit, path=path, host_path=path))
+    texts = {path: apply(tree.read(path).text, own) for path, own in by_path.items()}
     target = replace(host.target, tree=tree.edited(texts))
     executable = {
         path for path, own in by_path.items() if any(edit.action == "executable" for edit in own)
