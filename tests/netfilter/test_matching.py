@@ -275,6 +275,24 @@ def test_the_reverse_path_filter_passes_what_comes_by_the_default_route() -> Non
     assert found.closed == ("10.1.0.0/16",)
 
 
+@pytest.mark.parametrize(
+    ("iif", "source", "answer"),
+    [("eth0", "fe80::5", "accept"), ("eth1", "fe80::5", "accept"),
+     ("eth0", "fe80:1::5", "accept"), ("eth1", "fe80:1::5", "drop"), ("eth1", "2600::5", "accept")],
+)  # fmt: skip
+def test_a_link_local_source_is_looked_for_on_its_own_interface(
+    iif: str, source: str, answer: str
+) -> None:
+    """Found by random rulesets: the default route's interface alone has a route to fe80:1::."""
+    from sslint.netfilter.trace import Packet
+
+    exists = Match((Key("fib.saddr.oif"),), Intervals(((1, 0xFFFFFFFF),)))
+    two = network(public="eth0", interfaces={"eth0": ("2001:db8::1/64",), "eth1": ("fd20::1/64",)})
+    judged = firewall(incoming((exists, ACCEPT)), network=two)
+    packet = Packet("udp", source, "2001:db8::1", 40000, 443, iif=iif)
+    assert judged.judge(packet).verdict == answer
+
+
 def test_source_types() -> None:
     local = match("fib.saddr.type", FibType.LOCAL)
     own = network("203.0.113.9")

@@ -311,11 +311,14 @@ class Matching:
                 mask = left & universe.mask(((start, start + (1 << (width - length)) - 1),))
                 found[interface.name] = found.get(interface.name, 0) | mask
                 left &= ~mask
-        # A link-local address is reached by the interface it is asked for.
-        links = universe.mask((addresses.LINK_LOCAL_ROUTE,)) if family == 6 else 0
-        found = {name: mask & ~links for name, mask in found.items()}
+        # A link-local address is looked for on the interface of the packet alone: each has a route
+        # to fe80::/64, the default route's leads to the others.
         default = self.network.public or iif
-        found[default] = found.get(default, 0) | left & ~links
+        scoped = universe.mask(addresses.LINK_LOCAL[6]) if family == 6 else 0
+        links = universe.mask((addresses.LINK_LOCAL_ROUTE,)) if family == 6 else 0
+        found = {name: mask & ~(links if name == iif else scoped) for name, mask in found.items()}
+        behind = left & ~(links if default == iif else scoped)
+        found[default] = found.get(default, 0) | behind
         found[iif] = found.get(iif, 0) | links
         return found
 
