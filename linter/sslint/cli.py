@@ -259,9 +259,7 @@ def _leave_old(options: argparse.Namespace, result: Result, paths: Sequence[str]
     if len(paths) != 1:
         raise UsageError("check --against: takes one PATH")
     with scratch() as made:
-        old = sides.against(
-            options.against, paths[0], lambda path: _checked(options, [path]), made / "old"
-        )
+        old = sides.against(options.against, paths[0], _checking(options), made / "old")
     changes.leave_old(result, old.report)
 
 
@@ -533,9 +531,7 @@ def _compared(options: argparse.Namespace) -> tuple[list[HostChange], bool]:
     from sslint import inputs, sides
     from sslint.tree import scratch
 
-    def check_path(path: str) -> Result:
-        return _checked(options, [path])
-
+    check_path = _checking(options)
     with scratch() as made:
         one, two = made / "old", made / "new"
         if options.against is not None:
@@ -550,6 +546,20 @@ def _compared(options: argparse.Namespace) -> tuple[list[HostChange], bool]:
         else:
             raise UsageError("diff: name OLD and NEW, or --against REV")
         return sides.compare(old, new), old.incomplete or new.incomplete
+
+
+def _checking(options: argparse.Namespace) -> Callable[[str, str | None], Result]:
+    """Return what checks a PATH; one of a commit has that commit's settings."""
+
+    def check_path(path: str, revision: str | None) -> Result:
+        if revision is None or options.config_from is None:
+            return _checked(options, [path])
+        if options.config_from != revision:
+            raise UsageError(f"--config-from: {revision} has settings of its own")
+        own = argparse.Namespace(**{**vars(options), "config_from": None})
+        return _checked(own, [path])
+
+    return check_path
 
 
 def _checked(options: argparse.Namespace, paths: Sequence[str]) -> Result:

@@ -1,7 +1,9 @@
 """Files of a commit, read from git's objects alone.
 
 `git cat-file` prints objects and does nothing else: no text conversion, filter, hook, file system
-monitor or submodule of the checked tree runs, no object is replaced, and none is fetched.
+monitor or submodule of the checked tree runs, no object is replaced, and none is fetched. It works
+in a directory of ours that leads to the objects and names of the checked tree: the configuration
+of a stranger's repository is not read, and neither are objects that lie elsewhere (alternates).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import posixpath
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +19,13 @@ from typing import Literal
 
 from sslint.errors import UsageError
 from sslint.regex import regex
-from sslint.tree import MAX_FILE, write_new
+from sslint.tree import MAX_FILE, head, kinds, real_path, scratch, write_new
 from sslint.values import dataclass, field
 
 MAX_DEPTH = 32
 MAX_OBJECT = 16 << 20  # bytes, of a directory as well
+MAX_NAMES = 100_000  # of files and directories that are written
+_PORTION = 16 << 20  # bytes of files that are held at a time
 MAX_EXPORT = 256 << 20  # bytes of all files that are written
 _SECONDS = 60
 _NAME = regex(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,254}")
@@ -34,12 +39,18 @@ _SETTINGS = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",  # for a git before 2.45, which does not know the first
     "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
 _FILE, _DIRECTORY, _LINK = "file", "directory", "link"
-_KINDS = {"100644": _FILE, "100755": _FILE, "100664": _FILE, "40000": _DIRECTORY, "120000": _LINK}
+_KINDS = {stat.S_IFREG: _FILE, stat.S_IFDIR: _DIRECTORY, stat.S_IFLNK: _LINK}
+_NAMED = ("packed-refs", "shallow", "reftable", "logs")
+_ENTRY = regex(rb"([0-7]{1,6}) ([^\0]+)\0")
+_WORK_TREE = regex(r"(?m)^\s*worktree\s*=\s*([^\s\"#;]+)\s*$")
+_EXTENSION = regex(r"(?mi)^\s*(?:objectformat\s*=\s*sha256|refstorage\s*=\s*reftable)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +96,12 @@ class Revision:
             elif name.endswith(ending):
                 yield child, self.read(child, limit) or b""
 
+    def has(self, path: str) -> bool:
+        """Tell whether there is a file or directory at a path. Raise UsageError."""
+        return self._entry(path) is not None
+
     def export(self, path: str, target: Path) -> None:
-        """Write the files of a directory, or one file, below an empty directory of ours.
+        """Write a file, or the files of a directory, to a place below a directory of ours.
 
         Links are made as they are, and what is larger than `MAX_OBJECT` as a file of that size
         without content, which nobody reads. Raise UsageError.
@@ -95,33 +110,34 @@ class Revision:
         if entry is None:
             raise UsageError(f"{self.called(path)}: no such file or directory")
         if entry.kind != _DIRECTORY:
-            places = {posixpath.basename(path): entry}
+            places = {target.name: entry}
+            target = target.parent
         else:
+            target.mkdir(parents=True, exist_ok=True)
             places = dict(self._below(entry.id or f"{self.id}^{{tree}}", path))
         sizes = self._sizes([entry.id for entry in places.values()], path)
         if sum(min(size, MAX_OBJECT) for size in sizes) > MAX_EXPORT:
             raise UsageError(f"{self.called(path)}: holds more than {MAX_EXPORT >> 20} MiB")
-        small = [
-            (name, entry)
-            for (name, entry), size in zip(places.items(), sizes, strict=True)
-            if size <= MAX_OBJECT
-        ]
-        contents = self._objects([entry.id for _, entry in small], path)
-        found = [(name, entry, data) for (name, entry), data in zip(small, contents, strict=True)]
-        for name, entry, data in found:
-            if entry.kind == _FILE:
-                write_new(target / name, data, executable=entry.executable)
-        for name in places.keys() - {name for name, _ in small}:
-            write_new(target / name, b"", size=MAX_FILE + 1)
+        links: list[tuple[str, bytes]] = []
+        for some in _portions(list(zip(places.items(), sizes, strict=True))):
+            contents = self._objects([entry.id for _, entry in some], path)
+            for (name, entry), data in zip(some, contents, strict=True):
+                if entry.kind == _LINK:
+                    links.append((name, data))
+                else:
+                    write_new(target / name, data, executable=entry.executable)
+        for name, size in zip(places, sizes, strict=True):
+            if size > MAX_OBJECT:
+                write_new(target / name, b"", size=MAX_FILE + 1)
         # The links last: a tree may have a link and a directory of one name, and nothing is
         # written through it.
-        for name, entry, data in found:
-            if entry.kind == _LINK:
-                write_new(target / name, data, link=True)
+        for name, data in links:
+            write_new(target / name, data, link=True)
 
     def _below(self, tree: str, path: str) -> Iterator[tuple[str, Entry]]:
         """Yield all files and links below a directory, by their path from there."""
         level = {"": tree}
+        count = 0
         for _ in range(MAX_DEPTH):
             if not level:
                 return
@@ -132,6 +148,9 @@ class Revision:
                     if name in ("", ".", "..", ".git") or "/" in name:
                         raise UsageError(f"{self.called(path)}: holds a name that is none")
                     place = posixpath.join(directory, name)
+                    count += 1
+                    if count > MAX_NAMES:
+                        raise UsageError(f"{self.called(path)}: holds over {MAX_NAMES:,} names")
                     if entry.kind == _DIRECTORY:
                         following[place] = entry.id
                     elif entry.kind != "other":
@@ -188,6 +207,24 @@ class Revision:
         return rest[: int(found[2])]
 
 
+def _portions(
+    sized: Sequence[tuple[tuple[str, Entry], int]],
+) -> Iterator[list[tuple[str, Entry]]]:
+    """Yield the files that are not too large, as many at a time as may be held."""
+    some: list[tuple[str, Entry]] = []
+    held = 0
+    for place, size in sized:
+        if size > MAX_OBJECT:
+            continue
+        if some and held + size > _PORTION:
+            yield some
+            some, held = [], 0
+        some.append(place)
+        held += size
+    if some:
+        yield some
+
+
 How = Literal["added", "changed", "removed"]
 
 
@@ -234,17 +271,19 @@ def _ask(top: Path, how: str, *names: str) -> bytes:
     if git is None or not os.path.isabs(git):  # a relative PATH leads into the checked tree
         raise UsageError("git is not installed")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    try:
-        done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, no shell # nosec B603
-            [git, *_OPTIONS, "-C", str(top), "cat-file", how],
-            input=os.fsencode("".join(f"{name}\n" for name in names)),
-            capture_output=True,
-            env={**kept, **_SETTINGS, "GIT_CEILING_DIRECTORIES": str(top.parent)},
-            timeout=_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        raise UsageError("git does not answer") from None
+    with scratch() as made:
+        _lead_to(top, made)
+        try:
+            done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, no shell # nosec B603
+                [git, *_OPTIONS, "-C", str(made), "cat-file", how],
+                input=os.fsencode("".join(f"{name}\n" for name in names)),
+                capture_output=True,
+                env={**kept, **_SETTINGS, "GIT_DIR": str(made)},
+                timeout=_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            raise UsageError("git does not answer") from None
     if done.returncode != 0:
         raise UsageError(
             f"git does not read {top}",
@@ -253,17 +292,64 @@ def _ask(top: Path, how: str, *names: str) -> bytes:
     return done.stdout
 
 
+def _lead_to(top: Path, made: Path) -> None:
+    """Make a directory of ours a repository of a work tree's objects and names. Raise UsageError.
+
+    Nothing in it leads to a link, a device or another repository.
+    """
+    own, common = _repository(top)
+    extensions = [found[0].strip() for found in _EXTENSION.finditer(head(common / "config"))]
+    config = ["[core]", "repositoryformatversion = 1", "[extensions]", *extensions, ""]
+    write_new(made / "config", "\n".join(config).encode())
+    (made / "refs").mkdir()
+    (made / "objects").mkdir()
+    for name, kind in kinds(own).items():
+        if kind == _FILE and name.endswith("HEAD"):  # FETCH_HEAD, ORIG_HEAD
+            write_new(made / name, head(own / name).encode())
+    found = [(common / name, kind) for name, kind in kinds(common).items() if name in _NAMED]
+    for directory in ("refs", "objects", "objects/pack"):
+        if kinds((common / directory).parent).get(posixpath.basename(directory)) == _DIRECTORY:
+            some = kinds(common / directory).items()
+            found += [(common / directory / name, kind) for name, kind in some]
+    for path, kind in found:
+        place = path.relative_to(common).as_posix()
+        if kind in (_FILE, _DIRECTORY) and place not in ("objects/info", "objects/pack"):
+            write_new(made / place, os.fsencode(path), link=True)
+
+
+def _repository(top: Path) -> tuple[Path, Path]:
+    """Return the directories of a work tree's own HEAD, and of its objects and names.
+
+    They are one, unless it is one of several work trees of a repository. Raise UsageError if they
+    belong to another work tree: a stranger's .git may name any directory of this machine.
+    """
+    git = top / ".git"
+    if git.is_dir() and not git.is_symlink() and not os.path.lexists(git / "commondir"):
+        return git, git
+    own = real_path(top / head(git).removeprefix("gitdir:").strip())
+    if not git.is_symlink() and git.is_file() and own != real_path(top):
+        back = head(own / "gitdir").strip()
+        common = real_path(own / (head(own / "commondir").strip() or "."))
+        if back and real_path(own / back) == real_path(git) and own.parent == common / "worktrees":
+            return own, common
+        submodule = _WORK_TREE.search(head(own / "config"))
+        if submodule and real_path(own / submodule[1]) == real_path(top):
+            return own, own
+    raise UsageError(f"{git}: leads to a repository that is not of this work tree")
+
+
 def _entries(data: bytes, length: int) -> Iterator[tuple[str, Entry]]:
-    """Yield the entries of a tree object: `MODE NAME`, a zero byte, and so many bytes of an id."""
+    """Yield the entries of a tree object: `MODE NAME`, a zero byte, and so many bytes of an id.
+
+    Raise UsageError if it is none.
+    """
     at = 0
     while at < len(data):
-        end = data.index(b"\0", at)
-        mode, _, name = data[at:end].partition(b" ")
-        identity = data[end + 1 : end + 1 + length].hex()
-        at = end + 1 + length
-        yield (
-            os.fsdecode(name),
-            Entry(
-                _KINDS.get(mode.decode("ascii", "replace"), "other"), identity, mode == b"100755"
-            ),
-        )
+        found = _ENTRY.match(data, at)
+        if found is None or found.end() + length > len(data):
+            raise UsageError("git: a tree object is damaged")
+        mode = int(found[1], 8)
+        identity = data[found.end() : found.end() + length].hex()
+        at = found.end() + length
+        kind = _KINDS.get(stat.S_IFMT(mode), "other")
+        yield os.fsdecode(found[2]), Entry(kind, identity, bool(mode & 0o111))

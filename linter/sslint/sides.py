@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sslint import revisions
+from sslint.config import FILE_NAMES
 from sslint.engine import schema_text
 from sslint.errors import UsageError
 from sslint.reports.data import check_report
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from sslint.netfilter.model import Ruleset
     from sslint.result import Result
 
-Check = Callable[[str], "Result"]
-"""Checks a PATH."""
+Check = Callable[[str, str | None], "Result"]
+"""Checks a PATH, of a commit if it is one's."""
 _REPORT_KEYS = ("endpoints", "findings", "judged")
 
 
@@ -49,25 +50,44 @@ def read(text: str, check: Check, directory: Path) -> Side:
     """
     if not os.path.lexists(text) and ":" in text:
         name, _, path = text.partition(":")
-        return _checked(check, export(Path.cwd(), name, path or ".", directory))
+        return _checked(check, export(Path.cwd(), name, path or ".", directory), name)
     if text.endswith(".json") and os.path.isfile(text):
         return Side(_saved(text))
     return _checked(check, text)
 
 
 def export(start: Path, name: str, path: str, directory: Path) -> str:
-    """Write a path of a commit below a directory of ours, and return where. Raise UsageError.
+    """Write a work tree as a commit has it below a directory of ours; return where PATH is in it.
 
-    The path is relative to `start` as in git's own REV:./PATH, or to the work tree's top.
+    All of it is written, for the settings and what they name lie elsewhere in it; of one that is
+    too large or not all there (a partial clone) the PATH alone. The path is relative to the work
+    tree's top, or to `start` in git's own form ./PATH. Raise UsageError.
     """
     top = work_tree(start)
     revision = revisions.open_revision(top, name, "diff")
+    if path.startswith(("./", "../")):
+        path = posixpath.join(real_path(start).relative_to(top).as_posix(), path)
     within = posixpath.normpath(path)
     if within.startswith(("/", "..")):
         raise UsageError(f"{name}:{path}: is not in the work tree")
-    target = directory / (posixpath.basename(within) if within != "." else top.name)
-    revision.export(within, target)
-    return str(target)
+    target = directory / top.name
+    if not revision.has(within):
+        raise UsageError(f"{name}:{path}: no such file or directory")
+    try:
+        revision.export(".", target)
+    except UsageError:
+        target = directory / "part"
+        for place in (within, *_settings_above(within)):
+            if revision.has(place):
+                revision.export(place, target / place)
+    (target / ".git").mkdir(exist_ok=True)  # a work tree: no link or setting leads out of it
+    return str(target / within)
+
+
+def _settings_above(path: str) -> Iterator[str]:
+    while path not in ("", "."):
+        path = posixpath.dirname(path)
+        yield from (posixpath.join(path, name) for name in FILE_NAMES)
 
 
 def against(name: str, path: str, check: Check, directory: Path) -> Side:
@@ -76,7 +96,7 @@ def against(name: str, path: str, check: Check, directory: Path) -> Side:
     top = work_tree(real if real.is_dir() else real.parent)
     if not real.is_relative_to(top):
         raise UsageError(f"{path}: is not in a work tree of git")
-    return _checked(check, export(top, name, real.relative_to(top).as_posix(), directory))
+    return _checked(check, export(top, name, real.relative_to(top).as_posix(), directory), name)
 
 
 def compare(old: Side, new: Side) -> list[HostChange]:
@@ -107,8 +127,8 @@ def ruleset(texts: Sequence[str], flag: str) -> Ruleset:
     return found
 
 
-def _checked(check: Check, path: str) -> Side:
-    result = check(path)
+def _checked(check: Check, path: str, revision: str | None = None) -> Side:
+    result = check(path, revision)
     return Side(check_report(result), result)
 
 

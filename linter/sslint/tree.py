@@ -271,6 +271,24 @@ def files_below(path: Path, ending: str) -> list[Path]:
     return sorted(found)
 
 
+def kinds(path: Path) -> dict[str, str]:
+    """Return the names in a directory at a resolved path: each a file, directory, link or other.
+
+    There are none where it cannot be read.
+    """
+    found = {}
+    with suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            follow = {"follow_symlinks": False}
+            found[entry.name] = (
+                "link" if entry.is_symlink()
+                else "file" if entry.is_file(**follow)
+                else "directory" if entry.is_dir(**follow)
+                else "other"
+            )  # fmt: skip
+    return found
+
+
 def head(path: Path, limit: int = 65536) -> str:
     """Return the beginning of a regular file at a resolved path, "" if it cannot be read."""
     door = _Door()
