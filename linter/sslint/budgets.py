@@ -66,7 +66,7 @@ class Budgets:
         used = self.used[name] + amount
         if name == "bytes":
             last_stop.grow(used)
-        if used > self.allowed(name):
+        if used > self.limits[name] and used > self.allowed(name):
             raise ExhaustedError(
                 f"needs more than {self.allowed(name):,} {LIMITS[name][1]}", location
             )

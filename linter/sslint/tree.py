@@ -607,6 +607,7 @@ class Tree:
         self._names: dict[str, str] = {}  # of what was given as contents
         self._read_from: dict[str, str] = {}  # the files that some of it came from
         self.overlay = {_normal(path): text for path, text in (overlay or {}).items()}
+        self._has_removed = None in self.overlay.values()
         self._made_directories: dict[str, set[str]] = {}
         self._executable: set[str] = set()
         self._partial: set[str] = set()  # directories of which the tree holds single entries
@@ -910,7 +911,8 @@ class Tree:
 
     def status(self, path: str) -> Status:
         """Return what a path is. A path below a directory that was not given is UNKNOWN."""
-        return self._resolve(_normal(path))[1]
+        known = self._resolved.get(path)
+        return known[1] if known is not None else self._resolve(_normal(path))[1]
 
     def is_excluded(self, path: str) -> bool:
         """Tell whether the configuration excludes a path: it is acknowledged not to be read."""
@@ -1018,8 +1020,10 @@ class Tree:
 
     def names(self, path: str) -> list[str]:
         """Return the names in a directory in byte order; [] if it is none."""
-        path = _normal(path)
         cached = self._listed.get(path)
+        if cached is None:
+            path = _normal(path)
+            cached = self._listed.get(path)
         if cached is not None:
             return cached
         resolved, status = self._resolve(path)
@@ -1027,8 +1031,11 @@ class Tree:
         if status is Status.DIRECTORY:
             names = self._listing(path, resolved)
             names |= self._made_directories.get(resolved, set())
-            names = {n for n in names if self.overlay.get(join(resolved, n), "") is not None}
-        listed = sorted(names, key=os.fsencode)
+            if self._has_removed:
+                names = {n for n in names if self.overlay.get(join(resolved, n), "") is not None}
+        listed = sorted(names)
+        if not "".join(listed).isascii():
+            listed.sort(key=os.fsencode)
         self._listed[path] = listed
         return listed
 

@@ -116,11 +116,11 @@ def _published(tree: Tree) -> Iterator[Publication | Listener]:
 def _projects(tree: Tree) -> Iterator[tuple[str, ...]]:
     """Yield the files of each project: one, and perhaps one that overrides it."""
     for parent in _directories(tree):
-        present = set(tree.names(parent))
+        present = [one for one in tree.names(parent) if one.lower().endswith((".yml", ".yaml"))]
         chosen = [next((n for n in names if n in present), "") for names in (NAMES, _OVERRIDES)]
         if chosen[0]:
             yield tuple(posixpath.join(parent, name) for name in chosen if name)
-        for name in tree.names(parent):
+        for name in present:
             if name not in chosen and _OTHER_NAME.search(name) and not _TRIED.search(name):
                 yield (posixpath.join(parent, name),)
 
