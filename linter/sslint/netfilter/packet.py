@@ -1,7 +1,6 @@
 """The packet as the rules see it at one point of its way, and what each key reads from it."""
 
-from __future__ import annotations
-
+# Annotations are evaluated here: as texts, NamedTuple would compile each of them.
 from typing import Final, Literal, NamedTuple
 
 from sslint.netfilter import addresses
