@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from sslint.arguments import parse
+from sslint.cli import main
 from tests.cases import EXAMPLES
 
 TOP = Path(__file__).parent.parent
@@ -121,6 +123,25 @@ def test_a_release_is_its_version() -> None:
     assert done.stdout.strip() == sslint.__version__
 
 
+def test_the_notes_of_a_release_are_its_part_of_the_changelog(tmp_path: Path) -> None:
+    document = yaml.safe_load((TOP / ".github/workflows/release.yml").read_text())
+    scripts = {step.get("name"): step.get("run") for step in document["jobs"]["build"]["steps"]}
+    (tmp_path / "CHANGELOG.md").write_text(
+        "# C\n\n## [2.0.0]\n\n- b\n\n## [1.2.3] - x\n\n- a\n\n## [1.0.0]\n"
+    )
+    (tmp_path / "gh").write_text("#!/bin/sh\n")
+    (tmp_path / "gh").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path)}
+    for version, notes in (("1.2.3", "\n- a\n\n"), ("2.0.0", "\n- b\n\n")):
+        subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", scripts["Release"]],
+            cwd=tmp_path,
+            check=True,
+            env={**environment, "GITHUB_REF_NAME": f"v{version}"},
+        )
+        assert (tmp_path / "notes.md").read_text() == notes
+
+
 def test_the_gitlab_job_makes_its_reports(clone: Path, tmp_path: Path) -> None:
     job = yaml.safe_load((PLACES / "gitlab-ci.yml").read_text())["sslint"]
     program = sslint(tmp_path / "opt") / "bin/sslint"
@@ -147,6 +168,19 @@ def test_the_role_runs_what_there_is() -> None:
     argv = task["ansible.builtin.command"]["argv"]
     words = [word for word in argv.split("'")[1::2] if word != "check"]
     assert parse(["check", "/etc", *words, "error"], {}).format == "json"
+
+
+def test_the_report_of_all_hosts_asks_for_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", str(EXAMPLES / "web-443-closed"), "--format", "json"])
+    report = json.loads(capsys.readouterr().out)
+    template = (PLACES / "ansible/roles/sslint/templates/sslint.txt.j2").read_text()
+    found = {"report": report, "finding": report["findings"][0]}
+    asked = set(re.findall(r"\b(report|finding)\.([a-z.]+)", template))
+    assert len(asked) >= 7
+    for name, path in asked:
+        value: Any = found[name]
+        for key in path.split("."):
+            value = value[key]
 
 
 def test_the_container_runs_as_nobody_in_particular() -> None:
