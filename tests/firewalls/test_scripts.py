@@ -318,17 +318,41 @@ firewall-cmd --reload
 
 
 UFW = {
-    "the numbers of IPv6 rules follow those of IPv4": (
-        "ufw allow 22\nufw insert 1 allow from 2000::/3 to any port 443 proto tcp\n",
-        "2001:db8:9::1",
-        "drop",
-    ),
-    "a rule that exists is not inserted": (
-        "ufw deny 443\nufw insert 1 allow 443\n",
-        "203.0.113.9",
-        "drop",
-    ),
-}
+    'the numbers of IPv6 rules follow those of IPv4': ('ufw allow 22\nufw insert 1 allow from 2000::/3 to any port 443 proto tcp\n', "2001:db8:9::1", "drop"),
+    'an IPv6 rule is inserted behind those of IPv4': ('ufw deny 443\nufw insert 2 allow from 2000::/3\n', "2001:db8:9::1", "accept"),
+    'a rule of both families is inserted in both': ('ufw deny 443\nufw insert 1 allow 443/tcp\n', "2001:db8:9::1", "accept"),
+    'a rule that exists is not inserted': ('ufw deny 443\nufw insert 1 allow 443\n', "203.0.113.9", "drop"),
+    'a rule that exists is replaced where it is': ('ufw deny 443\nufw allow 443\n', "203.0.113.9", "accept"),
+    'nothing is inserted at zero': ('ufw insert 0 allow 443\n', "203.0.113.9", "drop"),
+    "an application's rule is not the port's": ("ufw deny 'Nginx HTTPS'\nufw allow 443/tcp\n", "203.0.113.9", "drop"),
+    'an application is known by its name in any case': ("ufw allow 'nginx https'\n", "203.0.113.9", "accept"),
+    'an application that no package brings': ("ufw allow 'Shop'\n", "203.0.113.9", "unknown"),
+    '0.0.0.0/0 is IPv4': ('ufw allow from 0.0.0.0/0 to any port 443 proto tcp\n', "2001:db8:9::1", "drop"),
+    '::/0 is IPv6': ('ufw allow from ::/0 to any port 443 proto tcp\n', "203.0.113.9", "drop"),
+    'a list of ports is sorted': ('ufw allow 443,80/tcp\nufw deny 80,443/tcp\n', "203.0.113.9", "drop"),
+    'a log is a part of what is deleted': ('ufw allow log 443\nufw delete allow 443\n', "203.0.113.9", "accept"),
+    'a comment is not': ('ufw allow 443 comment web\nufw delete allow 443\n', "203.0.113.9", "drop"),
+    'a number counts over both families': ('ufw allow 443\nufw --force delete 2\n', "2001:db8:9::1", "drop"),
+    'a number counts an application once': ("ufw deny 'Nginx Full'\nufw allow CIFS\nufw allow 'Nginx QUIC'\nufw --force delete 1\n", "203.0.113.9", "accept"),
+    'a number is asked for': ('ufw allow 443\nufw delete 1\n', "203.0.113.9", "unknown"),
+    'and agreed to': ('ufw allow 443\necho y | ufw delete 1\n', "203.0.113.9", "drop"),
+    'and not agreed to': ('ufw allow 443\necho n | ufw delete 1\n', "203.0.113.9", "accept"),
+    'a dry run': ('ufw --dry-run allow 443\n', "203.0.113.9", "drop"),
+    'a rule is not forced': ('ufw --force allow 443\n', "203.0.113.9", "drop"),
+    'a policy outlasts a reset': ('ufw default allow\nufw --force reset\n', "203.0.113.9", "accept"),
+    'rules do not': ('ufw allow 443\nufw --force reset\n', "203.0.113.9", "drop"),
+    'a direction of the default policy': ('ufw default allow in\n', "203.0.113.9", "drop"),
+    'log behind the port': ('ufw allow 443 log\n', "203.0.113.9", "drop"),
+    'log behind the interface': ('ufw allow in on eth0 log to any port 443\n', "203.0.113.9", "accept"),
+    'log and a port alone behind the interface': ('ufw allow in on eth0 log 443\n', "203.0.113.9", "drop"),
+    'a direction behind the port': ('ufw allow 443/tcp in\n', "203.0.113.9", "drop"),
+    'a port without a side': ('ufw allow port 443\n', "203.0.113.9", "drop"),
+    'several ports without a protocol': ('ufw allow from any to any port 443,80\n', "203.0.113.9", "drop"),
+    'a protocol in capitals': ('ufw allow 443/TCP\n', "203.0.113.9", "drop"),
+    'a protocol without ports': ('ufw allow proto esp from any to any port 443\n', "203.0.113.9", "drop"),
+    'igmp is IPv4': ('ufw allow from 2000::/3 proto igmp\nufw allow 443\n', "2001:db8:9::1", "accept"),
+    'host bits of IPv4': ('ufw allow from 203.0.113.7/24 to any port 443\nufw deny from 203.0.113.0/255.255.255.0 to any port 443\n', "203.0.113.9", "drop"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", UFW)

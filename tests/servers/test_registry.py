@@ -28,7 +28,10 @@ ALLOWED = {
         r'"(nginx-common|python3-certbot-nginx|dovecot-core|postfix)": "/etc/\w+",',
         r'"/etc/(nginx|apache2|exim4|httpd)(/[\w-]+)?",',
     ),
-    "firewalls/scripts/ufw.py": (r'("[\w ]+": "[\d,]+/(tcp|udp)",? ?)+',),  # ufw's profiles
+    "firewalls/scripts/ufw_applications.py": (  # ufw's profiles
+        r"# Of ufw, .*",
+        r'("[\w ]+": "[\d,:|tcpud/]+",? ?)+',
+    ),
     "unclaimed.py": (r".*",),  # what shows TLS in files that belong to no host
 }
 WORDS = re.compile(

@@ -45,6 +45,7 @@ class Profile:
     ports: dict[str, tuple[Interval, ...]]  # "tcp", "udp"
     location: Location
     title: str = ""
+    written: str = ""  # its ports as they are written
 
 
 def read(tree: Tree, into: Ruleset, *, named: bool = False) -> bool:
@@ -406,7 +407,7 @@ def profiles(tree: Tree) -> dict[str, Profile]:
                 if key == "title":
                     title = value
                 elif key == "ports":
-                    found[section] = Profile(section, _ports(value), location, title)
+                    found[section] = Profile(section, _ports(value), location, title, value)
     return found
 
 

@@ -207,8 +207,8 @@ def _tool(shell: Interpreter, base: str, rest: list[str]) -> Status | _NotATool:
         return world.firewalld.run(rest, where)
     if base == "ufw":
         shell.print(HOLE)
-        shell.spend(1 + len(world.ufw.rules) // 4)
-        return world.ufw.run(rest, where)
+        shell.spend(1 + len(world.ufw.kept) // 8)
+        return world.ufw.run(rest, where, _rest_of_input(shell))
     if _SAVES.match(base):
         shell.print(HOLE)
         return 0

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shlex
+import subprocess
 import traceback
+from pathlib import Path
 
 import pytest
 
+from sslint.firewalls.scripts.ufw import Ufw
+from sslint.firewalls.scripts.ufw_rules import Rule
 from sslint.netfilter.reach import Firewall
+from sslint.source import SourceFile
+from tests.live.conftest import count, seed
 from tests.live.kernel.generators import ufw
 from tests.live.kernel.generators.vocabulary import Vocabulary
 from tests.live.kernel.judge import NETWORK, judge
@@ -48,3 +55,72 @@ def _one(number: int) -> Outcome:
 @pytest.mark.live("nft", "ufw", "ip")
 def test_random_commands() -> None:
     all_agree(_one, 12)
+
+
+# -- the rules themselves: without the kernel, by the hundred -----------------------------------
+
+
+def _commands(words: Vocabulary) -> list[list[str]]:
+    """Return commands, in some scripts odd ones."""
+    earlier: list[str] = []
+    lines = [ufw.command(words, earlier) for _ in range(words.random.randint(1, 14))]
+    share = words.random.choice((0, 0, 0.3))
+    return [ufw.odd(words, line) if words.chance(share) else shlex.split(line) for line in lines]
+
+
+def _tuple(rule: Rule) -> str:
+    """Write a rule as ufw does in the comments of user.rules."""
+    action = f"{'route:' if rule.forward else ''}{rule.action}{'_' if rule.log else ''}{rule.log}"
+    fields = [action, rule.protocol, rule.port, rule.destination, rule.source_port, rule.source]
+    if rule.application or rule.source_application:
+        names = (rule.application, rule.source_application)
+        fields += [name.replace(" ", "%20") or "-" for name in names]
+    through = rule.interface_in or rule.interface_out
+    if rule.interface_in and rule.interface_out:
+        fields.append(f"in_{rule.interface_in}!out_{rule.interface_out}")
+    else:
+        fields.append(f"{rule.direction}_{through}" if through else rule.direction)
+    if rule.comment:
+        fields.append(f"comment={rule.comment.encode().hex()}")
+    return " ".join(fields)
+
+
+def _difference(commands: list[list[str]], theirs: dict[str, object]) -> str | None:
+    """Return what sslint and ufw do not agree on, "" for nothing; None: sslint does not know."""
+    ours = Ufw(tree_of({"/etc/hostname": "host\n"}))
+    where = SourceFile("firewall.sh", "firewall.sh", "").at(1)
+    statuses = [ours.run(words, where, "") for words in commands]
+    told = theirs["statuses"]
+    assert isinstance(told, list)
+    for words, one, other in zip(commands, statuses, told, strict=True):
+        if one is not None and one != other:
+            return f"{words} exits with {other}, not {one}"
+    if ours.lost is not None:
+        return None
+    rules = [[_tuple(rule) for rule in ours.kept.lists[family]] for family in (4, 6)]
+    if rules != theirs["rules"]:
+        return f"the rules are {theirs['rules']}, not {rules}"
+    if ours.policies != theirs["policies"]:
+        return f"the policies are {theirs['policies']}, not {ours.policies}"
+    return ""
+
+
+@pytest.mark.live("ufw")
+def test_rules_are_those_that_ufw_writes() -> None:
+    program = ["/usr/bin/python3", str(Path(__file__).with_name("ufw_files.py"))]
+    scripts = [
+        _commands(Vocabulary(random.Random(f"ufw rules {seed() % 1_000_000_000 + number}")))
+        for number in range(count(40))
+    ]
+    text = "".join(json.dumps(one) + "\n" for one in scripts)
+    done = subprocess.run(program, input=text, capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    found = [_difference(*pair) for pair in zip(scripts, answers, strict=True)]
+    print(f"{len(scripts)} scripts, {found.count(None)} unknown")
+    wrong = [
+        "\n".join((text, *map(shlex.join, script)))
+        for text, script in zip(found, scripts, strict=True)
+        if text
+    ]
+    assert not wrong, "\n\n".join(wrong[:3])
+    assert found.count(None) < len(scripts) // 3
