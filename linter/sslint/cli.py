@@ -464,8 +464,10 @@ def _lines(name: str) -> Any:
 
 
 def _fix(options: argparse.Namespace) -> int:
+    from functools import partial
+
     from sslint import engine, inputs, patches
-    from sslint.checker import check
+    from sslint.checker import check, findings
 
     paths = options.paths or inputs.default_paths(options)
     config = _config(options, paths)
@@ -479,7 +481,8 @@ def _fix(options: argparse.Namespace) -> int:
     result = check(found, rules, deselected=deselected, wanted=wanted)
     if result.empty:
         raise _nothing(result.hosts, paths)
-    made = patches.make(result, wanted, allow_open=bool(options.allow_open))
+    judge = partial(findings, rules=[*rules, *deselected])
+    made = patches.make(result, wanted, judge, allow_open=bool(options.allow_open))
     if options.write:
         patches.write(made.patches)
         for patch in made.patches:
@@ -593,13 +596,22 @@ def _write_exactly(text: str) -> None:
     _write(text)
 
 
+_ANSWER = 1024  # characters of an answer
+
+
 def _answer_of(question: str) -> bool:
     """Ask on the terminal; no answer is no."""
     if sys.stdin is None or sys.stderr is None:
         return False
     sys.stderr.write(f"{harmless(question)} [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    try:
+        answer = line = sys.stdin.readline(_ANSWER)
+        while len(line) == _ANSWER and line[-1] != "\n":  # no part of it answers the next one
+            line = sys.stdin.readline(_ANSWER)
+    except UnicodeDecodeError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _init(options: argparse.Namespace) -> int:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslint.engine import Finding, Rule
 from sslint.errors import UsageError
 from sslint.fixes.edits import Edit, Fix, apply, hunks
+from sslint.fixes.proof import brings_nothing
 from sslint.plain import clean, harmless
 from sslint.tree import Replacement, Tree, TreeError, replace_files, work_tree
 from sslint.values import dataclass, replace
 
 if TYPE_CHECKING:
     from sslint.fixes import Wanted
+    from sslint.fixes.proof import Judge
+    from sslint.host import Host
     from sslint.result import Result
 
 # How a program says at the top of a file that it will write it again.
@@ -135,10 +138,11 @@ def ask(result: Result, among: Wanted, answer: Callable[[str], bool]) -> Wanted:
     return lambda finding, fix: among(finding, fix) and (_identity(finding), fix.edits) in chosen
 
 
-def make(result: Result, chosen: Wanted, *, allow_open: bool) -> Made:
+def make(result: Result, chosen: Wanted, judge: Judge, *, allow_open: bool) -> Made:
     """Return the edits of the chosen findings; the rest is counted, and said."""
     trees = {host.name: host.tree for host in result.hosts}
-    fixed, opens, left = [], 0, 0
+    fixed: list[tuple[Finding, Fix]] = []
+    opens, left = 0, 0
     for finding in result.findings:
         fix = result.fixes.get(id(finding))
         if fix is not None and fix.proved and chosen(finding, fix):
@@ -148,9 +152,12 @@ def make(result: Result, chosen: Wanted, *, allow_open: bool) -> Made:
                 continue
         left += 1
         opens += bool(fix and fix.kind == "opens" and fix.edits and not allow_open)
+    parted = set(map(id, _parted(result.hosts, fixed, judge)))
+    fixed = [one for one in fixed if id(one[0]) not in parted]
+    left += len(parted)
     found = _patches(trees, fixed)
     shown = [patch for patch in found if not patch.hidden]
-    base, header = _base(shown)
+    base, header = base_of(shown)
     hints = [
         f"{patch.path}: its edit is not shown: {patch.hidden}; --write makes it"
         for patch in found
@@ -165,6 +172,10 @@ def make(result: Result, chosen: Wanted, *, allow_open: bool) -> Made:
         for patch in found
         if patch.maker
     ]
+    if parted:
+        notes.append(
+            f"{_count(len(parted), 'more edit')} would harm another host that reads the same file"
+        )
     notes.append(_tally(len(fixed), left))
     if opens:
         notes.append(
@@ -174,7 +185,28 @@ def make(result: Result, chosen: Wanted, *, allow_open: bool) -> Made:
     return Made(tuple(found), diff, tuple(hints), tuple(notes), left)
 
 
-def _base(patches: Sequence[Patch]) -> tuple[str, bool]:
+def _parted(
+    hosts: Sequence[Host], fixed: Sequence[tuple[Finding, Fix]], judge: Judge
+) -> Iterator[Finding]:
+    """Yield the findings whose edits bring something new to another host that reads the file."""
+    if len(hosts) == 1:
+        return
+    trees = {host.name: host.tree for host in hosts}
+    for host in hosts:
+        read = {host.tree.place_on_disk(file.path): file.path for file in host.tree.files()}
+        theirs: list[tuple[Finding, list[Edit]]] = []
+        every: dict[Edit, None] = {}
+        for finding, fix in fixed:
+            real = [(trees[finding.host].place_on_disk(e.host_path), e) for e in fix.edits]
+            edits = [replace(e, path=r, host_path=read[r]) for r, e in real if r and r in read]
+            every.update(dict.fromkeys(edits))
+            if edits and finding.host != host.name:
+                theirs.append((finding, edits))
+        if theirs and not brings_nothing(host, every, judge):
+            yield from (finding for finding, _ in theirs)
+
+
+def base_of(patches: Sequence[Patch]) -> tuple[str, bool]:
     """Return the directory that names are relative to, and whether git's header is wanted.
 
     It alone has modes. Below the top of a work tree git takes names with it as relative to the
@@ -192,7 +224,7 @@ def _base(patches: Sequence[Patch]) -> tuple[str, bool]:
 
 def _tally(fixed: int, left: int) -> str:
     if not fixed:
-        return f"{_count(left, 'finding')}, none with an edit to make" if left else "no findings"
+        return f"no edit to make, {_count(left, 'finding')} left" if left else "no findings"
     said = f"{_count(fixed, 'finding')} fixed by {'this edit' if fixed == 1 else 'these edits'}"
     return f"{said}, {left} left" if left else said
 

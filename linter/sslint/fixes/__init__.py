@@ -76,9 +76,14 @@ def _fix(host: Host, finding: Finding) -> Fix | None:
         return Fix(finding.advice, "advice") if finding.advice else None
     commands = tuple(c for c in fix.commands if not _OBEYED.search(c))
     # A script is a program of its author's: what to write where is for them to say.
-    edits = () if host.ruleset.possible else fix.edits
+    edits = () if host.ruleset.possible or _holds_key(host, fix.edits) else fix.edits
     # Where a rule knows another remedy, its advice names both.
     return replace(fix, commands=commands, edits=edits, title=finding.advice or fix.title)
+
+
+def _holds_key(host: Host, edits: Sequence[Edit]) -> bool:
+    """Tell whether an edit is of a file that holds a private key: its lines are not shown."""
+    return any(host.tree.read(edit.host_path).secret for edit in edits)
 
 
 def _together(fixes: Sequence[Fix]) -> Fix:

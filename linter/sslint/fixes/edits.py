@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from sslint.source import Location, SourceFile
@@ -91,15 +91,14 @@ def hunks(text: str, edits: Iterable[Edit], context: int = 3) -> Iterator[str]:
     by_line = _by_line(edit for edit in edits if edit.action != "executable")
     lines, ended = _split(text)
     grown = 0
-    for first, last in _clusters(sorted(by_line), context, len(lines)):
+    for first, last in _clusters(by_line, context, len(lines)):
         body: list[str] = []
         for number in range(first, last + 1):
             line = lines[number - 1]
             news = _changed(line, by_line.get(number, ()))
             if number == len(lines) and not ended:
                 kept = number not in by_line
-                body.append(f"{' ' if kept else '-'}{line}")
-                body.append("\\ No newline at end of file")
+                body.append(f"{' ' if kept else '-'}{line}\n\\ No newline at end of file")
                 body += [] if kept else [f"+{new}" for _, new in news]
                 continue
             if (True, line) not in news:
@@ -108,10 +107,23 @@ def hunks(text: str, edits: Iterable[Edit], context: int = 3) -> Iterator[str]:
         old = sum(line[0] in " -" for line in body)
         new = sum(line[0] in " +" for line in body)
         start = first + grown
-        yield (
-            f"@@ -{first},{old} +{start if new else start - 1},{new} @@\n" + "\n".join(body) + "\n"
-        )
+        shown = "\n".join(_removed_first(body))
+        yield f"@@ -{first},{old} +{start if new else start - 1},{new} @@\n{shown}\n"
         grown += new - old
+
+
+def _removed_first(body: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a hunk; of what changes together, what goes stands before what comes."""
+    added: list[str] = []
+    for line in body:
+        if line[0] == "+":
+            added.append(line)
+            continue
+        if line[0] == " ":
+            yield from added
+            added = []
+        yield line
+    yield from added
 
 
 def _split(text: str) -> tuple[list[str], bool]:
@@ -150,13 +162,20 @@ def _by_line(edits: Iterable[Edit]) -> dict[int, list[Edit]]:
     return found
 
 
-def _clusters(numbers: list[int], context: int, total: int) -> Iterator[tuple[int, int]]:
+def _clusters(
+    by_line: Mapping[int, Sequence[Edit]], context: int, total: int
+) -> Iterator[tuple[int, int]]:
     """Yield the first and last lines of hunks: changed lines with what stands around them."""
     pending: tuple[int, int] | None = None
-    for number in numbers:
+    for number in sorted(by_line):
+        actions = {edit.action for edit in by_line[number]}
         first, last = max(1, number - context), min(total, number + context)
+        if actions == {"before"}:  # the line itself is what stands around the new one
+            last = min(total, number + context - 1)
+        elif actions == {"after"}:
+            first = max(1, number - context + 1)
         if pending is not None and first <= pending[1] + 1:
-            pending = (pending[0], last)
+            pending = (pending[0], max(pending[1], last))
         else:
             if pending is not None:
                 yield pending

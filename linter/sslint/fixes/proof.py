@@ -46,6 +46,14 @@ def proved(
     return kept
 
 
+def brings_nothing(host: Host, edits: Iterable[Edit], judge: Judge) -> bool:
+    """Tell whether edits bring no finding to a host that it has not."""
+    known = {_identity(finding) for finding in judge(host)}
+    changed = edited(host, edits)
+    after = {_identity(finding) for finding in judge(changed)}
+    return after <= known and len(changed.problems) <= len(host.problems)
+
+
 def _identity(finding: Finding) -> tuple[str, str]:
     return finding.rule.name, finding.fact.entity
 
