@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,10 @@ from sslint.cli import main
 SITE = "server {\n listen 443 ssl;\n ssl_certificate /a.pem;\n ssl_certificate_key /a.key;\n}\n"
 TLS = f"events {{}}\nhttp {{\n{SITE}}}\n"
 NFT = "table inet f {\n chain i {\n  type filter hook input priority 0; policy accept;\n }\n}\n"
+
+
+def written(repository: Path) -> str:
+    return (repository / ".sslint.yaml").read_text()
 
 
 def lay(base: Path, files: dict[str, str]) -> Path:
@@ -58,6 +64,8 @@ def test_what_it_writes_names_the_hosts(
     repository = lay(tmp_path / "repo", files)
     assert main(["init", str(repository)]) == 0
     assert ".sslint.yaml" in capsys.readouterr().out
+    [schema] = re.findall(r"^# yaml-language-server: \$schema=(.*)$", written(repository), re.M)
+    assert json.loads(Path(schema).read_text())["type"] == "object"
     assert config.load([str(repository)]).values["hosts"] == hosts
     assert main(["check", str(repository), "--fail-on", "never"]) in (0, 3)
     assert "nothing to check" not in capsys.readouterr().err
@@ -65,8 +73,8 @@ def test_what_it_writes_names_the_hosts(
 
 def test_an_unclear_server_is_left_to_choose(tmp_path: Path) -> None:
     files = {"blue/nginx.conf": TLS, "green/nginx.conf": TLS, "rules.nft": NFT}
-    written = init.text(lay(tmp_path / "repo", files))
-    assert "    nginx: blue  # or green\n" in written
+    text = init.text(lay(tmp_path / "repo", files))
+    assert "    nginx: blue  # or green\n" in text
 
 
 def test_what_lies_there_is_not_overwritten(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -30,6 +32,9 @@ def test_a_rule_of_ones_own_runs_at_once(capsys, tmp_path: Path) -> None:
         said
         == "wrote our-port-open.yaml\nnext: name it in .sslint.yaml: rules: [our-port-open.yaml]\n"
     )
+    text = Path("our-port-open.yaml").read_text()
+    [schema] = re.findall(r"^# yaml-language-server: \$schema=(.*)$", text, re.M)
+    assert json.loads(Path(schema).read_text())["type"] == "object"
     shutil.copytree(TOP / "tests/sound/web-nftables/etc", tmp_path / "web/etc")
     site = tmp_path / "web/etc/nginx/sites-enabled/www"
     site.write_text(

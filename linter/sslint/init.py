@@ -9,13 +9,15 @@ from pathlib import Path
 from sslint import targets
 from sslint.errors import NothingToCheckError, UsageError
 from sslint.gather import gather, quoted
+from sslint.plain import clean
 from sslint.tree import write_named
 from sslint.yamlfile import display
 
 NAME = ".sslint.yaml"
 _HEAD = """\
 # Settings of sslint, written by `sslint init` from the files that it saw. Check each line, remove
-# what is not so, and run `sslint check`.
+# what is not so, and run `sslint check`. Editors complete what the schema has:
+# yaml-language-server: $schema={schema}
 hosts:"""
 _MORE = """
 # firewall: none                      # nothing filters on these hosts
@@ -47,7 +49,10 @@ def text(top: Path) -> str:
         raise NothingToCheckError(
             f"{display(top)}: nothing to describe; looked for {targets.looked_for()}"
         )
-    return "\n".join((_HEAD, *lines, _MORE))
+    from sslint.engine import schema_path
+
+    head = _HEAD.format(schema=clean(str(schema_path("config"))))
+    return "\n".join((head, *lines, _MORE))
 
 
 def _hosts(top: Path) -> Iterator[str]:

@@ -61,14 +61,15 @@ def create(name: str) -> list[str]:
 
     Raise UsageError for a name that is none or that is taken, or a file that cannot be written.
     """
-    from sslint.engine import bundled
+    from sslint.engine import bundled, schema_path
+    from sslint.plain import clean
 
     if not _NAME.fullmatch(name) or len(name) > 60:
         raise UsageError("rules new: a name is words of small letters, such as quic-udp-closed")
     if any(rule.name == name for rule in bundled()):
         raise UsageError(f"rules new: there is a rule {name}; see sslint explain {name}")
     own = all(map(os.path.exists, OWN_TREE))
-    schema = "../../schemas/rule.schema.json" if own else "rule.schema.json"
+    schema = "../../schemas/rule.schema.json" if own else clean(str(schema_path("rule")))
     rule = RULE.format(name=name, schema=schema)
     files = {f"{name}.yaml": rule}
     if own:

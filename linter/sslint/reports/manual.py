@@ -94,12 +94,14 @@ def _help(action: argparse.Action) -> str:
 
 
 def _positionals(command: argparse.ArgumentParser) -> str:
-    return " ".join(
-        str(action.metavar)
-        + ("..." if action.nargs == "*" and "..." not in str(action.metavar) else "")
-        for action in command._actions
-        if not action.option_strings
-    )
+    return " ".join(map(_positional, (one for one in command._actions if not one.option_strings)))
+
+
+def _positional(action: argparse.Action) -> str:
+    name = str(action.metavar)
+    if action.nargs not in ("*", "?") or not name.isalpha():  # such as [new NAME]
+        return name
+    return f"[{name}...]" if action.nargs == "*" else f"[{name}]"
 
 
 def _sections(epilog: str) -> Iterator[tuple[str, list[str]]]:
