@@ -65,16 +65,20 @@ def test_a_broken_host_gives_this_report(capsys, web: Path, name: str) -> None:
     assert found == expected.read_text(), "SSLINT_UPDATE=1 pytest writes it"
 
 
-def test_another_process_gives_the_same_bytes(web: Path) -> None:
-    """Nothing depends on the order of a set."""
+def test_another_process_gives_the_same_bytes(web: Path, tmp_path: Path) -> None:
+    """Nothing depends on the order of a set, on where the repository lies, or on the time zone."""
     words = [word for name in REPORTS for word in ("--output", f"{name}={{}}/{name}")]
-    for seed in ("1", "2"):
-        Path(seed).mkdir()
-        named = [word.format(seed) for word in words]
+    places = (web.parent, tmp_path / "elsewhere/deep")
+    shutil.copytree(web.parent, places[1])
+    for number, (place, zone) in enumerate(zip(places, ("UTC", "Asia/Tokyo"), strict=True)):
+        out = tmp_path / f"out{number}"
+        out.mkdir()
+        named = [word.format(out) for word in words]
         command = (sys.executable, "-m", "sslint", "check", "web", "--now", NOW, *named)
-        tools.run(*command, PYTHONHASHSEED=seed)
-    for name in REPORTS:
-        assert Path("1", name).read_bytes() == Path("2", name).read_bytes(), name
+        done = tools.run(*command, cwd=place, PYTHONHASHSEED=str(number), TZ=zone)
+        (out / "printed").write_text(done.stdout)
+    for name in (*REPORTS, "printed"):
+        assert (tmp_path / "out0" / name).read_bytes() == (tmp_path / "out1" / name).read_bytes()
 
 
 def _status(host: Path, status: int) -> list[str]:

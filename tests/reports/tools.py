@@ -44,10 +44,13 @@ def file(path: Path) -> Path:
     return path
 
 
-def run(*words: object, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *words: object, text: str = "", cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(word) for word in words],
         input=text,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
