@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sslint.netfilter.model import (
+    Assign,
     Chain,
     CtStatus,
     Intervals,
@@ -21,6 +22,7 @@ from sslint.netfilter.model import (
     Tproxy,
 )
 from sslint.netfilter.reach import Reach
+from sslint.netfilter.trace import Packet
 from sslint.values import replace
 from tests.netfilter.models import (
     ACCEPT,
@@ -126,6 +128,27 @@ def test_the_first_nat_chain_registers_nat_at_every_hook() -> None:
 def test_before_conntrack_every_packet_is_invalid(priority: int, answer: str) -> None:
     early = chain("raw", (states("invalid"), DROP), hook="prerouting", priority=priority)
     assert verdict(firewall(early, incoming(ESTABLISHED, HTTPS))) == answer
+
+
+def test_a_packet_with_a_template_is_new_before_conntrack() -> None:
+    """Found by random rulesets: `CT --ctevents new`, then `--ctstate NEW -j DROP` in raw."""
+    told = (Assign(Key("ct.template")),)
+    for state, answer in (("new", "closed"), ("invalid", "open"), ("untracked", "open")):
+        early = chain("raw", told, (states(state), DROP), hook="prerouting", priority=-300)
+        assert verdict(firewall(early, incoming(ESTABLISHED, HTTPS))) == answer
+    early = chain("raw", told, (Notrack(),), hook="prerouting", priority=-300)
+    late = incoming((states("untracked"), DROP), ESTABLISHED, HTTPS)
+    assert verdict(firewall(early, late)) == "open"
+
+
+def test_the_first_zone_stays() -> None:
+    """As of `CT --zone 1`, then `CT --zone 2`: a packet has one template."""
+    packet = Packet("tcp", "203.0.113.9", "198.51.100.1", 40000, 443)
+    zones = ((Assign(Key("ct.zone"), xor=1),), (Assign(Key("ct.zone"), xor=2),))
+    early = chain("raw", *zones, hook="prerouting", priority=-300)
+    for zone, answer in ((1, "drop"), (2, "accept")):
+        judged = firewall(early, incoming((match("ct.zone", zone), DROP), HTTPS))
+        assert judged.judge(packet).verdict == answer
 
 
 def test_established_alone_opens_nothing() -> None:

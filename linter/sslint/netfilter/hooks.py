@@ -21,7 +21,15 @@ from sslint.netfilter.model import (
     Table,
 )
 from sslint.netfilter.notes import Note, Notes, Stage
-from sslint.netfilter.packet import ANSWERED, ARP, FREE, HEADERS, ICMPV6, PacketState
+from sslint.netfilter.packet import (
+    ANSWERED,
+    ARP,
+    FREE,
+    HEADERS,
+    ICMPV6,
+    TEMPLATE,
+    PacketState,
+)
 from sslint.netfilter.survey import Survey
 from sslint.values import dataclass, field
 
@@ -397,9 +405,14 @@ def _on(devices: tuple[str, ...], device: str | None) -> bool:
 
 
 def track(state: PacketState) -> PacketState:
-    """Look the packet's connection up (nf_conntrack_in)."""
+    """Look the packet's connection up (nf_conntrack_in), which ends a template."""
     if state.ct != CtState.INVALID or state.tracked:  # notrack, or tracked at an earlier hook
         return state
+    written = tuple(item for item in state.written if item[0] != TEMPLATE)
+    if len(written) < len(state.written):
+        if state.connection == CtState.INVALID:
+            written = tuple(item for item in written if not item[0].startswith("ct."))
+        state = state._replace(written=written)
     if state.proto == ICMPV6 and state.icmp_type in _ND_TYPES:
         return state._replace(ct=CtState.UNTRACKED)
     if state.connection == CtState.INVALID:

@@ -244,6 +244,8 @@ class VerdictMap:
 class Assign:
     """Write a key (meta.mark, ct.mark, meta.priority, ct.zone ...).
 
+    "ct.template" is written by what gives a packet a template and no zone.
+
     new = (source & and_mask) ^ xor, where source is the key itself or `source`; `source` None
     with and_mask 0 is a constant. `unknown` means a value the files do not decide. A packet that
     lacks one of `needs` leaves the rule.

@@ -207,7 +207,8 @@ def _written(name: str, group: str, field: str, state: PacketState) -> Value | N
         if key == HEADERS and (group not in ("meta", "ct", "constant") or name == "meta.l4proto"):
             return Why("an earlier rule has rewritten the packet's headers")
         if key == TEMPLATE and group == "ct" and not state.tracked and not state.notrack:
-            return Why("an earlier rule has told conntrack of the packet")
+            # Until conntrack sees the packet it has the template, which is NEW (xt_ct_target).
+            return CtState.NEW if field == "state" else Why("the packet has a conntrack template")
         if group == "fib" and key.endswith(field.partition(".")[0]) and key.startswith("ip"):
             return Why(f"a rule has rewritten {key.replace('.', ' ')}")
     return None

@@ -117,18 +117,23 @@ def _early(state: PacketState) -> PacketState:
 def _connection(key: Key, value: int | None, state: PacketState) -> PacketState:
     """Write to the connection; only a zone may be written before there is one."""
     field = key.name.removeprefix("ct.")
-    if field in _ZONES:
-        # nft_ct_set_zone_eval, xt_ct_target: it has a connection, or to iptables will have none
-        if state.tracked or (state.notrack and key.arg):
+    if field in _ZONES or field == "template":
+        # nft_ct_set_zone_eval, xt_ct_target: it has a connection or a template, or to iptables
+        # will have no connection.
+        told = any(name == TEMPLATE for name, _ in state.written)
+        if state.tracked or told or (state.notrack and key.arg):
             return state
-        state = write(state, TEMPLATE, None)
+        # A template takes the place of an earlier notrack.
+        ct = CtState.INVALID if state.notrack else state.ct
+        state = write(state, TEMPLATE, None)._replace(notrack=False, ct=ct)
+        if field == "template":
+            return state
+        state = state._replace(mangled=True)
         for side in _ZONES:  # one of a direction is read without one, but not as the other's
             state = write(state, f"ct.{side}", value if side in ("zone", field) else 0)
         if field == "zone":
             state = write(write(state, "ct.original.zone", value), "ct.reply.zone", value)
-        # The template takes the place of an earlier notrack.
-        ct = CtState.INVALID if state.notrack else state.ct
-        return state._replace(mangled=True, notrack=False, ct=ct)
+        return state
     if not state.tracked:
         return state
     if field == "mark":

@@ -350,7 +350,9 @@ def _ct(target: Extension, arguments: Arguments) -> list[RuleItem]:
         raise RulesetError(f'Unknown event in "{events.value}"')
     if "notrack" in target.given:
         return [Notrack()]
-    items: list[RuleItem] = []
+    if not {"zone", "zone-orig", "zone-reply"} & target.given.keys():
+        return [Assign(Key("ct.template", arg="xt"))]
+    assigned = []
     for name in ("zone", "zone-orig", "zone-reply"):
         given = target.first(name)
         if given is not None:
@@ -359,10 +361,12 @@ def _ct(target: Extension, arguments: Arguments) -> list[RuleItem]:
             if number is None and given.value != "mark":
                 raise RulesetError(f"--{name}: `{given.value}' is not a zone")
             if number is None or name == "zone-reply":
-                items.append(Assign(key, unknown="a zone taken from the mark"))
+                assigned.append(Assign(key, unknown="a zone taken from the mark"))
             else:
-                items.append(Assign(key, 0, number))
-    return items
+                assigned.append(Assign(key, 0, number))
+    return [
+        max(assigned, key=lambda one: bool(one.unknown))
+    ]  # one template, whose zone is not known
 
 
 def _notrack(target: Extension, arguments: Arguments) -> list[RuleItem]:
