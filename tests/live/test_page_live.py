@@ -33,6 +33,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     roots = {name: EXAMPLES / name for name in (*BROKEN, "sound")}
     roots["examples"] = EXAMPLES
     roots["hostile"] = hosts.hostile(top / "hostile-host")
+    roots["estate"] = hosts.estate(top / "estate")
     roots["everything"] = hosts.everything(top / "everything-host")
     found = {}
     for name, root in roots.items():
@@ -41,7 +42,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-ALL = [*BROKEN, "sound", "examples", "hostile", "everything"]
+ALL = [*BROKEN, "sound", "examples", "hostile", "estate", "everything"]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -54,7 +55,7 @@ def test_the_browser_has_nothing_to_say(browser: Browser, pages, name: str) -> N
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [420, 1280, 1920])
-@pytest.mark.parametrize("name", ["examples", "hostile", "everything", "mail-465-forgotten"])
+@pytest.mark.parametrize("name", ["estate", "examples", "hostile", "everything", *BROKEN[1:2]])
 def test_axe_finds_nothing(browser: Browser, pages, name: str, width: int, dark: bool) -> None:
     axe = tools.file(tools.AXE).read_text()
     browser.dark = dark
@@ -129,6 +130,23 @@ def test_the_table_opens_the_page_of_a_host(browser: Browser, pages) -> None:
     )
     rows = "[...document.querySelectorAll('tbody tr')].filter(one => one.offsetHeight).length"
     assert browser.run(rows) == 1
+
+
+def test_each_of_many_hostile_hosts_opens(browser: Browser, pages) -> None:
+    browser.resize(1280, 800)
+    browser.open(pages["estate"])
+    assert browser.run("document.querySelectorAll('tbody tr').length") == 9
+    for number in range(9):
+        browser.run("location.hash = '#top'")
+        time.sleep(0.05)
+        browser.run(f"document.querySelectorAll('tbody th a')[{number}].click()")
+        time.sleep(0.05)
+        [name] = browser.run(
+            "[...document.querySelectorAll('.host')].filter(one => one.offsetHeight)"
+            ".map(one => one.querySelector('h1').textContent)"
+        )
+        assert name == browser.run(f"document.querySelectorAll('tbody th a')[{number}].textContent")
+    assert browser.said == []
 
 
 def test_it_reads_without_script(browser: Browser, pages) -> None:

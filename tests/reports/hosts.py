@@ -37,6 +37,15 @@ def hostile(path: Path) -> Path:
     return root
 
 
+def estate(path: Path) -> Path:
+    """Make a repository of hosts with hostile names; return its directory."""
+    (path / ".git").mkdir(parents=True)
+    names = [NAME, "<svg onload=alert(1)>", "javascript:alert(1)", "a" * 250, "#top", "h0"]
+    for name in (*names, "\u05d0\u202e\x1b[31mx", "&lt;b&gt;", "\udcff</title>"):
+        shutil.copytree(CLOSED / "etc", path / name / "etc")
+    return path
+
+
 def everything(path: Path) -> Path:
     """Make a host with a service in every state; return its directory."""
     from tests import pki

@@ -150,6 +150,15 @@ def test_hostile_names_stay_text(capsys, tmp_path: Path) -> None:
     assert all(link.startswith("#m-") for link in found.loads)
 
 
+def test_hostile_names_of_many_hosts_stay_text(capsys, tmp_path: Path) -> None:
+    found = page(capsys, hosts.estate(tmp_path / "repo"))
+    for name in (hosts.NAME, "<svg onload=alert(1)>", "javascript:alert(1)", "\\xff</title>"):
+        assert name in " ".join(found.words)
+    assert found.tags.count("script") == found.tags.count("title") == 1
+    assert len(set(found.ids)) == len(found.ids)
+    assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
+
+
 def test_a_port_with_many_addresses_shows_the_worst(capsys, tmp_path: Path) -> None:
     root = hosts.closed(tmp_path / "repo")
     site = root / "etc/nginx/sites-enabled/shop"

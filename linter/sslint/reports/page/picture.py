@@ -287,7 +287,7 @@ class _Maker:
             if who == INTERNET and not reach.public_share:
                 state, word, why = "closed", "closed to the Internet", f"open only {why}"
         notes = ["rate limited"] if reach.rate_limited else []
-        notes += ["may be banned at run time"] if reach.may_be_banned else []
+        notes += ["may be banned"] if reach.may_be_banned else []
         notes += [f"via {', '.join(map(clean, reach.via))}"] if reach.via else []
         return Lane(
             who,
