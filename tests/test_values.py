@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 
@@ -38,11 +39,35 @@ def test_fields_are_given_by_place_or_name_and_have_their_defaults() -> None:
     assert Point(1).seen is not Point(1).seen
 
 
-@pytest.mark.parametrize("arguments", [{}, {"x": 1, "z": 2}])
-def test_what_is_missing_or_unknown_is_an_error_each_time(arguments: dict[str, int]) -> None:
+def test_the_many_are_made_as_the_few_are() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Pair(Point):
+        z: int = field(init=False)
+        name: str = ""
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "z", self.x + self.y)
+
+    first, *others = [Pair(1, seen=[3], name="a") for _ in range(100)]
+    assert set(map(repr, others)) == {repr(first)}
+    assert (first.z, first.seen, first.name) == (3, [3], "a")
+    assert all(one == first for one in others)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [((), {}), ((1,), {"z": 2}), ((1,), {"x": 1}), ((1, 2, [], 4), {}), ((), {"y": 1})],
+)
+def test_arguments_that_do_not_fit_are_an_error_each_time(
+    given: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    @dataclass(frozen=True, slots=True)
+    class Own(Point):
+        pass
+
     for _ in range(2):
         with pytest.raises(TypeError):
-            Point(**arguments)
+            Own(*given, **named)
 
 
 def test_a_class_takes_the_fields_of_its_base_and_ends_with_its_own_init() -> None:
