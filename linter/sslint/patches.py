@@ -14,6 +14,7 @@ from sslint.errors import UsageError
 from sslint.fixes.edits import Edit, Fix, apply, hunks
 from sslint.fixes.proof import brings_nothing
 from sslint.plain import clean, harmless
+from sslint.regex import regex
 from sslint.tree import Replacement, Tree, TreeError, replace_files, work_tree
 from sslint.values import dataclass, replace
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sslint.result import Result
 
 # How a program says at the top of a file that it will write it again.
-_MADE = re.compile(
+_MADE = regex(
     r"(?i)\bdo not (edit|modify|change)\b|\b(managed|generated|maintained) (by|with|from)\b"
 )
 _HEAD = 10  # lines at the top of a file
