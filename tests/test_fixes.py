@@ -138,6 +138,33 @@ def test_what_opens_a_port_needs_leave(closed: Path, capsys: pytest.CaptureFixtu
     assert "+        tcp dport 443 accept\n" in out.out
 
 
+def test_a_rule_does_not_part_another_from_its_comment(
+    closed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = closed / "etc/nftables.conf"
+    comment = "        # the rest is refused\n        reject with icmpx admin-prohibited\n"
+    text = file.read_text()
+    file.write_text(text.replace("    }\n    chain forward", f"{comment}    }}\n    chain forward"))
+    assert main(["fix", "etc", "--allow-open", "--write"]) == 0
+    assert f"        tcp dport 443 accept\n{comment}" in file.read_text()
+
+
+def test_an_accept_is_moved_with_its_comment(
+    closed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = closed / "etc/nftables.conf"
+    rules = (
+        "        # nothing else\n        drop\n        # the shop\n        tcp dport 443 accept\n"
+    )
+    text = file.read_text()
+    file.write_text(text.replace("    }\n    chain forward", f"{rules}    }}\n    chain forward"))
+    assert main(["fix", "etc", "--allow-open", "--write"]) == 0
+    moved = (
+        "        # the shop\n        tcp dport 443 accept\n        # nothing else\n        drop\n"
+    )
+    assert moved in file.read_text()
+
+
 def test_a_second_run_changes_nothing(closed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = closed / "etc/nftables.conf"
     file.chmod(0o640)

@@ -19,6 +19,19 @@ from tests.live.hosts.trees import certificate
 
 _APACHE = {"RUN_DIR": "/run", "LOCK_DIR": "/run", "PID_FILE": "/run/pid", "LOG_DIR": "/run"}
 _APACHE |= {"RUN_USER": "www-data", "RUN_GROUP": "www-data"}
+# ufw writes its files whole whenever a rule comes or goes: what was written must come out again.
+_RULES = "sed -n '/^### RULES/,/^### END RULES/p'"
+_REWRITTEN = " && ".join(
+    (
+        "ufw allow 9/tcp",
+        "ufw delete allow 9/tcp",
+        *(
+            f"{_RULES} /run/tree/etc/ufw/{name} > /run/ours && "
+            f"{_RULES} /etc/ufw/{name} | diff /run/ours -"
+            for name in ("user.rules", "user6.rules")
+        ),
+    )
+)
 CHECKS: dict[str, tuple[str, ...]] = {  # by where a program's files are; sh(1) commands
     "etc/nginx": ("nginx -t",),
     "etc/apache2": (" ".join(f"APACHE_{k}={v}" for k, v in _APACHE.items()) + " apache2 -t",),
@@ -28,7 +41,7 @@ CHECKS: dict[str, tuple[str, ...]] = {  # by where a program's files are; sh(1) 
     "etc/iptables/rules.v4": ("iptables-nft-restore --test < /etc/iptables/rules.v4",),
     "etc/iptables/rules.v6": ("ip6tables-nft-restore --test < /etc/iptables/rules.v6",),
     "etc/firewalld": ("firewall-offline-cmd --check-config",),
-    "etc/ufw": ("/usr/lib/ufw/ufw-init start", "ufw show added"),
+    "etc/ufw": ("/usr/lib/ufw/ufw-init start", "ufw show added", _REWRITTEN),
 }
 _PEM = re.compile(r"(/etc/[\w./@-]+\.(?:pem|key|crt))\b")
 

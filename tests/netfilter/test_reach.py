@@ -289,6 +289,13 @@ def test_the_rule_stands_where_the_drop_is_even_below_a_jump() -> None:
     assert suggested(base, inner) == [("input", 1, "port")]
 
 
+def test_what_is_accepted_is_not_logged_as_dropped() -> None:
+    logged = (match("tcp.dport", 1),)  # a rule without a verdict
+    base = incoming(ESTABLISHED, (tcp(22), ACCEPT), logged, (DROP,))
+    assert suggested(base) == [("input", 2, "port")]
+    assert suggested(incoming(ESTABLISHED, (tcp(22), ACCEPT), ())) == [("input", 2, "port")]
+
+
 BANNED = source("203.0.113.0/24")
 
 

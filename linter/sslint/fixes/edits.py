@@ -52,6 +52,16 @@ def insert(place: Location, text: str, *, after: bool = False) -> Edit:
     return Edit(place.path, place.line, action, indent + text, place.file.path)
 
 
+def above_comments(place: Location) -> Location:
+    """Return the first of the comment lines right above a line, which are about it, or the line."""
+    line = place.line
+    if place.text.startswith("#"):
+        return place
+    while place.file.line(line - 1).lstrip().startswith("#"):
+        line -= 1
+    return place.file.at(line) if line != place.line else place
+
+
 def delete(file: SourceFile, line: int) -> Edit:
     """Return the deletion of a line."""
     return Edit(file.name, line, "delete", file.line(line), file.path)

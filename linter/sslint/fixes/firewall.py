@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.engine import Fact, Finding
 from sslint.firewalls import speech
-from sslint.fixes.edits import Edit, Fix, insert, is_whole_line
+from sslint.fixes.edits import Edit, Fix, above_comments, delete, insert, is_whole_line
 from sslint.host import Host
 from sslint.values import replace
 
@@ -60,7 +60,8 @@ def _opened(
         said = speech.of(suggestion.table.origin).insertion(host.tree, suggestion)
         commands.update(dict.fromkeys(said.commands if said is not None else ()))
         if said is not None and said.place is not None:
-            edits[insert(said.place, said.text, after=said.after)] = None
+            place = said.place if said.after else above_comments(said.place)
+            edits[insert(place, said.text, after=said.after)] = None
     if not (edits or commands):
         return None
     return Fix(f"accept {transport}/{port}", "opens", tuple(edits), tuple(commands))
@@ -92,12 +93,14 @@ def _move_accept(host: Host, finding: Finding) -> Fix | None:
     blocker = _blocker(host, opening)
     if blocker is None or blocker.file is not place.file or blocker.line >= place.line:
         return None
-    line = place.file.line(place.line)
     if not is_whole_line(place):
         return None
+    file, to = place.file, above_comments(blocker).line
+    numbers = range(above_comments(place).line, place.line + 1)
+    lines = [file.line(number) for number in numbers]
     edits = (
-        Edit(place.path, blocker.line, "before", line, place.file.path),
-        Edit(place.path, place.line, "delete", line, place.file.path),
+        Edit(file.name, to, "before", "\n".join(lines), file.path),
+        *(delete(file, number) for number in numbers),
     )
     return Fix(f"move it before line {blocker.line}", "opens", edits)
 

@@ -15,6 +15,7 @@ from sslint.netfilter.model import (
     CtState,
     Intervals,
     Key,
+    Limit,
     Match,
     Rule,
     Ruleset,
@@ -284,5 +285,12 @@ def _place(firewall: Evaluation, table: Table, base: Chain, note: Note, top: Rul
             for mask in out.returns.values():
                 lost |= mask
         if lost & note.mask or rule is top:
-            return index
-    return len(base.rules)
+            return _before_logging(base, index)
+    return _before_logging(base, len(base.rules))
+
+
+def _before_logging(base: Chain, index: int) -> int:
+    """Return the place before the rules that only log or count what is closed next."""
+    while index and all(isinstance(one, Match | Limit) for one in base.rules[index - 1].items):
+        index -= 1
+    return index
