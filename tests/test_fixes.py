@@ -19,7 +19,7 @@ from sslint.fixes.proof import proved
 from sslint.patches import Patch
 from sslint.tree import Replacement, Status, Tree, TreeError, replace_files
 from sslint.values import replace
-from tests.cases import EXAMPLES
+from tests.cases import EXAMPLES, SOUND
 from tests.test_rules import CASES, RULES, _host
 
 SEED = int(os.environ["SSLINT_SEED"])
@@ -51,6 +51,34 @@ def test_an_edit_mends_the_rule_s_own_case(name: str) -> None:
 
 def test_forty_rules_have_edits() -> None:
     assert len(EDITABLE) >= 40
+
+
+SOA = "@ IN SOA ns1.example.net. hostmaster.example.org. "
+REST = "7200 3600 1209600 3600 )\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (f"{SOA}( 2026060100 {REST}", f"{SOA}( 2026060101 {REST}"),
+        (f"{SOA}(\n  41 ; serial\n  {REST}", f"{SOA}(\n  42 ; serial\n  {REST}"),
+        (f"{SOA}( ; 1 SOA\n ; 7\n  9\n  {REST}", f"{SOA}( ; 1 SOA\n ; 7\n  10\n  {REST}"),
+        (f"{SOA}4294967295 {REST[:-2]}\n", f"{SOA}1 {REST[:-2]}\n"),
+    ],
+)
+def test_a_zone_s_serial_is_raised(
+    old: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(SOUND / "mail-announced", tmp_path / "host")
+    zone = tmp_path / "host/etc/bind/db.example.org"
+    text = zone.read_text().replace(
+        "_submissions._tcp   IN SRV   0 1 465", "_submission._tcp IN SRV 0 1 465"
+    )
+    lines = [line for line in text.splitlines(keepends=True) if "587" not in line]
+    zone.write_text("".join([lines[0], old, *lines[2:]]))
+    assert main(["fix", str(tmp_path / "host"), "--write"]) in (0, 1)
+    assert new in zone.read_text()
+    assert "_submissions._tcp IN SRV 0 1 465" in zone.read_text()
 
 
 # -- patches --------------------------------------------------------------------------------------

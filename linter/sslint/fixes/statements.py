@@ -17,6 +17,9 @@ a list of steps, done to the statement that the finding marks:
     {unset: NAME}               the same without a new value
     delete, cut                 its line; all from it to the end of its line
     comment, uncomment          options of master.cf that follow each other; an entry with its own
+    {beside: TEXT, between: TEXT}   go on with the line that holds a text, between the lines above
+                                and below that hold another
+    serial                      the serial of its zone, raised (RFC 1982)
     executable                  the run bit of its file
     related                     go on with the first related place of the finding
     opens                       the edit lets somebody in who is kept out today
@@ -38,6 +41,7 @@ from sslint.regex import regex
 from sslint.source import Location, SourceFile
 
 _BLOCK = regex(r"\s*server\s*\{\s*")
+_SERIAL = re.compile(r"(?im)^[^;\n]*\bSOA\s+\S+\s+\S+[\s(]+(?:;[^\n]*\s+)*(\d{1,10})\b")
 _OPTION = regex(r"#\s+-o\s")
 
 
@@ -137,6 +141,8 @@ class _Statement:
             self.text = self.text.replace(step["replace"], step["by"], 1)
         elif "before" in step or "after" in step:
             yield insert(self.place, step.get("before") or step["after"], after="after" in step)
+        elif "beside" in step:
+            self._go_to(step["beside"], step["between"])
         elif "block" in step:
             yield self._in_block(step["block"])
         elif "set" in step:
@@ -153,6 +159,18 @@ class _Statement:
     def _must(fits: bool) -> None:
         if not fits:
             raise _UnfitError
+
+    def _go_to(self, text: str, between: str) -> None:
+        """Go on with a line near by. Raise _UnfitError if there is not just one."""
+        found, last = [], len(self.file.starts)
+        for numbers in (range(self.place.line, 0, -1), range(self.place.line + 1, last + 1)):
+            for number in numbers:
+                if between in self.file.line(number):
+                    break
+                found += [number] if text in self.file.line(number) else []
+        self._must(len(found) == 1)
+        self.place = self.file.at(found[0])
+        self.text = self.before = _marked(self.place)
 
     def _in_block(self, text: str) -> Edit:
         for number in range(self.place.line - 1, 0, -1):
@@ -240,6 +258,13 @@ class _Statement:
         self.text = self.before = _marked(self.place)
         yield from ()
 
+    def serial(self) -> Iterator[Edit]:
+        """Raise the serial of its zone, or no secondary server asks for the change."""
+        found = list(_SERIAL.finditer(self.file.text))
+        self._must(len(found) == 1)
+        raised = (int(found[0][1]) + 1) % 2**32
+        yield substitute(self.file.span(*found[0].span(1)), str(raised or 1))
+
     def executable(self) -> Iterator[Edit]:
         """Set the run bit of its file."""
         yield Edit(self.file.name, self.place.line, "executable", "", self.file.path)
@@ -252,6 +277,7 @@ _WORDS = {
     "uncomment": _Statement.uncomment,
     "executable": _Statement.executable,
     "related": _Statement.related,
+    "serial": _Statement.serial,
 }
 
 
