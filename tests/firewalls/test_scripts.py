@@ -362,17 +362,39 @@ def test_ufw_keeps_its_rules(name: str) -> None:
 
 
 FIREWALL_CMD = {
-    "an interface is in one zone": (
-        "firewall-cmd --permanent --zone=public --add-interface=eth0\n"
-        "firewall-cmd --permanent --zone=trusted --add-interface=eth0\n",
-        "reject",
-    ),
-    "a source is in one zone": (
-        "firewall-cmd --permanent --zone=drop --add-source=203.0.113.0/24\n"
-        "firewall-cmd --permanent --zone=trusted --add-source=203.0.113.0/24\n",
-        "drop",
-    ),
-}
+    "an interface in two zones": ("firewall-cmd --permanent --zone=public --add-interface=eth0\nfirewall-cmd --permanent --zone=trusted --add-interface=eth0\n", "unknown"),
+    "an interface that is moved": ("firewall-cmd --permanent --zone=public --add-interface=eth0\nfirewall-cmd --permanent --zone=trusted --change-interface=eth0\n", "accept"),
+    "a source is in one zone": ("firewall-cmd --permanent --zone=drop --add-source=203.0.113.0/24\nfirewall-cmd --permanent --zone=trusted --add-source=203.0.113.0/24\n", "drop"),
+    "a source that is moved": ("firewall-cmd --permanent --zone=drop --add-source=203.0.113.0/24\nfirewall-cmd --permanent --zone=trusted --change-source=203.0.113.0/24\n", "accept"),
+    "a source that is taken from another zone": ("firewall-cmd --permanent --zone=drop --add-source=203.0.113.0/24\nfirewall-cmd --permanent --zone=home --remove-source=203.0.113.0/24\n", "drop"),
+    "an address that is none": ("firewall-cmd --permanent --zone=trusted --add-source=203.0.113.300\n", "reject"),
+    "one that is none among others": ("firewall-cmd --permanent --zone=trusted --add-source=203.0.113.300 --add-source=203.0.113.0/24\n", "accept"),
+    "two kinds of edits in one command": ("firewall-cmd --permanent --add-service=https --add-port=80/tcp\n", "reject"),
+    "two services in one command": ("firewall-cmd --permanent --add-service=http --add-service=https\n", "accept"),
+    "a zone behind the edit": ("firewall-cmd --permanent --add-service=https --zone=home\n", "reject"),
+    "a port of a range is removed": ("firewall-cmd --permanent --add-port=400-500/tcp\nfirewall-cmd --permanent --remove-port=443/tcp\n", "reject"),
+    "a port within a range is there already": ("firewall-cmd --permanent --add-port=400-500/tcp\nfirewall-cmd --permanent --add-port=443/tcp\nfirewall-cmd --permanent --remove-port=400-500/tcp\n", "reject"),
+    "ports that overlap become one range": ("firewall-cmd --permanent --add-port=400-450/tcp\nfirewall-cmd --permanent --add-port=440-500/tcp\nfirewall-cmd --permanent --remove-port=443/tcp\n", "reject"),
+    "ports that do not lie in one range stay": ("firewall-cmd --permanent --add-port=400-450/tcp\nfirewall-cmd --permanent --remove-port=440-500/tcp\n", "accept"),
+    "a port by its name": ("firewall-cmd --permanent --add-port=https/tcp\n", "accept"),
+    "a port without a protocol": ("firewall-cmd --permanent --add-port=443\n", "reject"),
+    "a word that belongs to nothing": ("firewall-cmd --permanent now --add-port=443/tcp\n", "reject"),
+    "a target in small letters": ("firewall-cmd --permanent --set-target=accept\n", "reject"),
+    "--permanent with what stands alone": ("firewall-cmd --permanent --set-default-zone=trusted\n", "reject"),
+    "the default zone": ("firewall-cmd --set-default-zone=trusted\n", "accept"),
+    "a service asked for before it is added": ("firewall-cmd --permanent --query-service=https || firewall-cmd --permanent --zone=public --add-service=https\n", "accept"),
+    "a service that is there is not added again": ("firewall-cmd --permanent --query-service=ssh || firewall-cmd --permanent --set-target=ACCEPT\n", "reject"),
+    "a rich rule": ("firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source address=203.0.113.0/24 port port=443 protocol=tcp accept'\n", "accept"),
+    "a rich rule is one however it is quoted": ("firewall-cmd --permanent --set-target=ACCEPT\nfirewall-cmd --permanent --add-rich-rule='rule family=ipv4 source address=203.0.113.0/24 drop'\nfirewall-cmd --permanent --remove-rich-rule='rule family=\"ipv4\" source address=\"203.0.113.0/24\" drop'\n", "accept"),
+    "a rich rule that lacks its family": ("firewall-cmd --permanent --add-rich-rule='rule source address=203.0.113.0/24 accept'\n", "unknown"),
+    "a rich rule with a limit of its log": ("firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source address=203.0.113.0/24 log prefix=x limit value=1/m drop'\nfirewall-cmd --permanent --set-target=ACCEPT\n", "drop"),
+    "a forwarded port": ("firewall-cmd --permanent --add-forward-port=port=443:proto=tcp:toport=8443\n", "accept"),
+    "a zone that is made": ("firewall-cmd --permanent --new-zone=shop\nfirewall-cmd --permanent --zone=shop --add-service=https\nfirewall-cmd --reload\nfirewall-cmd --set-default-zone=shop\n", "accept"),
+    "a zone that is made and not loaded": ("firewall-cmd --permanent --new-zone=shop\nfirewall-cmd --permanent --zone=shop --add-service=https\nfirewall-cmd --set-default-zone=shop\n", "reject"),
+    "a zone that is not there": ("firewall-cmd --permanent --zone=nosuch --set-target=ACCEPT\n", "reject"),
+    "a timeout": ("firewall-cmd --permanent --add-service=https --timeout=60\n", "reject"),
+    "an abbreviation": ("firewall-cmd --permanent --add-serv=https\n", "unknown"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FIREWALL_CMD)

@@ -1,34 +1,38 @@
 """What `firewall-cmd` commands make of firewalld as it is shipped (firewall-cmd(1)).
 
-Only what is permanent lasts beyond the next boot: zones get services, ports, sources, interfaces
-and targets; other commands are not read.
+Only what is permanent lasts beyond the next boot: the commands of a script become the zone files
+that firewalld would write, and firewalld's reader reads these.
 """
 
 from __future__ import annotations
 
-import re
-
 from sslint.firewalls.firewalld import read, stock
+from sslint.firewalls.scripts.firewalld_options import USAGE, Options, only_looks, options
+from sslint.firewalls.scripts.firewalld_zones import (
+    FLAGS,
+    INVALID_ADDR,
+    RefusedError,
+    UnsureError,
+    Zone,
+    shipped,
+    value_of,
+)
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.netfilter.model import Missing, Ruleset
 from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Tree
 
-_LOOKS = regex(r"--(?:state|version|help|check-config|get-.*|list-.*|query-.*|info-.*)(?:=.*)?")
-_EDITS = regex(
-    r"--(?P<verb>add|remove|change)-(?P<kind>service|port|source|interface|protocol)=(?P<value>.+)"
-)
-_ELEMENTS = {
-    "service": r'<service name="{}"/>',
-    "source": r'<source address="{}"/>',
-    "interface": r'<interface name="{}"/>',
-    "protocol": r'<protocol value="{}"/>',
+_TARGETS = {
+    "default": "default",
+    "{chain}_{zone}": "default",
+    "ACCEPT": "ACCEPT",
+    "DROP": "DROP",
+    "REJECT": "%%REJECT%%",
+    "%%REJECT%%": "%%REJECT%%",
 }
-_PORT = regex(r"(\d{1,5}(?:-\d{1,5})?)/(tcp|udp|sctp|dccp)")
-_PLAIN = regex(r"[\w./:@-]{1,100}", re.ASCII)
-_TARGET = regex(r'<zone target="([^"]*)"')  # as stock.file writes it
-_TARGETS = frozenset(("default", "ACCEPT", "DROP", "REJECT"))
+_NAME = regex(r"[A-Za-z0-9_-]{1,17}")
+NAME_CONFLICT, INVALID_TARGET, INVALID_ZONE, UNKNOWN_ERROR = 26, 110, 112, 254
 
 
 class Firewalld:
@@ -36,10 +40,10 @@ class Firewalld:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.zones: dict[str, list[str]] = {}  # elements of those that are changed
-        self.targets: dict[str, str] = {}
+        self.zones: dict[str, Zone] = {}  # those that are changed
+        self.loaded = {*stock.names("zones")}
         self.default = "public"
-        self.places: dict[tuple[str, str], Location] = {}
+        self.follows = False  # an interface may be in whatever zone is the default
         self.last: Location | None = None
         self.lost: Missing | None = None
 
@@ -51,15 +55,21 @@ class Firewalld:
     def copy(self) -> Firewalld:
         """Return a copy that can be changed alone."""
         twin = Firewalld(self.tree)
-        twin.zones = {name: list(lines) for name, lines in self.zones.items()}
-        twin.targets, twin.default = dict(self.targets), self.default
-        twin.places, twin.last, twin.lost = dict(self.places), self.last, self.lost
+        twin.zones = {name: zone.copy() for name, zone in self.zones.items()}
+        twin.loaded, twin.default, twin.follows = {*self.loaded}, self.default, self.follows
+        twin.last, twin.lost = self.last, self.lost
         return twin
 
     def same(self, other: Firewalld) -> bool:
         """Tell whether two states decide alike."""
-        mine = (self.zones, self.targets, self.default, self.lost is None)
-        return mine == (other.zones, other.targets, other.default, other.lost is None)
+        mine = (self.zones, self.loaded, self.default, self.follows, self.lost is None)
+        return mine == (
+            other.zones,
+            other.loaded,
+            other.default,
+            other.follows,
+            other.lost is None,
+        )
 
     def join(self, other: Firewalld, where: Location) -> Firewalld:
         """Return both, if they are alike; else nothing is known."""
@@ -74,81 +84,154 @@ class Firewalld:
         self.last = self.last or where
         self.lost = self.lost or Missing(reason, (4, 6), where, may_open=True)
 
+    # -- commands -----------------------------------------------------------------------------
+
     def run(self, words: list[str], where: Location) -> int | None:
         """Run a command."""
-        words = _with_equals(word for word in words if word not in ("-q", "--quiet"))
-        if not words or all(_LOOKS.fullmatch(word) or word == "--permanent" for word in words):
-            return None
+        if not words:
+            return USAGE
+        if only_looks(words):
+            return self._asked(words)
         self.last = where
         if has_hole(words):
             self.lose("a value that firewall-cmd is told is not known", where)
             return None
-        zone, edits, permanent = self.default, [], False
-        for word in words:
-            option, _, value = word.partition("=")
-            if option == "--zone":
-                zone = value
-            elif word == "--permanent":
-                permanent = True
-            elif option == "--set-default-zone":
-                if value not in stock.names("zones"):
-                    return 1
-                self.default = value
-                permanent = True
-            elif word in ("--reload", "--complete-reload"):
-                permanent = True
-            elif option == "--set-target" or _EDITS.fullmatch(word):
-                edits.append(word)
-            else:
-                self.lose(f"firewall-cmd with {_shown(option)} is not read", where)
-                return None
-        if not permanent:
-            self.lose("firewall-cmd without --permanent lasts until the next boot", where)
+        try:
+            return self._run(options(words))
+        except RefusedError as error:
+            return error.status
+        except UnsureError as error:
+            self.lose(str(error), where)
             return None
-        if zone not in stock.names("zones"):
-            return 112  # INVALID_ZONE
-        return self._edit(zone, edits, where)
 
-    def _edit(self, zone: str, edits: list[str], where: Location) -> int | None:
-        if not edits:
+    def _asked(self, words: list[str]) -> int | None:
+        """Return the status of a command that asks for a service or a port."""
+        try:
+            given = options(words) if not has_hole(words) else Options()
+            kind = given.query.removeprefix("--query-")
+            values = given.given.get(given.query, [])
+            name = given.last("--zone") or self.default
+            zone = self.zones[name] if name in self.zones else shipped(name)
+            if self.lost or not given.permanent or kind not in ("service", "port") or values[1:]:
+                return None
+            return int(not zone.has(kind, value_of(kind, values[0])))
+        except (RefusedError, UnsureError, KeyError):
+            return None
+
+    def _run(self, given: Options) -> int:
+        """Run a command that changes something. Raise RefusedError, UnsureError."""
+        if given.alone == "--set-default-zone":
+            self._set_default(given.last("--set-default-zone"))
+        elif given.alone:
+            self.loaded |= self.zones.keys()
+        elif "--new-zone" in given.given:
+            self._new_zone(given.last("--new-zone"))
+        elif not given.permanent:
+            raise UnsureError("firewall-cmd without --permanent lasts until the next boot")
+        else:
+            name = given.last("--zone") or self.default
+            return self._edit(name, given)
+        return 0
+
+    def _set_default(self, name: str) -> None:
+        if name not in self.loaded:
+            raise RefusedError(INVALID_ZONE)
+        if self.follows and name != self.default:
+            raise UnsureError("an interface may be in the default zone, which changes")
+        self.default = name
+
+    def _new_zone(self, name: str) -> None:
+        if name in self.zones or name in self.loaded:
+            raise RefusedError(NAME_CONFLICT)
+        if not _NAME.fullmatch(name) or name in stock.names("policies"):
+            raise UnsureError("the name of a zone is not read")
+        self.zones[name] = Zone()
+
+    def _zone(self, name: str) -> Zone:
+        """Return a zone. Raise RefusedError."""
+        if name not in self.zones:
+            if name not in self.loaded:
+                raise RefusedError(INVALID_ZONE)
+            self.zones[name] = shipped(name)
+        return self.zones[name]
+
+    def _edit(self, name: str, given: Options) -> int:
+        """Change a zone, and return the status. Raise RefusedError, UnsureError."""
+        zone = self._zone(name)
+        verb, _, kind = given.edit.removeprefix("--").partition("-")
+        values = given.given[given.edit]
+        if kind == "target":
+            if values[-1] not in _TARGETS:
+                raise RefusedError(INVALID_TARGET)
+            zone.target = _TARGETS[values[-1]]
             return 0
-        file = stock.file("zones", zone)
-        assert file is not None
-        lines = self.zones.setdefault(zone, re.findall(r"<(?!/?zone|\?xml)[^<>]*/>", file.text))
-        target = _TARGET.match(file.text)
-        self.targets.setdefault(zone, target[1] if target else "default")
-        status = 0
-        for edit in edits:
-            if edit.startswith("--set-target="):
-                value = edit.partition("=")[2]
-                if value not in _TARGETS:
-                    return 110  # INVALID_TARGET
-                self.targets[zone] = "%%REJECT%%" if value == "REJECT" else value
-                continue
-            found = _EDITS.fullmatch(edit)
-            assert found is not None
-            element = _element(found["kind"], found["value"])
-            if element is None:
-                self.lose("a value that firewall-cmd is told is not read", where)
-                return None
-            if found["kind"] == "service" and found["value"] not in stock.names("services"):
-                self.lose("a service is not firewalld's own", where)
-                return None
-            if found["verb"] == "remove":
-                status = 0 if element in lines else status
-                lines[:] = [line for line in lines if line != element]
-            elif found["kind"] in ("interface", "source") and self._elsewhere(zone, element):
-                if found["verb"] == "change" or len(edits) > 1:
-                    self.lose(f"a {found['kind']} is moved to another zone", where)
-                    return None
-                return 18  # ZONE_CONFLICT: it is in one zone only
-            elif element not in lines:
-                lines.append(element)
-                self.places[zone, element] = where
-        return status
+        if kind in FLAGS:
+            zone.held[kind] = [""] if verb == "add" else []
+            return 0
+        if kind == "interface":
+            self.follows = self.follows or "--zone" not in given.given
+        if verb == "change":
+            for value in values:
+                self._move(zone, kind, value)
+            return 0
+        return self._sequence(zone, verb, kind, values)
 
-    def _elsewhere(self, zone: str, element: str) -> bool:
-        return any(element in lines for name, lines in self.zones.items() if name != zone)
+    def _sequence(self, zone: Zone, verb: str, kind: str, values: list[str]) -> int:
+        """Add or remove values; one that is taken makes the command succeed."""
+        failed: list[int] = []
+        for value in values:
+            try:
+                if verb == "add":
+                    self._add(zone, kind, value)
+                else:
+                    self._remove(zone, kind, value)
+            except RefusedError as error:
+                failed.append(error.status)
+        if len(failed) < len(values):
+            return 0
+        return failed[0] if len(set(failed)) == 1 else UNKNOWN_ERROR
+
+    def _add(self, zone: Zone, kind: str, text: str) -> None:
+        value = value_of(kind, text)
+        if kind in ("interface", "source") and self._elsewhere(zone, kind, value):
+            if kind == "interface":
+                raise UnsureError(
+                    "an interface is given to a second zone: firewalld refuses it, and "
+                    "NetworkManager moves it"
+                )
+            raise RefusedError(INVALID_ADDR)
+        if kind == "rich-rule" and not zone.has(kind, value) and self._ties(zone, value):
+            raise UnsureError("rich rules of one priority are in an order that is not known")
+        zone.add(kind, value)
+
+    @staticmethod
+    def _ties(zone: Zone, rule: str) -> bool:
+        from sslint.firewalls.scripts.firewalld_rich import priority
+
+        mine = priority(rule)
+        return mine != "0" and any(priority(one) == mine for one in zone.of("rich-rule"))
+
+    def _remove(self, zone: Zone, kind: str, text: str) -> None:
+        if kind in ("service", "icmp-block", "interface", "source", "protocol"):
+            if kind == "interface" and self._elsewhere(zone, kind, text):
+                raise UnsureError("an interface is taken from a zone that does not have it")
+            value = text  # whatever it is, it is there or not
+        else:
+            value = value_of(kind, text)
+        zone.remove(kind, value)
+
+    def _move(self, zone: Zone, kind: str, text: str) -> None:
+        value = value_of(kind, text)
+        for other in self.zones.values():
+            if other is not zone:
+                other.remove(kind, value)
+        zone.add(kind, value)
+
+    def _elsewhere(self, zone: Zone, kind: str, value: str) -> bool:
+        """Tell whether another zone has an interface or a source; none does that is shipped."""
+        return any(other.has(kind, value) for other in self.zones.values() if other is not zone)
+
+    # -- what is loaded -----------------------------------------------------------------------
 
     def finish(self, into: Ruleset) -> None:
         """Put what firewalld loads into a ruleset."""
@@ -156,11 +239,8 @@ class Firewalld:
             into.missing.append(self.lost)
             return
         files = {"/etc/firewalld/firewalld.conf": f"DefaultZone={self.default}\n"}
-        for zone, lines in self.zones.items():
-            target = self.targets[zone]
-            attribute = "" if target == "default" else f' target="{target}"'
-            body = "\n".join(lines)
-            files[f"/etc/firewalld/zones/{zone}.xml"] = f"<zone{attribute}>\n{body}\n</zone>\n"
+        for name, zone in self.zones.items():
+            files[f"/etc/firewalld/zones/{name}.xml"] = zone.file()
         part = Ruleset()
         read(self.tree.with_overlay(files), part)
         into.tables += part.tables
@@ -170,26 +250,3 @@ class Firewalld:
         into.assumptions.append(
             "firewalld's zones are as it ships them, with the default zone public"
         )
-
-
-def _with_equals(words: object) -> list[str]:
-    """Write `--zone public` as `--zone=public`."""
-    found: list[str] = []
-    for word in words:  # type: ignore[attr-defined]
-        alone = found and re.fullmatch(r"--(?:zone|set-|add-|remove-|change-)[\w-]*", found[-1])
-        if alone and not word.startswith("--"):
-            found[-1] += f"={word}"
-        else:
-            found.append(word)
-    return found
-
-
-def _element(kind: str, value: str) -> str | None:
-    if kind == "port":
-        port = _PORT.fullmatch(value)
-        return f'<port port="{port[1]}" protocol="{port[2]}"/>' if port else None
-    return _ELEMENTS[kind].format(value) if _PLAIN.fullmatch(value) else None
-
-
-def _shown(option: str) -> str:
-    return option if re.fullmatch(r"-{1,2}[a-z-]{1,40}", option) else "an option"

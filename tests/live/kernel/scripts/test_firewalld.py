@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shlex
 import traceback
 
@@ -21,27 +22,77 @@ PACKETS = 60
 _labs: list[FirewalldLab] = []
 
 
-def _command(words: Vocabulary) -> str:
+def _command(words: Vocabulary, earlier: list[str]) -> str:
+    """Return a command; now and then it undoes or repeats what another zone was told."""
     pick = words.random.choice
-    zone = pick(("", "", "", "--zone=public ", "--zone=drop ", "--zone trusted "))
-    edit = pick(
-        (
-            f"--add-port={words.port()}/{pick(('tcp', 'udp'))}",
-            f"--add-port={words.port()}/tcp",
-            f"--add-service={pick(('https', 'http', 'smtp', 'imaps', 'dns', 'ssh'))}",
-            f"--remove-service={pick(('ssh', 'https', 'dhcpv6-client'))}",
-            f"--add-source={words.prefix(pick((4, 6)))}",
-            f"--set-target={pick(('ACCEPT', 'DROP', 'REJECT', 'default'))}",
-            "--add-interface=eth1",
-            f"--remove-port={words.port()}/tcp",
+    zones = ("--zone=public", "--zone=drop", "--zone trusted", "--zone=home", "--zone=shop")
+    zone = pick(("", "", "", *zones))
+    if words.chance(0.05):
+        return pick(
+            (
+                f"--set-default-zone={pick(('drop', 'home', 'public', 'shop'))}",
+                "--permanent --new-zone=shop",
+                "--reload",
+                "--permanent --zone=public --query-service=http",
+            )
         )
+    edit = pick(earlier) if earlier and words.chance(0.25) else _edit(words)
+    earlier.append(edit)
+    if words.chance(0.3):
+        edit = re.sub(r"--(add|remove|change)-(source|interface)", r"--change-\2", edit)
+    elif words.chance(0.3):
+        edit = edit.replace("--add-", "--remove-")
+    options = ["--permanent", zone, edit]
+    if words.chance(0.2):
+        words.random.shuffle(options)
+    return " ".join(filter(None, options))
+
+
+def _edit(words: Vocabulary) -> str:
+    """Return what is added to a zone, or its target."""
+    pick = words.random.choice
+    family = pick((4, 6))
+    source = words.prefix(family)
+    if words.chance(0.3):  # with bits of a host
+        source = source.replace("0/", "1/")
+    low, high = words.port_range()
+    port = f"{pick((words.port(), f'{low}-{high}'))}/{pick(('tcp', 'tcp', 'udp'))}"
+    action = pick(("accept", "accept", "drop", "reject"))
+    rule = f'rule family="ipv{family}" source address="{source}"'
+    number, transport = port.split("/")
+    edits = (
+        f"--add-port={port}",
+        f"--add-port={port}",
+        f"--add-port={port} --add-port={words.port()}/tcp",
+        f"--add-port={words.port()}/{pick(('tcp', 'tpc'))} --add-port={words.port()}",
+        f"--add-source-port={port}",
+        f"--add-service={pick(('https', 'http', 'smtp', 'imaps', 'dns', 'ssh'))}",
+        f"--remove-service={pick(('ssh', 'https', 'dhcpv6-client', 'nosuch'))}",
+        f"--add-service http --add-service={pick(('https', 'smtp'))}",
+        f"--add-service=http --add-port={words.port()}/tcp",  # which is refused
+        f"--add-source={source}",
+        f"--add-source={source}",
+        f"--add-source={pick(('300.1.1.1', '::g', source))} --add-source={words.prefix(4)}",
+        f"--set-target={pick(('ACCEPT', 'DROP', 'REJECT', 'default', 'drop'))}",
+        "--add-interface=eth1",
+        f"--add-protocol={pick(('tcp', 'udp', 'gre', '300'))}",
+        pick(("--add-masquerade", "--add-forward", "--add-icmp-block-inversion")),
+        f"--add-icmp-block={pick(('echo-request', 'neighbour-solicitation'))}",
+        f"--add-forward-port=port={words.port()}:proto=tcp:toport={words.port()}",
+        f"--add-rich-rule='{rule} {action}'",
+        f"--add-rich-rule='{rule} port port={number} protocol={transport} {action}'",
+        f"--add-rich-rule='rule service name={pick(('http', 'https'))} {action}'",
+        f"--add-rich-rule='rule priority={pick((-1, 1))} port port={number} "
+        f"protocol={transport} log prefix=x {action}'",
+        f"--add-rich-rule='{rule.replace('address', 'not address')} {action}'",
     )
-    return f"--permanent {zone}{edit}"
+    return pick(edits)
 
 
 def _one(number: int) -> Outcome:
     words = Vocabulary(random.Random(f"firewalld script {number}"))
-    commands = [_command(words) for _ in range(words.random.randint(1, 8))]
+    earlier: list[str] = []
+    commands = [_command(words, earlier) for _ in range(words.random.randint(1, 9))]
     path = "/etc/firewall.sh"
     text = "".join(f"firewall-cmd {line}\n" for line in [*commands, "--reload"])
     try:
