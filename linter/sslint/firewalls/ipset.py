@@ -385,7 +385,7 @@ def resolve(ruleset: m.Ruleset) -> None:
         for chain in table.chains.values():
             for index, rule in enumerate(chain.rules):
                 for item in rule.items:
-                    if isinstance(item, m.Match | m.SetUpdate) and _names_ipset(item):
+                    if isinstance(item, (m.Match, m.SetUpdate)) and _names_ipset(item):
                         break
                 else:
                     continue
@@ -394,7 +394,8 @@ def resolve(ruleset: m.Ruleset) -> None:
 
 
 def _names_ipset(item: m.Match | m.SetUpdate) -> bool:
-    return any(key.name == "ipset" for key in item.keys)
+    reference = item.values if isinstance(item, m.Match) else item.set
+    return isinstance(reference, m.SetRef) and any(key.name == "ipset" for key in item.keys)
 
 
 def _resolved(item: m.RuleItem, table: m.Table, ruleset: m.Ruleset) -> list[m.RuleItem]:

@@ -156,13 +156,13 @@ class Universe:
         if len(intervals) <= MANY:
             result = 0
             for low, high in intervals:
-                first, end = self._indices(low, high)
+                first, end = self.span(low, high)
                 if end > first:
                     result |= (1 << end) - (1 << first)
             return result
         filled = bytearray(self.atoms + 1)
         starts, last = self.starts, LAST[self.family]
-        for low, high in intervals:  # _indices() in place: a hundred thousand calls show
+        for low, high in intervals:  # span() in place: a hundred thousand calls show
             first = bisect_left(starts, low)
             end = self.atoms if high >= last else bisect_right(starts, high + 1) - 1
             if end > first:
@@ -181,7 +181,8 @@ class Universe:
             result |= (1 << end) - (1 << first)
         return result
 
-    def _indices(self, low: int, high: int) -> tuple[int, int]:
+    def span(self, low: int, high: int) -> tuple[int, int]:
+        """Return the first atom of an interval, and the one after its last."""
         starts = self.starts
         first = bisect_left(starts, low)
         if high >= LAST[self.family]:

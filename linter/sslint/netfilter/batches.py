@@ -85,6 +85,9 @@ class Batches:
         self.matching = matching
         self._guards: list[tuple[Match, Table]] = []
         self._numbers: dict[object, int] = {}
+        self._keys: dict[int, tuple[tuple[Key, ...], int]] = {}  # by identity, with their number
+        self._equal: dict[Key, int] = {}
+        self._named: dict[int, tuple[str, Sequence[int]]] = {}  # what `ports` found, by guard
         self._answers: dict[PacketState, dict[int, bool | str]] = {}
 
     def __len__(self) -> int:
@@ -139,7 +142,7 @@ class Batches:
         guards: list[int] = []
         sources: list[Match] = []
         for item in rule.items[:-1]:
-            if isinstance(item, Match):
+            if type(item) is Match:
                 keys = item.keys
                 named = keys[0].name in free or (
                     len(keys) > 1 and any(key.name in free for key in keys)
@@ -174,12 +177,12 @@ class Batches:
     def _number(self, match: Match, table: Table) -> int:
         """Give equal matches one number, so that each is answered once a packet."""
         values = match.values
-        key = match.keys[0]
         if len(match.keys) == 1 and isinstance(values, (Intervals, Names)):
-            identity: object = (
-                key.name, key.mask, key.xor, key.shift, key.arg, values.items, match.negate,
-                match.test,
-            )  # fmt: skip
+            known_key = self._keys.get(id(match.keys))  # thousands of rules have the same
+            if known_key is None:
+                equal = self._equal.setdefault(match.keys[0], len(self._equal))
+                known_key = self._keys[id(match.keys)] = match.keys, equal
+            identity: object = (known_key[1], values.items, match.negate, match.test)
         else:
             identity = id(match)
         known = self._numbers.get(identity)
@@ -212,7 +215,7 @@ class Batches:
         """Sort a batch by the ports that its rules name: thousands name one each."""
         if batch.by_port is None:
             index = batch.by_port = PortIndex()
-            named = {guards: self._ports(guards) for guards in batch.groups}
+            named = {guards: self.ports(guards) for guards in batch.groups}
             for guards, (name, ports) in named.items():
                 for port in ports:
                     index.groups.setdefault(name, {}).setdefault(port, []).append(guards)
@@ -221,27 +224,34 @@ class Batches:
             if not index.groups:
                 return index
             for number, plain in enumerate(batch.rules):
-                name, ports = named.get(plain.guards) or self._ports(plain.guards)
+                name, ports = named.get(plain.guards) or self.ports(plain.guards)
                 for port in ports:
                     index.rules.setdefault(name, {}).setdefault(port, []).append(number)
                 if not name:
                     index.other_rules.append(number)
         return batch.by_port
 
-    def _ports(self, guards: tuple[int, ...]) -> tuple[str, Sequence[int]]:
+    def ports(self, guards: tuple[int, ...]) -> tuple[str, Sequence[int]]:
         """Return the first field among guards that must be one of a few ports, and those."""
         for number in guards:
-            match = self._guards[number][0] if number >= 0 else None
-            if match is None or match.negate or match.test != "in" or len(match.keys) != 1:
-                continue
-            key, values = match.keys[0], match.values
-            if not key.name.endswith((".dport", ".sport")) or not isinstance(values, Intervals):
-                continue
-            if key.mask is not None or key.xor or key.shift:
-                continue
-            if sum(high - low + 1 for low, high in values.items) <= MAX_INDEXED:
-                return key.name, [p for low, high in values.items for p in range(low, high + 1)]
+            if number not in self._named:
+                self._named[number] = self._ports_of(number)
+            if self._named[number][0]:
+                return self._named[number]
         return "", ()
+
+    def _ports_of(self, number: int) -> tuple[str, Sequence[int]]:
+        match = self._guards[number][0] if number >= 0 else None
+        if match is None or match.negate or match.test != "in" or len(match.keys) != 1:
+            return "", ()
+        key, values = match.keys[0], match.values
+        if not key.name.endswith((".dport", ".sport")) or not isinstance(values, Intervals):
+            return "", ()
+        if key.mask is not None or key.xor or key.shift:
+            return "", ()
+        if sum(high - low + 1 for low, high in values.items) > MAX_INDEXED:
+            return "", ()
+        return key.name, [p for low, high in values.items for p in range(low, high + 1)]
 
     def concerned(
         self, batch: Batch, state: PacketState

@@ -46,6 +46,7 @@ from sslint.netfilter.packet import (
     Entry,
     PacketState,
 )
+from sslint.netfilter.series import MANY, Lot, Series, deal, dealable, joined
 from sslint.netfilter.survey import MAX_DEPTH, is_ban_chain
 from sslint.values import dataclass, field
 
@@ -83,7 +84,7 @@ def few(flow: Flow) -> Flow:
     return merged
 
 
-Step = Batch | Rule
+Step = Series | Batch | Rule
 
 
 class Evaluator:
@@ -143,6 +144,8 @@ class Evaluator:
             steps += len(flow)
             if type(step) is Batch:
                 self._run_batch(step, place, flow, out, notes)
+            elif type(step) is Series:
+                steps += self._run_series(step, place, flow, out, notes)
             else:
                 assert isinstance(step, Rule)
                 following: Flow = {}
@@ -163,9 +166,72 @@ class Evaluator:
         memo = (id(chain), state.family, state.inbound)
         known = self._views.get(memo)
         if known is None:
-            known = self.batches.compile(table, chain.rules, state.family, state.inbound)
-            self._views[memo] = known
+            steps = self.batches.compile(table, chain.rules, state.family, state.inbound)
+            known = self._views[memo] = [*joined(steps, self.batches, state.family or 4)]
         return known
+
+    def _run_series(
+        self, series: Series, place: Place, flow: Flow, out: Outcome, notes: Notes | None
+    ) -> int:
+        """Run batches one after the other, and together where that is the same; count the steps.
+
+        So it is for one state, once more rules of a kind are noted than are told apart.
+        """
+        steps = 0
+        pending: list[Lot] = []
+        wanted = notes.wanted if notes is not None else ()
+        untold: set[str] = set()
+        concerned = series.concerned(self.batches, flow)
+        lots = series.lots if len(concerned) >= MANY else []
+        for number in concerned:
+            lot = lots[number] if lots else None
+            if lot is not None and len(flow) == 1:
+                (state,) = flow
+                kind = lot.batch.kind
+                if kind not in untold and (notes is None or notes.full(place.chain, kind, state)):
+                    untold.add(kind)
+                if kind in untold and dealable(self.batches, lot, state, wanted):
+                    pending.append(lot)
+                    continue
+            steps += self._run_lots(pending, place, flow, out, notes)
+            pending = []
+            if not flow:
+                break
+            steps += len(flow)
+            self._run_batch(series.batches[number], place, flow, out, notes)
+        return steps + self._run_lots(pending, place, flow, out, notes)
+
+    def _run_lots(
+        self, lots: list[Lot], place: Place, flow: Flow, out: Outcome, notes: Notes | None
+    ) -> int:
+        """Run lots that are dealable for the one state of a flow; return the steps it takes."""
+        if len(lots) < MANY:
+            for lot in lots:
+                self._run_batch(lot.batch, place, flow, out, notes)
+            return len(lots)
+        ((state, mask),) = flow.items()
+        for kind, dealt in deal(self.batches, lots, state, mask).items():
+            if notes is not None:
+                self._steps += dealt.rules
+                notes.add(place.chain, kind, state, dealt.mask, dealt.rules)
+            self._take(kind, state, dealt.mask, dealt.mask, flow, out)
+        return MANY
+
+    def _take(
+        self, kind: str, state: PacketState, hit: int, sure: int, flow: Flow, out: Outcome
+    ) -> None:
+        """Give a batch's verdict to the far addresses that it hits, and leave the others."""
+        if kind == "accept":
+            add(out.accept, state, hit)
+        elif kind == "drop":
+            out.drop |= hit
+        else:
+            add(out.returns, state, hit)
+        rest = flow[state] & ~sure
+        if rest:
+            flow[state] = rest
+        else:
+            del flow[state]
 
     def _run_batch(
         self, batch: Batch, place: Place, flow: Flow, out: Outcome, notes: Notes | None
@@ -181,17 +247,7 @@ class Evaluator:
             if notes is not None:
                 self._steps += len(batch.rules)
                 Crediting(self.batches, batch, place, state, notes).credit(mask, sure, maybe)
-            if batch.kind == "accept":
-                add(out.accept, state, hit)
-            elif batch.kind == "drop":
-                out.drop |= hit
-            else:
-                add(out.returns, state, hit)
-            rest = mask & ~sure
-            if rest:
-                flow[state] = rest
-            else:
-                del flow[state]
+            self._take(batch.kind, state, hit, sure, flow, out)
 
     def _run_each(
         self,

@@ -59,3 +59,9 @@ class Notes(list[Note]):
             last = known[MAX_CREDITED - 1]
             last.mask |= note.mask
             last.more += 1 + note.more
+
+    def add(self, chain: Chain, effect: str, state: PacketState, mask: int, rules: int) -> None:
+        """Note what so many more rules did, of an effect of which no more are told apart."""
+        last = self._counts[id(chain), effect, state][MAX_CREDITED - 1]
+        last.mask |= mask
+        last.more += rules

@@ -15,6 +15,7 @@ _ADDRESS_KEYS = {
     "ct.original.saddr": 0, "ct.original.daddr": 0, "ct.reply.saddr": 0, "ct.reply.daddr": 0,
 }  # fmt: skip
 _PORT_FIELDS = frozenset(("sport", "dport", "proto-src", "proto-dst"))
+_PORTS = frozenset(("tcp.dport", "tcp.sport", "udp.dport", "udp.sport", "th.dport", "th.sport"))
 _INTERFACE_KEYS = frozenset(("meta.iifname", "meta.iif", "meta.sdifname"))
 
 
@@ -54,6 +55,7 @@ class _Mentions:
     destinations: dict[int, list[m.Interval]] = field(default_factory=lambda: {4: [], 6: []})
     named_ports: set[int] = field(default_factory=set)
     redirects: bool = False  # it may send a packet to another port
+    leaves: bool = False  # it names interfaces by which packets leave
 
 
 def survey(ruleset: m.Ruleset) -> Survey:
@@ -69,6 +71,7 @@ def survey(ruleset: m.Ruleset) -> Survey:
             own = mentions[chain.name] = _Mentions()
             for rule in chain.rules:
                 _items(found, own, ruleset, table, rule)
+            for rule in chain.rules if own.leaves else ():
                 if len(rule.items) > 2:
                     _link(found, rule)
             found.dynamic |= is_ban_chain(chain.name)
@@ -97,12 +100,15 @@ def _items(found: Survey, own: _Mentions, ruleset: m.Ruleset, table: m.Table, ru
         if isinstance(item, m.Match):
             key = item.keys[0]
             if isinstance(item.values, m.Intervals) and len(item.keys) == 1:
-                family = _ADDRESS_KEYS.get(key.name)
-                if family and key.mask is None and not key.xor and not key.shift:
+                if key.mask is not None or key.xor or key.shift:
+                    _field(found, own, table, key, item.values)
+                elif family := _ADDRESS_KEYS.get(key.name):
                     found.endpoints[family] += item.values.items
                     if key.name.endswith("daddr"):
                         own.destinations[family] += item.values.items
-                else:
+                elif key.name in _PORTS:
+                    _port(own, key, item.values.items)
+                elif key.name != "meta.l4proto":
                     _field(found, own, table, key, item.values)
                 continue
             for key, values in fields(ruleset, table, item.keys, item.values):
@@ -204,6 +210,7 @@ def fields(
 
 def _field(found: Survey, own: _Mentions, table: m.Table, key: m.Key, values: m.Values) -> None:
     name = key.name
+    own.leaves |= name in ("meta.oifname", "meta.oif")
     family = _ADDRESS_KEYS.get(name)
     if family is not None:
         if isinstance(values, m.Intervals):
@@ -217,14 +224,20 @@ def _field(found: Survey, own: _Mentions, table: m.Table, key: m.Key, values: m.
             _interface(found, item)
     elif _is_port(key):
         found.port_sums |= key.mask is not None or bool(key.xor or key.shift)
-        to_here = name.endswith(("dport", "proto-dst"))
-        boundaries = own.destination_ports if to_here else own.source_ports
-        for low, high in values.items if isinstance(values, m.Intervals) else ():
-            boundaries.update((low, high + 1))
-            if to_here:
-                own.named_ports.update((low, high))
+        _port(own, key, values.items if isinstance(values, m.Intervals) else ())
     if name.startswith("ct."):
         found.conntrack.update(_families(table))
+
+
+def _port(own: _Mentions, key: m.Key, ports: tuple[m.Interval, ...]) -> None:
+    to_here = key.name.endswith(("dport", "proto-dst"))
+    boundaries = own.destination_ports if to_here else own.source_ports
+    for low, high in ports:
+        boundaries.add(low)
+        boundaries.add(high + 1)
+        if to_here:
+            own.named_ports.add(low)
+            own.named_ports.add(high)
 
 
 def _is_port(key: m.Key) -> bool:
