@@ -92,7 +92,7 @@ def test_the_addresses_of_the_host_are_told_apart() -> None:
         "tcp/443-443 4 opens 0.0.0.0/0 at 203.0.113.6",
     ]
     assert _differences(old, BASE.format("ip daddr 203.0.113.0/24 tcp dport 443 accept")) == [
-        "tcp/443-443 4 opens 0.0.0.0/0 at 203.0.113.0,203.0.113.6"
+        "tcp/443-443 4 opens 0.0.0.0/0 at 203.0.113.0-203.0.113.4,203.0.113.6-203.0.113.255"
     ]
 
 
@@ -114,6 +114,33 @@ def test_what_neither_side_knows_is_not_called_equal() -> None:
     ]
     assert _differences(old, old) == []
     assert _differences(old, old.replace("table", "# moved by a line\ntable")) == []
+
+
+def test_only_ports_that_a_change_touches_are_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with hundreds of ports would take all the time that a run has."""
+    asked: list[int] = []
+    exposure = difference._exposure
+    monkeypatch.setattr(
+        difference,
+        "_exposure",
+        lambda one, at, iif: asked.append(at.port) or exposure(one, at, iif),
+    )
+    some = "\n".join(f"tcp dport {port} accept" for port in range(1000, 1200, 2))
+    old, new = BASE.format(some), BASE.format(f"{some}\ntcp dport 5432-5433 accept")
+    assert _differences(old, new) == [
+        "tcp/5432-5433 4 opens 0.0.0.0/0",
+        "tcp/5432-5433 6 opens ::/0",
+    ]
+    assert set(asked) == {5432}
+    # A rule that sends packets to the port, and one that the answers meet, touch others.
+    chain = "table ip x {{ chain x {{ type {} priority -100;\n{}\n}}\n}}\n"
+    redirect = chain.format("nat hook prerouting", "meta l4proto tcp redirect to :5432")
+    assert any(one.startswith("tcp/1-") for one in _differences(redirect + old, redirect + new))
+    answers = chain.format("filter hook output", "accept")
+    dropped = answers.replace("accept", "tcp dport 1024-65535 drop\naccept")
+    assert "tcp/22-22 4 closes 0.0.0.0/0" in _differences(
+        BASE.format("tcp dport 22 accept") + answers, BASE.format("tcp dport 22 accept") + dropped
+    )
 
 
 def test_a_rate_is_told() -> None:
@@ -203,7 +230,11 @@ def _one_source(
         if getattr(one, name).mask & getattr(one, name).universe.bit(source)
     }
     where = f"{again}: {transport}/{port} from {addresses.show(family, source)} by {iif}"
-    assert said == ({expected} if expected else set()), where
+    # Of packets that no change touches it is not said that neither side knows about them.
+    assert said == ({expected} if expected else set()) or (expected, said) == (
+        "unclear",
+        set(),
+    ), where
 
 
 def _edges(chosen: difference.Difference | None, last: int) -> list[int]:
@@ -313,6 +344,94 @@ def test_a_new_listener_behind_an_open_port_is_newly_exposed(repository: Path) -
     assert main([*words, "any"]) == 1
     assert main([*words, "8080"]) == 1
     assert main([*words, "8081"]) == 0
+
+
+def test_a_listener_of_which_nothing_is_known_neither_opens_nor_closes(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "etc/nftables.conf").unlink()
+    assert main(["diff", "--against", "main", "--fail-on", "never"]) == 3
+    out = capsys.readouterr().out
+    assert "closes" not in out
+    assert "tcp/993 (dovecot imaps) over IPv4 and IPv6: was open to everyone" in out
+    assert "the new side has no firewall" in out
+
+
+def test_a_renamed_file_brings_no_finding(repository: Path) -> None:
+    site = repository / "etc/nginx/sites-enabled/www"
+    site.write_text(site.read_text().replace("listen 443 ssl", "listen 443"))
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-qm", "broken")
+    assert main(["check", "."]) == 1
+    site.rename(site.with_name("renamed"))
+    assert main(["diff", "--against", "HEAD"]) == 0
+    assert main(["check", ".", "--against", "HEAD"]) == 0
+    site.write_text(site.with_name("renamed").read_text().replace("443", "8443"))
+    assert main(["diff", "--against", "HEAD"]) == 1
+
+
+def test_a_report_is_known_by_what_it_holds(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["check", ".", "--format", "json"])
+    report = capsys.readouterr().out
+    (repository / "saved").write_text(report)
+    (repository / "saved.json").write_text(report)
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-qm", "with its report")
+    for old, new in (("saved", "saved.json"), ("HEAD:saved.json", "saved"), ("saved", ".")):
+        assert main(["diff", old, new]) == 0
+        assert "ports without a listener" in capsys.readouterr().out
+    (repository / "saved").write_text(report.replace('"version": 1', '"version": 2', 1))
+    assert main(["diff", "saved", "."]) == 2
+    assert "a report of version 2" in capsys.readouterr().err
+    main(["endpoints", ".", "--format", "json"])
+    (repository / "saved").write_text(capsys.readouterr().out)
+    assert main(["diff", "saved", "."]) == 2
+    assert "lacks findings" in capsys.readouterr().err
+
+
+def test_the_settings_of_a_commit_hold_for_it(repository: Path) -> None:
+    """They lie above the PATH, and name what lies beside it."""
+    (repository / "rules").mkdir()
+    (repository / "etc/nftables.conf").rename(repository / "rules/own.nft")
+    settings = repository / ".sslint.yaml"
+    settings.write_text("firewall: nft=rules/own.nft\n")
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-qm", "rules elsewhere")
+    assert main(["diff", "--against", "HEAD", "etc", "--fail-on-open", "any"]) == 0
+    settings.write_text("firewall: none\n")
+    assert main(["diff", "--against", "HEAD", "etc", "--fail-on-open", "any"]) == 1
+    words = ["diff", "--against", "HEAD", "--config-from", "HEAD", "--fail-on-open", "any"]
+    assert main(words) == 0
+    assert main([*words[:4], "main~1", *words[5:]]) == 2
+
+
+def test_a_bare_repository_has_commits(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _close_993(repository)
+    _git(repository, "commit", "-qam", "close 993")
+    _git(tmp_path, "clone", "-q", "--bare", str(repository), "bare.git")
+    monkeypatch.chdir(tmp_path / "bare.git")
+    assert main(["diff", "main~1:", "main:"]) == 1
+    assert main(["diff", "main:", "main:etc"]) == 0
+
+
+def test_a_host_of_one_side_is_told_and_not_incomplete(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(repository / "etc", repository / "hosts/a/etc")
+    shutil.rmtree(repository / "etc")
+    shutil.copytree(repository / "hosts/a", repository / "hosts/b")
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-qm", "two")
+    shutil.copytree(repository / "hosts/a", repository / "hosts/c")
+    assert main(["diff", "--against", "HEAD"]) == 0
+    out = capsys.readouterr().out
+    assert "hosts/c\nopens" in out
+    assert "only the new side has this host" in out
+    assert main(["diff", "--against", "HEAD", "--fail-on-open", "993"]) == 1
 
 
 def test_two_reports_tell_who_reaches_their_listeners(

@@ -37,7 +37,7 @@ class Reached:
     """How the sources that reach a port with a listener differ, as the reports have them.
 
     `sets` are by what happens to them: opens, closes, doubts (known before), settles (known now);
-    `may_open` are those of the doubts that did not get in.
+    `shut` are those of the last two that do not get in where that is known.
     """
 
     transport: str
@@ -93,7 +93,8 @@ def of_results(old: Result, new: Result, reports: tuple[Report, Report]) -> list
         if one in before and two in after:
             _compare_firewalls(change, before[one], after[two])
         else:
-            change.not_compared.append("the host is on one side alone")
+            side = "new" if one == "" else "old"
+            change.notes.append(f"ports without a listener: only the {side} side has this host")
     return changes
 
 
@@ -109,10 +110,14 @@ def of_rulesets(old: Ruleset, new: Ruleset) -> HostChange:
 
 
 def _compare_firewalls(change: HostChange, old: Host, new: Host) -> None:
-    for host in (old, new):
-        if host.ruleset.empty and not host.ruleset.families:
-            change.not_compared.append("no firewall was found on one side")
-            return
+    lacking = [host.ruleset.empty and not host.ruleset.families for host in (old, new)]
+    if all(lacking):
+        change.notes.append("ports without a listener: neither side has a firewall")
+    elif any(lacking):
+        side = "old" if lacking[0] else "new"
+        change.not_compared.append(f"ports without a listener: the {side} side has no firewall")
+    if any(lacking):
+        return
     _compare(change, old.ruleset, new.ruleset, old, new)
 
 
@@ -175,10 +180,7 @@ def _of_host(
         for key, one in before.items()
         if key in after and _compared(one) != _compared(after[key])
     ]
-    known = {_finding(one) for one in old["findings"]}
-    there = {_finding(one) for one in new["findings"]}
-    change.found = [one for one in new["findings"] if _finding(one) not in known]
-    change.gone = [one for one in old["findings"] if _finding(one) not in there]
+    change.found, change.gone = _unmatched(old["findings"], new["findings"])
     for one in (*old["endpoints"], *new["endpoints"]):
         change.served[one["transport"], one["port"]] = f"{one['server']} {one['protocol']}".strip()
     change.reached = list(_reached(old["endpoints"], new["endpoints"]))
@@ -219,6 +221,8 @@ def _by_port(
                 opened, may = found.setdefault(key, ([], []))
                 opened += reach["open"]
                 may += reach["unknown"]
+                if reach["verdict"] == "unknown" and not (reach["open"] or reach["unknown"]):
+                    may.append(("0.0.0.0/0", "::/0")[family == 6])  # nothing was asked
     return found
 
 
@@ -231,10 +235,33 @@ def _compared(one: Report) -> tuple[object, ...]:
     return (*(one[key] for key in _COMPARED), certificates)
 
 
+def _unmatched(old: Sequence[Report], new: Sequence[Report]) -> tuple[list[Report], list[Report]]:
+    """Return the findings that only the new side has, and those that only the old one has.
+
+    They are matched one to one: not by their lines, which move, nor by a file that got a new name.
+    """
+    for known_by in (_finding, _cause):
+        waiting: dict[object, list[Report]] = {}
+        for one in old:
+            waiting.setdefault(known_by(one), []).append(one)
+        left = []
+        for one in new:
+            if same := waiting.get(known_by(one)):
+                same.pop(0)
+            else:
+                left.append(one)
+        kept = {id(one) for some in waiting.values() for one in some}
+        old, new = [one for one in old if id(one) in kept], left
+    return list(new), list(old)
+
+
 def _finding(one: Report) -> tuple[object, ...]:
-    """Return what a finding is known by on either side: not by its line, which moves."""
     place = one["location"]
     return one["rule"], one["entity"], place and place["path"]
+
+
+def _cause(one: Report) -> tuple[object, ...]:
+    return one["rule"], one["entity"], one["message"]
 
 
 def differing_fields(old: Report, new: Report) -> list[tuple[str, str, str]]:
@@ -262,8 +289,16 @@ def leave_old(result: Result, old: Report) -> None:
     """Leave out the findings that another report has, of whichever line, and count them."""
     from sslint.reports.data import finding_data
 
-    known = {_finding(one) for one in old["findings"]}
-    kept = [one for one in result.findings if _finding(finding_data(one, None)) not in known]
+    shown = [finding_data(one, None) for one in result.findings]
+    new = {
+        id(one)
+        for before, after in _pairs(_hosts(old), [clean(host.name) for host in result.hosts])
+        for one in _unmatched(
+            [one for one in old["findings"] if one["host"] == before],
+            [one for one in shown if one["host"] == after],
+        )[0]
+    }
+    kept = [one for one, data in zip(result.findings, shown, strict=True) if id(data) in new]
     result.baselined += len(result.findings) - len(kept)
     result.findings = kept
 
@@ -293,7 +328,7 @@ def opens_any(changes: Sequence[HostChange], ports: Ports) -> bool:
     return any(
         one.opens for change in changes for one in change.traffic or () if _at(one, ports)
     ) or any(
-        "opens" in one.sets
+        one.sets["opens"]
         for change in changes
         for one in change.reached
         if _is_in(one.transport, one.port, one.port, ports)
@@ -310,7 +345,7 @@ def may_open_any(changes: Sequence[HostChange], ports: Ports) -> bool:
         for one in change.traffic or ()
         if _at(one, ports)
     ) or any(
-        "may_open" in one.sets
+        one.sets["doubts"].mask & one.sets["shut"].mask
         for change in changes
         for one in change.reached
         if _is_in(one.transport, one.port, one.port, ports)

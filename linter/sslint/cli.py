@@ -550,7 +550,10 @@ def _compared(options: argparse.Namespace) -> tuple[list[HostChange], bool]:
             new = sides.read(options.paths[1], check_path, two)
         else:
             raise UsageError("diff: name OLD and NEW, or --against REV")
-        return sides.compare(old, new), old.incomplete or new.incomplete
+        found = sides.compare(old, new)
+    for change in found if options.firewall or options.live else ():
+        change.notes.append("the firewall of each side: both have the one that is named")
+    return found, old.incomplete or new.incomplete
 
 
 def _checking(options: argparse.Namespace) -> Callable[[str, str | None], Result]:

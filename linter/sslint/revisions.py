@@ -250,7 +250,7 @@ class Proposed:
 
 def open_revision(top: Path, name: str, flag: str = "--config-from") -> Revision:
     """Return a commit of a work tree, which `flag` names. Raise UsageError."""
-    if not os.path.exists(top / ".git"):
+    if not os.path.exists(top / ".git") and not _is_bare(top):
         raise UsageError(
             f"{flag}: {top}: is not a work tree of git", tip="run in a checkout of git"
         )
@@ -292,6 +292,11 @@ def _ask(top: Path, how: str, *names: str) -> bytes:
     return done.stdout
 
 
+def _is_bare(top: Path) -> bool:
+    """Tell whether a directory is a repository without a work tree."""
+    return not os.path.lexists(top / ".git") and {"HEAD", "objects", "refs"} <= kinds(top).keys()
+
+
 def _lead_to(top: Path, made: Path) -> None:
     """Make a directory of ours a repository of a work tree's objects and names. Raise UsageError.
 
@@ -323,7 +328,7 @@ def _repository(top: Path) -> tuple[Path, Path]:
     They are one, unless it is one of several work trees of a repository. Raise UsageError if they
     belong to another work tree: a stranger's .git may name any directory of this machine.
     """
-    git = top / ".git"
+    git = top if _is_bare(top) else top / ".git"
     if git.is_dir() and not git.is_symlink() and not os.path.lexists(git / "commondir"):
         return git, git
     own = real_path(top / head(git).removeprefix("gitdir:").strip())

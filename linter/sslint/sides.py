@@ -13,8 +13,9 @@ from sslint import revisions
 from sslint.config import FILE_NAMES
 from sslint.engine import schema_text
 from sslint.errors import UsageError
+from sslint.regex import regex
 from sslint.reports.data import check_report
-from sslint.tree import TreeError, read_named, real_path, work_tree
+from sslint.tree import TreeError, head, is_stream, read_named, real_path, work_tree
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Check = Callable[[str, str | None], "Result"]
 """Checks a PATH, of a commit if it is one's."""
+_REPORT = regex(r'\s*\{\s*"version":\s*[0-9]+,\s*"(findings|endpoints)"')
 _REPORT_KEYS = ("endpoints", "findings", "judged")
 
 
@@ -48,12 +50,18 @@ def read(text: str, check: Check, directory: Path) -> Side:
 
     Raise UsageError.
     """
-    if not os.path.lexists(text) and ":" in text:
-        name, _, path = text.partition(":")
-        return _checked(check, export(Path.cwd(), name, path or ".", directory), name)
-    if text.endswith(".json") and os.path.isfile(text):
-        return Side(_saved(text))
-    return _checked(check, text)
+    revision = None
+    path = text
+    if not os.path.lexists(text) and text != "-":
+        name, colon, within = text.partition(":")
+        if not colon:
+            raise UsageError(
+                f"{text}: no such file or directory", tip=f"name a commit as {text}: or {text}:PATH"
+            )
+        revision, path = name, export(Path.cwd(), name, within or ".", directory)
+    if _is_saved(path):
+        return Side(_saved(path, text))
+    return _checked(check, path, revision)
 
 
 def export(start: Path, name: str, path: str, directory: Path) -> str:
@@ -132,22 +140,38 @@ def _checked(check: Check, path: str, revision: str | None = None) -> Side:
     return Side(check_report(result), result)
 
 
-def _is_report(found: object) -> bool:
-    """Tell whether data is the report of a check: of this version, and whole."""
-    from jsonschema import Draft202012Validator
-
-    if not isinstance(found, dict) or any(key not in found for key in _REPORT_KEYS):
+def _is_saved(text: str) -> bool:
+    """Tell whether a word names a saved report, by its ending or its beginning."""
+    if is_stream(text):
+        return True
+    if not os.path.isfile(text):
         return False
-    return bool(Draft202012Validator(json.loads(schema_text("report"))).is_valid(found))
+    return text.endswith(".json") or _REPORT.match(head(real_path(text))) is not None
 
 
-def _saved(name: str) -> dict[str, Any]:
+def _saved(path: str, name: str) -> dict[str, Any]:
+    """Read a saved report, which messages call `name`. Raise UsageError."""
+    none = f"{name}: is not a report of sslint check --format json"
     try:
-        found = json.loads(read_named(name))
+        found = json.loads(read_named(path))
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}") from None
     except (TreeError, ValueError, RecursionError):
-        raise UsageError(f"{name}: is not a report of sslint check --format json") from None
-    if not _is_report(found):
-        raise UsageError(f"{name}: is not a report of sslint check --format json")
+        raise UsageError(none) from None
+    if not isinstance(found, dict):
+        raise UsageError(none)
+    version = found.get("version")
+    if isinstance(version, int) and version != 1 and "endpoints" in found:
+        raise UsageError(f"{name}: is a report of version {version}, and not of version 1")
+    missing = [key for key in _REPORT_KEYS if key not in found]
+    if missing and "endpoints" in found:
+        raise UsageError(none, tip=f"it lacks {', '.join(missing)}: make it with this sslint check")
+    if missing or not _is_valid(found):
+        raise UsageError(none)
     return dict(found)
+
+
+def _is_valid(found: object) -> bool:
+    from jsonschema import Draft202012Validator
+
+    return bool(Draft202012Validator(json.loads(schema_text("report"))).is_valid(found))

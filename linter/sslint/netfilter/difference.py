@@ -7,14 +7,32 @@ of the host's addresses clients use, or from which port they come, it is asked f
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from sslint.budgets import ExhaustedError
-from sslint.netfilter import addresses, interfaces
+from sslint.netfilter import addresses, interfaces, survey
 from sslint.netfilter.addresses import Sources, Universe
 from sslint.netfilter.connections import MAX_SOURCE_PORT_CLASSES, Question, Sets
-from sslint.netfilter.model import HostNetwork, Interval, Ruleset, Set
+from sslint.netfilter.model import (
+    Assign,
+    Chain,
+    HostNetwork,
+    Interval,
+    Intervals,
+    Key,
+    Match,
+    Nat,
+    RuleItem,
+    Ruleset,
+    Set,
+    Synproxy,
+    Table,
+    Tproxy,
+    Verdict,
+    VerdictMap,
+)
 from sslint.netfilter.packet import CLIENT_PORTS, FIRST, RATED
 from sslint.netfilter.reach import Firewall
 from sslint.netfilter.trace import Packet
@@ -22,10 +40,12 @@ from sslint.netfilter.verdicts import Decision
 from sslint.values import dataclass, replace
 
 LAST_PORT = 65535
+ALL_PORTS = ((0, LAST_PORT),)
+_PORTS = ("tcp.dport", "udp.dport", "th.dport")
 MAX_PORTS = 4_096  # classes of ports that are asked about
 MAX_DESTINATIONS = 16  # addresses of rules that are asked about where the host's are not known
 ANY_ADDRESS = {4: "198.51.100.1", 6: "2001:db8::1"}  # of this host, where none is known
-MAX_NAMED = 1_024  # networks that rules name as destinations
+MAX_NAMED = 10_000  # networks that rules name
 OTHERS = "other addresses"
 TRANSPORTS: tuple[Literal["tcp", "udp"], ...] = ("tcp", "udp")
 FAMILIES: tuple[Literal[4, 6], ...] = (4, 6)
@@ -172,16 +192,19 @@ def differences(
     """
     if old.network == new.network and _content(old.ruleset) == _content(new.ruleset):
         return
+    touched = _touched(old, new)
+    classes = [one for one in _port_classes(old, new) if addresses.overlaps(touched, *one)]
     for transport in TRANSPORTS:
         for family in families:
             pending: list[Difference] = []
             destinations = _destinations(old, new, family)
-            for first, last in _port_classes(old, new):
+            for first, last in classes:
                 found = [
                     replace(one, last=last)
                     for one in _at(old, new, _Asked(transport, family, first), destinations)
                 ]
-                if pending and [_what(one) for one in found] == [_what(one) for one in pending]:
+                follows = bool(pending) and pending[0].last == first - 1
+                if follows and [_what(one) for one in found] == [_what(one) for one in pending]:
                     pending = [replace(one, last=last) for one in pending]
                 else:
                     yield from pending
@@ -195,8 +218,8 @@ def _what(one: Difference) -> tuple[object, ...]:
     return (*(sources.mask for sources in one.sets), *places, *where)
 
 
-def _content(ruleset: Ruleset) -> tuple[object, ...]:
-    """Return what a ruleset says, wherever it is written."""
+def _content(ruleset: Ruleset, *, rules: bool = True) -> tuple[object, ...]:
+    """Return what a ruleset says, wherever it is written; or all but its rules."""
     return (
         [
             (
@@ -205,7 +228,7 @@ def _content(ruleset: Ruleset) -> tuple[object, ...]:
                     (
                         chain.name, chain.order,
                         chain.base and replace(chain.base, policy_location=None),
-                        [rule.items for rule in chain.rules],
+                        [rule.items for rule in chain.rules if rules],
                     )
                     for chain in table.chains.values()
                 ],
@@ -216,12 +239,100 @@ def _content(ruleset: Ruleset) -> tuple[object, ...]:
         [replace(one, location=None) for one in ruleset.missing],
         [replace(one, location=None) for one in ruleset.unknown_ports],
         ruleset.families,
-        [_content(one) for one in ruleset.alternatives],
+        [_content(one, rules=rules) for one in ruleset.alternatives],
     )  # fmt: skip
 
 
 def _sets(named: dict[str, Set]) -> list[Set]:
     return [replace(one, location=None) for one in named.values()]
+
+
+# -- packets that no change touches -------------------------------------------------------------
+
+
+def _touched(old: Firewall, new: Firewall) -> Sequence[Interval]:
+    """Return the ports whose packets may meet a rule that only one side has.
+
+    All others take the same way through the same rules. These are all ports where more differs
+    than rules, or where rules send packets to other ports.
+    """
+    one, two = old.ruleset, new.ruleset
+    if (
+        old.network != new.network
+        or one.alternatives
+        or _moves_packets(one)
+        or _moves_packets(two)
+        or _content(one, rules=False) != _content(two, rules=False)
+    ):
+        return ALL_PORTS
+    found: list[Interval] = []
+    for before, after in zip(one.tables, two.tables, strict=True):
+        outward = _outward(one, before) | _outward(two, after)
+        for name, chain in before.chains.items():
+            rules = _of_one_side(chain, after.chains[name])
+            if rules and name in outward:  # the ports of answers are the clients'
+                return ALL_PORTS
+            for items in rules:
+                found += _ports_of(items)
+    return addresses.merge(found)
+
+
+def _moves_packets(ruleset: Ruleset) -> bool:
+    """Tell whether rules may send a packet to another port than its own."""
+    return any(
+        isinstance(item, (Tproxy, Synproxy))
+        or (isinstance(item, Nat) and item.kind in ("dnat", "redirect"))
+        or (isinstance(item, Assign) and not item.key.name.startswith(("meta.", "ct.")))
+        for table in ruleset.tables
+        for chain in table.chains.values()
+        for rule in chain.rules
+        for item in rule.items
+    )
+
+
+def _outward(ruleset: Ruleset, table: Table) -> set[str]:
+    """Return the chains that packets of this host itself may pass."""
+    pending = [
+        chain
+        for chain in table.chains.values()
+        if chain.base is not None and chain.base.hook in ("output", "postrouting", "egress")
+    ]
+    found = {chain.name for chain in pending}
+    while pending:
+        for rule in pending.pop().rules:
+            for item in rule.items:
+                ends = [item] if isinstance(item, Verdict) else []
+                if isinstance(item, VerdictMap):
+                    ends += survey.verdicts(ruleset, table, item)
+                for name in {end.chain for end in ends} - found:
+                    if name in table.chains:
+                        found.add(name)
+                        pending.append(table.chains[name])
+    return found
+
+
+def _of_one_side(before: Chain, after: Chain) -> list[tuple[RuleItem, ...]]:
+    """Return the rules between those that two chains begin and end with alike."""
+    old, new = ([rule.items for rule in chain.rules] for chain in (before, after))
+    start = 0
+    while start < min(len(old), len(new)) and old[start] == new[start]:
+        start += 1
+    end = 0
+    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
+        end += 1
+    return [*old[start : len(old) - end], *new[start : len(new) - end]]
+
+
+def _ports_of(items: Sequence[RuleItem]) -> Sequence[Interval]:
+    """Return the ports of packets that a rule does anything to."""
+    for item in items:
+        if not isinstance(item, Match):
+            break
+        key = item.keys[0]
+        plain = len(item.keys) == 1 and key == Key(key.name) and key.name in _PORTS
+        if plain and not item.negate and item.test == "in" and isinstance(item.values, Intervals):
+            return item.values.items
+    return ALL_PORTS
 
 
 # -- packets that are asked about apart ---------------------------------------------------------
@@ -254,33 +365,49 @@ def _destinations(
     is asked about its own. Where no address is known, those that rules name are asked about.
     """
     own = [firewall.connections.clients_use(family) for firewall in (old, new)]
-    named = [*old.survey.destinations[family], *new.survey.destinations[family]]
-    if own[0] != own[1] or len(named) > MAX_NAMED:
+    if own[0] != own[1]:
         return [("", ())]
-    known = own[0] or _assumed(family, named)
-    kinds: dict[tuple[int, ...], list[str]] = {}
-    for address in known:
+    if own[0]:
+        # The near address is the source of the answers, too.
+        named = [*old.survey.endpoints[family], *new.survey.endpoints[family]]
+        known = [(address, addresses.show(family, address)) for address in own[0]]
+    else:
+        named = [*old.survey.destinations[family], *new.survey.destinations[family]]
+        known = list(_assumed(family, named))
+    if len(named) > MAX_NAMED or len(known) > MAX_NAMED:
+        return [("", ())]
+    kinds: dict[tuple[int, ...], list[tuple[int, str]]] = {}
+    for address, text in known:
         kind = tuple(n for n, (low, high) in enumerate(named) if low <= address <= high)
-        kinds.setdefault(kind, []).append(addresses.show(family, address))
+        kinds.setdefault(kind, []).append((address, text))
     if len(kinds) < 2 or len(kinds) > MAX_DESTINATIONS:
         return [("", ())]
     return [
-        (alike[0], tuple(alike) if kind or own[0] else (OTHERS,)) for kind, alike in kinds.items()
+        (addresses.show(family, alike[0][0]), tuple(text for _, text in alike))
+        for alike in kinds.values()
     ]
 
 
-def _assumed(family: Literal[4, 6], named: Sequence[Interval]) -> list[int]:
-    """Return an address of each network that rules name as destination, and one of no such."""
+def _assumed(family: Literal[4, 6], named: Sequence[Interval]) -> Iterator[tuple[int, str]]:
+    """Yield an address of each class that rules name as destination, and one of no such.
+
+    Each with the class as text.
+    """
     groups = (addresses.MULTICAST, addresses.LOOPBACK, addresses.LINK_LOCAL)
     refused = [
         *addresses.NEVER_A_SOURCE[family],
         *(one for group in groups for one in group[family]),
     ]
     points = sorted({point for low, high in named for point in (low, high + 1)})
-    others = (addresses.parse(text)[1] for text in _ELSEWHERE[family])
-    inside = [point for point in points if addresses.contains(named, point)]
-    outside = [address for address in others if not addresses.contains(named, address)]
-    return [one for one in (*inside, *outside[:1]) if not addresses.contains(refused, one)]
+    for low, after in itertools.pairwise(points):
+        if addresses.contains(named, low) and not addresses.contains(refused, low):
+            first, last = addresses.show(family, low), addresses.show(family, after - 1)
+            yield low, first if first == last else f"{first}-{last}"
+    for text in _ELSEWHERE[family] if points else ():
+        address = addresses.parse(text)[1]
+        if not addresses.contains(named, address):
+            yield address, OTHERS
+            return
 
 
 def _source_ports(old: Firewall, new: Firewall) -> list[tuple[int, int]]:
@@ -365,16 +492,18 @@ def _by_source_port(
 
 
 def compared(universe: Universe, old: tuple[int, int], new: tuple[int, int]) -> dict[str, Sources]:
-    """Return how the sources of a port differ, by what happens to them.
+    """Return how the sources of a port differ, by what happens to them; nothing if they do not.
 
     Each side: those that certainly get in, and those that possibly do.
     """
     masks = _masks(Exposure(*old), Exposure(*new)).within(universe.full & ~universe.never)
+    if not masks.changed & ~masks.unclear:
+        return {}
     found = {
         "opens": masks.opens, "closes": masks.closes, "doubts": masks.doubts,
-        "settles": masks.settles, "may_open": masks.doubts & masks.shut,
+        "settles": masks.settles, "shut": masks.shut,
     }  # fmt: skip
-    return {name: Sources(universe, mask) for name, mask in found.items() if mask}
+    return {name: Sources(universe, mask) for name, mask in found.items()}
 
 
 def _masks(before: Exposure, after: Exposure) -> _Masks:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sslint.changes import CLIENT_PORTS, LAST_PORT, HostChange, Reached, Report, differing_fields
+from sslint.netfilter.addresses import Sources
 from sslint.plain import clean
 from sslint.reports.data import decision_data
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
-    from sslint.netfilter.addresses import Sources
     from sslint.netfilter.difference import Difference
     from sslint.netfilter.verdicts import Decision
 
@@ -107,13 +107,15 @@ def _traffic(change: HostChange) -> Iterator[Line]:
             if not one.sets[index]:
                 continue
             families = " and ".join(f"IPv{each.family}" for each in group)
-            who = " and ".join(dict.fromkeys(_who(each.sets[index]) for each in group))
+            who = " and ".join(
+                dict.fromkeys(_whom(verb, each.sets[index], each.shut) for each in group)
+            )
             ports = f"{one.transport}/{_ports(one)}"
             served = change.served.get((one.transport, one.first), "")
             what = f"{ports}{f' ({served})' if served else ''}"
             if one.destinations:
                 what += f" at {_some(one.destinations)}"
-            what += f" over {families} to {who}"
+            what += f" over {families}{who}"
             if one.source_ports != CLIENT_PORTS:
                 what += " from source port" + "s {}-{}".format(*one.source_ports)
             if one.interfaces:
@@ -135,15 +137,28 @@ def _reached(change: HostChange) -> Iterator[Line]:
     for verb, name in zip(VERBS, ("opens", "closes", "doubts", "settles"), strict=False):
         groups: dict[tuple[object, ...], list[Reached]] = {}
         for one in change.reached:
-            if sources := one.sets.get(name):
-                who = "everyone" if _everyone(sources) else sources.mask
+            if one.sets[name]:
+                who = _whom(verb, one.sets[name], one.sets["shut"])
                 groups.setdefault((one.transport, one.port, who), []).append(one)
-        for group in groups.values():
+        for key, group in groups.items():
             one = group[0]
             served = change.served.get((one.transport, one.port), "")
             families = " and ".join(f"IPv{each.family}" for each in group)
             what = f"{one.transport}/{one.port}{f' ({served})' if served else ''}"
-            yield Line(verb, f"{what} over {families} to {_who(one.sets[name])}")
+            yield Line(verb, f"{what} over {families}{key[2]}")
+
+
+def _whom(verb: str, sources: Sources, shut: Sources) -> str:
+    """Say to whom it happens, and on which side of what is known they are or were."""
+    was = {"not known any more": "was ", "known now": ""}.get(verb)
+    if was is None:
+        return f" to {_who(sources)}"
+    universe = sources.universe
+    parts = {
+        "open": Sources(universe, sources.mask & ~shut.mask),
+        "closed": Sources(universe, sources.mask & shut.mask),
+    }
+    return ": " + ", ".join(f"{was}{how} to {_who(some)}" for how, some in parts.items() if some)
 
 
 def _reach(one: Report) -> str:
@@ -232,6 +247,7 @@ def _difference_data(one: Difference) -> dict[str, Any]:
         "destinations": list(one.destinations),
         "interfaces": [clean(name) for name in one.interfaces],
         **{key: list(each.cidrs) for key, each in zip(_KEYS, one.sets, strict=True)},
+        "closed_where_known": list(one.shut.cidrs),
         "old": decision_data(one.old),
         "new": decision_data(one.new),
     }
@@ -243,5 +259,6 @@ def _reached_data(one: Reached) -> dict[str, Any]:
         "transport": one.transport,
         "family": f"ipv{one.family}",
         "port": one.port,
-        **{key: list(one.sets[name].cidrs) if name in one.sets else [] for key, name in names},
+        **{key: list(one.sets[name].cidrs) for key, name in names},
+        "closed_where_known": list(one.sets["shut"].cidrs),
     }

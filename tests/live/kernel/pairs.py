@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 
@@ -12,6 +13,7 @@ from sslint.netfilter import difference
 from tests.live.kernel.generators import Case, generate
 from tests.live.kernel.generators.vocabulary import BITS, OWN, PORTS, address_text, routable
 from tests.live.kernel.judge import NETWORK, firewall
+from tests.live.kernel.lab import run
 from tests.live.kernel.packets import Packet
 
 RULESETS = ("nft", "iptables", "ip6tables", "ipset", "ufw", "firewalld")
@@ -23,7 +25,7 @@ STRUCTURE = re.compile(
     r"(table|chain|type|flags|set|map|flush|define|#|\}|\*|:|COMMIT|create|<\?|</?(zone|policy|ipset"
     r"|service)\b|add (table|chain|set|map) |default |logging )|$"
 )
-REMEMBERED = re.compile(r"recent|(add|update|delete) @|limit|SET --|quota")
+REMEMBERED = re.compile(r"recent|(add|update|delete) @|limit|SET --|quota|numgen")
 _VERDICTS = (
     ("accept", "drop", "reject"), ("ACCEPT", "DROP"), ("allow", "deny", "reject"),
     ("<accept/>", "<drop/>", "<reject/>"), ("policy drop", "policy accept"),
@@ -60,6 +62,28 @@ def _differ(one: Case, two: Case) -> bool:
         return False
     old, new = difference.pair(rulesets[0], rulesets[1], NETWORK, NETWORK)
     return next(iter(difference.differences(old, new)), None) is not None
+
+
+TRANSLATORS = {"v4": "iptables-restore-translate", "v6": "ip6tables-restore-translate"}
+
+
+def translated(seed: int, packets: int) -> tuple[Case, Case]:
+    """Return iptables rulesets and what the translators of iptables make of them for nft.
+
+    A rule that they do not know they leave out, as a comment.
+    """
+    rng = random.Random(f"translated {seed}")
+    old = ruleset(rng.choice(("iptables", "ip6tables")), seed, packets)
+    old.rulesets.pop("ipset", None)
+    texts = []
+    for name, text in old.rulesets.items():
+        lines = [line for line in text.splitlines() if "--match-set" not in line]
+        old.rulesets[name] = "\n".join(lines) + "\n"
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(old.rulesets[name])
+            file.flush()
+            texts.append(run(TRANSLATORS[name], "-f", file.name))
+    return old, Case({"nft": "\n".join(texts)}, old.packets)
 
 
 def ruleset(kind: str, seed: int, packets: int) -> Case:
