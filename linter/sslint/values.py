@@ -1,10 +1,10 @@
 """Value classes: of dataclasses what sslint uses, at a fifth of the cost when it starts.
 
 `dataclasses` imports inspect and ast, and compiles up to six methods a class, though a run uses
-half of over three hundred classes. Here all classes have slots, `__init__` alone is compiled, and
-not before the first instance is made. `frozen=True` is a matter of the type checker: the guard of
-each assignment would make every instance slower to build, and mypy refuses them anyway; at run
-time a frozen class is one that hashes by value.
+half of over three hundred classes. Here all classes have slots, and `__init__` alone is compiled,
+when a class is used. `frozen=True` is a matter of the type checker: the guard of each assignment
+would make every instance slower to build, and mypy refuses them anyway; at run time a frozen class
+is one that hashes by value.
 """
 
 from __future__ import annotations
@@ -28,12 +28,10 @@ else:
             *,
             default: Any = _REQUIRED,
             default_factory: Callable[[], Any] | None = None,
-            init: bool = True,
             repr: bool = True,  # noqa: A002
         ) -> None:
             self.default = default
             self.factory = default_factory
-            self.init = init
             self.repr = repr
 
     def dataclass(*, slots: bool, frozen: bool = False, eq: bool = True) -> Any:
@@ -42,6 +40,7 @@ else:
 
         def make(cls: type) -> type:
             body = dict(cls.__dict__)
+            assert "__post_init__" not in body  # what is not given is no field
             own = {name: _field(body.pop(name, _REQUIRED)) for name in cls.__annotations__}
             fields = {**getattr(cls, "__fields__", {}), **own}
             values = attrgetter(*fields) if fields else lambda _: ()
@@ -61,8 +60,8 @@ else:
 
     def replace(value: Any, /, **changes: Any) -> Any:
         """Return a value that differs from another in some fields."""
-        for name, one in value.__fields__.items():
-            if one.init and name not in changes:
+        for name in value.__fields__:
+            if name not in changes:
                 changes[name] = getattr(value, name)
         return type(value)(**changes)
 
@@ -70,13 +69,15 @@ else:
         return said if isinstance(said, field) else field(default=said)
 
     def _init(cls: type) -> Callable[..., None]:
-        def first(self: Any, *positional: Any, **named: Any) -> None:
-            cls.__init__ = _compiled_init(cls.__fields__, hasattr(cls, "__post_init__"))
-            cls.__init__(self, *positional, **named)
+        """Return an `__init__` that compiles itself when the first instance is made."""
 
-        return first
+        def __init__(self: Any, *given: Any, **named: Any) -> None:  # noqa: N807
+            cls.__init__ = _compiled_init(cls.__fields__)
+            cls.__init__(self, *given, **named)
 
-    def _compiled_init(fields: dict[str, field], has_post_init: bool) -> Callable[..., None]:
+        return __init__
+
+    def _compiled_init(fields: dict[str, field]) -> Callable[..., None]:
         """Return the `__init__` that one would write by hand."""
         given, lines = ["self"], []
         names: dict[str, Any] = {"_UNSET": _REQUIRED}
@@ -89,12 +90,9 @@ else:
             elif one.default is not _REQUIRED:
                 names[f"_{name}"] = one.default
                 given.append(f"{name}=_{name}")
-            elif one.init:
+            else:
                 given.append(name)
-            if one.init:
-                lines.append(f" self.{name} = {value}")
-        if has_post_init:
-            lines.append(" self.__post_init__()")
+            lines.append(f" self.{name} = {value}")
         text = f"def __init__({', '.join(given)}):\n" + "\n".join(lines or [" pass"])
         exec(text, names)  # noqa: S102 - of the names of fields
         return names["__init__"]

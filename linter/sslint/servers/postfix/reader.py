@@ -26,7 +26,7 @@ from sslint.servers.postfix.sockets import (
 )
 from sslint.source import Location
 from sslint.tree import Status, Tree
-from sslint.values import dataclass, field, replace
+from sslint.values import dataclass, replace
 
 MAX_INSTANCES = 100
 _NON_EMPTY = (
@@ -85,7 +85,7 @@ def _open(tree: Tree, directory: str, reading: ServerReading) -> _Instance | Non
     master = parse_master_cf(master_file) if master_file is not None else None
     if master is not None and not master.services and not master.template:
         reading.gaps.append(Reason(Code.UNKNOWN, None, f"{paths[1]} has no services"))
-    return _Instance(tree, reading, scope, master)
+    return _Instance(tree, reading, scope, master, Resolver(tree))
 
 
 def _missing(tree: Tree, path: str) -> Reason:
@@ -139,11 +139,8 @@ class _Instance:
     reading: ServerReading
     scope: Scope
     master: MasterCf | None
+    resolver: Resolver
     certain: bool = True
-    resolver: Resolver = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.resolver = Resolver(self.tree)
 
     def read(self) -> None:
         """Add what this instance opens to the reading."""
