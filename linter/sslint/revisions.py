@@ -50,7 +50,9 @@ _KINDS = {stat.S_IFREG: _FILE, stat.S_IFDIR: _DIRECTORY, stat.S_IFLNK: _LINK}
 _NAMED = ("packed-refs", "shallow", "reftable", "logs")
 _ENTRY = regex(rb"([0-7]{1,6}) ([^\0]+)\0")
 _WORK_TREE = regex(r"(?m)^[ \t]*worktree[ \t]*=[ \t]*([^\s\"#;]+)[ \t\r]*$")
-_EXTENSION = regex(r"(?mi)^\s*(?:objectformat\s*=\s*sha256|refstorage\s*=\s*reftable)\s*$")
+_EXTENSION = regex(
+    r"(?mi)^[ \t]*(?:objectformat[ \t]*=[ \t]*sha256|refstorage[ \t]*=[ \t]*reftable)[ \t\r]*$"
+)
 
 
 @dataclass(frozen=True, slots=True)
