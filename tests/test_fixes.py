@@ -81,6 +81,19 @@ def test_a_zone_s_serial_is_raised(
     assert "_submissions._tcp IN SRV 0 1 465" in zone.read_text()
 
 
+def test_a_comment_behind_a_statement_is_no_hindrance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """certbot marks its lines so."""
+    shutil.copytree(SOUND / "web-iptables", tmp_path / "host")
+    file = tmp_path / "host/etc/nginx/nginx.conf"
+    six = "        listen [::]:443 ssl; # managed by Certbot\n"
+    text = file.read_text().replace("        listen 443 ssl;\n        listen [::]:443 ssl;\n", six)
+    file.write_text(text)
+    main(["fix", str(tmp_path / "host"), "--write", "--allow-open"])
+    assert file.read_text() == text.replace(six, f"        listen 443 ssl;\n{six}")
+
+
 # -- patches --------------------------------------------------------------------------------------
 
 

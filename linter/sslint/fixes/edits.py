@@ -76,9 +76,12 @@ def substitute(place: Location, text: str) -> Edit:
 
 
 def is_whole_line(place: Location) -> bool:
-    """Tell whether what a location marks is all that stands on its line."""
+    """Tell whether what a location marks is all that stands on its line, but for a comment."""
     line = place.file.line(place.line)
-    return place.end is not None and line.strip() == line[place.column - 1 : place.end - 1].strip()
+    if place.end is None or line[: place.column - 1].strip():
+        return False
+    rest = line[place.end - 1 :].strip()
+    return not rest or (rest.startswith("#") and not place.path.endswith(".cf"))
 
 
 def apply(text: str, edits: Iterable[Edit]) -> str:

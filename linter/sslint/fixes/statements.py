@@ -35,12 +35,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sslint.engine import Finding, fill
-from sslint.fixes.edits import Edit, Fix, delete, insert, is_whole_line, substitute
+from sslint.fixes.edits import (
+    Edit,
+    Fix,
+    above_comments,
+    delete,
+    insert,
+    is_whole_line,
+    substitute,
+)
 from sslint.host import Host
 from sslint.regex import regex
 from sslint.source import Location, SourceFile
 
-_BLOCK = regex(r"\s*server\s*\{\s*")
+_BLOCK = regex(r"\s*server\s*\{\s*(?:#.*)?")
 _SERIAL = re.compile(r"(?im)^[^;\n]*\bSOA\s+\S+\s+\S+[\s(]+(?:;[^\n]*\s+)*(\d{1,10})\b")
 _OPTION = regex(r"#\s+-o\s")
 
@@ -135,7 +143,8 @@ class _Statement:
         elif "copy" in step:
             self._must(step["replace"] in self.text and is_whole_line(self.place))
             text = self.text.replace(step["replace"], step["by"], 1)
-            yield insert(self.place, text, after=step["copy"] == "after")
+            after = step["copy"] == "after"
+            yield insert(self.place if after else above_comments(self.place), text, after=after)
         elif "replace" in step:
             self._must(step["replace"] in self.text)
             self.text = self.text.replace(step["replace"], step["by"], 1)
@@ -173,13 +182,16 @@ class _Statement:
         self.text = self.before = _marked(self.place)
 
     def _in_block(self, text: str) -> Edit:
+        closed = 0  # blocks that end between it and the statement
         for number in range(self.place.line - 1, 0, -1):
             line = self.file.line(number)
-            if _BLOCK.fullmatch(line):
+            if not closed and _BLOCK.fullmatch(line):
                 own = self.file.line(self.place.line)
                 indent = own[: len(own) - len(own.lstrip())]
                 return Edit(self.file.name, number, "after", indent + text, self.file.path)
-            if "{" in line or "}" in line:
+            code = line.partition("#")[0]
+            closed += code.count("}") - code.count("{")
+            if closed < 0:
                 break
         raise _UnfitError
 
