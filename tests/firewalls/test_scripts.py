@@ -389,6 +389,8 @@ FIREWALL_CMD = {
     "a rich rule that lacks its family": ("firewall-cmd --permanent --add-rich-rule='rule source address=203.0.113.0/24 accept'\n", "unknown"),
     "a rich rule with a limit of its log": ("firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source address=203.0.113.0/24 log prefix=x limit value=1/m drop'\nfirewall-cmd --permanent --set-target=ACCEPT\n", "drop"),
     "a forwarded port": ("firewall-cmd --permanent --add-forward-port=port=443:proto=tcp:toport=8443\n", "accept"),
+    "a service asked for by a name that is not known": ("firewall-cmd --permanent --zone=public --query-service=\"$1\"\n", "reject"),
+    "what may be an option": ("firewall-cmd --permanent --query-service=ssh $(cat /run/more)\n", "unknown"),
     "a zone that is made": ("firewall-cmd --permanent --new-zone=shop\nfirewall-cmd --permanent --zone=shop --add-service=https\nfirewall-cmd --reload\nfirewall-cmd --set-default-zone=shop\n", "accept"),
     "a zone that is made and not loaded": ("firewall-cmd --permanent --new-zone=shop\nfirewall-cmd --permanent --zone=shop --add-service=https\nfirewall-cmd --set-default-zone=shop\n", "reject"),
     "a zone that is not there": ("firewall-cmd --permanent --zone=nosuch --set-target=ACCEPT\n", "reject"),

@@ -10,7 +10,6 @@ from sslint.firewalls.firewalld import read, stock
 from sslint.firewalls.scripts.firewalld_options import USAGE, Options, only_looks, options
 from sslint.firewalls.scripts.firewalld_zones import (
     FLAGS,
-    INVALID_ADDR,
     RefusedError,
     UnsureError,
     Zone,
@@ -32,7 +31,8 @@ _TARGETS = {
     "%%REJECT%%": "%%REJECT%%",
 }
 _NAME = regex(r"[A-Za-z0-9_-]{1,17}")
-NAME_CONFLICT, INVALID_TARGET, INVALID_ZONE, UNKNOWN_ERROR = 26, 110, 112, 254
+ZONE_CONFLICT, NAME_CONFLICT, INVALID_TARGET, INVALID_ZONE = 18, 26, 110, 112
+UNKNOWN_ERROR = 254
 
 
 class Firewalld:
@@ -199,7 +199,7 @@ class Firewalld:
                     "an interface is given to a second zone: firewalld refuses it, and "
                     "NetworkManager moves it"
                 )
-            raise RefusedError(INVALID_ADDR)
+            raise RefusedError(ZONE_CONFLICT)
         if kind == "rich-rule" and not zone.has(kind, value) and self._ties(zone, value):
             raise UnsureError("rich rules of one priority are in an order that is not known")
         zone.add(kind, value)

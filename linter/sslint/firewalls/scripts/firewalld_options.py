@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sslint.firewalls.scripts.firewalld_zones import FLAGS, KINDS, RefusedError, UnsureError
+from sslint.firewalls.scripts.partial import HOLE, HOLES
 from sslint.regex import regex
 from sslint.values import dataclass, field
 
@@ -68,6 +69,8 @@ class Options:
 
 def only_looks(words: Sequence[str]) -> bool:
     """Tell whether a command changes nothing, whatever its values are."""
+    if any(HOLES in word or word.startswith(HOLE) for word in words):
+        return False  # which may be an option
     names = {word.partition("=")[0] for word in words if word.startswith("-")}
     looks = {name for name in names if _LOOKS.fullmatch(name)}
     return bool(looks) and names - looks <= {"--permanent", "--zone", "-q", "--quiet", "--policy"}
