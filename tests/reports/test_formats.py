@@ -311,7 +311,17 @@ def test_sarif_says_what_was_not_judged(capsys, web: Path) -> None:
     assert uri == "web/etc/nftables.conf"
 
 
-@pytest.mark.parametrize("kind", ["closed", "hostile", "unread", "silenced", "examples"])
+def test_sarif_has_no_more_results_than_github_takes(capsys, web: Path, monkeypatch) -> None:
+    site = web / "etc/nginx/sites-enabled/shop"
+    site.write_text(site.read_text() + "# sslint: ignore[x]\n# sslint: ignore[y]\n")
+    monkeypatch.setattr("sslint.reports.sarif.MAX_RESULTS", 1)
+    run = sarif(capsys, "web")
+    assert [result["ruleId"] for result in run["results"]] == ["tls-port-closed"]
+    [notification] = run["invocations"][0]["toolExecutionNotifications"]
+    assert notification["message"]["text"].startswith("2 more results are left out")
+
+
+@pytest.mark.parametrize("kind", ["closed", "hostile", "unread", "silenced", "examples", "many"])
 def test_sarif_passes_the_official_schema_and_validator(
     capsys, tmp_path: Path, monkeypatch, kind: str
 ) -> None:
@@ -320,6 +330,10 @@ def test_sarif_passes_the_official_schema_and_validator(
     monkeypatch.chdir(root.parent)
     if kind == "unread":
         (root / "etc/nftables.conf").write_text("table inet x {\n")
+    if kind == "many":
+        site = root / "etc/nginx/sites-enabled/shop"
+        site.write_text(site.read_text() + "# sslint: ignore[x]\n")
+        monkeypatch.setattr("sslint.reports.sarif.MAX_RESULTS", 1)
     if kind == "silenced":
         site = root / "etc/nginx/sites-enabled/shop"
         site.write_text(site.read_text().replace("ssl;", "ssl; # sslint: ignore[tls-port-closed]"))

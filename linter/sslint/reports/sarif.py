@@ -26,6 +26,7 @@ SCHEMA = (
 ROOT = "%SRCROOT%"
 MAX_TEXT = 1024  # characters of a rule's description that GitHub takes
 MAX_RELATED = 50
+MAX_RESULTS = 25_000  # beyond which GitHub takes none of a run's results
 LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 _PROBLEMS = {"error": "error", "warning": "warning", "info": "recommendation"}
 # CVSS-like: what is open to the Internet that should not be. Other rules are not about security.
@@ -34,7 +35,8 @@ _SECURITY = {"exposure": "7.5"}
 
 def report(result: Result) -> str:
     """Return the log with one run."""
-    found = rows(result, quiet=True)
+    every = rows(result, quiet=True)
+    found = every[:MAX_RESULTS]
     rules = list({row.rule.name: row.rule for row in found}.values())
     index = {rule.name: number for number, rule in enumerate(rules)}
     hosts = {host.name: host for host in result.hosts}
@@ -54,12 +56,23 @@ def report(result: Result) -> str:
         "invocations": [
             {
                 "executionSuccessful": bool(result.hosts) and not result.incomplete,
-                "toolExecutionNotifications": [_notification(gap) for gap in missing],
+                "toolExecutionNotifications": [
+                    *(_notification(gap) for gap in missing),
+                    *_left_out(len(every) - len(found)),
+                ],
             }
         ],
         "results": [_result(row, index, hosts[row.key]) for row in found],
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def _left_out(count: int) -> list[dict[str, Any]]:
+    """Return a notification of results that GitHub has no room for, if there are such."""
+    if not count:
+        return []
+    text = f"{count} more results are left out: GitHub takes {MAX_RESULTS} of a run."
+    return [{"level": "warning", "message": {"text": text}, "descriptor": {"id": "too-many"}}]
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
