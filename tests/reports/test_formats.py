@@ -570,3 +570,26 @@ def test_what_was_not_judged_is_shown_without_what_turns_text_around(
     monkeypatch.chdir(tmp_path / "repo")
     text = report(capsys, name, ".")
     assert text.replace("\n", "").replace("\ufe0f", "").isprintable()
+
+
+# -- the fix --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mail-465-forgotten", "http3-and-ipv6-forgotten"])
+def test_the_diff_of_a_fix_can_be_applied(capsys, tmp_path: Path, name: str) -> None:
+    """Lines that follow each other are one hunk: hunks that overlap are no diff."""
+    shutil.copytree(tools.TOP / "examples" / name / "etc", tmp_path / "host/etc")
+    text = report(capsys, "markdown", str(tmp_path / "host"))
+    diffs = re.findall(r"```diff\n(.*?)```", text, re.S)
+    assert diffs
+    for number, diff in enumerate(diffs):
+        done = tools.run("git", "apply", "-p0", "--check", "-", text=diff, cwd=tmp_path / "host")
+        assert done.returncode == 0, (number, done.stderr)
+
+
+def test_a_diff_has_tabs_as_spaces(capsys, web: Path) -> None:
+    rules = web / "etc/nftables.conf"
+    rules.write_text(rules.read_text().replace("        tcp", "\ttcp"))
+    text = report(capsys, "markdown", "web")
+    assert "\n         tcp dport { 22, 80 } accept\n+        tcp dport 443 accept\n" in text
+    assert "\\x09" not in text
