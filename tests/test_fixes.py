@@ -94,6 +94,33 @@ def test_a_comment_behind_a_statement_is_no_hindrance(
     assert file.read_text() == text.replace(six, f"        listen 443 ssl;\n{six}")
 
 
+def test_a_setting_keeps_the_blanks_around_its_equals_sign(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(SOUND / "mail-nftables", tmp_path / "host")
+    main_cf, conf = (tmp_path / "host/etc" / n for n in ("postfix/main.cf", "dovecot/dovecot.conf"))
+    settings = {main_cf: ("inet_interfaces=loopback-only", "inet_interfaces=all")}
+    settings[conf] = ("ssl  =  no", "ssl  =  required")
+    for file, (broken, _) in settings.items():
+        name = broken.split("=")[0].strip()
+        lines = [
+            f"{broken}\n" if line.split("=")[0].strip() == name and line[0] != " " else line
+            for line in file.read_text().splitlines(keepends=True)
+        ]
+        file.write_text("".join(lines))
+    main(["fix", str(tmp_path / "host"), "--write", "--allow-open"])
+    for file, (_, mended) in settings.items():
+        assert f"\n{mended}\n" in file.read_text()
+
+
+def test_what_follows_from_a_finding_may_be_the_one_thing_to_change() -> None:
+    case = next(c for c in CASES if c.rule == "missing-established-accept" and c.fires)
+    result = check([_host(case)], list(RULES.values()))
+    first = result.findings[0]
+    assert first.rule.name != case.rule
+    assert result.fixes[id(first)].proved
+
+
 # -- patches --------------------------------------------------------------------------------------
 
 

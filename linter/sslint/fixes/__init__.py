@@ -46,7 +46,7 @@ def propose(
     for finding in proved(host, editable, fixes, before, judge):
         fixes[id(finding)] = replace(fixes[id(finding)], proved=True)
     for finding in editable:  # what a rule writes was made for no host in particular
-        if finding.rule.document.get("edit") and not fixes[id(finding)].proved:
+        if not fixes[id(finding)].proved and not finding.rule.fix:
             fixes[id(finding)] = Fix(finding.advice, "advice")
     return fixes
 
@@ -72,6 +72,11 @@ def _fix(host: Host, finding: Finding) -> Fix | None:
     same = [one for one in finding.also_affects if one.rule is finding.rule]
     if fix is not None and fix.edits and same:
         fix = _together([fix, *filter(None, (make(host, one) for one in same))])
+    if fix is None:
+        # What follows from a finding may be the one thing to change.
+        for consequence in finding.also_affects:
+            if (other := _fix(host, consequence)) is not None and other.edits:
+                return other
     if fix is None:
         return Fix(finding.advice, "advice") if finding.advice else None
     commands = tuple(c for c in fix.commands if not _OBEYED.search(c))

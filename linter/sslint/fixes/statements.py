@@ -146,8 +146,9 @@ class _Statement:
             after = step["copy"] == "after"
             yield insert(self.place if after else above_comments(self.place), text, after=after)
         elif "replace" in step:
-            self._must(step["replace"] in self.text)
-            self.text = self.text.replace(step["replace"], step["by"], 1)
+            changed = _replaced(self.text, step["replace"], step["by"])
+            self._must(changed is not None)
+            self.text = changed or ""
         elif "before" in step or "after" in step:
             yield insert(self.place, step.get("before") or step["after"], after="after" in step)
         elif "beside" in step:
@@ -209,9 +210,10 @@ class _Statement:
         if len(lines) == 1:
             self._must(not _is_continued(file, lines[0]))
             place = file.at(lines[0])
-            value = place.text.partition("=")[2].strip()
-            if value not in kept and place.text != setting:
-                yield substitute(place, setting)
+            _, equals, old = _parts(place.text)
+            name, _, value = _parts(setting)
+            if old not in (*kept, value):
+                yield substitute(place, name + equals + value)
             return
         self._must(not lines and add)
         last = len(file.starts) - (file.text.endswith("\n"))
@@ -296,6 +298,24 @@ _WORDS = {
 def _marked(place: Location) -> str:
     line = place.file.line(place.line)
     return line[place.column - 1 : len(line) if place.end is None else place.end - 1]
+
+
+def _replaced(text: str, old: str, by: str) -> str | None:
+    """Return a text with a part replaced, however its equals sign is spaced; None without it."""
+    if old in text:
+        return text.replace(old, by, 1)
+    name, equals, value = _parts(text)
+    spaced = f"{name} = {value}"
+    if not equals or old not in spaced:
+        return None
+    return spaced.replace(old, by, 1).replace(" = ", equals, 1)
+
+
+def _parts(setting: str) -> tuple[str, str, str]:
+    """Return a setting's name, its equals sign with the blanks around it, and its value."""
+    name, equals, value = setting.partition("=")
+    end, start = len(name.rstrip()), len(value) - len(value.lstrip())
+    return name[:end], name[end:] + equals + value[:start], value[start:].rstrip()
 
 
 def _settings(file: SourceFile, name: str) -> list[int]:
