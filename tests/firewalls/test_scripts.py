@@ -120,6 +120,8 @@ NOT_FOLLOWED = {
     "iptables -A INPUT -j DROP\n[[ -n $X ]]\n": 2,
     "f() { f; }\nf\n": 1,
     "(" * 100: 1,
+    "\nxargs -n1 ufw allow from < /root/list\n": 2,
+    "find /root -exec firewall-cmd --permanent --add-source={} ;\n": 1,
 }
 
 
@@ -352,6 +354,12 @@ UFW = {
     'a protocol without ports': ('ufw allow proto esp from any to any port 443\n', "203.0.113.9", "drop"),
     'igmp is IPv4': ('ufw allow from 2000::/3 proto igmp\nufw allow 443\n', "2001:db8:9::1", "accept"),
     'host bits of IPv4': ('ufw allow from 203.0.113.7/24 to any port 443\nufw deny from 203.0.113.0/255.255.255.0 to any port 443\n', "203.0.113.9", "drop"),
+    "IPv6 switched off in a file of ufw": ("ufw allow 443\nsed -i 's/IPV6=yes/IPV6=no/' /etc/default/ufw\n", "2001:db8:9::1", "unknown"),
+    "IPv6 switched on where it is on": ("ufw allow 443\nsed -i 's/^IPV6=.*/IPV6=yes/' /etc/default/ufw\n", "2001:db8:9::1", "accept"),
+    "the policy of what is forwarded in a file of ufw": ("ufw allow 443\nsed -i 's/DEFAULT_FORWARD_POLICY=\"DROP\"/DEFAULT_FORWARD_POLICY=\"ACCEPT\"/' /etc/default/ufw\n", "203.0.113.9", "accept"),
+    "a default policy in a file of ufw": ("sed -i -e 's|DEFAULT_INPUT_POLICY=\"DROP\"|DEFAULT_INPUT_POLICY=\"ACCEPT\"|' /etc/default/ufw\n", "203.0.113.9", "accept"),
+    "rules put into a file of ufw": ("ufw allow 443\ncat >> /etc/ufw/before.rules <<E\n-A ufw-before-input -j DROP\nE\n", "203.0.113.9", "unknown"),
+    "a file of ufw put aside": ("ufw allow 443\ncp /etc/ufw/user.rules /root/\nrm -f /etc/ufw/*.rules.2*\n", "203.0.113.9", "accept"),
 }  # fmt: skip
 
 
@@ -396,6 +404,7 @@ FIREWALL_CMD = {
     "a zone that is not there": ("firewall-cmd --permanent --zone=nosuch --set-target=ACCEPT\n", "reject"),
     "a timeout": ("firewall-cmd --permanent --add-service=https --timeout=60\n", "reject"),
     "an abbreviation": ("firewall-cmd --permanent --add-serv=https\n", "unknown"),
+    "a zone file that is written": ("firewall-cmd --permanent --add-service=https\necho '<zone/>' > /etc/firewalld/zones/public.xml\n", "unknown"),
 }  # fmt: skip
 
 

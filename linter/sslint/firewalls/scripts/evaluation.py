@@ -577,7 +577,9 @@ class Interpreter:
                 path = expansion.text(one.target, self)
                 self.input = Input(programs.read(self, path))
             else:
-                expansion.text(one.target, self)
+                path = expansion.text(one.target, self)
+                if one.operator in (">", ">>", ">|", "<>", "&>", "&>>"):
+                    self.state.world.write(path, self.here())
 
     # -- functions and files ------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class Firewalld:
         self.default = "public"
         self.follows = False  # an interface may be in whatever zone is the default
         self.last: Location | None = None
+        self.written: Location | None = None  # where a file of its is changed
         self.lost: Missing | None = None
 
     @property
@@ -57,24 +58,27 @@ class Firewalld:
         twin = Firewalld(self.tree)
         twin.zones = {name: zone.copy() for name, zone in self.zones.items()}
         twin.loaded, twin.default, twin.follows = {*self.loaded}, self.default, self.follows
-        twin.last, twin.lost = self.last, self.lost
+        twin.last, twin.written, twin.lost = self.last, self.written, self.lost
         return twin
 
     def same(self, other: Firewalld) -> bool:
         """Tell whether two states decide alike."""
-        mine = (self.zones, self.loaded, self.default, self.follows, self.lost is None)
-        return mine == (
-            other.zones,
-            other.loaded,
-            other.default,
-            other.follows,
-            other.lost is None,
+        return all(
+            mine == theirs
+            for mine, theirs in (
+                (self.zones, other.zones),
+                (self.loaded, other.loaded),
+                (self.default, other.default),
+                (self.follows, other.follows),
+                (self.written is None, other.written is None),
+                (self.lost is None, other.lost is None),
+            )
         )
 
     def join(self, other: Firewalld, where: Location) -> Firewalld:
         """Return both, if they are alike; else nothing is known."""
         joined = self.copy()
-        joined.last = self.last or other.last
+        joined.last, joined.written = self.last or other.last, self.written or other.written
         if not self.same(other):
             joined.lose("what firewall-cmd is told is not known", where)
         return joined
@@ -235,6 +239,8 @@ class Firewalld:
 
     def finish(self, into: Ruleset) -> None:
         """Put what firewalld loads into a ruleset."""
+        if self.written is not None:
+            self.lose("the script changes a file of firewalld", self.written)
         if self.lost is not None:
             into.missing.append(self.lost)
             return

@@ -12,6 +12,7 @@ from sslint.firewalls.scripts.partial import HOLE, HOLES, has_hole
 from sslint.firewalls.scripts.syntax import Function
 from sslint.firewalls.scripts.tables import spent
 from sslint.firewalls.scripts.world import IPTABLES
+from sslint.firewalls.ufw_settings import DEFAULTS
 from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.tree import Status as FileStatus
@@ -384,8 +385,36 @@ _SILENT = frozenset(
     ("sleep", "modprobe", "insmod", "depmod", "sysctl", "logger", "clear", "mkdir", "chmod")
 )
 _RUNNERS = frozenset(
-    ("parallel", "find", "awk", "perl", "python", "python3", "ssh", "at", "chroot", "ip")
+    ("xargs", "parallel", "find", "awk", "perl", "python", "python3", "ssh", "at", "chroot", "ip")
 )
+
+
+_TOOLS = regex(r"(?<!/etc/)(?<!/default/)\b(?:ip6?tables|nft|ufw|firewall-cmd)\b(?![/.])")
+# They leave alone the files that they are given.
+_READERS = frozenset(
+    (
+        *("cat", "grep", "egrep", "fgrep", "ls", "stat", "head", "tail", "diff", "cmp", "wc"),
+        *("md5sum", "sha256sum", "chown", "chgrp", "file", "tar"),
+    )
+)
+_COPIES = frozenset(("cp", "install", "ln", "rsync", "scp"))  # to the last of their arguments
+_SUBSTITUTION = regex(r"s([/|#,])(\^?[^\\.*\[\]^$/|#,]+(?:\.\*)?)\1([^\\&/|#,]*)\1(g?)")
+
+
+def _writes(shell: Interpreter, base: str, rest: list[str]) -> None:
+    """Note what a program does to the files of ufw or firewalld."""
+    paths = rest[-1:] if base in _COPIES else rest
+    if base == "sed":
+        substitutions = [found for found in map(_SUBSTITUTION.fullmatch, rest) if found]
+        options = [word for word in rest[: -1 - len(substitutions)] if word != "-e"]
+        if not any(word.startswith(("-i", "--in-place")) for word in rest):
+            return
+        if rest[-1:] == [DEFAULTS] and all(word[:2] == "-i" for word in options):
+            changes = [(found[2], found[3], bool(found[4])) for found in substitutions]
+            if shell.state.world.ufw.substitute(changes):
+                return
+    for path in paths:
+        shell.state.world.write(path, shell.here())
 
 
 def _harmless(shell: Interpreter, base: str, rest: list[str]) -> Status:
@@ -399,6 +428,7 @@ def _harmless(shell: Interpreter, base: str, rest: list[str]) -> Status:
         shell.print("".join(HOLE if text is None else text for text in texts))
         return 0 if None not in texts else None
     if base == "tee":
+        _writes(shell, base, rest)
         text = _rest_of_input(shell)
         shell.print(HOLE if text is None else text)
         return None
@@ -422,10 +452,10 @@ def _harmless(shell: Interpreter, base: str, rest: list[str]) -> Status:
         return 0
     if base in _SILENT:
         return None
-    if base == "xargs" and any(IPTABLES.match(word.rpartition("/")[2]) for word in rest):
-        shell.fail("what xargs runs is not known")
-    if base in _RUNNERS and any(re.search(r"\bip6?tables\b|\bnft\b", word) for word in rest):
+    if base in _RUNNERS and any(_TOOLS.search(word) for word in rest):
         shell.fail(f"what {base} runs is not known")
+    if base not in _READERS:
+        _writes(shell, base, rest)
     shell.print(HOLE)
     return None
 

@@ -7,6 +7,7 @@ the files that ufw would write, and ufw's reader reads these.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from sslint.firewalls import ufw as reader
@@ -16,6 +17,7 @@ from sslint.firewalls.scripts.ufw_applications import Applications, valid_name
 from sslint.firewalls.scripts.ufw_commands import VERBS, Command, parsed
 from sslint.firewalls.scripts.ufw_rules import Kept, RefusedError, Rule, UnsureError
 from sslint.netfilter.model import Missing, Ruleset
+from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Tree, read_bundled
 from sslint.values import dataclass, replace
@@ -34,6 +36,15 @@ _HEAD = (
     ":{p}-user-limit - [0:0]\n:{p}-user-limit-accept - [0:0]\n"
 )
 _TAIL = "-A {p}-user-limit -j REJECT\n-A {p}-user-limit-accept -j ACCEPT\nCOMMIT\n"
+
+
+_DEFAULT = regex(r'DEFAULT_(INPUT|OUTPUT|FORWARD)_POLICY="(ACCEPT|DROP|REJECT)"')
+
+
+def _stock() -> dict[str, str]:
+    """Return the files that Debian ships, by path."""
+    files: dict[str, str] = json.loads(read_bundled(_STOCK))[RELEASE]["ufw"]
+    return files
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,7 @@ class Ufw:
         self.policies = dict(_SHIPPED)
         self.enabled: Location | None = None
         self.last: Location | None = None
+        self.written: Location | None = None  # where a file of its is changed
         self.lost: Missing | None = None
         self.was_reset = False
         self.applications: Applications | None = None
@@ -74,6 +86,7 @@ class Ufw:
         twin = Ufw(self.tree)
         twin.kept, twin.policies = self.kept.copy(), dict(self.policies)
         twin.enabled, twin.last, twin.lost = self.enabled, self.last, self.lost
+        twin.written = self.written
         twin.was_reset, twin.applications = self.was_reset, self.applications
         return twin
 
@@ -83,13 +96,14 @@ class Ufw:
             self.kept.same(other.kept)
             and self.policies == other.policies
             and (self.enabled is None) == (other.enabled is None)
+            and (self.written is None) == (other.written is None)
             and (self.lost is None) == (other.lost is None)
         )
 
     def join(self, other: Ufw, where: Location) -> Ufw:
         """Return both, if they are alike; else nothing is known."""
         joined = self.copy()
-        joined.last = self.last or other.last
+        joined.last, joined.written = self.last or other.last, self.written or other.written
         if not self.same(other):
             joined.lose("what ufw is told is not known", where)
         return joined
@@ -208,24 +222,46 @@ class Ufw:
             rule = replace(rule, **{field: name})  # type: ignore[arg-type]
         return rule
 
+    def substitute(self, changes: list[tuple[str, str, bool]]) -> bool:
+        """Let sed change /etc/default/ufw; return False where that is not followed.
+
+        A change: a text that may start with ^ and end with .*, a text, whether it is done again.
+        """
+        text = self._defaults()
+        lines = text.split("\n")
+        for old, new, again in changes:
+            literal = re.escape(old.removeprefix("^").removesuffix(".*"))
+            start, rest = "^" if old.startswith("^") else "", ".*" if old.endswith(".*") else ""
+            pattern = re.compile(f"{start}{literal}{rest}")
+            lines = [pattern.sub(new, one, count=0 if again else 1) for one in lines]
+        changed = "\n".join(lines)
+        policies = dict(_DEFAULT.findall(changed))
+        followed = _DEFAULT.sub("", text) == _DEFAULT.sub("", changed)
+        if not changes or not followed or policies.keys() != _SHIPPED.keys():
+            return False
+        self.policies = policies
+        return True
+
+    def _defaults(self) -> str:
+        """Return /etc/default/ufw."""
+        return _DEFAULT.sub(
+            lambda found: f'DEFAULT_{found[1]}_POLICY="{self.policies[found[1]]}"',
+            _stock()[ufw_settings.DEFAULTS],
+        )
+
     # -- what is loaded -----------------------------------------------------------------------
 
     def finish(self, into: Ruleset) -> None:
         """Put what ufw loads into a ruleset."""
         assert self.last is not None
+        if self.written is not None:
+            self.lose("the script changes a file of ufw", self.written)
         if self.lost is None and self.enabled is None:
             self.lose("ufw is not enabled here, and loads nothing until `ufw enable`", self.last)
         if self.lost is not None:
             into.missing.append(self.lost)
             return
-        stock: dict[str, str] = json.loads(read_bundled(_STOCK))[RELEASE]["ufw"]
-        files = dict(stock)
-        for hook, policy in self.policies.items():
-            setting = f'DEFAULT_{hook}_POLICY="'
-            shipped = f'{setting}{_SHIPPED[hook]}"'
-            files[ufw_settings.DEFAULTS] = files[ufw_settings.DEFAULTS].replace(
-                shipped, f'{setting}{policy}"'
-            )
+        files = {**_stock(), ufw_settings.DEFAULTS: self._defaults()}
         files[ufw_settings.CONF] = "ENABLED=yes\n"
         places: dict[str, list[Location | None]] = {}
         for family, name in ((4, "user.rules"), (6, "user6.rules")):

@@ -77,6 +77,15 @@ class World:
         """Give up everything."""
         self.nft.lose(reason, where)
 
+    def write(self, path: str, where: Location) -> None:
+        """Note that a file is written, which may be one of a manager's."""
+        if re.search(r"\.rules\.[\d*]", path):
+            return  # what `ufw reset` has put aside
+        if re.match(r"/etc/(?:default/)?ufw\b", path):
+            self.ufw.written = self.ufw.written or where
+        elif re.match(r"/etc/firewalld\b", path):
+            self.firewalld.written = self.firewalld.written or where
+
     @property
     def touched(self) -> bool:
         """Whether anything was told that decides about packets."""
