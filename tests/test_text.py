@@ -153,7 +153,7 @@ def test_a_loopback_listener_is_not_missed(capsys, tmp_path: Path) -> None:
     assert "127.0.0.1:8080/tcp" in said(capsys, "check", "-v", tmp_path / "host")
 
 
-@pytest.mark.parametrize("columns", [80, 100, 120, 200])
+@pytest.mark.parametrize("columns", [48, 56, 64, 80, 100, 120, 200])
 def test_lines_of_the_table_fit_into_columns(capsys, monkeypatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     table = said(capsys, "endpoints", CLOSED).splitlines()

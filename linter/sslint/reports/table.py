@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 HEADS = ["HOST", "ENDPOINT", "TLS", "CERTIFICATE", "IPv4", "IPv6", "ADVERTISED BY"]
 # The columns that give way on a narrow terminal, in this order, and what each keeps of its width.
 NARROWED = {"HOST": 10, "CERTIFICATE": 10, "ADVERTISED BY": 10, "IPv4": 9, "IPv6": 9}
+# The columns that are left out where that is not enough, in this order.
+LEFT_OUT = ("ADVERTISED BY", "CERTIFICATE", "TLS")
 _VERDICTS = ("IPv4", "IPv6")
 _STATES = ("open", "limited", "closed", "unknown")
 _CLOSING = ("drop", "reject", "policy-drop", "unknown")
@@ -109,10 +111,16 @@ def _laid_out(rows: Sequence[Sequence[str]], width: int | None, paint: Painter) 
             given = max(0, min(excess, widths[index] - least))
             widths[index] -= given
             excess -= given
+    gone = set()
+    for head in LEFT_OUT:
+        if head in heads and excess > 0:
+            gone.add(head)
+            excess -= widths[heads.index(head)] + 2
     return [
         "  ".join(
             _painted(_cut(cell, room).ljust(room), paint, head in _VERDICTS)
             for cell, room, head in zip(row, widths, heads, strict=True)
+            if head not in gone
         ).rstrip()
         for row in rows
     ]
