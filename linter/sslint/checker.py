@@ -95,7 +95,14 @@ def _ignored(
 
 
 def findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
-    """Return what the rules find on a host, before causes are ordered."""
+    """Return what the rules find on a host, before causes are ordered.
+
+    Of one that differs from another by its firewall, only what may have become different.
+    """
+    if host.differs:
+        from sslint.fixes.proof import asks_firewall
+
+        rules = [rule for rule in rules if asks_firewall(rule)]
     with Edge(host.tree, "rules:", "/"):
         from sslint.facts.collection import Facts
 

@@ -67,6 +67,7 @@ class Host:
     shipped: Shipped | None = None  # what stands for files that the tree does not hold
     completed: list[str] = field(default_factory=list)  # which of them were read
     record: Record | None = None  # what all but the firewall was read from
+    differs: bool = False  # by its firewall alone, from a host that was read before
     by_port: dict[tuple[str, int], list[Endpoint]] | None = None  # made when listeners are asked
     by_directory: dict[str, dict[str, CertificateRef]] | None = None  # who uses its certificates
     proxies: list[tuple[int, tuple[int, int]]] | None = None  # who is trusted to be one
@@ -146,6 +147,7 @@ def reread(host: Host, target: Target, paths: Collection[str]) -> Host:
         published=host.published,
         shipped=host.shipped,
         completed=host.completed,
+        differs=True,
     )
     _reach(other)
     target.tree.close()

@@ -1151,10 +1151,11 @@ class Tree:
             return path, Status.ABSENT, 0
         names = []
         while (found := self._resolved.get(path)) is None:
-            path, name = posixpath.split(path)
+            path, _, name = path.rpartition("/")
+            path = path or "/"
             names.append(name)
         for name in reversed(names):
-            path = join(path, name)
+            path = _below(path, name)
             found = self._resolved[path] = self._follow(*found, [name])
         return found
 
@@ -1173,7 +1174,7 @@ class Tree:
                 continue
             if status is not Status.DIRECTORY:
                 return current, Status.ABSENT, links
-            current = join(current, part)
+            current = _below(current, part)
             if "\0" in part:
                 return current, Status.ABSENT, links
             if current in self.overlay:
@@ -1236,7 +1237,13 @@ class Tree:
 
 def _normal(path: str) -> str:
     """Return an absolute path without `.`, `..` and doubled slashes."""
+    if path[:1] == "/" and path[-1:] != "/" and "//" not in path and "/." not in path:
+        return path
     return "/" + posixpath.normpath("/" + path).lstrip("/")
+
+
+def _below(directory: str, name: str) -> str:
+    return f"/{name}" if directory == "/" else f"{directory}/{name}"
 
 
 def _not_its_text(data: bytes) -> str:

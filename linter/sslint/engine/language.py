@@ -123,7 +123,18 @@ class Compiler:
         tests = [self._clause(name, clause, kind, outer) for name, clause in document.items()]
         if len(tests) == 1:
             return tests[0]
-        return lambda fact, facts, related: conjunction(t(fact, facts, related) for t in tests)
+
+        def every(fact: Any, facts: object, related: Any) -> Truth:  # `conjunction`, in place
+            result: Truth = True
+            for test in tests:
+                truth = test(fact, facts, related)
+                if truth is False:
+                    return False
+                if truth is None:
+                    result = None
+            return result
+
+        return every
 
     def _clause(self, name: str, clause: Any, kind: str, outer: str | None) -> Matcher:
         if name in ("either", "unless"):

@@ -25,7 +25,7 @@ from sslint.facts.problems import Unread, problems
 from sslint.facts.proxies import statements
 from sslint.facts.published import Published, published
 from sslint.facts.records import Record, records
-from sslint.facts.redirects import Redirect, Upstream, redirects, upstreams
+from sslint.facts.redirects import Redirect, Upstream, redirects, secure_endpoints, upstreams
 from sslint.facts.renewal import Hook, Lineage, hooks, latest, lineages
 from sslint.facts.services import Service, services
 from sslint.facts.settings import Setting, settings
@@ -230,6 +230,11 @@ class Facts:
             if socket.endpoint.transport == "tcp":
                 found.setdefault(socket.endpoint.port, []).append(socket.endpoint)
         return found
+
+    @field
+    def secure_endpoints(self) -> Mapping[tuple[str, int], list[model.Endpoint]]:
+        """The TCP sockets with TLS, by server and port."""
+        return secure_endpoints(self.host)
 
     @field
     def dormant_listeners(self) -> Mapping[tuple[str, int], list[model.Dormant]]:

@@ -16,6 +16,7 @@ from sslint.host import listeners
 if TYPE_CHECKING:
     from sslint.facts.collection import Facts
     from sslint.facts.services import Service
+    from sslint.host import Host
     from sslint.servers import model
     from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 
@@ -29,6 +30,23 @@ def redirects(facts: Facts) -> list[Redirect]:
         served = {name for site in reading.sites for name in site.names}
         found += [Redirect(facts, redirect, reading, served) for redirect in reading.redirects]
     return found
+
+
+def secure_endpoints(host: Host) -> dict[tuple[str, int], list[Endpoint]]:
+    """Return the TCP sockets that speak TLS to others than this host, by server and port.
+
+    Those of ports on which several programs listen are left out.
+    """
+    found: dict[tuple[str, int], list[Endpoint]] = {}
+    for socket in host.sockets:
+        endpoint = socket.endpoint
+        if endpoint.transport == "tcp" and endpoint.tls != "none" and socket.scope != "loopback":
+            found.setdefault((endpoint.server, endpoint.port), []).append(endpoint)
+    return {
+        (server, port): endpoints
+        for (server, port), endpoints in found.items()
+        if all(other.server == server for other in listeners(host, "tcp", port))
+    }
 
 
 class Redirect(Fact):
@@ -143,16 +161,8 @@ class Redirect(Fact):
         reading, port = self._reading, self.port
         if self.scheme != "https" or not port or self.terminated_elsewhere:
             return ()
-        endpoints = [
-            socket.endpoint
-            for socket in self._host.sockets
-            if socket.endpoint.server == reading.server
-            and (socket.endpoint.transport, socket.endpoint.port) == ("tcp", port)
-            and socket.endpoint.tls != "none"
-            and socket.scope != "loopback"
-        ]
-        others = listeners(self._host, "tcp", port)
-        if not endpoints or any(other.server != reading.server for other in others):
+        endpoints = self.facts.secure_endpoints.get((reading.server, port))
+        if not endpoints:
             return ()
         found = []
         for name in self._names:

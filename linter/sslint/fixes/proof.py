@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sslint.engine import Finding
+from sslint.engine import OWN, Finding, Rule
 from sslint.fixes.edits import Edit, Fix, apply
 from sslint.host import Host, read, reread
 from sslint.values import replace
 
 MAX_READINGS = 32  # of one host, with edits on it
+
+# Where the bundled rules look into these, a firewall has no part in it.
+_OF_SERVERS = frozenset(
+    ("challenge", "conflict", "endpoint", "hook", "policy", "record", "setting", "site", "upstream")
+)
 
 Judge = Callable[[Host], Sequence[Finding]]
 """What a check finds on a host, before causes are ordered."""
@@ -37,13 +42,20 @@ def proved(
         wanted = [*kept, *group]
         changed = edited(host, [e for f in wanted for e in fixes[id(f)].edits])
         after = {_identity(finding) for finding in judge(changed)}
-        gone = after.isdisjoint(map(_identity, wanted))
+        gone = after.isdisjoint(map(_identity, wanted)) and not (
+            changed.differs and any(not asks_firewall(finding.rule) for finding in wanted)
+        )
         if gone and after <= known and len(changed.problems) <= len(host.problems):
             kept = wanted
         elif len(group) > 1:
             middle = len(group) // 2
             pending += [group[middle:], group[:middle]]
     return kept
+
+
+def asks_firewall(rule: Rule) -> bool:
+    """Tell whether a rule may fire elsewhere behind another firewall."""
+    return rule.each not in _OF_SERVERS or rule.family == OWN
 
 
 def brings_nothing(host: Host, edits: Iterable[Edit], judge: Judge) -> bool:

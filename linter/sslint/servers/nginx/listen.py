@@ -71,6 +71,20 @@ class Listen:
     unknown: str | None = None
     unsure: frozenset[str] = frozenset()
 
+    def said_by(self, directive: Directive) -> Listen:
+        """Return what another statement of the same words says."""
+        return Listen(
+            directive,
+            self.transport,
+            self.addresses,
+            self.flags,
+            self.explicit,
+            self.ipv6only,
+            self.error,
+            self.unknown,
+            self.unsure,
+        )
+
 
 def parse_listen(directive: Directive, kind: Kind, version: Version, resolve: Resolver) -> Listen:
     """Parse one `listen` statement as this kind of block reads it.

@@ -106,7 +106,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
                 parsed[server.kind, directive.args] = listen
                 tree.budgets.spend("sockets", len(listen.addresses), directive.location)
             else:  # thousands of blocks say the same
-                listen = replace(known, directive=directive)
+                listen = known.said_by(directive)
             if listen.error is not None:
                 nginx.refuse(directive.location, listen.error)
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from sys import intern
 
 from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code
@@ -115,6 +116,7 @@ class Loader:
     _loaded: dict[str, list[Directive]] = field(default_factory=dict)
     _weights: dict[str, int] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by text: sites say the same
 
     def load(self, path: str) -> list[Directive]:
         """Return the statements of a file. Raise TreeError if it cannot be read."""
@@ -264,6 +266,7 @@ class _Parser:
     def parse(self) -> list[Directive]:
         text, file = self.text, self.file
         statement = _STATEMENT.match
+        known = self.loader.words
         top: list[Directive] = []
         current = top
         stack: list[tuple[list[Directive], str]] = []
@@ -277,7 +280,9 @@ class _Parser:
             if match is not None and match.end() - position < MAX_TOKEN // 4:
                 name, rest, end_char, closing = match.groups()
                 start, position = match.start(1), match.end()
-                args = tuple(rest.split()) if rest else ()
+                args = known.get(rest)
+                if args is None:
+                    args = known[rest] = tuple(rest.split()) if rest else ()
                 if name is None:
                     end_char = "}" if closing else ""
                     start = position - 1
@@ -290,7 +295,7 @@ class _Parser:
                 words, start, position, end_char = found
                 name, args = (words[0], tuple(words[1:])) if words else ("", ())
             if end_char == ";":
-                directive = Directive(name, args, file, start, position)
+                directive = Directive(intern(name), args, file, start, position)
                 if name == "include" and len(args) == 1:
                     current.extend(self.loader.include(directive))
                 else:
