@@ -9,17 +9,23 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator, ValidationError
+from referencing import Registry
 
+from sslint.changes import HostChange
 from sslint.cli import main
+from sslint.engine import schema_text
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter import addresses, difference
 from sslint.netfilter.addresses import Sources
 from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
+from sslint.reports import changes as reports
 from tests.cases import EXAMPLES, ruleset
 from tests.live.kernel.generators import generate
 from tests.live.kernel.judge import NETWORK, firewall
@@ -245,6 +251,42 @@ def _edges(chosen: difference.Difference | None, last: int) -> list[int]:
 
 
 # -- the command ----------------------------------------------------------------------------------
+
+
+def _valid(data: Any) -> None:
+    schemas = {name: json.loads(schema_text(name)) for name in ("diff", "report")}
+    registry = Registry().with_contents((schema["$id"], schema) for schema in schemas.values())
+    Draft202012Validator(schemas["diff"], registry=registry).validate(data)
+
+
+@pytest.fixture(autouse=True)
+def _every_diff_fits_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each diff that a test prints, in whatever format."""
+    for name in ("text", "markdown", "data"):
+        printed = getattr(reports, name)
+
+        def checked(changes: Sequence[HostChange], printed: Any = printed) -> Any:
+            _valid(json.loads(json.dumps(_DATA(changes))))
+            return printed(changes)
+
+        monkeypatch.setattr(reports, name, checked)
+
+
+_DATA = reports.data
+
+
+def test_the_schema_is_no_sieve() -> None:
+    with pytest.raises(ValidationError):
+        _valid({"version": 1, "hosts": [{"host": "a"}]})
+
+
+def test_differences_of_rulesets_fit_the_schema() -> None:
+    change = HostChange("")
+    old = BASE.format("tcp dport 22 accept\ntcp dport 443 meta cgroup 7 accept")
+    new = BASE.format('ip daddr 203.0.113.6 tcp dport 23 accept\niifname "wg0" udp dport 1 accept')
+    change.traffic = list(difference.differences(*difference.pair(ruleset(old), ruleset(new))))
+    assert len(change.traffic) > 4
+    _valid(json.loads(json.dumps(reports.data([change]))))
 
 
 @pytest.fixture
