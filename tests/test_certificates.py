@@ -407,7 +407,8 @@ def test_what_cryptography_warns_of_is_not_printed(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a" * 65, _validate=False)])
+    with pytest.warns(UserWarning, match="64"):
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a" * 65, _validate=False)])
     own = pki.key("own")
     dates = pki.NOW - timedelta(days=900), pki.NOW - timedelta(days=800)
     builder = x509.CertificateBuilder(name, name, own.public_key(), 1, *dates)

@@ -105,7 +105,8 @@ def test_traces_name_files_as_they_open(capsys, tmp_path: Path, monkeypatch) -> 
 def test_the_worst_is_last_and_the_tally_the_last_line(capsys, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "http3-and-ipv6-forgotten", tmp_path / "a")
     site = (CLOSED / "etc/nginx/sites-enabled/shop").read_text()
-    (tmp_path / "a/etc/nginx/nginx.conf").open("a").write("# sslint: ignore[nothing]\n")
+    with (tmp_path / "a/etc/nginx/nginx.conf").open("a") as file:
+        file.write("# sslint: ignore[nothing]\n")
     shutil.copytree(CLOSED, tmp_path / "b")
     (tmp_path / "b/etc/nginx/sites-enabled/shop").write_text(site + "# sslint: ignore[x]\n")
     report = said(capsys, "check", tmp_path)

@@ -230,8 +230,8 @@ def test_several_zones() -> None:
      "a. A 192.0.2.1 (\n" * 1000, "$TTL\n", "\udc80\n", "a" * 100_000, "\\", "a \\# 1\n"],
 )  # fmt: skip
 def test_hostile_text_ends_soon_and_is_reported(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     announced, tree = read(text)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
     assert announced.records == []
     assert 1 <= len(tree.problems) <= zones.MAX_ERRORS + 1

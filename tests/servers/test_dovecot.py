@@ -636,7 +636,7 @@ def test_ten_thousand_names_are_quick() -> None:
         f"local_name h{n}.example.org {{\n  ssl_server_cert_file = /etc/dovecot/b.pem\n}}\n"
         for n in range(10_000)
     )
-    start = time.perf_counter()
+    start = time.process_time()
     found = modern("protocols = imap\n" + PAIR + names)
     assert len(at(found, 993).names) == 10_000
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10

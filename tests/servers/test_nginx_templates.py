@@ -128,6 +128,6 @@ def test_offsets_and_lines_stay() -> None:
 
 @pytest.mark.parametrize("part", ["{{a}}", "{{", "<%", "{% ", "%AAA", "__A", "${A", "@A"])
 def test_a_long_line_takes_no_time(part: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     masked(part * ((1 << 18) // len(part)))
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
