@@ -386,3 +386,18 @@ def test_files_of_other_programs_are_nobodys_main_file(capsys, tmp_path: Path, p
     lay(tmp_path, {"nginx/nginx.conf": WEB, "nftables.conf": RULES, place: "[Definition]\n"})
     _, report, _ = check(capsys, tmp_path)
     assert report["unread"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("README", "Firewall\n---\n*filter\n:INPUT DROP\n"),
+        ("nginx", "$ sudo nano /etc/nginx/conf.d/app.conf\nserver {\n    listen 80;\n}\n"),
+    ],
+)
+def test_papers_and_notes_about_a_server_are_no_configuration(
+    capsys, tmp_path: Path, name: str, text: str
+) -> None:
+    lay(tmp_path, {name: text, "update.sh": "echo\n"})
+    assert main(["check", str(tmp_path)]) == 3
+    assert "nothing to check" in capsys.readouterr().err

@@ -45,6 +45,9 @@ OF_RULESETS = ("iptables", "nftables", "nftables.d", "firewall")
 SUFFIXES = frozenset(
     ("", ".conf", ".cf", ".nft", ".rules", ".v4", ".v6", ".json", ".ipset", ".vhost", ".site")
 )
+# What describes configuration: papers by their names, notes by the shell's prompt before a command.
+_PAPER = regex(r"(README|INSTALL|CHANGELOG|NEWS|COPYING|LICENSE|AUTHORS|TODO|NOTES)(\.|$)")
+_NOTES = regex(r"^[$] (sudo )?[a-z]", re.M)
 _RULESET = regex(
     r"^[ \t]*(\*(filter|nat|mangle|raw|security)[ \t]*$|-[APN][ \t]"
     r"|:[A-Za-z0-9_.-]+[ \t]+(ACCEPT|DROP|-)"
@@ -189,7 +192,8 @@ def _files(parts: Parts, directory: Path, real: Path) -> Iterator[Path]:
         below = set(tree.subdirectories(top))
         for name in names[:MAX_FILES]:
             path = directory / top[1:] / name
-            if name not in below and path.suffix in SUFFIXES and os.path.isfile(path):
+            told = path.suffix in SUFFIXES and not _PAPER.match(name)
+            if name not in below and told and os.path.isfile(path):
                 yield path
     tree.close()
 
@@ -210,6 +214,8 @@ def _add_file(parts: Parts, path: Path, real: Path, *, named: bool = True) -> bo
     from sslint.firewalls.scripts.possible import is_script
 
     text = trees.head(real)
+    if not named and _NOTES.search(text):
+        return False
     named_so = servers.mains().get(path.name)
     if named_so is not None and not is_main(named_so, text):
         named_so = None  # a site, for a container's conf.d

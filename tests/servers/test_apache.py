@@ -109,3 +109,58 @@ def test_any_words_are_read(seed: int) -> None:
     rng = random.Random(seed)
     words = WORDS.split(" ")
     reading_of({"apache2.conf": " ".join(rng.choices(words, k=rng.randrange(1, 60)))})
+
+
+REQUIRE = "<Directory />\nRequire all denied\n</Directory>\n"
+
+
+def test_some_of_the_files_that_load_modules_refuse_no_command() -> None:
+    found = reading_of(
+        {
+            "apache2.conf": f"Include mods-enabled/*.load\n{REQUIRE}Listen 80\nExpiresActive On\n"
+            "<IfModule ssl_module>\nListen 443\n</IfModule>\n",
+            "mods-enabled/mpm.load": "LoadModule mpm_event_module /y.so\n",
+        }
+    )
+    assert found.starts
+    assert [(e.port, e.certain) for e in found.endpoints] == [(80, True), (443, False)]
+
+
+def test_a_command_of_no_loaded_module_is_refused_where_all_are_loaded() -> None:
+    base = "LoadModule authz_core_module /z.so\n"
+    found = reading_of({"apache2.conf": f"{LOADED}{base}{REQUIRE}Listen 80\nExpiresActive On\n"})
+    assert not found.starts
+
+
+def test_apache_22_has_its_mpm_linked_in() -> None:
+    found = reading_of(
+        {
+            "apache2.conf": "Include mods-enabled/*.load\nListen 80\n",
+            "mods-enabled/x.load": "LoadModule authz_default_module /x.so\n",
+        }
+    )
+    assert found.starts
+
+
+@pytest.mark.parametrize("stock", ["ports.conf", "mods-enabled/*.load", "conf.d/*.conf"])
+def test_what_the_package_has_is_not_missing_from_a_part_of_etc(stock: str) -> None:
+    found = reading_of({"apache2.conf": f"Include {stock}\nListen 80\n", "envvars": ""})
+    assert found.starts
+    assert found.complete is stock.startswith("mods")  # which has no sockets
+
+
+def test_what_the_operator_includes_is_missing() -> None:
+    assert not reading_of({"apache2.conf": "Include own.conf\nListen 80\n"}).starts
+
+
+def test_what_suse_defines_by_a_file_of_its_own_is_not_known() -> None:
+    found = reading_of(
+        {
+            "httpd.conf": f"{LOADED}Listen 80\n<IfDefine SSL>\nListen 443\n</IfDefine>\n"
+            "IncludeOptional /etc/apache2/vhosts.d/*.conf\n",
+            "vhosts.d/x.conf": "",
+            "vhosts.d/vhost.template": "<VirtualHost *:80>\n</VirtualHost>\n",
+        }
+    )
+    assert [(e.port, e.certain) for e in found.endpoints] == [(80, True), (443, False)]
+    assert [setting.name for setting in found.settings if "not-included" in setting.name] == []

@@ -59,6 +59,18 @@ def test_no_configuration_is_no_dovecot() -> None:
     assert read(tree_of({"/etc/hosts": ""})) is None
 
 
+def test_a_part_of_conf_d_says_nothing_about_tls() -> None:
+    main = "protocols = imap\n!include conf.d/*.conf\n"
+    files = {"/etc/dovecot/dovecot.conf": main, "/etc/dovecot/conf.d/10-mail.conf": "a = b\n"}
+    found = read(tree_of(files))
+    assert found is not None
+    assert not found.complete
+    files["/etc/dovecot/conf.d/10-ssl.conf"] = "ssl = required\n"
+    found = read(tree_of(files))
+    assert found is not None
+    assert found.complete
+
+
 def test_other_place() -> None:
     found = read(tree_of({"/usr/local/etc/dovecot/dovecot.conf": HEAD + "protocols = imap\n"}))
     assert found is not None

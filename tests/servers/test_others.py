@@ -158,6 +158,18 @@ def test_exim_as_debian_splits_it() -> None:
     assert {s[1:3] for s in sockets(files, "exim")} >= {("127.0.0.1", 25), ("127.0.0.1", 587)}
 
 
+def test_of_exim_and_postfix_one_is_installed() -> None:
+    files = {
+        "/etc/exim4/update-exim4.conf.conf": "dc_local_interfaces=''\n",
+        "/etc/postfix/main.cf": "",
+    }
+    found = next(r for r in read_others(tree_of(files)) if r.server == "exim")
+    assert [e.certain for e in found.endpoints] == [False, False]
+    own = {"/etc/exim4/exim4.conf": "", "/etc/postfix/main.cf": ""}
+    found = next(r for r in read_others(tree_of(own)) if r.server == "exim")
+    assert found.endpoints[0].certain
+
+
 def test_exim_reads_of_debians_split_files_what_update_exim4_conf_reads() -> None:
     files = {
         "/etc/exim4/update-exim4.conf.conf": "dc_use_split_config='true'\n",

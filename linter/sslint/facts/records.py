@@ -194,7 +194,10 @@ def _wrong_hints(host: Host, record: Source, name: str) -> list[str]:
 
 
 def _only_over_ipv4(sockets: Sequence[Socket], name: str) -> dict[tuple[str, int], Socket]:
-    """Return the TLS ports of a name that are served over IPv4 alone, each with a socket."""
+    """Return the TLS ports of a name that are served over IPv4 alone, each with a socket.
+
+    Those of private addresses are not for the clients who look the name up.
+    """
     families: dict[tuple[str, int], set[int]] = {}
     first: dict[tuple[str, int], Socket] = {}
     for socket in sockets:
@@ -206,7 +209,9 @@ def _only_over_ipv4(sockets: Sequence[Socket], name: str) -> dict[tuple[str, int
         found |= {6} if socket.ipv6 is not None else set()
         found |= {4} if socket.ipv4 is not None else set()
         serves = not endpoint.names or any(covers([n], name) for n in endpoint.names)
-        if endpoint.tls in ("implicit", "starttls") and endpoint.certain and serves:
+        if endpoint.tls not in ("implicit", "starttls") or socket.scope != "any":
+            continue
+        if endpoint.certain and serves:
             first.setdefault(key, socket)
     return {key: socket for key, socket in first.items() if families[key] == {4}}
 

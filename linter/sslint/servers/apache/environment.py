@@ -59,7 +59,7 @@ class Environment:
 def read(tree: Tree, directory: str) -> Environment:
     """Return what Apache's start scripts export; `directory` holds its main file."""
     found = Environment()
-    if directory == "/etc/apache2":
+    if directory == "/etc/apache2" and _is_debian(tree):
         found.variables |= _DEBIAN
         file = tree.try_read("/etc/apache2/envvars", decisive=False)
         if file is not None:
@@ -78,6 +78,12 @@ def read(tree: Tree, directory: str) -> Environment:
             if file is not None:
                 _unit(file.text, found)
     return found
+
+
+def _is_debian(tree: Tree) -> bool:
+    """Tell whether /etc/apache2 is laid out as Debian does it; SUSE and Gentoo have httpd.conf."""
+    own = tree.exists("/etc/apache2/apache2.conf")
+    return own or not tree.exists("/etc/apache2/httpd.conf")
 
 
 def _unit(text: str, found: Environment) -> None:

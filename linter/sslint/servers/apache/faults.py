@@ -25,7 +25,9 @@ IPV6_LOST = "listen.ipv6-lost"
 NOT_INCLUDED = "site.not-included"
 DANGLING = "site.dangling"
 _SITE = regex(r"^[ \t]*<VirtualHost\b", re.M | re.I)
-_BACKUP = regex(r"(?:~|\.(?:bak|old|orig|save|disabled|off|dpkg-\w+|rpm\w+|swp|txt|md))$|^\.")
+_BACKUP = regex(
+    r"(?:~|\.(?:bak|old|orig|save|disabled|off|dpkg-\w+|rpm\w+|swp|txt|md|template))$|^\."
+)
 
 
 def faults(apache: Apache, tree: Tree) -> Iterator[Setting]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 
 from sslint import globs
+from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code, Reason
 from sslint.regex import regex
 from sslint.servers.apache.environment import UNKNOWN, Environment
@@ -31,6 +32,11 @@ CERTBOT = "options-ssl-apache.conf"
 
 _VARIABLE = regex(r"\$\{([^}]*)\}")
 _ONLY_MODULES = regex(r"mods-enabled|modules?\.d|modules?/")
+# What distributions include from their main files, directly below ServerRoot or conf/.
+_SHIPPED = (
+    *("mods-enabled", "conf-enabled", "sites-enabled", "conf.d", "conf.modules.d"),
+    *("ports.conf", "httpd.conf"),
+)
 _CONDITIONS = ("<ifmodule", "<ifdefine", "<iffile", "<ifdirective", "<ifsection", "<ifversion")
 _PARAMETER = regex(r"[$%@]\w+", re.ASCII)
 
@@ -159,7 +165,9 @@ class Loader:
             if tree.status(above) is not Status.DIRECTORY:
                 return
         elif tree.status(above) is not Status.DIRECTORY:
-            if not optional:
+            if not optional and self._is_shipped(above):
+                self._lose(directive, block)
+            elif not optional:
                 said = f"the directory {above} does not exist, and Apache does not start without it"
                 self.refuse(directive.location, said, directive.doubt)
             elif not tree.live:
@@ -180,6 +188,12 @@ class Loader:
         if not paths and not optional and self._given(above):
             said = f"no file matches {head} in {above}, and Apache does not start without one"
             self.refuse(directive.location, said, directive.doubt)
+
+    def _is_shipped(self, path: str) -> bool:
+        """Tell whether a package has what is missing here, and only a part of /etc was given."""
+        if posixpath.dirname(path) not in (self.root, f"{self.root}/conf") or self.tree.live:
+            return False
+        return posixpath.basename(path) in _SHIPPED and not is_whole_etc(self.tree)
 
     def _given(self, directory: str) -> bool:
         tree = self.tree
@@ -234,7 +248,7 @@ class Loader:
             )
         elif optional and (absent or link is not None):
             return
-        elif absent or link is not None:
+        elif (absent or link is not None) and not self._is_shipped(path):
             said = f"{path}: no such file, and Apache does not start without it"
             self.refuse(directive.location, said, directive.doubt)
             self._lose(directive, block, told=True)

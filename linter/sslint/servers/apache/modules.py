@@ -91,6 +91,10 @@ class Modules:
         """Tell whether a directive is the core's."""
         return any(directive in names for names in _directives()["core.c"].values())
 
+    def is_current(self) -> bool:
+        """Tell whether the modules are those of an Apache 2.4: 2.2 has no mod_authz_core."""
+        return "authz_core_module" in self.names
+
     def lacks(self, directive: str) -> bool:
         """Tell whether certainly no loaded module has a directive."""
         return directive not in self._known and self.complete and not self.foreign

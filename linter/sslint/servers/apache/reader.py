@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 
+from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code, Reason
 from sslint.servers.apache import ENTRIES, environment, faults, refusals, routes
 from sslint.servers.apache.addresses import WILDCARDS
@@ -76,7 +77,8 @@ def read(
     loader = _loader(tree, path, version)
     try:
         statements = loader.load(path)
-        if not loader.modules.loads:  # they are linked in, or in files that are not here
+        if not loader.modules.loads or _lacks_modules(loader, statements):
+            # they are linked in, or in files that are not here
             loader = _loader(tree, path, version)
             loader.modules.complete = False
             statements = loader.load(path)
@@ -121,6 +123,19 @@ def _loader(tree: Tree, path: str, version: tuple[int, ...] | None) -> Loader:
     root = posixpath.dirname(directory) if directory.endswith("/conf") else directory
     modules = Modules.built_in(debian=path.startswith(("/etc/apache2", "/usr/local")))
     return Loader(tree, root, modules, environment.read(tree, directory), version)
+
+
+def _lacks_modules(loader: Loader, statements: list[Directive]) -> bool:
+    """Tell whether only some of the files that load modules were given.
+
+    No Apache 2.4 is run without mod_authz_core, which Require needs.
+    """
+    if loader.tree.live or loader.modules.is_current() or is_whole_etc(loader.tree):
+        return False
+    pending = list(statements)
+    for directive in pending:
+        pending += directive.block or ()
+    return any(each.name == "require" and not each.doubt for each in pending)
 
 
 def _hostname(tree: Tree) -> str | None:

@@ -52,7 +52,12 @@ def check(apache: Apache) -> None:
     _walk(loader, apache.statements, {}, inside=False, virtual=False)
     if len(loaded) > 1:
         loader.refuse(apache.main.where, "more than one MPM is loaded")
-    elif not loaded and modules.complete and any(map(loader.tree.names, _LOADED)):
+    elif (
+        not loaded
+        and modules.complete
+        and modules.is_current()
+        and any(map(loader.tree.names, _LOADED))
+    ):
         loader.refuse(apache.main.where, "no MPM is loaded")
     if modules.has("ssl_module"):
         for host in (apache.main, *apache.hosts):

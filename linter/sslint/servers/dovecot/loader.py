@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 
+from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code, Reason
 from sslint.regex import regex
 from sslint.servers.dovecot import names
@@ -26,6 +27,7 @@ from sslint.values import dataclass
 
 # What conf.d/10-auth.conf includes lies there with the package; a checkout may well lack it.
 _PACKAGED = regex(r"/conf\.d/auth-[\w-]+\.conf\.ext$")
+_STOCK = "/etc/dovecot/conf.d/*.conf"
 MAX_DEPTH = 100
 MAX_VALUE = 1 << 20  # characters; `$setting` can double a value again and again
 
@@ -148,6 +150,9 @@ class _Loader:
             elif line.kind is Kind.INCLUDE:
                 self._error(line.location, f"!include {line.value}: No matches")
             return
+        if pattern == _STOCK and self._is_part(paths):
+            said = f"{line.value} was given only in part: nothing in it is about TLS"
+            self._gap(line.location, said, Code.NOT_GIVEN)
         self.tree.budgets.spend("includes", len(paths), line.location)
         opened = {r if isinstance(r, str) else r.file.path for r in self.files}
         for path in reversed(paths):
@@ -156,6 +161,13 @@ class _Loader:
                 continue
             opened.add(path)
             self.files.append(path)
+
+    def _is_part(self, paths: list[str]) -> bool:
+        """Tell whether some of the package's conf.d lie in a part of /etc, without 10-ssl.conf."""
+        if self.tree.live or is_whole_etc(self.tree):
+            return False
+        files = (self.tree.try_read(path, decisive=False) for path in paths)
+        return not any(file is not None and "ssl" in file.text for file in files)
 
     def _assume_packages(self, line: Line) -> bool:
         """Enable what Debian's packages enable; tell whether that is all that can be enabled."""

@@ -11,7 +11,7 @@ from sslint.servers.listening import Listener, collect, files, lines, not_known,
 from sslint.servers.model import Knows, ServerReading, Tls
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
-from sslint.values import dataclass, field
+from sslint.values import dataclass, field, replace
 
 NAME = "exim"
 DEBIAN = "/etc/exim4/update-exim4.conf.conf"
@@ -24,6 +24,7 @@ _OPTION = regex(
     r"(daemon_smtp_ports?|tls_on_connect_ports|local_interfaces|tls_advertise_hosts)\s*=\s*(.*)"
 )
 _MACRO = regex(r"([A-Z]\w*)\s*(==?)\s*(.*)")
+_RIVAL = "Debian installs Exim or Postfix, and what is removed leaves its files in /etc"
 _IN_CONDITION = "a macro decides about it"
 
 
@@ -112,7 +113,10 @@ def _listeners(tree: Tree, version: tuple[int, ...] | None) -> Iterator[Listener
         main = made
     if not main.whole:
         yield not_known(NAME, main.first, "what it includes")
-    yield from _sockets(main, version)
+    found = _sockets(main, version)
+    rival = own is None and not tree.live and tree.exists("/etc/postfix/main.cf")
+    for each in found:
+        yield replace(each, certain=False, reasons=(_RIVAL,)) if rival else each
 
 
 def _debian(tree: Tree) -> _Main | None:
