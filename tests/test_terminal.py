@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
+import termios
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,16 @@ def test_progress_is_silent_for_a_second_and_clears_its_line(monkeypatch) -> Non
     progress.clear()
     shown = stream.getvalue().split("\r\x1b[K")
     assert shown == ["", "a\\x1b[31m", "b" * 79, ""]
+
+
+def test_progress_is_one_line_of_a_narrow_terminal(monkeypatch) -> None:
+    monkeypatch.setattr("sslint.reports.progress.AFTER", 0.0)
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 40))
+    with open(theirs, "w") as stream:
+        Progress(stream)("b" * 200)
+        assert os.read(ours, 1000) == b"\r\x1b[K" + b"b" * 39
+    os.close(ours)
 
 
 def test_progress_is_on_a_terminal_alone(capsys, monkeypatch) -> None:

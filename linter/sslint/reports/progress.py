@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TextIO
 
@@ -9,7 +10,7 @@ from sslint.plain import clean, harmless
 
 AFTER = 1.0  # seconds of silence
 EVERY = 0.1  # seconds between two lines
-WIDTH = 79
+WIDTH = 80  # where the terminal does not say
 
 
 class Progress:
@@ -26,12 +27,19 @@ class Progress:
         if now >= self.next:
             self.next = now + EVERY
             self.shown = True
-            self._write(f"\r\x1b[K{harmless(clean(text))[:WIDTH]}")
+            self._write(f"\r\x1b[K{harmless(clean(text))[: self._columns() - 1]}")
 
     def clear(self) -> None:
         """Leave the line as it was."""
         if self.shown:
             self._write("\r\x1b[K")
+
+    def _columns(self) -> int:
+        """Return how wide the terminal is now: what is longer is not cleared."""
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or WIDTH
+        except (OSError, ValueError):
+            return WIDTH
 
     def _write(self, text: str) -> None:
         try:
