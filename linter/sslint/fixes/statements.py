@@ -49,7 +49,7 @@ from sslint.regex import regex
 from sslint.source import Location, SourceFile
 
 _BLOCK = regex(r"\s*server\s*\{\s*(?:#.*)?")
-_SERIAL = re.compile(r"(?im)^[^;\n]*\bSOA\s+\S+\s+\S+[\s(]+(?:;[^\n]*\s+)*(\d{1,10})\b")
+_SERIAL = regex(r"(?im)^[^;\n]*\bSOA\s+\S+\s+\S+[\s(]+(?:;[^\n]*\s+)*(\d{1,10})\b")
 _OPTION = regex(r"#\s+-o\s")
 
 
