@@ -37,7 +37,7 @@ def test_answers_are_let_in_where_ufw_keeps_its_own_rules() -> None:
     assert firewall is not None
     suggested = firewall.suggest_open("tcp", 443, 4)
     assert suggested
-    said = [speech.of(one.table.origin).insertion(tree, one, 4) for one in suggested]
+    said = [speech.of(one.table.origin).insertion(tree, one) for one in suggested]
     assert [(one.commands, one.text, one.place and one.place.path) for one in said if one] == [
         (
             (),

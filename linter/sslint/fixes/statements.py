@@ -326,7 +326,7 @@ def _settings(file: SourceFile, name: str) -> list[int]:
 
 
 def _is_continued(file: SourceFile, number: int) -> bool:
-    """Tell whether a setting of Postfix goes on below its line (postconf(5))."""
+    """Tell whether a setting goes on below its line, as postconf(5) has it."""
     if not file.path.endswith(".cf"):
         return False
     for below in range(number + 1, len(file.starts) + 1):
