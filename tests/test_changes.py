@@ -388,6 +388,37 @@ def test_a_new_listener_behind_an_open_port_is_newly_exposed(repository: Path) -
     assert main([*words, "8081"]) == 0
 
 
+def test_ports_that_differ_alike_share_a_line(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = repository / "etc/nftables.conf"
+    file.write_text(
+        file.read_text()
+        .replace("policy drop", "policy accept", 1)
+        .replace("tcp dport 22 accept", 'iifname "wg0" tcp dport 22 drop\ntcp dport 22 accept')
+    )
+    main(["diff", "--against", "main"])
+    out = capsys.readouterr().out
+    assert "all udp ports over IPv4 and IPv6 to everyone" in out
+    assert "tcp/1-21, 23-24, 26-79, 81-442, 444-464, 466-586, 588-992, 994-65535 over" in out
+    assert "closes       tcp/22 over IPv4 and IPv6 to everyone by wg0" in out
+    assert main(["diff", ".", "main:", "--format", "markdown", "--fail-on", "never"]) == 0
+    out = capsys.readouterr().out
+    assert "| opens | tcp/22 over IPv4 and IPv6 to everyone by wg0 |" in out
+
+
+def test_an_interface_that_no_rule_names_is_told_as_such(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = repository / "etc/nftables.conf"
+    file.write_text(
+        file.read_text().replace("tcp dport 22 accept", 'iifname "wg0" tcp dport 22 accept')
+    )
+    main(["diff", "--against", "main"])
+    out = capsys.readouterr().out
+    assert "closes  tcp/22 over IPv4 and IPv6 to everyone by any other interface" in out
+
+
 def test_a_listener_of_which_nothing_is_known_neither_opens_nor_closes(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -540,6 +571,10 @@ def test_markdown_obeys_nothing(repository: Path, capsys: pytest.CaptureFixture[
         ["diff", "main:etc/nosuch", "."], ["diff", "main:../x", "."], ["diff", "nosuch:.", "."],
         ["diff", "--old-firewall", "etc/nftables.conf"], ["diff", "x.json", "."],
         ["diff", "--against", "main", "--fail-on-open", "https"],
+        ["diff", "--against", "main", "--fail-on-open", "70000"],
+        ["diff", "--against", "main", "--fail-on-open", "5-1"],
+        ["diff", "--against", "main", "--fail-on-open", "0"],
+        ["diff", "--against", "main", "--fail-on-open", ""], ["diff", "main", "."],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -614,6 +649,18 @@ def test_a_report_that_is_none_is_refused(
     report[key] = [json.loads(entry)]
     (repository / "x.json").write_text(json.dumps(report))
     assert main(["diff", "x.json", "x.json"]) == 2
+    assert "is not a report" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["x", "1.2.3.4/99", "1.2.3.4/-1", "::/0", "1.2.3.4/x", "/", "0/0"])
+def test_a_report_with_networks_that_are_none_is_refused(
+    repository: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["check", ".", "--format", "json"])
+    report = json.loads(capsys.readouterr().out)
+    report["endpoints"][0]["reach"]["ipv4"]["open"] = [text]
+    (repository / "x.json").write_text(json.dumps(report))
+    assert main(["diff", "x.json", "."]) == 2
     assert "is not a report" in capsys.readouterr().err
 
 

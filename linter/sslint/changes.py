@@ -316,10 +316,12 @@ def ports_of(text: str | None) -> Ports:
     found = []
     for word in text.split(","):
         match = _PORTS.fullmatch(word.strip())
-        if match is None:
+        first, last = (
+            (int(match[n] or match["first"]) for n in ("first", "last")) if match else (0, 0)
+        )
+        if match is None or not 0 < first <= last <= LAST_PORT:
             raise UsageError("--fail-on-open: takes ports such as 5432,8000-8010,53/udp, or any")
-        first = int(match["first"])
-        found.append((match["transport"] or "tcp", first, int(match["last"] or first)))
+        found.append((match["transport"] or "tcp", first, last))
     return found
 
 

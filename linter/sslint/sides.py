@@ -171,7 +171,19 @@ def _saved(path: str, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _is_valid(found: object) -> bool:
+def _is_valid(found: dict[str, Any]) -> bool:
+    from ipaddress import ip_network
+
     from jsonschema import Draft202012Validator
 
-    return bool(Draft202012Validator(json.loads(schema_text("report"))).is_valid(found))
+    if not Draft202012Validator(json.loads(schema_text("report"))).is_valid(found):
+        return False
+    try:
+        for one in found["endpoints"]:
+            for family, reach in one["reach"].items():
+                for text in (*reach["open"], *reach["unknown"]) if reach is not None else ():
+                    if ip_network(text).version != int(family[-1]):
+                        return False
+    except ValueError:
+        return False
+    return True

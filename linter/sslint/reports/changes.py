@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslint.changes import CLIENT_PORTS, LAST_PORT, HostChange, Reached, Report, differing_fields
 from sslint.netfilter.addresses import Sources
+from sslint.netfilter.interfaces import OTHER
 from sslint.plain import clean
 from sslint.reports.data import decision_data
 from sslint.values import dataclass
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST = 8  # networks of a set that are shown; data has them all
 SAME = "no difference"
+EVERY = "all"
 _OBEYED = frozenset("\\`*_[]<>|#@&~$")
 
 
@@ -102,27 +104,42 @@ def _traffic(change: HostChange) -> Iterator[Line]:
         )  # fmt: skip
         groups.setdefault(key, []).append(one)
     for index, verb in enumerate(VERBS):
+        told: dict[tuple[str, ...], list[str]] = {}
         for group in groups.values():
-            one = group[0]
-            if not one.sets[index]:
-                continue
-            families = " and ".join(f"IPv{each.family}" for each in group)
-            who = " and ".join(
-                dict.fromkeys(_whom(verb, each.sets[index], each.shut) for each in group)
+            if group[0].sets[index]:
+                told.setdefault(_told(verb, index, group), []).append(_port(change, group[0]))
+        for (transport, rest, where), ports in told.items():
+            every = ports == [EVERY]
+            yield Line(
+                verb,
+                f"all {transport} ports{rest}" if every else f"{transport}/{_some(ports)}{rest}",
+                where,
             )
-            ports = f"{one.transport}/{_ports(one)}"
-            served = change.served.get((one.transport, one.first), "")
-            what = f"{ports}{f' ({served})' if served else ''}"
-            if one.destinations:
-                what += f" at {_some(one.destinations)}"
-            what += f" over {families}{who}"
-            if one.source_ports != CLIENT_PORTS:
-                what += " from source port" + "s {}-{}".format(*one.source_ports)
-            if one.interfaces:
-                what += f" by {', '.join(map(clean, one.interfaces))}"
-            if verb == "not known":
-                what += ", before or after"
-            yield Line(verb, what, " -> ".join(filter(None, (_by(one.old), _by(one.new)))))
+
+
+def _told(verb: str, index: int, group: Sequence[Difference]) -> tuple[str, str, str]:
+    """Return what is said beside the ports: transport, addresses, sources, rules on both sides."""
+    one = group[0]
+    families = " and ".join(f"IPv{each.family}" for each in group)
+    who = " and ".join(dict.fromkeys(_whom(verb, each.sets[index], each.shut) for each in group))
+    what = f" at {_some(one.destinations)}" if one.destinations else ""
+    what += f" over {families}{who}"
+    if one.source_ports != CLIENT_PORTS:
+        what += " from source ports {}-{}".format(*one.source_ports)
+    if one.interfaces:
+        what += f" by {', '.join(map(_interface, one.interfaces))}"
+    if verb == "not known":
+        what += ", before or after"
+    return one.transport, what, " -> ".join(filter(None, (_by(one.old), _by(one.new))))
+
+
+def _port(change: HostChange, one: Difference) -> str:
+    served = change.served.get((one.transport, one.first), "")
+    return f"{_ports(one)}{f' ({served})' if served else ''}"
+
+
+def _interface(name: str) -> str:
+    return "any other interface" if name == OTHER else clean(name)
 
 
 def _some(texts: Sequence[str]) -> str:
@@ -182,7 +199,7 @@ def _who(sources: Sources) -> str:
 
 def _ports(one: Difference) -> str:
     if (one.first, one.last) == (1, LAST_PORT):
-        return "all ports"
+        return EVERY
     return str(one.first) if one.first == one.last else f"{one.first}-{one.last}"
 
 
