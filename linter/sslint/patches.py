@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 # How a program says at the top of a file that it will write it again.
 _MADE = regex(
-    r"(?i)\bdo not (edit|modify|change)\b|\b(managed|generated|maintained) (by|with|from)\b"
+    r"(?i)\bdo not (edit|modify|change)\b|\b(managed|maintained) (by|with|from)\b"
+    r"|\bgenerated (by|from) (?!ip6?tables-save|nginxconfig)"  # once, and kept by hand
 )
 _HEAD = 10  # lines at the top of a file
 
