@@ -217,6 +217,21 @@ def test_a_rule_does_not_part_another_from_its_comment(
     assert f"        tcp dport 443 accept\n{comment}" in file.read_text()
 
 
+def test_a_rule_stands_behind_one_of_several_lines(
+    closed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = closed / "etc/nftables.conf"
+    several = (
+        "        tcp dport { # {\n            22, 80,\n        } accept\n"
+        "        tcp dport 25 \\\n        accept\n"
+    )
+    text = file.read_text().replace("        tcp dport { 22, 80 } accept\n", several)
+    file.write_text(text)
+    assert main(["fix", "etc", "--allow-open", "--write"]) == 0
+    mended = text.replace(several, f"{several}        tcp dport 443 accept\n")
+    assert file.read_text() == mended
+
+
 def test_an_accept_is_moved_with_its_comment(
     closed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

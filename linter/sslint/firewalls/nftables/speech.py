@@ -7,6 +7,7 @@ from shlex import quote
 from sslint.firewalls.speech import NAME, Insertion, beside
 from sslint.netfilter.openings import Opening
 from sslint.netfilter.suggest import Suggestion
+from sslint.source import Location
 from sslint.tree import Tree
 
 
@@ -21,6 +22,8 @@ def insertion(_tree: Tree, suggestion: Suggestion) -> Insertion | None:
     where = f"{table.family} {quote(table.name)} {quote(chain.name)}{index}"
     policy = (chain.base and chain.base.policy_location) or chain.location
     place, after = beside(suggestion) or (policy, True)
+    if after:
+        place = _end(place)
     return Insertion((f"nft {verb} rule {where} {rule}",), place, rule, after)
 
 
@@ -40,3 +43,14 @@ def _rule(suggestion: Suggestion) -> str:
         return "meta l4proto ipv6-icmp accept"
     port = "sport" if suggestion.purpose == "source-port" else "dport"
     return f"{only}{suggestion.transport} {port} {suggestion.port} accept"
+
+
+def _end(place: Location) -> Location:
+    """Return the last line of a rule: a set goes on until its bracket, a line after a backslash."""
+    depth = 0
+    for number in range(place.line, len(place.file.starts) + 1):
+        code = "".join(place.file.line(number).split('"')[::2]).partition("#")[0].rstrip()
+        depth += code.count("{") - code.count("}")
+        if depth <= 0 and not code.endswith("\\"):
+            return place.file.at(number)
+    return place
