@@ -124,3 +124,11 @@ def test_a_ruleset_kept_aside_counts_beside_one_that_lets_everything_in() -> Non
     assert verdict({NFTABLES: STOCK, **kept})[0] == "closed"
     assert verdict({"etc/ufw/ufw.conf": "ENABLED=no\n", **kept})[0] == "closed"
     assert verdict({NFTABLES: NFT % "tcp dport 443 accept", **kept})[0] == "open"
+
+
+def test_a_script_of_a_whole_etc_is_all_that_is_loaded() -> None:
+    names = ("passwd", "group", "shadow", "hosts", "fstab", "profile", "shells", "debian_version")
+    script = "#!/bin/sh\niptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE\n"
+    part = {"etc/init.d/nat": script, "etc/rc2.d/S01nat": script, "etc/rc2.d/S02cron": ""}
+    assert verdict(part)[1].endswith("what else is loaded is not in the files")
+    assert verdict(part | {f"etc/{name}": "" for name in names})[0] == "open"

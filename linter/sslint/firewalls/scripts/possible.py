@@ -11,6 +11,7 @@ from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.kept import ASIDE, DUMP
 from sslint.firewalls.scripts.blocks import shell_of
 from sslint.netfilter.model import Missing, Ruleset, Source
+from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code
 from sslint.regex import regex
 from sslint.source import Location, SourceFile
@@ -77,7 +78,12 @@ def load(tree: Tree, path: str, into: Ruleset, ran: Location | None = None) -> N
     if missing is not None:
         tree.problem(missing.location or path, missing.reason, code=Code.UNKNOWN)
         part = Ruleset(missing=[missing], sources=[Source("script", tree.name(path))])
-    elif part.sources and not part.missing and not _says_who_enters(part):
+    elif (
+        part.sources
+        and not part.missing
+        and not _says_who_enters(part)
+        and (ran is None or not is_whole_etc(tree))  # which shows all else that is loaded
+    ):
         name = tree.name(path)
         reason = f"{name} has no rules for input: what else is loaded is not in the files"
         part = Ruleset(missing=[Missing(reason, (4, 6), ran, may_open=True)], sources=part.sources)
