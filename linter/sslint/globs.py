@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import pairwise
 
 from sslint.budgets import ExhaustedError
@@ -23,10 +24,15 @@ def matcher(pattern: str) -> Callable[[str], object]:
 
     Names that start with a dot are matched only by a pattern that does.
     """
-    matches = re.compile(fnmatch.translate(pattern)).match
+    matches = _compiled(pattern).match
     if pattern.startswith("."):
         return matches
     return lambda name: not name.startswith(".") and matches(name)
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))
 
 
 def expand_braces(pattern: str) -> Iterable[str]:

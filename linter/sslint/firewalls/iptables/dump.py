@@ -37,6 +37,7 @@ from sslint.values import dataclass
 Origin = Literal["nft", "iptables", "iptables-legacy", "ufw", "firewalld"]
 
 MAX_TEMPLATES = 10_000
+MAX_SHAPES = 4  # that lines have by turns
 MAX_COMPARED = 2_000_000  # rules, to find those that -D names
 MAX_LINE = 10239  # iptables-restore's buffer
 
@@ -85,7 +86,7 @@ class Reader:
         self.tables: dict[str, Loading] = dict(tables or {})
         self.missing: list[Missing] = []
         self.current: Loading | None = None
-        self.shape: Shape | None = None
+        self.shapes: list[Shape] = []  # of the last lines, each other than the others
         self.saved = False  # in a `*table ... COMMIT` block
         self.prompted = "filter"
         self.prompts = False
@@ -137,9 +138,11 @@ class Reader:
         return self.tables
 
     def again(self, line: str, number: int, width: int) -> bool:
-        """Append a rule that differs from the line before in one address only: lists of bans."""
-        shape = self.shape
-        if shape is None or not (line.startswith(shape.before) and line.endswith(shape.after)):
+        """Append a rule that differs from one of the lines before in one address only: bans."""
+        for shape in self.shapes:
+            if line.startswith(shape.before) and line.endswith(shape.after):
+                break
+        else:
             return False
         interval = self.network(line[len(shape.before) : len(line) - len(shape.after)])
         if interval is None:
@@ -172,7 +175,10 @@ class Reader:
                 if len(places) == 1 and addressed and line == "".join((*parts[:2], text, parts[2])):
                     before, after = parts[0] + parts[1], parts[2]
                     head, tail = items[:place], items[place + 1 :]
-                    self.shape = Shape(before, after, head, pattern, tail, rules)
+                    self.shapes = [
+                        Shape(before, after, head, pattern, tail, rules),
+                        *self.shapes[: MAX_SHAPES - 1],
+                    ]
             items = tuple(filled)
         rules.append(Rule(items, Location(self.file, number, 1, width + 1), self.label))
         return True
@@ -228,7 +234,8 @@ class Reader:
             self.comment(line, number)
         elif self.saved and line == "COMMIT":
             self.saved = False
-            self.current = self.shape = None
+            self.current = None
+            self.shapes = []
         elif line.startswith("*") and not self.saved:
             self._start(line, number)
         elif line.startswith(":") and self.saved:
@@ -273,7 +280,7 @@ class Reader:
 
     def renamed(self, loading: Loading) -> None:
         """Forget what depends on which chains there are."""
-        self.shape = None
+        self.shapes = []
         loading.names = frozenset(loading.table.chains)
         loading.templates.clear()
 
