@@ -480,6 +480,38 @@ def test_the_settings_of_a_commit_hold_for_it(repository: Path) -> None:
     assert main([*words[:4], "main~1", *words[5:]]) == 2
 
 
+def test_a_commit_without_a_host_is_an_empty_side(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The change brings the first host, or takes the last; it is an error for both sides."""
+    _git(repository, "rm", "-rqf", "etc")
+    _git(repository, "commit", "-qm", "nothing")
+    assert main(["diff", "HEAD:", "HEAD~1:"]) == 0
+    assert "listens       nginx on 0.0.0.0:443/tcp" in capsys.readouterr().out
+    assert main(["diff", "HEAD~1:", "HEAD:", "--fail-on-open", "any"]) == 3  # other ports
+    assert "listens no more  nginx" in capsys.readouterr().out
+    assert main(["diff", "HEAD:", "HEAD:"]) == 3
+    _git(repository, "checkout", "-q", "HEAD~1", "--", "etc")
+    assert main(["diff", "--against", "HEAD", "etc"]) == 0
+    assert main(["diff", "HEAD:etc", "etc"]) == 2
+    assert main(["check", "--against", "HEAD", "etc"]) == 0
+
+
+def test_messages_name_the_commit_and_no_directory_of_ours(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = repository / ".sslint.yaml"
+    settings.write_text("nonsense: 1\n")
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-qm", "settings")
+    settings.unlink()
+    assert main(["diff", "--against", "HEAD"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("sslint: HEAD:.sslint.yaml:1: ")
+    assert main(["diff", "HEAD~1:", ".", "--format", "json"]) == 0
+    assert "sslint-" not in capsys.readouterr().out
+
+
 def test_a_bare_repository_has_commits(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sslint import revisions
 from sslint.config import FILE_NAMES
 from sslint.engine import schema_text
-from sslint.errors import UsageError
+from sslint.errors import NothingToCheckError, SslintError, UsageError
 from sslint.regex import regex
 from sslint.reports.data import check_report
 from sslint.tree import TreeError, head, is_stream, read_named, real_path, work_tree
@@ -27,6 +28,10 @@ Check = Callable[[str, str | None], "Result"]
 """Checks a PATH, of a commit if it is one's."""
 _REPORT = regex(r'\s*\{\s*"version":\s*[0-9]+,\s*"(findings|endpoints)"')
 _REPORT_KEYS = ("endpoints", "findings", "judged")
+
+
+class AbsentError(UsageError):
+    """A commit has nothing at a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,6 @@ def read(text: str, check: Check, directory: Path) -> Side:
 
     Raise UsageError.
     """
-    revision = None
     path = text
     if not os.path.lexists(text) and text != "-":
         name, colon, within = text.partition(":")
@@ -58,10 +62,12 @@ def read(text: str, check: Check, directory: Path) -> Side:
             raise UsageError(
                 f"{text}: no such file or directory", tip=f"name a commit as {text}: or {text}:PATH"
             )
-        revision, path = name, export(Path.cwd(), name, within or ".", directory)
+        path = export(Path.cwd(), name, within or ".", directory)
+        if not _is_saved(path):
+            return _of_commit(check, path, name, directory)
     if _is_saved(path):
         return Side(_saved(path, text))
-    return _checked(check, path, revision)
+    return _checked(check, path)
 
 
 def export(start: Path, name: str, path: str, directory: Path) -> str:
@@ -80,7 +86,7 @@ def export(start: Path, name: str, path: str, directory: Path) -> str:
         raise UsageError(f"{name}:{path}: is not in the work tree")
     target = directory / top.name
     if not revision.has(within):
-        raise UsageError(f"{name}:{path}: no such file or directory")
+        raise AbsentError(f"{name}:{path}: no such file or directory")
     try:
         revision.export(".", target)
     except UsageError:
@@ -104,13 +110,40 @@ def against(name: str, path: str, check: Check, directory: Path) -> Side:
     top = work_tree(real if real.is_dir() else real.parent)
     if not real.is_relative_to(top):
         raise UsageError(f"{path}: is not in a work tree of git")
-    return _checked(check, export(top, name, real.relative_to(top).as_posix(), directory), name)
+    try:
+        exported = export(top, name, real.relative_to(top).as_posix(), directory)
+    except AbsentError:  # the change brings it
+        return _nothing()
+    return _of_commit(check, exported, name, directory)
+
+
+def _of_commit(check: Check, path: str, name: str, directory: Path) -> Side:
+    """Return what is checked of a commit that is written below a directory of ours."""
+    try:
+        return _checked(check, path, name)
+    except NothingToCheckError:
+        return _nothing()
+    except SslintError as error:
+        message = re.sub(f"{re.escape(str(directory))}/[^/]+/?", f"{name}:", str(error))
+        raise type(error)(message, tip=error.tip) from None
+
+
+def _nothing() -> Side:
+    """Return a side without a host: the change brings the first, or takes the last."""
+    from sslint.result import Result
+
+    return Side(check_report(Result([])), Result([]))
 
 
 def compare(old: Side, new: Side) -> list[HostChange]:
-    """Return what differs between two sides; of saved reports the traffic is not known."""
+    """Return what differs between two sides; of saved reports the traffic is not known.
+
+    Raise NothingToCheckError.
+    """
     from sslint import changes
 
+    if not old.report["judged"] and not new.report["judged"]:
+        raise NothingToCheckError("neither side holds anything that sslint reads")
     if old.result is None or new.result is None:
         found = changes.of_reports(old.report, new.report)
         for one in found:
