@@ -118,6 +118,16 @@ def test_a_ruleset_that_is_set_aside_is_named_with_why() -> None:
     assert not any("nftables" in text for text in stock.ruleset.assumptions)
 
 
+def test_firewalld_that_is_set_aside_is_named_and_no_file_that_is_not_read() -> None:
+    wants = {f"{WANTS}/cron.service": "", f"{WANTS}/nftables.service": ""}
+    tree = tree_of(pick(OPEN, NFTABLES, ZONE) | wants)
+    host = read(Target("h", tree))
+    assert "etc/firewalld is not in force: firewalld.service is disabled" in (
+        host.ruleset.assumptions
+    )
+    assert tree.problems == []
+
+
 def test_a_ruleset_kept_aside_counts_beside_one_that_lets_everything_in() -> None:
     kept = {"etc/iptables.rules": V4 % ""}
     assert verdict(kept)[0] == "closed"

@@ -104,10 +104,19 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
 def _set_aside(tree: Tree, found: Found) -> Iterator[str]:
     """Yield the rulesets that say who gets in and are not in force, each with why."""
     for one in found.candidates:
-        path = f"{one.path}/user.rules" if one.kind == "ufw" else one.path
-        file = tree.try_read(path, decisive=False) if one.inactive and one.kind != "ipset" else None
-        if file is not None and _DECIDES.search(file.text):
+        if one.inactive and _decides(tree, one):
             yield f"{tree.name(one.path)} is not in force: {one.inactive}"
+
+
+def _decides(tree: Tree, one: Candidate) -> bool:
+    """Tell whether a ruleset says who gets in."""
+    if one.kind == "firewalld":
+        return _configured(tree)
+    if one.kind == "ipset":
+        return False
+    path = f"{one.path}/user.rules" if one.kind == "ufw" else one.path
+    file = tree.try_read(path, decisive=False)
+    return file is not None and _DECIDES.search(file.text) is not None
 
 
 _DECIDES = regex(
