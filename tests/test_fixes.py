@@ -276,6 +276,20 @@ def test_a_link_is_followed_to_the_file_and_stays_a_link(
     assert "tcp dport 443 accept" in real.read_text()
 
 
+def test_a_diff_says_what_it_fixes(closed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (closed / "etc/nftables.conf").rename(closed / "etc/more.nft")
+    (closed / "etc/nftables.conf").write_text('include "/etc/more.nft"\ninclude "/etc/none.nft"\n')
+    main(["fix", "etc", "--allow-open"])
+    assert "not all could be judged" in capsys.readouterr().err
+    (closed / "etc/nftables.conf").write_text('include "/etc/more.nft"\n')
+    assert main(["fix", "etc", "--allow-open"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(
+        "sslint: fixes tls-port-closed: nginx serves https with TLS on tcp/443"
+    )
+    assert said[-1] == "sslint: 1 finding fixed by this edit"
+
+
 def test_only_the_rules_named_are_mended(closed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fix", "etc", "--allow-open", "--rule", "renewal"]) == 1
     assert capsys.readouterr().out == ""

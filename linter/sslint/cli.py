@@ -492,6 +492,7 @@ def _fix(options: argparse.Namespace) -> int:
     for line in (*(() if options.write else made.hints), *made.notes):
         _complain(line)
     if result.incomplete:
+        _complain("not all could be judged: sslint check says what was not read")
         return INCOMPLETE
     return FOUND if made.left or (made.patches and not options.write) else 0
 

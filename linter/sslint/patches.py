@@ -29,6 +29,7 @@ _MADE = regex(
     r"(?i)\bdo not (edit|modify|change)\b|\b(managed|maintained) (by|with|from)\b"
     r"|\bgenerated (by|from) (?!ip6?tables-save|nginxconfig)"  # once, and kept by hand
 )
+MAX_NAMED = 20  # findings that are named
 _HEAD = 10  # lines at the top of a file
 
 
@@ -169,7 +170,10 @@ def make(result: Result, chosen: Wanted, judge: Judge, *, allow_open: bool) -> M
         hints.append(
             f"the names are relative to {base}: apply it with patch -p1 -d {shlex.quote(base)}"
         )
-    notes = [
+    notes = [f"fixes {one.rule.name}: {one.message}" for one, _ in fixed[:MAX_NAMED]]
+    if len(fixed) > MAX_NAMED:
+        notes.append(f"fixes {len(fixed) - MAX_NAMED} more findings")
+    notes += [
         f"{patch.path} may be written again by a program, and the edit lost: it says {patch.maker}"
         for patch in found
         if patch.maker
