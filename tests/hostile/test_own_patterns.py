@@ -27,6 +27,7 @@ SECONDS = 0.003  # of the longer text; a quadratic pattern takes many times this
 MADE = {
     "announcements/zones.py": "one name, anchored, in a message",
     "firewalls/scripts/expansion.py": "fnmatch.translate, and the characters of IFS in brackets",
+    "firewalls/scripts/ufw.py": "a text that sed looks for, literal between its ends",
     "firewalls/managers.py": "the switches of managers.MANAGERS, after ^[ \\t]*",
     "firewalls/unseen.py": "the commands of its own list, each on one part of a line",
     "fixes/statements.py": "the name of a setting, anchored",
