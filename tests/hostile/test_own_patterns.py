@@ -38,6 +38,7 @@ MADE = {
     "policy.py": "fnmatch.translate: atomic groups",
     "regex.py": "those of the census, when they are used",
     "renewal.py": "a key of certbot, anchored",
+    "sides.py": "the path of a directory of its own, and one name in it",
     "servers/apache/loader.py": "names, escaped, without repetition",
     "servers/apache/vhosts.py": "fnmatch.translate: atomic groups",
     "servers/programs/unread.py": "the directives of unread.py's table, after ^[ \\t]*",
