@@ -401,3 +401,16 @@ def test_papers_and_notes_about_a_server_are_no_configuration(
     lay(tmp_path, {name: text, "update.sh": "echo\n"})
     assert main(["check", str(tmp_path)]) == 3
     assert "nothing to check" in capsys.readouterr().err
+
+
+def test_a_site_that_is_taken_for_enabled_conflicts_with_no_other_server(
+    capsys, tmp_path: Path
+) -> None:
+    haproxy = "frontend f\n    mode http\n    bind 0.0.0.0:80\n"
+    site = "server {\n    listen 80;\n}\n"
+    lay(tmp_path, {"etc/haproxy/haproxy.cfg": haproxy, "etc/nginx/sites-available/x": site})
+    rules = [one["rule"] for one in check(capsys, tmp_path)[1]["findings"]]
+    assert "listen-bind-conflict" not in rules
+    lay(tmp_path, {"etc/nginx/sites-enabled/x": site})
+    rules = [one["rule"] for one in check(capsys, tmp_path)[1]["findings"]]
+    assert "listen-bind-conflict" in rules

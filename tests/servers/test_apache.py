@@ -164,3 +164,13 @@ def test_what_suse_defines_by_a_file_of_its_own_is_not_known() -> None:
     )
     assert [(e.port, e.certain) for e in found.endpoints] == [(80, True), (443, False)]
     assert [setting.name for setting in found.settings if "not-included" in setting.name] == []
+
+
+def test_sites_that_were_not_given_may_serve_tls() -> None:
+    files = {
+        "apache2.conf": f"{LOADED}Listen 443\nIncludeOptional sites-enabled/*.conf\n",
+        "envvars": "",
+    }
+    assert [(e.port, e.tls) for e in reading_of(files).endpoints] == [(443, "unknown")]
+    files["sites-enabled/x.conf"] = "<VirtualHost *:443>\n</VirtualHost>\n"
+    assert [(e.port, e.tls) for e in reading_of(files).endpoints] == [(443, "none")]

@@ -65,6 +65,11 @@ def test_a_part_of_conf_d_says_nothing_about_tls() -> None:
     found = read(tree_of(files))
     assert found is not None
     assert not found.complete
+    listener = "service imap-login {\n  inet_listener imaps {\n    ssl = yes\n  }\n}\n"
+    files["/etc/dovecot/conf.d/10-master.conf"] = listener
+    found = read(tree_of(files))
+    assert found is not None
+    assert not found.complete
     files["/etc/dovecot/conf.d/10-ssl.conf"] = "ssl = required\n"
     found = read(tree_of(files))
     assert found is not None

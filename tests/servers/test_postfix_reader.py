@@ -520,3 +520,10 @@ def test_hostile_bytes_do_not_stop_it() -> None:
     junk = "".join(chr(n) for n in range(256)) + "\udcff{${-o\n" * 50
     found = reading(junk, junk)
     assert not found.starts
+
+
+def test_a_variable_in_capitals_is_a_templates() -> None:
+    filled = "myhostname = $ENV_HOST\nsmtpd_tls_cert_file = ${ENV_CERT}\n"
+    assert reading(filled).starts
+    assert not reading("myhostname = $nothing\n").starts
+    assert reading("SITE = mx.example.org\nmyhostname = $SITE\n").starts

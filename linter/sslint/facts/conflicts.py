@@ -13,7 +13,7 @@ from sslint.values import dataclass
 if TYPE_CHECKING:
     from sslint.facts.collection import Facts
     from sslint.host import Host
-    from sslint.servers.model import Endpoint
+    from sslint.servers.model import Endpoint, ServerReading
     from sslint.source import Location
 
 
@@ -56,7 +56,7 @@ def _between_servers(host: Host) -> list[_Pair]:
         endpoint
         for reading in (*host.readings, *host.programs)
         for endpoint in reading.endpoints
-        if endpoint.certain
+        if endpoint.certain and not _is_assumed(host, reading)
     ]
     containers = any(endpoint.protocol == "container" for endpoint in endpoints)
     taken: dict[tuple[str, int, str], Endpoint] = {}
@@ -75,6 +75,14 @@ def _between_servers(host: Host) -> list[_Pair]:
                 break
         taken.setdefault((endpoint.transport, endpoint.port, endpoint.address), endpoint)
     return found
+
+
+def _is_assumed(host: Host, reading: ServerReading) -> bool:
+    """Tell whether a server's listeners rest on what is taken for granted, as enabled sites do.
+
+    A repository may hold the parts of several hosts; what has a unit is this one's.
+    """
+    return bool(reading.assumptions) and "enabled" not in unit_states(host.network, reading.server)
 
 
 def _in_container(host: Host, *endpoints: Endpoint) -> bool:

@@ -170,6 +170,8 @@ class Loader:
             elif not optional:
                 said = f"the directory {above} does not exist, and Apache does not start without it"
                 self.refuse(directive.location, said, directive.doubt)
+            elif posixpath.basename(above) == "sites-enabled" and self._is_shipped(above):
+                self._lose(directive, block)
             elif not tree.live:
                 self.absent.append(directive)
             return

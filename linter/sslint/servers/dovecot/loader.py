@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+import re
 
 from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code, Reason
@@ -27,6 +28,7 @@ from sslint.values import dataclass
 
 # What conf.d/10-auth.conf includes lies there with the package; a checkout may well lack it.
 _PACKAGED = regex(r"/conf\.d/auth-[\w-]+\.conf\.ext$")
+_OF_TLS = regex(r"^(ssl\s*=|[ \t]*ssl_\w+\s*=)", re.M)  # not an inet_listener's
 _STOCK = "/etc/dovecot/conf.d/*.conf"
 MAX_DEPTH = 100
 MAX_VALUE = 1 << 20  # characters; `$setting` can double a value again and again
@@ -166,8 +168,9 @@ class _Loader:
         """Tell whether some of the package's conf.d lie in a part of /etc, without 10-ssl.conf."""
         if self.tree.live or is_whole_etc(self.tree):
             return False
-        files = (self.tree.try_read(path, decisive=False) for path in paths)
-        return not any(file is not None and "ssl" in file.text for file in files)
+        read = (*self.configuration.files, *paths)
+        files = (self.tree.try_read(path, decisive=False) for path in read)
+        return not any(file is not None and _OF_TLS.search(file.text) for file in files)
 
     def _assume_packages(self, line: Line) -> bool:
         """Enable what Debian's packages enable; tell whether that is all that can be enabled."""

@@ -32,6 +32,8 @@ class Unknown(Exception):  # noqa: N818 - not an error: a value the files do not
 def expand(text: str, lookup: Lookup) -> str:
     """Expand all references, recursively; an undefined name is empty.
 
+    One in capitals is a variable that a template fills in.
+
     `lookup` returns the raw value of a parameter, or None. Raise ConfigurationError where Postfix
     stops, and Unknown where a value would grow without bound.
     """
@@ -100,6 +102,8 @@ class _Expansion:
         else:
             name, rest = _name(bare)
             value = self.lookup(name)
+            if value is None and name.isupper() and name.isidentifier():
+                raise Unknown("a template fills it in")  # no parameter is called so
         if not rest:
             if value:
                 self.parse(value, depth + 1)
