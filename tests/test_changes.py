@@ -27,6 +27,7 @@ from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.reports import changes as reports
 from tests.cases import EXAMPLES, ruleset
+from tests.live.kernel import pairs
 from tests.live.kernel.generators import generate
 from tests.live.kernel.judge import NETWORK, firewall
 
@@ -175,6 +176,35 @@ def test_random_rulesets_differ_by_what_each_says_alone(kind: str) -> None:
         ], again
         for _ in range(30):
             _one_source(rng, old, new, found, again)
+
+
+@pytest.mark.parametrize("kind", ["nft", "iptables", "ip6tables"])
+def test_what_no_change_touches_does_not_differ(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked about every port, the same is found; but for what neither side knows."""
+    some = 0
+    for number in itertools.count(SEED % 10**6):
+        if some == 4:
+            break
+        with contextlib.suppress(RulesetError):
+            rulesets = [firewall(case).ruleset for case in pairs.pair(kind, number, 0)]
+            found = _expanded(*rulesets)
+            with monkeypatch.context() as patch:
+                patch.setattr(difference, "_touched", lambda *_: difference.ALL_PORTS)
+                assert found == _expanded(*rulesets), f"SSLINT_SEED={number} {kind}"
+            some += 1
+
+
+def _expanded(old: Ruleset, new: Ruleset) -> set[tuple[object, ...]]:
+    """Return what differs at each class of ports."""
+    one, two = difference.pair(old, new, NETWORK, NETWORK)
+    return {
+        (first, *_ports(d, d.opens, d.closes, d.doubts, d.settles, d.limits, d.frees)[:2],
+         *_ports(d, d.opens, d.closes, d.doubts, d.settles, d.limits, d.frees)[4:])
+        for d in difference.differences(one, two)
+        if any((d.opens, d.closes, d.doubts, d.settles, d.limits, d.frees))
+        for first, _ in difference._port_classes(one, two)
+        if d.first <= first <= d.last
+    }  # fmt: skip
 
 
 def _loadable(kind: str) -> Iterator[Ruleset]:

@@ -89,15 +89,23 @@ class Wire:
         with contextlib.suppress(Refused):  # firewalld's reload leaves the recorder in place
             run("nft", "-f", "-", text="flush set inet sslint_lab tagged\n"
                 "flush set inet sslint_lab datagrams\n")  # fmt: skip
-        run("ip", "-6", "neigh", "flush", "dev", "eth0")
         self._round = (self._round + 1) % 0x7F
         tags = [self._round << 24 | number << 8 for number in range(1, len(packets) + 1)]
         with _listening({*ports, *(packet.dport for packet in packets)}) as sockets:
-            self._drain(sockets, dict(zip(tags, packets, strict=True)), act=False)
-            for tag, packet in zip(tags, packets, strict=True):
-                data = frame(packet, tag, CLIENT_MAC[packet.iif], HOST_MAC[packet.iif])
-                self.lab.wires[packet.iif].send(data)
-            self._drain(sockets, dict(zip(tags, packets, strict=True)))
+            self._drain(sockets, {}, act=False)
+            # The host solicits its router from the address that is about to answer, and whether
+            # that succeeds may depend on it.
+            for destination in dict.fromkeys(packet.dst for packet in packets):
+                run("ip", "-6", "neigh", "flush", "dev", "eth0")
+                some = {
+                    tag: packet
+                    for tag, packet in zip(tags, packets, strict=True)
+                    if packet.dst == destination
+                }
+                for tag, packet in some.items():
+                    data = frame(packet, tag, CLIENT_MAC[packet.iif], HOST_MAC[packet.iif])
+                    self.lab.wires[packet.iif].send(data)
+                self._drain(sockets, some)
         seen = self.lab.seen()
         return Heard([tag in seen for tag in tags], [tag + 1 in seen for tag in tags])
 
