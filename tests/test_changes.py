@@ -150,6 +150,21 @@ def test_only_ports_that_a_change_touches_are_asked_about(monkeypatch: pytest.Mo
     )
 
 
+def test_a_count_of_packets_is_certain_for_the_first_alone() -> None:
+    """`--connbytes 1:1` lets a SYN in and no packet after it: seen in the kernel (seed 2083)."""
+    from sslint.firewalls import iptables
+    from sslint.source import SourceFile
+
+    text = (
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+        "-A INPUT -p tcp --dport 22 -m connbytes --connbytes 1:1 --connbytes-dir original "
+        "--connbytes-mode packets -j ACCEPT\nCOMMIT\n"
+    )
+    rules = Ruleset()
+    iptables.read(SourceFile("/etc/iptables/rules.v4", "rules.v4", text), 4, into=rules)
+    assert Firewall(rules, NETWORK).reach("tcp", 22, 4).verdict == "unknown"
+
+
 def test_a_rate_is_told() -> None:
     old = BASE.format("tcp dport 22 accept")
     new = BASE.format("tcp dport 22 limit rate 3/minute accept")

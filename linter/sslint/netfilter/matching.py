@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from sslint.netfilter import addresses
 from sslint.netfilter.addresses import Universe
 from sslint.netfilter.model import (
+    CtState,
     Element,
     FibType,
     HostNetwork,
@@ -406,6 +407,8 @@ class Matching:
         full = self.full(state)
         if state.history == RATED and not item.generous:
             return 0, full, item.text or "a rate"
+        if item.growing and state.connection != CtState.NEW:
+            return 0, full, f"{item.text} counts the packets of a connection"
         first = item.first
         if item.capacity is not None:
             length = read("meta.length", "", state, self.network)

@@ -178,7 +178,8 @@ class Limit:
     `first` is the outcome for the first packet of a first connection. The verdict of a port that
     depends on it carries `rate_limited`. `connections`: how many at once it counts to, if it does.
     `capacity`: the bytes of the longest packet that it lets pass at all, if it counts bytes.
-    `tracked`: it counts by connections, so that the kernel tracks them.
+    `tracked`: it counts by connections, so that the kernel tracks them. `growing`: it counts a
+    connection's own packets, so that nothing is certain of the later ones.
     """
 
     first: bool
@@ -186,6 +187,7 @@ class Limit:
     connections: int = 0
     capacity: int | None = None
     tracked: bool = False
+    growing: bool = False
 
     @property
     def generous(self) -> bool:

@@ -84,7 +84,7 @@ def connlimit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
 
 
 def connbytes(extension: Extension, arguments: Arguments) -> list[RuleItem]:
-    """Read `-m connbytes` for the first packet."""
+    """Read `-m connbytes`: certain for the first packet, as the counts grow with the others."""
     given = extension.given["connbytes"][0]
     direction = str(extension.given["connbytes-dir"][0].value)
     mode = str(extension.given["connbytes-mode"][0].value)
@@ -98,10 +98,11 @@ def connbytes(extension: Extension, arguments: Arguments) -> list[RuleItem]:
         return [
             *items,
             compare("meta.length", low, high, negate=given.negate),
-            Limit(True, text, tracked=True),
+            Limit(True, text, tracked=True, growing=True),
         ]
     count = 0 if direction == "reply" else 1
-    return [*items, Limit((low <= count <= high) != given.negate, text, tracked=True)]
+    first = (low <= count <= high) != given.negate
+    return [*items, Limit(first, text, tracked=True, growing=True)]
 
 
 def quota(extension: Extension, arguments: Arguments) -> list[RuleItem]:
