@@ -403,6 +403,20 @@ def test_papers_and_notes_about_a_server_are_no_configuration(
     assert "nothing to check" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("enabled", [False, True])
+def test_a_redirect_may_lead_to_a_site_that_was_not_given(
+    capsys, tmp_path: Path, enabled: bool
+) -> None:
+    away = "server {\n    listen 80;\n    server_name a.test;\n    return 301 https://a.test/;\n}\n"
+    place = "enabled" if enabled else "available"
+    lay(tmp_path, {f"etc/nginx/sites-{place}/a": away, "etc/nftables.conf": RULES})
+    lay(tmp_path, {f"etc/nginx/sites-{place}/README": "One file a site.\n"} if not enabled else {})
+    _, report, _ = check(capsys, tmp_path)
+    rules = [one["rule"] for one in report["findings"]]
+    assert ("redirect-to-unserved-port" in rules) is enabled
+    assert report["unread"] == [] or enabled
+
+
 def test_a_site_that_is_taken_for_enabled_conflicts_with_no_other_server(
     capsys, tmp_path: Path
 ) -> None:

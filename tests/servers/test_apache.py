@@ -174,3 +174,10 @@ def test_sites_that_were_not_given_may_serve_tls() -> None:
     assert [(e.port, e.tls) for e in reading_of(files).endpoints] == [(443, "unknown")]
     files["sites-enabled/x.conf"] = "<VirtualHost *:443>\n</VirtualHost>\n"
     assert [(e.port, e.tls) for e in reading_of(files).endpoints] == [(443, "none")]
+
+
+def test_a_piece_of_apache2_conf_opens_no_socket_and_refuses_nothing() -> None:
+    found = reading_of({"apache2.conf": REQUIRE, "ports.conf": "Listen 8080\n"})
+    assert found.starts
+    assert not found.complete
+    assert not reading_of({"httpd.conf": REQUIRE}).starts

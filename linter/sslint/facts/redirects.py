@@ -97,8 +97,12 @@ class Redirect(Fact):
 
     @field
     def listener(self) -> Listener | None:
-        """Whether any program listens on the port that it sends clients to."""
-        return listening(self._host, "tcp", self.port) if self.port else None
+        """Whether any program listens on the port that it sends clients to.
+
+        Where sites are only taken for enabled, the one that serves it may not have been given.
+        """
+        found = listening(self._host, "tcp", self.port) if self.port else None
+        return None if found == "none" and self._reading.assumptions else found
 
     @field
     def attempted(self) -> bool:

@@ -82,9 +82,11 @@ def collect(statements: list[Directive], loader: Loader, resolve: Resolve) -> Li
     loader.fatal += [conflict.reason for conflict in found.conflicts]
     found.records = sorted(bound, key=lambda record: listens.index(record.listen))
     if not (found.records or found.doubtful or found.unknown or loader.lost or loader.broken):
-        where = statements[0].location if statements else None
-        if where is not None and not loader.fatal:
-            loader.refuse(where, "no Listen opens a socket, and Apache does not start without one")
+        if statements and loader.is_piece():
+            loader.lose("what apache2.conf includes", statements[0])
+        elif statements and not loader.fatal:
+            said = "no Listen opens a socket, and Apache does not start without one"
+            loader.refuse(statements[0].location, said)
     return found
 
 

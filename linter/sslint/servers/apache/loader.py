@@ -270,6 +270,16 @@ class Loader:
         self.lost.append(lost)
         block.append(lost)
 
+    def is_piece(self) -> bool:
+        """Tell whether Debian's main file includes nothing: it is what an operator adds to it."""
+        known = self.tree.live or is_whole_etc(self.tree)
+        return not known and self.files == ["/etc/apache2/apache2.conf"] and not self.modules.loads
+
+    def lose(self, what: str, near: Directive) -> None:
+        """Record that something was not given of which no statement tells."""
+        said = f"{what} was not given, so its content is not known"
+        self.lost.append(Directive("include", (what,), near.file, near.line, None, said))
+
     # -- what is carried out at once -----------------------------------------------------------
 
     def define(self, directive: Directive) -> None:

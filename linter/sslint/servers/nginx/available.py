@@ -9,10 +9,10 @@ from sslint.tree import Status, Tree, TreeError
 
 _AVAILABLE = "/etc/nginx/sites-available"
 ENABLED = "/etc/nginx/sites-enabled"
-# What an editor, dpkg or ucf leaves beside a site, and what is there to be copied.
+# What an editor, dpkg or ucf leaves beside a site, what is there to be copied, and to be read.
 _ASIDE = regex(
     r"^\.|~$|^#|\.(bak|old|orig|rej|save|swp|disabled|off|example|sample|tmpl|template|j2|erb"
-    r"|dpkg-\w+|ucf-\w+)$",
+    r"|dpkg-\w+|ucf-\w+|md|txt)$|^README",
     re.I,
 )
 # What marks the site of the package itself, which an administrator disables as the first thing.
