@@ -177,7 +177,10 @@ def test_sites_that_were_not_given_may_serve_tls() -> None:
 
 
 def test_a_piece_of_apache2_conf_opens_no_socket_and_refuses_nothing() -> None:
-    found = reading_of({"apache2.conf": REQUIRE, "ports.conf": "Listen 8080\n"})
+    site = "<VirtualHost *:8080>\n</VirtualHost>\n"
+    files = {"ports.conf": "Listen 8080\n", "sites-enabled/x.conf": site}
+    found = reading_of({"apache2.conf": REQUIRE, **files})
     assert found.starts
+    assert found.settings == []
     assert not found.complete
     assert not reading_of({"httpd.conf": REQUIRE}).starts

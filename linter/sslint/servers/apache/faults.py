@@ -86,6 +86,8 @@ def _dangling(apache: Apache, tree: Tree) -> Iterator[Setting]:
 
 def _not_included(apache: Apache, tree: Tree) -> Iterator[Setting]:
     """Yield files with virtual hosts beside the sites that no Include takes."""
+    if apache.loader.is_piece():
+        return
     read = set(apache.loader.files)
     folders = {posixpath.dirname(path) for path in read}
     folders |= {f"{apache.loader.root}/sites-enabled"}
