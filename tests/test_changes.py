@@ -112,6 +112,20 @@ def test_the_ports_of_the_clients_are_told_apart() -> None:
     ]
 
 
+def test_the_clients_ports_are_asked_for_at_each_interface() -> None:
+    """Two interfaces of which neither is certain for all ports may differ at one (seed 7009)."""
+    rule = 'iifname "{}" tcp sport 1024-40000 tcp dport 443 accept'
+    both = BASE.format(f"{rule.format('eth0')}\n{rule.format('eth1')}")
+    other = rule.format("eth1").replace("1024-40000", "30000-65535")
+    new = BASE.format(f"{rule.format('eth0')}\n{other}")
+    assert _differences(both, new) == [
+        "tcp/443-443 4 closes 0.0.0.0/0 from (1024, 29999) by eth1",
+        "tcp/443-443 4 opens 0.0.0.0/0 from (40001, 65535) by eth1",
+        "tcp/443-443 6 closes ::/0 from (1024, 29999) by eth1",
+        "tcp/443-443 6 opens ::/0 from (40001, 65535) by eth1",
+    ]
+
+
 def test_what_neither_side_knows_is_not_called_equal() -> None:
     old = BASE.format("tcp dport 443 meta cgroup 7 accept")
     new = BASE.format("tcp dport 443 meta cgroup 8 accept")

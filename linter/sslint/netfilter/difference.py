@@ -434,7 +434,7 @@ def _at(
 ) -> Iterator[Difference]:
     """Yield the differences at a class of ports: what is alike at several places is told once."""
     names = sorted({*old.public, *new.public, *old.others, *new.others})
-    groups: dict[tuple[Exposure, Exposure], dict[int, list[str]]] = {}
+    groups: dict[tuple[tuple[_Masks, tuple[int, int]], ...], dict[int, list[str]]] = {}
     universe = new.universes[asked.family]
     relevant = universe.full & ~universe.never
     for number, (destination, _) in enumerate(destinations):
@@ -443,9 +443,11 @@ def _at(
             before = _exposure(old, one, _known_as(old, name))
             after = _exposure(new, one, _known_as(new, name))
             if before != after or relevant & ~before.known:
-                by_place = groups.setdefault((before, after), {})
+                runs = _by_source_port(old, new, one, name, before, after)
+                found = tuple((masks.within(relevant), sports) for masks, sports in runs)
+                by_place = groups.setdefault(found, {})
                 by_place.setdefault(number, []).append(name)
-    for (before, after), by_place in groups.items():
+    for found, by_place in groups.items():
         alike: dict[tuple[str, ...], list[int]] = {}
         for number, some in by_place.items():
             alike.setdefault(tuple(some), []).append(number)
@@ -453,9 +455,9 @@ def _at(
             where = () if len(by) == len(names) else by
             at = tuple(text for number in numbers for text in destinations[number][1])
             one = replace(asked, destination=destinations[numbers[0]][0])
-            for masks, sports in _by_source_port(old, new, one, by[0], before, after):
+            for masks, sports in found:
                 yield _difference(
-                    old, new, replace(one, sport=sports[0]), by[0], masks.within(relevant),
+                    old, new, replace(one, sport=sports[0]), by[0], masks,
                     interfaces=where, source_ports=sports,
                     destinations=() if len(numbers) == len(destinations) else at,
                 )  # fmt: skip
