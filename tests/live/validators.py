@@ -7,6 +7,7 @@ files name one, runs each program's own check, and prints the answers as JSON.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -74,8 +75,8 @@ def main(tree: Path, *commands: str) -> None:
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "tmpfs", "/run")
     subprocess.run(["cp", "-a", "/etc", "/run/etc"], check=True)
-    subprocess.run(["cp", "-a", tree, "/run/tree"], check=True)  # it may lie below what is next
-    for path in ("/var/log", "/var/lib/postfix", "/tmp"):
+    subprocess.run(["cp", "-a", tree, "/run/tree"], check=True)
+    for path in ("/var/log", "/var/lib/postfix"):
         mount("-t", "tmpfs", "tmpfs", path)
     mount("--bind", "/run/etc", "/etc")
     for path in Path("/run/tree/etc").glob("*"):
@@ -87,7 +88,12 @@ def main(tree: Path, *commands: str) -> None:
         _place(path)
     answers = {}
     for command in commands:
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+        done = subprocess.run(
+            ["sh", "-c", command],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"TMPDIR": "/run"},
+        )
         answers[command] = (done.returncode, done.stdout + done.stderr)
     print(json.dumps(answers))
 
