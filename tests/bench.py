@@ -455,6 +455,7 @@ def worse(table: Table, kept: str) -> list[str]:
 
 def main() -> int:
     """Measure, and write the page, or with --check compare with it."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed sslint is compiled
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     )
