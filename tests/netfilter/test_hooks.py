@@ -151,6 +151,15 @@ def test_the_first_zone_stays() -> None:
         assert judged.judge(packet).verdict == answer
 
 
+@pytest.mark.parametrize(("limit", "answer"), [(64, "unknown"), (255, "open")])
+def test_a_rewritten_hop_limit_ends_neighbour_discovery(limit: int, answer: str) -> None:
+    """Found by random rulesets: `HL --hl-set 64` in mangle meets advertisements too."""
+    rewrite = (Assign(Key("ip6.hoplimit"), xor=limit),)
+    mangle = chain("mangle", rewrite, hook="input", priority=-150)
+    judged = firewall(mangle, incoming(ND, ESTABLISHED, HTTPS))
+    assert verdict(judged, family=6) == answer
+
+
 def test_established_alone_opens_nothing() -> None:
     assert verdict(firewall(incoming(ESTABLISHED))) == "closed"
 

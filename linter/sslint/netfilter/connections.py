@@ -390,7 +390,8 @@ class Connections:
         passed = 0
         for state, mask in flow.items():
             passed |= mask
-            if state.mangled:
+            # None counts whose hop limit is not 255 (ndisc_rcv).
+            if state.mangled or dict(state.written).get("ip6.hoplimit", 255) != 255:
                 log.drop |= mask
         return passed
 
