@@ -7,6 +7,7 @@ else get no command.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
@@ -16,7 +17,7 @@ from sslint.values import dataclass
 if TYPE_CHECKING:
     from sslint.netfilter.openings import Opening
     from sslint.netfilter.suggest import Suggestion
-    from sslint.source import Location
+    from sslint.source import Location, SourceFile
     from sslint.tree import Tree
 
 Transport = Literal["tcp", "udp"]
@@ -78,3 +79,9 @@ def beside(suggestion: Suggestion) -> tuple[Location, bool] | None:
         return suggestion.before.location, False
     rules = suggestion.chain.rules
     return (rules[-1].location, True) if rules else None
+
+
+def only_line(file: SourceFile, fits: Callable[[str], bool]) -> Location | None:
+    """Return the one line of a file that fits, None if there is not just one."""
+    lines = [n for n in range(1, len(file.starts) + 1) if fits(file.line(n))]
+    return file.at(lines[0]) if len(lines) == 1 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sslint.firewalls import ufw
 from sslint.firewalls.iptables.speech import rule_of
-from sslint.firewalls.speech import Insertion
+from sslint.firewalls.speech import Insertion, only_line
 from sslint.netfilter.openings import Opening
 from sslint.netfilter.suggest import Suggestion
 from sslint.tree import Tree
@@ -42,8 +42,10 @@ def _framework(tree: Tree, suggestion: Suggestion) -> Insertion | None:
     six = "6" if suggestion.table.family == "ip6" else ""
     chain = f"ufw{six}-before-{suggestion.chain.name.lower()}"
     file = tree.try_read(f"/etc/ufw/before{six}.rules", decisive=False)
-    for number in range(1, len(file.starts) + 1) if file is not None else ():
-        if file is not None and file.line(number).startswith(f"-A {chain} "):
+    if file is None:
+        return None
+    for number in range(1, len(file.starts) + 1):
+        if file.line(number).startswith(f"-A {chain} "):
             return Insertion((), file.at(number), f"-A {chain} {rule_of(suggestion)}")
     return None
 
@@ -59,13 +61,12 @@ def _written(tree: Tree, suggestion: Suggestion, command: str, *, first_of_all: 
     six = "6" if suggestion.table.family == "ip6" else ""
     file = tree.try_read(f"/etc/ufw/user{six}.rules", decisive=False)
     heading = "### RULES ###" if first_of_all else "### END RULES ###"
-    numbers = range(1, len(file.starts) + 1) if file is not None else ()
-    lines = [number for number in numbers if file is not None and file.line(number) == heading]
-    if file is None or len(lines) != 1:
+    place = only_line(file, heading.__eq__) if file is not None else None
+    if place is None:
         return Insertion((command,))
     transport, port = suggestion.transport, suggestion.port
     everyone = "::/0" if six else "0.0.0.0/0"
     tuple_ = f"### tuple ### allow {transport} {port} {everyone} any {everyone} in"
     rule = f"-A ufw{six}-user-input -p {transport} --dport {port} -j ACCEPT"
     text = f"\n{tuple_}\n{rule}" if first_of_all else f"{tuple_}\n{rule}\n"
-    return Insertion((command,), file.at(lines[0]), text, first_of_all)
+    return Insertion((command,), place, text, first_of_all)

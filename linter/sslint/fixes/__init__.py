@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sslint.engine import Finding, Rule
 from sslint.fixes import firewall, statements
-from sslint.fixes.edits import Edit, Fix, Kind
+from sslint.fixes.edits import Edit, Fix, Kind, together
 from sslint.fixes.proof import Judge, proved
 from sslint.host import Host
 from sslint.regex import regex
@@ -71,7 +71,7 @@ def _fix(host: Host, finding: Finding) -> Fix | None:
     fix = make(host, finding)
     same = [one for one in finding.also_affects if one.rule is finding.rule]
     if fix is not None and fix.edits and same:
-        fix = _together([fix, *filter(None, (make(host, one) for one in same))])
+        fix = together([fix, *filter(None, (make(host, one) for one in same))])
     if fix is None:
         # What follows from a finding may be the one thing to change.
         for consequence in finding.also_affects:
@@ -89,12 +89,3 @@ def _fix(host: Host, finding: Finding) -> Fix | None:
 def _holds_key(host: Host, edits: Sequence[Edit]) -> bool:
     """Tell whether an edit is of a file that holds a private key: its lines are not shown."""
     return any(host.tree.read(edit.host_path).secret for edit in edits)
-
-
-def _together(fixes: Sequence[Fix]) -> Fix:
-    """Return one fix for a finding and for those of its rule that it speaks for."""
-    first = fixes[0]
-    edits = dict.fromkeys(edit for fix in fixes for edit in fix.edits)
-    commands = dict.fromkeys(command for fix in fixes for command in fix.commands)
-    title = ", ".join(dict.fromkeys(fix.title for fix in fixes))
-    return replace(first, title=title, edits=tuple(edits), commands=tuple(commands))

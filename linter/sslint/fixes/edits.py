@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from sslint.source import Location, SourceFile
-from sslint.values import dataclass
+from sslint.values import dataclass, replace
 
 Kind = Literal["safe", "opens", "advice"]
 
@@ -42,6 +42,14 @@ class Fix:
     edits: tuple[Edit, ...] = ()
     commands: tuple[str, ...] = ()
     proved: bool = False
+
+
+def together(fixes: Sequence[Fix]) -> Fix:
+    """Return one fix with the edits and the commands of several, each once."""
+    edits = dict.fromkeys(edit for fix in fixes for edit in fix.edits)
+    commands = dict.fromkeys(command for fix in fixes for command in fix.commands)
+    title = ", ".join(dict.fromkeys(fix.title for fix in fixes))
+    return replace(fixes[0], title=title, edits=tuple(edits), commands=tuple(commands))
 
 
 def insert(place: Location, text: str, *, after: bool = False) -> Edit:

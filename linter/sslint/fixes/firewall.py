@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.engine import Fact, Finding
 from sslint.firewalls import speech
-from sslint.fixes.edits import Edit, Fix, above_comments, delete, insert, is_whole_line
+from sslint.fixes.edits import Edit, Fix, above_comments, delete, insert, is_whole_line, together
 from sslint.host import Host
 from sslint.values import replace
 
@@ -43,11 +43,7 @@ def _open_services(host: Host, finding: Finding) -> Fix | None:
     services: tuple[Fact, ...] = _fact(finding).source
     made = [_open_port(host, replace(finding, fact=service)) for service in services]
     fixes = [fix for fix in made if fix is not None]
-    if not fixes:
-        return None
-    edits = dict.fromkeys(edit for fix in fixes for edit in fix.edits)
-    commands = dict.fromkeys(command for fix in fixes for command in fix.commands)
-    return Fix(finding.advice, "opens", tuple(edits), tuple(commands))
+    return replace(together(fixes), title=finding.advice) if fixes else None
 
 
 def _opened(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from sslint.firewalls.speech import NAME, Insertion
+from sslint.firewalls.speech import NAME, Insertion, only_line
 from sslint.netfilter.model import Chain
 from sslint.netfilter.openings import Opening
 from sslint.netfilter.suggest import Suggestion
@@ -38,14 +38,13 @@ def insertion(tree: Tree, suggestion: Suggestion) -> Insertion | None:
     commands = (f"firewall-cmd --permanent{where} {what}", "firewall-cmd --reload")
     path = f"/etc/firewalld/zones/{zone}.xml"
     file = tree.try_read(path, decisive=False) if zone and tree.exists(path) else None
-    numbers = range(1, len(file.starts) + 1) if file is not None else ()
-    ends = [n for n in numbers if file is not None and file.line(n).strip() == "</zone>"]
-    if file is None or len(ends) != 1:
+    end = only_line(file, _ends_zone) if file is not None else None
+    if end is None:
         return Insertion(commands)
     element = f'<port port="{suggestion.port}" protocol="{suggestion.transport}"/>'
     if service:
         element = f'<service name="{service}"/>'
-    return Insertion(commands, file.at(ends[0]), f"  {element}")
+    return Insertion(commands, end, f"  {element}")
 
 
 def removal(_opening: Opening, _port: int, _other_served: bool) -> tuple[str, ...]:
@@ -55,6 +54,10 @@ def removal(_opening: Opening, _port: int, _other_served: bool) -> tuple[str, ..
 
 def first(_opening: Opening) -> None:
     """Return None: a zone has no order."""
+
+
+def _ends_zone(line: str) -> bool:
+    return line.strip() == "</zone>"
 
 
 def _zone(chain: Chain) -> str:
