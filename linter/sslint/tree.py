@@ -243,14 +243,22 @@ def _read_regular(
         details = os.fstat(descriptor)
         if not stat.S_ISREG(details.st_mode):
             raise TreeError(name, "is not a regular file", Status.OTHER)
-        data = b"" if details.st_size > limit else os.read(descriptor, details.st_size + 1)
-        while len(data) <= limit and (more := os.read(descriptor, 1 << 16)):  # it has grown
-            data += more
+        if details.st_size > limit:
+            raise _too_large(name, limit)
+        pieces, size, wanted = [], 0, details.st_size + 1
+        while size <= limit and (piece := os.read(descriptor, wanted)):
+            pieces.append(piece)
+            size += len(piece)
+            wanted = 1 << 16  # it has grown
     finally:
         os.close(descriptor)
-    if max(len(data), details.st_size) > limit:
-        raise TreeError(name, f"is larger than {limit >> 20} MiB", Status.UNKNOWN)
-    return data, details
+    if size > limit:
+        raise _too_large(name, limit)
+    return b"".join(pieces), details
+
+
+def _too_large(name: str, limit: int) -> TreeError:
+    return TreeError(name, f"is larger than {limit >> 20} MiB", Status.UNKNOWN)
 
 
 def files_below(path: Path, ending: str) -> list[Path]:

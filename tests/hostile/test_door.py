@@ -14,6 +14,7 @@ import pytest
 
 import sslint
 from sslint.cli import main
+from sslint.tree import Tree, TreeError
 from tests.cases import EXAMPLES
 
 TOKEN = "https://user:ghp_CanaryCanaryCanary@github.com"
@@ -249,6 +250,17 @@ def test_an_announcement_and_a_configuration_by_standard_input(tmp_path: Path) -
 def test_what_has_no_end_is_refused(flag: str, capsys) -> None:
     assert main(["check", str(EXAMPLES / "sound"), flag, "/dev/zero"]) == 2
     assert "is larger than" in said(capsys)
+
+
+def test_a_file_that_is_too_large_is_told_by_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sparse one of 300 MiB took all of a run's time to read."""
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    monkeypatch.setattr(os, "read", lambda *_: pytest.fail("it is read"))
+    with pytest.raises(TreeError, match="is larger than 64 MiB"):
+        Tree(tmp_path).read("/a")
 
 
 def test_a_baseline_is_not_written_through_a_link(work: Path, secret: Path) -> None:
