@@ -10,8 +10,10 @@ import yaml
 
 from sslint.firewalls import nftables
 from sslint.netfilter.model import Ruleset, Source
+from sslint.reasons import Code
 from sslint.targets import Target
 from sslint.tree import Status, Tree
+from sslint.tree.layers import Resolved
 from tests import pki
 
 HERE = Path(__file__).parent
@@ -114,9 +116,10 @@ def target(host: str, edits: tuple[dict[str, Any], ...] = (), **settings: Any) -
             overlay[path] = changed
     tree = Tree(root, overlay=overlay)
     if denied:
-        resolve = tree._resolve
-        tree._resolve = lambda path: (
-            ("!denied!Permission denied", Status.UNKNOWN) if path in denied else resolve(path)
+        resolve = tree._layers.resolve
+        why = (Code.DENIED, "Permission denied")
+        tree._layers.resolve = lambda path: (
+            Resolved("/denied", Status.UNKNOWN, why=why) if path in denied else resolve(path)
         )
     if owners:
         tree.owner = owners.get

@@ -17,7 +17,8 @@ from sslint import patches
 from sslint.cli import main
 from sslint.fixes.edits import Edit
 from sslint.patches import Patch
-from sslint.tree import Replacement, TreeError, replace_files
+from sslint.tree import TreeError
+from sslint.tree.writing import Replacement, replace_files
 from tests.cases import EXAMPLES, SOUND
 
 Captured = pytest.CaptureFixture[str]

@@ -17,7 +17,8 @@ from sslint.cli import main
 from sslint.fixes.edits import Edit, apply, hunks
 from sslint.fixes.proof import proved
 from sslint.patches import Patch
-from sslint.tree import Replacement, Status, Tree, TreeError, replace_files
+from sslint.tree import Status, Tree, TreeError
+from sslint.tree.writing import Replacement, replace_files
 from sslint.values import replace
 from tests.cases import EXAMPLES, SOUND
 from tests.test_rules import CASES, RULES, _host

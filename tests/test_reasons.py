@@ -20,7 +20,6 @@ SEARCHES = frozenset(("search", "match", "fullmatch", "findall", "finditer", "su
 KNOWN = {
     ("arguments.py", "message"),  # argparse's own loses a word before it is shown
     ("silence.py", "reason"),  # the user's, up to the end of the comment
-    ("tree.py", "why"),  # a code and a sentence, put together by the module itself
     ("reports/fields.py", "said"),  # a schema
     ("revisions.py", "said"),  # git's protocol
 }

@@ -11,7 +11,7 @@ import pytest
 
 from sslint import tree as trees
 from sslint.budgets import ExhaustedError
-from sslint.tree import Status, Tree, TreeError
+from sslint.tree import Status, Tree, TreeError, door, view
 from tests.support import tree_of
 
 
@@ -69,7 +69,7 @@ def test_fifo_is_not_opened(root: Path) -> None:
 
 
 def test_large_file_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "MAX_FILE", 1 << 20)
+    monkeypatch.setattr(view, "MAX_FILE", 1 << 20)
     (root / "etc/big").write_bytes(b"x" * ((1 << 20) + 1))
     tree = Tree(root)
     assert tree.try_read("/etc/big") is None
@@ -151,8 +151,8 @@ def test_a_nul_byte_in_a_name_is_no_file(root: Path) -> None:
 @pytest.fixture(params=["openat2", "part by part"])
 def _door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "part by part":
-        monkeypatch.setattr(trees, "_openat2", lambda: None)
-    elif trees._openat2() is None:
+        monkeypatch.setattr(door, "openat2_call", lambda: None)
+    elif door.openat2_call() is None:
         pytest.skip("the kernel or its sandbox has no openat2")
 
 
@@ -210,7 +210,7 @@ def test_many_directories_need_few_descriptors(root: Path) -> None:
     gc.collect()  # what earlier tests left open is closed now, and not in between
     tree, open_before = Tree(root), len(os.listdir("/proc/self/fd"))
     assert len({tree.read(path).text for path in tree.glob("/etc/d/*/file")}) == 200
-    assert len(os.listdir("/proc/self/fd")) - open_before <= trees.MAX_DESCRIPTORS
+    assert len(os.listdir("/proc/self/fd")) - open_before <= door.MAX_DESCRIPTORS
     tree.close()
     assert len(os.listdir("/proc/self/fd")) == open_before
 

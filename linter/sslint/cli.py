@@ -256,7 +256,7 @@ def _policy(config: Config, rules: Sequence[Rule]) -> Policy | None:
 def _leave_old(options: argparse.Namespace, result: Result, paths: Sequence[str]) -> None:
     """Leave out the findings that a commit had already."""
     from sslint import changes, sides
-    from sslint.tree import scratch
+    from sslint.tree.writing import scratch
 
     if len(paths) != 1:
         raise UsageError("check --against: takes one PATH")
@@ -535,7 +535,7 @@ def _diff(options: argparse.Namespace) -> int:
 def _compared(options: argparse.Namespace) -> tuple[list[HostChange], bool]:
     """Return what differs between the two sides that are named, and whether one is incomplete."""
     from sslint import inputs, sides
-    from sslint.tree import scratch
+    from sslint.tree.writing import scratch
 
     check_path = _checking(options)
     with scratch() as made:

@@ -15,7 +15,8 @@ from sslint.fixes.edits import Edit, Fix, apply, hunks
 from sslint.fixes.proof import brings_nothing
 from sslint.plain import clean, harmless
 from sslint.regex import regex
-from sslint.tree import Replacement, Tree, TreeError, replace_files, work_tree
+from sslint.tree import Tree, TreeError, work_tree
+from sslint.tree.writing import Replacement, replace_files
 from sslint.values import dataclass, replace
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from typing import Literal
 
 from sslint.errors import UsageError
 from sslint.regex import regex
-from sslint.tree import MAX_FILE, head, kinds, real_path, scratch, write_new
+from sslint.tree import MAX_FILE, head, kinds, real_path
+from sslint.tree.writing import scratch, write_new
 from sslint.values import dataclass, field
 
 MAX_DEPTH = 32

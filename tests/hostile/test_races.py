@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sslint import tree as trees
-from sslint.tree import Tree, TreeError
+from sslint.tree import Tree, TreeError, door
 
 RUNS = int(os.environ.get("SSLINT_COUNT") or 40)
 
@@ -40,7 +39,7 @@ def test_what_is_exchanged_is_not_read(
     kind: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "part by part":
-        monkeypatch.setattr(trees, "_openat2", lambda: None)
+        monkeypatch.setattr(door, "openat2_call", lambda: None)
     inside, outside = tmp_path / "root/etc/a/b", tmp_path / "outside"
     for directory, text in ((inside, "inside"), (outside, "OUTSIDE")):
         directory.mkdir(parents=True)

@@ -1,0 +1,221 @@
+"""Where a host path leads within a tree: its root, what is laid over it, and links.
+
+Nothing outside the root (or a mount) is looked at, whatever a link or `..` says.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from sslint.reasons import Code
+from sslint.tree.door import Door, Place
+from sslint.tree.paths import real_path
+from sslint.tree.status import Status, TreeError
+
+MAX_LINKS = 40  # the kernel's own bound, path_resolution(7)
+MAX_PATH = 4096  # the kernel's own bound
+EXCLUDED = "excluded by the configuration"
+
+
+class Resolved(NamedTuple):
+    """Where a path leads: `path` has no links, as far as it could be followed.
+
+    `links` counts those that were followed. `why` says why an UNKNOWN one is not known.
+    """
+
+    path: str
+    status: Status
+    links: int = 0
+    why: tuple[Code, str] | None = None
+
+
+ROOT = Resolved("/", Status.DIRECTORY)
+
+
+class Layers:
+    """The files below `root`, the `mounts` over them (host path -> real path), and an overlay.
+
+    `overlay` maps host paths to other contents, or to None for "removed". With `root` None only
+    the mounts exist.
+    """
+
+    def __init__(self, root: Path | None, overlay: Mapping[str, str | None]) -> None:
+        self._root = None if root is None else os.path.abspath(root)
+        self.mounts: dict[str, Path] = {}
+        self.overlay = {normal(path): text for path, text in overlay.items()}
+        self._has_removed = None in self.overlay.values()
+        self._made: dict[str, set[str]] = {}  # directories that lead to what is laid over the root
+        self.excluded: tuple[Path, ...] = ()
+        self.door = Door()
+        self._resolved = {"/": ROOT}
+        for path, text in self.overlay.items():
+            if text is not None:
+                self.make_directories(path)
+
+    def share(self, other: Layers) -> None:
+        """Look at the disk as another one does."""
+        self.door = other.door
+        self.excluded = other.excluded
+
+    def know(self, other: Layers) -> None:
+        """Take over where paths lead, which what lies over this one has not changed."""
+        self._resolved = dict(other._resolved)
+
+    def forget(self) -> None:
+        """Forget where paths lead: something is laid over the tree."""
+        self._resolved = {"/": ROOT}
+
+    def exclude(self, paths: Iterable[str]) -> None:
+        """Leave out real files and directories: to this tree they are not known."""
+        self.excluded = tuple(real_path(path) for path in paths if "\0" not in str(path))
+
+    def copy(self, path: str, place: str) -> None:
+        """Lay what is at a resolved path over another place, too."""
+        for key, text in list(self.overlay.items()):
+            if key == path or key.startswith(f"{path}/"):
+                self.overlay[place + key.removeprefix(path)] = text
+                self.make_directories(place + key.removeprefix(path))
+        real = self.place(path)
+        if real is not None:
+            self.mounts[place] = Path(*real)
+
+    def make_directories(self, path: str) -> list[str]:
+        """Let the directories above a path exist, and return them."""
+        made = []
+        while path != "/":
+            parent, name = posixpath.split(path)
+            self._made.setdefault(parent, set()).add(name)
+            made.append(parent)
+            path = parent
+        return made
+
+    def names(self, directory: str, on_disk: set[str]) -> set[str]:
+        """Return the names in a resolved directory, given those that it has on disk."""
+        names = on_disk | self._made.get(directory, set())
+        if self._has_removed:
+            names = {n for n in names if self.overlay.get(below(directory, n), "") is not None}
+        return names
+
+    def place(self, path: str) -> Place | None:
+        """Return where a host path without links lies on disk, None if nowhere."""
+        if self.mounts:
+            prefix = path
+            while True:
+                if prefix in self.mounts:
+                    rest = path[len(prefix) :].lstrip("/")
+                    top = str(self.mounts[prefix])
+                    return (top, rest) if rest else posixpath.split(top)
+                if prefix == "/":
+                    break
+                prefix = posixpath.dirname(prefix)
+        return None if self._root is None else (self._root, path[1:])
+
+    def status(self, path: str) -> Status:
+        """Return what a path is."""
+        known = self._resolved.get(path)
+        return known.status if known is not None else self.resolve(normal(path)).status
+
+    def resolve(self, path: str) -> Resolved:
+        """Return where a normal path leads."""
+        if len(path) > MAX_PATH:
+            return Resolved(path, Status.ABSENT)
+        names = []
+        while (found := self._resolved.get(path)) is None:
+            path, _, name = path.rpartition("/")
+            path = path or "/"
+            names.append(name)
+        for name in reversed(names):
+            path = below(path, name)
+            found = self._resolved[path] = self._follow(found, name)
+        return found
+
+    def _follow(self, start: Resolved, name: str) -> Resolved:
+        """Walk on from a resolved path by a name, and by the links that it leads to."""
+        current, status, links, _ = start
+        if status is Status.UNKNOWN:
+            return start
+        pending = [name]  # the next one last
+        while pending:
+            part = pending.pop()
+            if part == ".":
+                continue
+            if part == "..":  # the root's parent is the root, as in a chroot
+                current = posixpath.dirname(current)
+                continue
+            if status is not Status.DIRECTORY:
+                return Resolved(current, Status.ABSENT, links)
+            current = below(current, part)
+            status, target, why = self._look(current)
+            if status is Status.ABSENT or status is Status.UNKNOWN:
+                return Resolved(current, status, links, why)
+            if target is None:
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                why = (Code.UNREADABLE, "too many symbolic links")
+                return Resolved(current, Status.UNKNOWN, links, why)
+            current = "/" if target.startswith("/") else posixpath.dirname(current)
+            pending.extend(part for part in reversed(target.split("/")) if part)
+        return Resolved(current, status, links)
+
+    def _look(self, path: str) -> tuple[Status, str | None, tuple[Code, str] | None]:
+        """Return what lies at a path in a resolved directory, its target if it is a link, and why.
+
+        After a link the walk goes on from a directory, which is its status therefore.
+        """
+        if "\0" in path:
+            return Status.ABSENT, None, None
+        if path in self.overlay:
+            return Status.ABSENT if self.overlay[path] is None else Status.FILE, None, None
+        place = self.place(path)
+        try:
+            if place is None:
+                raise FileNotFoundError(errno.ENOENT, "no such file")
+            if self.excluded and self._is_excluded(Path(*place)):
+                return Status.UNKNOWN, None, (Code.EXCLUDED, EXCLUDED)
+            mode = self.door.lstat(place).st_mode
+            if stat.S_ISLNK(mode):
+                return Status.DIRECTORY, self.door.readlink(place), None
+        except OSError as error:
+            if path in self._made:
+                return Status.DIRECTORY, None, None
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                return Status.ABSENT, None, None
+            failed = TreeError.from_os(path, error)
+            return Status.UNKNOWN, None, (failed.code, failed.reason)
+        if stat.S_ISDIR(mode):
+            return Status.DIRECTORY, None, None
+        return Status.FILE if stat.S_ISREG(mode) else Status.OTHER, None, None
+
+    def _is_excluded(self, real: Path) -> bool:
+        return any(path == real or path in real.parents for path in self.excluded)
+
+    def link_target(self, path: str) -> str | None:
+        """Return where a symlink points (one step, as an absolute host path), else None."""
+        parent = self.resolve(posixpath.dirname(path))
+        if parent.status is Status.UNKNOWN:
+            return None
+        place = self.place(below(parent.path, posixpath.basename(path)))
+        try:
+            target = self.door.readlink(place) if place is not None else None
+        except (OSError, ValueError):  # no link; a NUL byte in the name
+            return None
+        return None if target is None else normal(posixpath.join(parent.path, target))
+
+
+def normal(path: str) -> str:
+    """Return an absolute path without `.`, `..` and doubled slashes."""
+    if path[:1] == "/" and path[-1:] != "/" and "//" not in path and "/." not in path:
+        return path
+    return "/" + posixpath.normpath("/" + path).lstrip("/")
+
+
+def below(directory: str, name: str) -> str:
+    """Return the path of a name in a directory."""
+    return f"/{name}" if directory == "/" else f"{directory}/{name}"
