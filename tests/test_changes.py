@@ -126,6 +126,41 @@ def test_the_clients_ports_are_asked_for_at_each_interface() -> None:
     ]
 
 
+def test_the_ports_of_the_answers_are_told_apart() -> None:
+    """A rule for answers names the host's own port as their source: no other rule need do so."""
+    answers = (
+        "table inet f {{ chain i {{ type filter hook input priority 0; policy accept;\n}}\n"
+        "chain o {{ type filter hook output priority 0; policy drop;\n"
+        "meta l4proto ipv6-icmp accept\n{} accept\n}}\n}}\n"
+    )
+    for one, two in (("tcp sport 443", "tcp sport 444"), ("ct reply proto-src 443",) * 2):
+        old, new = answers.format(one), answers.format(two.replace("443", "444"))
+        assert _differences(old, new)[:2] == [
+            "tcp/443-443 4 closes 0.0.0.0/0",
+            "tcp/444-444 4 opens 0.0.0.0/0",
+        ]
+
+
+def test_ports_that_no_rule_tells_apart_are_asked_about_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A migration of hundreds of ports is compared within the limits of a run."""
+    asked: list[tuple[str, int]] = []
+    at = difference._at
+    monkeypatch.setattr(
+        difference, "_at",
+        lambda *words: asked.append((words[2].transport, words[2].port)) or at(*words),
+    )  # fmt: skip
+    ports = range(1000, 1400, 2)
+    old = BASE.format("\n".join(f"tcp dport {port} accept" for port in ports))
+    new = BASE.format(f"tcp dport {{ {', '.join(map(str, ports[:-1]))} }} accept")
+    assert _differences(old, new) == ["tcp/1398-1398 4 closes 0.0.0.0/0",
+                                      "tcp/1398-1398 6 closes ::/0"]  # fmt: skip
+    assert [transport for transport, _ in asked].count("tcp") == 2 * len(ports)
+    assert [transport for transport, _ in asked].count("udp") == 2
+    assert _differences(old, new.replace("1000,", "")) != []
+
+
 def test_what_neither_side_knows_is_not_called_equal() -> None:
     old = BASE.format("tcp dport 443 meta cgroup 7 accept")
     new = BASE.format("tcp dport 443 meta cgroup 8 accept")
@@ -152,7 +187,7 @@ def test_only_ports_that_a_change_touches_are_asked_about(monkeypatch: pytest.Mo
         "tcp/5432-5433 4 opens 0.0.0.0/0",
         "tcp/5432-5433 6 opens ::/0",
     ]
-    assert set(asked) == {5432}
+    assert set(asked) == {5432, 1}  # to rules for tcp all ports of udp are alike
     # A rule that sends packets to the port, and one that the answers meet, touch others.
     chain = "table ip x {{ chain x {{ type {} priority -100;\n{}\n}}\n}}\n"
     redirect = chain.format("nat hook prerouting", "meta l4proto tcp redirect to :5432")
@@ -227,12 +262,12 @@ def _expanded(old: Ruleset, new: Ruleset) -> set[tuple[object, ...]]:
     """Return what differs at each class of ports."""
     one, two = difference.pair(old, new, NETWORK, NETWORK)
     return {
-        (first, *_ports(d, d.opens, d.closes, d.doubts, d.settles, d.limits, d.frees)[:2],
+        (ports.first, *_ports(d, d.opens, d.closes, d.doubts, d.settles, d.limits, d.frees)[:2],
          *_ports(d, d.opens, d.closes, d.doubts, d.settles, d.limits, d.frees)[4:])
         for d in difference.differences(one, two)
         if any((d.opens, d.closes, d.doubts, d.settles, d.limits, d.frees))
-        for first, _ in difference._port_classes(one, two)
-        if d.first <= first <= d.last
+        for ports in difference._port_classes(one, two, d.transport)
+        if d.first <= ports.first <= d.last
     }  # fmt: skip
 
 

@@ -8,7 +8,10 @@ of the host's addresses clients use, or from which port they come, it is asked f
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from random import SystemRandom
 from typing import Literal
 
 from sslint.budgets import ExhaustedError
@@ -42,7 +45,7 @@ from sslint.values import dataclass, replace
 LAST_PORT = 65535
 ALL_PORTS = ((0, LAST_PORT),)
 _PORTS = ("tcp.dport", "udp.dport", "th.dport")
-MAX_PORTS = 4_096  # classes of ports that are asked about
+MAX_PORTS = 16_384  # ranges of ports that rules tell apart
 MAX_DESTINATIONS = 16  # addresses of rules that are asked about where the host's are not known
 ANY_ADDRESS = {4: "198.51.100.1", 6: "2001:db8::1"}  # of this host, where none is known
 MAX_NAMED = 10_000  # networks that rules name
@@ -193,16 +196,22 @@ def differences(
     if old.network == new.network and _content(old.ruleset) == _content(new.ruleset):
         return
     touched = _touched(old, new)
-    classes = [one for one in _port_classes(old, new) if addresses.overlaps(touched, *one)]
     for transport in TRANSPORTS:
+        classes = [
+            one
+            for one in _port_classes(old, new, transport)
+            if _meets(touched, one.first, one.last)
+        ]
         for family in families:
             pending: list[Difference] = []
             destinations = _destinations(old, new, family)
-            for first, last in classes:
-                found = [
-                    replace(one, last=last)
-                    for one in _at(old, new, _Asked(transport, family, first), destinations)
-                ]
+            known: dict[int, list[Difference]] = {}
+            for ports in classes:
+                if ports.alike not in known:
+                    asked = _Asked(transport, family, ports.first)
+                    known[ports.alike] = [*_at(old, new, asked, destinations)]
+                first, last = ports.first, ports.last
+                found = [replace(one, first=first, last=last) for one in known[ports.alike]]
                 follows = bool(pending) and pending[0].last == first - 1
                 if follows and [_what(one) for one in found] == [_what(one) for one in pending]:
                     pending = [replace(one, last=last) for one in pending]
@@ -210,6 +219,12 @@ def differences(
                     yield from pending
                     pending = found
             yield from pending
+
+
+def _meets(merged: Sequence[Interval], low: int, high: int) -> bool:
+    """Tell whether one of the intervals, which are in order, meets another one."""
+    place = bisect_right(merged, high, key=itemgetter(0)) - 1
+    return place >= 0 and low <= merged[place][1]
 
 
 def _what(one: Difference) -> tuple[object, ...]:
@@ -338,22 +353,50 @@ def _ports_of(items: Sequence[RuleItem]) -> Sequence[Interval]:
 # -- packets that are asked about apart ---------------------------------------------------------
 
 
-def _port_classes(old: Firewall, new: Firewall) -> list[tuple[int, int]]:
-    """Return the ranges of ports that neither firewall tells apart."""
-    starts = {1}
-    for firewall in (old, new):
-        for ports in firewall.survey.destination_ports.values():
-            starts |= ports
-        for port in firewall.survey.nat_ports:
-            starts |= {port, port + 1}
-        for doubt in firewall.ruleset.unknown_ports:
-            for port in doubt.ports:
-                starts |= {port, port + 1}
-    ordered = sorted(port for port in starts if 1 <= port <= LAST_PORT)
-    if len(ordered) > MAX_PORTS:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """A range of ports that neither firewall tells apart; ranges that are `alike` have a number."""
+
+    first: int
+    last: int
+    alike: int
+
+
+def _port_classes(old: Firewall, new: Firewall, transport: Literal["tcp", "udp"]) -> list[_Ports]:
+    """Return the ranges of ports that neither firewall tells apart.
+
+    The host's port is the destination of what comes in, and the source of the answers. Each
+    comparison has a random number, and a range the sum of those that hold for it: equal sums mean
+    that the same comparisons hold, but for a chance of one in 2**128. Raise ExhaustedError.
+    """
+    sides = [firewall.ruleset for firewall in (old, new)]
+    random = SystemRandom()
+    other = "udp." if transport == "tcp" else "tcp."
+    compared = {
+        one for side in sides for one in survey.compared_ports(side) if not one[0].startswith(other)
+    }
+    values = [items for _, items in compared]
+    for side in sides:
+        values += [tuple((port, port) for port in doubt.ports) for doubt in side.unknown_ports]
+    changes: dict[int, int] = {1: 0}
+    for items in values:
+        number = random.getrandbits(128)
+        for low, high in items:
+            changes[low] = changes.get(low, 0) + number
+            changes[high + 1] = changes.get(high + 1, 0) - number
+    starts = sorted(changes)
+    found: list[_Ports] = []
+    alike = 0
+    for start, after in itertools.pairwise([*starts, LAST_PORT + 1]):
+        alike += changes[start]
+        if 1 <= start <= LAST_PORT:
+            found.append(_Ports(start, min(after - 1, LAST_PORT), alike))
+    # Where rules compute with a port, or more than one ruleset is asked, each range counts.
+    if old.survey.port_sums or new.survey.port_sums or any(side.alternatives for side in sides):
+        found = [replace(one, alike=number) for number, one in enumerate(found)]
+    if len({one.alike for one in found}) > MAX_PORTS:
         raise ExhaustedError(f"the rules tell more than {MAX_PORTS:,} ranges of ports apart")
-    ends = [*(start - 1 for start in ordered[1:]), LAST_PORT]
-    return list(zip(ordered, ends, strict=True))
+    return found
 
 
 def _destinations(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from sslint.netfilter import addresses
@@ -46,6 +47,7 @@ from sslint.netfilter.packet import (
 
 _DONT_FRAGMENT = 0x4000
 _LAST_INDEX = (1 << 31) - 1  # of an interface
+FEW = 8  # intervals that are compared one by one
 USUAL_MSS = Range(536, 8960)  # RFC 9293, 3.7.1, to that of a jumbo frame
 
 Answer = tuple[int, int, str]
@@ -66,6 +68,8 @@ class Matching:
         self.client = True  # a client connects, as clients do; False: one packet alone is judged
         self._merged: dict[int, Intervals | Names | UnknownValues | None] = {}
         self._looked_up: dict[tuple[object, ...], Answer] = {}
+        # Where values begin and end, by the identity of these, which are kept for that.
+        self._bounds: dict[int, tuple[tuple[Interval, ...], list[int], list[int]]] = {}
 
     def full(self, state: PacketState) -> int:
         """Return all far addresses."""
@@ -259,7 +263,21 @@ class Matching:
         number = apply(key, value)
         if test == "any":
             return any(number & bits for bits, _ in items)
+        if len(items) > FEW:
+            starts, ends = self._borders(items)
+            place = bisect_right(starts, number) - 1
+            return place >= 0 and number <= ends[place]
         return any(low <= number <= high for low, high in items)
+
+    def _borders(self, items: tuple[Interval, ...]) -> tuple[list[int], list[int]]:
+        """Return where many intervals begin and end, in order."""
+        known = self._bounds.get(id(items))
+        if known is None:
+            merged = addresses.merge(items)
+            known = self._bounds[id(items)] = (
+                items, [low for low, _ in merged], [high for _, high in merged]
+            )  # fmt: skip
+        return known[1:]
 
     def _far(self, key: Key, values: Intervals, test: str, state: PacketState) -> Answer:
         universe = self.universes[state.family]

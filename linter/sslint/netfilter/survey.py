@@ -111,13 +111,13 @@ def _items(found: Survey, own: _Mentions, ruleset: m.Ruleset, table: m.Table, ru
                 elif key.name != "meta.l4proto":
                     _field(found, own, table, key, item.values)
                 continue
-            for key, values in fields(ruleset, table, item.keys, item.values):
+            for key, values in compared(ruleset, table, item):
                 _field(found, own, table, key, values)
         elif isinstance(item, m.Verdict):
             if item.kind in ("jump", "goto"):
                 own.jumps[item.chain] = None
         elif isinstance(item, m.VerdictMap):
-            for key, values in fields(ruleset, table, item.keys, _keys_of(item)):
+            for key, values in compared(ruleset, table, item):
                 _field(found, own, table, key, values)
             for verdict in verdicts(ruleset, table, item):
                 if verdict.kind in ("jump", "goto"):
@@ -125,14 +125,8 @@ def _items(found: Survey, own: _Mentions, ruleset: m.Ruleset, table: m.Table, ru
         elif isinstance(item, m.Nat):
             # `dnat ip6` in an inet table asks for IPv6's tracking alone (nft_nat_init).
             found.conntrack.update(f for f in _families(table) if item.family in (0, f))
-            mapping = item.mapping
-            if isinstance(mapping, m.SetRef):
-                for key, values in fields(ruleset, table, item.keys, mapping):
-                    _field(found, own, table, key, values)
-            elif mapping is not None:
-                elements = tuple(element for element, _ in mapping)
-                for key, values in fields(ruleset, table, item.keys, elements):
-                    _field(found, own, table, key, values)
+            for key, values in compared(ruleset, table, item):
+                _field(found, own, table, key, values)
         elif isinstance(item, m.Assign):
             for key in (item.key, item.source or item.key, *item.needs):
                 found.port_sums |= key is not item.key and _is_port(key)
@@ -182,10 +176,36 @@ def _link(found: Survey, rule: m.Rule) -> None:
                 found.links[family].append((values[0], names[0]))
 
 
-def _keys_of(item: m.VerdictMap) -> tuple[tuple[m.Values, ...], ...] | m.SetRef:
-    if isinstance(item.entries, m.SetRef):
-        return item.entries
-    return tuple(element for element, _ in item.entries)
+def _keys_of(
+    entries: tuple[tuple[m.Element, object], ...] | m.SetRef,
+) -> tuple[m.Element, ...] | m.SetRef:
+    """Return what a map looks its keys up in."""
+    return entries if isinstance(entries, m.SetRef) else tuple(element for element, _ in entries)
+
+
+def compared(
+    ruleset: m.Ruleset, table: m.Table, item: m.RuleItem
+) -> Iterator[tuple[m.Key, m.Values]]:
+    """Yield each key that a match or a map compares with each of the values."""
+    if isinstance(item, m.Match):
+        yield from fields(ruleset, table, item.keys, item.values)
+    elif isinstance(item, m.VerdictMap):
+        yield from fields(ruleset, table, item.keys, _keys_of(item.entries))
+    elif isinstance(item, m.Nat) and item.mapping is not None:
+        yield from fields(ruleset, table, item.keys, _keys_of(item.mapping))
+
+
+def compared_ports(ruleset: m.Ruleset) -> Iterator[tuple[str, tuple[m.Interval, ...]]]:
+    """Yield the field and the values of all that rules compare with a packet's ports."""
+    for one in ruleset.alternatives:
+        yield from compared_ports(one)
+    for table in ruleset.tables:
+        for chain in table.chains.values():
+            for rule in chain.rules:
+                for item in rule.items:
+                    for key, values in compared(ruleset, table, item):
+                        if _is_port(key) and isinstance(values, m.Intervals):
+                            yield key.name, values.items
 
 
 def fields(

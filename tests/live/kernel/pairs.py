@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from sslint.firewalls.errors import RulesetError
@@ -156,9 +157,10 @@ def _add(lines: Lines, rng: random.Random) -> Lines:
     firsts = [number for number in rules if number - 1 not in rules]  # no rule is before them
     at = rng.choice(rng.choice((rules, firsts)))
     line, port, proto = lines[at], rng.choice((*PORTS, 5432)), rng.choice(("tcp", "tcp", "udp"))
+    side = rng.choice(("dport", "dport", "dport", "sport"))  # the answers' source is the port, too
     if line.startswith("-A "):
         chain, verdict = line.split()[1], rng.choice(("ACCEPT", "ACCEPT", "DROP"))
-        lines.insert(at, f"-A {chain} -p {proto} --dport {port} -j {verdict}")
+        lines.insert(at, f"-A {chain} -p {proto} --{side} {port} -j {verdict}")
     elif line.startswith("<"):
         lines.insert(at, f'<port port="{port}" protocol="{proto}"/>')
     elif re.match(r"(insert|prepend|allow|deny|reject|limit)\b", line):
@@ -168,7 +170,7 @@ def _add(lines: Lines, rng: random.Random) -> Lines:
     else:
         place = re.match(r"add rule \S+ \S+ \S+ ", line)
         verdict = rng.choice(("accept", "accept", "drop"))
-        lines.insert(at, f"{place[0] if place else ''}{proto} dport {port} {verdict}")
+        lines.insert(at, f"{place[0] if place else ''}{proto} {side} {port} {verdict}")
     return lines
 
 
@@ -281,6 +283,17 @@ def at_the_borders(
             )
         )  # fmt: skip
     return made
+
+
+def to_named_ports(
+    packets: Sequence[Packet], ports: Collection[int], rng: random.Random, most: int
+) -> list[Packet]:
+    """Return packets like these to the ports that rules name, whatever is said to differ."""
+    named = sorted(ports)
+    return [
+        replace(rng.choice(packets), dport=rng.choice(named))
+        for _ in range(most if named and packets else 0)
+    ]
 
 
 def _client_port(one: difference.Difference, rng: random.Random) -> int:

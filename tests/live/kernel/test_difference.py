@@ -36,6 +36,7 @@ from tests.live.kernel.pairs import (
     is_symmetric,
     pair,
     remembers,
+    to_named_ports,
     translated,
 )
 from tests.live.kernel.talk import Heard, Wire, ports_in
@@ -47,6 +48,7 @@ SHARES = {"nft": 36, "iptables": 18, "ip6tables": 14, "ipset": 10, "ufw": 6, "fi
           "across": 10}  # fmt: skip  # of every hundred pairs
 PACKETS = 120
 BORDERS = 120
+NAMED = 40  # packets to ports that rules name
 FIRST_CLIENT_PORT = 1024
 MOST_UNKNOWN = 0.25
 MANY = 50  # pairs, of which a share is meaningful
@@ -182,9 +184,13 @@ def _compare(kind: str, number: int, sides: tuple[Side, Side], tally: Tally) -> 
     found = list(difference.differences(old, new))
     tally.alike += not found
     rng = random.Random(f"packets {kind} {number}")
-    packets = apart(
-        [*at_the_borders(found, rng, BORDERS), *one.packets], by_source=remembers(one, two)
-    )
+    ports = ports_in(one.rulesets) | ports_in(two.rulesets)
+    asked = [
+        *at_the_borders(found, rng, BORDERS),
+        *to_named_ports(one.packets, ports, rng, NAMED),
+        *one.packets,
+    ]
+    packets = apart(asked, by_source=remembers(one, two))
     packets = [packet for packet in packets if _is_asked_about(packet, old, new)]
     heard = [side.talk(case, packets) for side, case in zip(sides, (one, two), strict=True)]
     classes = difference._source_ports(old, new)
