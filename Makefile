@@ -11,11 +11,15 @@ $(VENV)/runtime: pyproject.toml
 	@touch $@
 
 $(VENV)/dev: $(VENV)/runtime
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "import-linter>=2.3" "linkify-it-py>=2" "markdown-it-py>=3" "mypy>=1.11" "pytest>=8" "pytest-xdist>=3.5" "ruff>=0.6" types-PyYAML types-jsonschema
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "import-linter>=2.3" "linkify-it-py>=2" "markdown-it-py>=3" "mypy>=1.11" "pytest>=8" "pytest-xdist>=3.5" "ruff>=0.6" "setuptools>=77" types-PyYAML types-jsonschema
 	@touch $@
 
+# What is read at start in place of the YAML files, while it is made of them.
+rules/compiled.json: $(VENV)/runtime $(wildcard rules/*/ rules/*/*.yaml)
+	$(BIN)/python -m sslint.engine.compiled
+
 # The quick suite, then the live tests; what this machine cannot run is skipped and says why.
-test: $(VENV)/dev
+test: $(VENV)/dev rules/compiled.json
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/dev
@@ -26,25 +30,25 @@ lint: $(VENV)/dev
 	$(BIN)/python -m tests.words
 
 # The reports of the examples, as the README shows them.
-demo: $(VENV)/runtime
+demo: $(VENV)/runtime rules/compiled.json
 	@for host in examples/*/; do \
 		printf '\n$$ sslint check %s\n\n' "$$host"; \
 		$(BIN)/sslint check "$$host"; \
 		code=$$?; [ $$code -le 1 ] || exit $$code; \
 	done
 
-# rules/compiled.json, which is read at start; docs/rules/, one page a rule; docs/facts.md and
-# schemas/facts.schema.json, the fields that rules may ask for.
-docs: $(VENV)/runtime
+# docs/rules/, one page a rule; docs/facts.md and schemas/facts.schema.json, the fields that rules
+# may ask for; the manual and the completions in share/.
+docs: $(VENV)/runtime rules/compiled.json
 	$(BIN)/python -m sslint.reports.markdown docs
 	$(BIN)/python -m sslint.reports.manual share
 
 # What sslint costs beside nginx, iptables and nft, into docs/benchmarks.md; `bench-check` fails where
 # a ratio is worse by a fifth than there.
-bench: $(VENV)/runtime
+bench: $(VENV)/runtime rules/compiled.json
 	$(BIN)/python tests/bench.py
 
-bench-check: $(VENV)/runtime
+bench-check: $(VENV)/runtime rules/compiled.json
 	$(BIN)/python tests/bench.py --check
 
 # Random inputs guided by coverage, FUZZ_RUNS for each subject; the next run goes on with the corpus
@@ -52,7 +56,7 @@ bench-check: $(VENV)/runtime
 FUZZ_RUNS ?= 200000
 FUZZ_SUBJECTS ?= nft iptables managers nginx postfix dovecot documents settings host
 
-fuzz: $(VENV)/dev
+fuzz: $(VENV)/dev rules/compiled.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3"
 	@for subject in $(FUZZ_SUBJECTS); do \
 		$(BIN)/python -m tests.fuzz $$subject $(FUZZ_RUNS) || exit; \

@@ -6,11 +6,13 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from sslint import budgets
+from sslint.engine import compiled
 
 os.environ["SSLINT_DEBUG"] = "1"
 os.environ.pop("GITHUB_ACTIONS", None)  # or each report of a text has annotations
@@ -42,6 +44,13 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_watch)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the rules as `make` does: what a run imports and takes is tested, too."""
+    if not hasattr(config, "workerinput"):
+        with suppress(OSError):  # of one who may not write there
+            compiled.write(TOP / "rules", TOP / "rules")
 
 
 def pytest_report_header() -> str:

@@ -18,10 +18,6 @@ TOP = Path(__file__).parent.parent
 README = (TOP / "README.md").read_text()
 
 
-def test_compiled_rules_are_current() -> None:
-    assert engine.compiled_path().read_text() == markdown.compiled(), "run `make docs`"
-
-
 def test_rule_pages_are_current() -> None:
     wanted = markdown.pages(engine.bundled())
     found = {path.name: path.read_text() for path in (TOP / "docs/rules").glob("*.md")}

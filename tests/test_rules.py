@@ -10,13 +10,15 @@ import pytest
 
 from sslint import ask, engine
 from sslint.checker import check
+from sslint.engine import compiled
 from sslint.intent import parse
 from sslint.targets import Target
 from tests.cases import Case, load_cases, ruleset, sound_hosts, target
 
+DIRECTORY = Path(__file__).parents[1] / "rules"
 RULES = {
     document["name"]: engine.compile_rule(document, family)
-    for family, documents in engine.sources().items()
+    for family, documents in compiled.documents(DIRECTORY).items()
     for document in documents
 }
 CASES = load_cases()
@@ -111,7 +113,7 @@ def test_sound_host_is_silent(host: str) -> None:
 def test_rule_follows_the_schema(name: str) -> None:
     rule = RULES[name]
     jsonschema.validate(rule.document, json.loads(engine.schema_text("rule")))
-    assert (Path(engine.compiled_path()).parent / rule.family / f"{name}.yaml").is_file()
+    assert (DIRECTORY / rule.family / f"{name}.yaml").is_file()
 
 
 def test_causes_are_rules() -> None:

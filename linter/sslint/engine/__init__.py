@@ -16,10 +16,8 @@ from sslint.engine.loader import (
     Severity,
     bundled,
     compile_rule,
-    compiled_path,
     load,
     select,
-    sources,
 )
 from sslint.engine.vocabulary import schema_path, schema_text
 from sslint.engine.words import described, enumerated, fill, placeholders
@@ -36,7 +34,6 @@ __all__ = [
     "Subject",
     "bundled",
     "compile_rule",
-    "compiled_path",
     "described",
     "enumerated",
     "fill",
@@ -48,5 +45,4 @@ __all__ = [
     "schema_path",
     "schema_text",
     "select",
-    "sources",
 ]

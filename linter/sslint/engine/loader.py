@@ -1,13 +1,13 @@
-"""Rules: made of YAML documents, or of the one JSON file that `make docs` makes of them."""
+"""Rules: what a document says, checked and compiled into what runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
-from pathlib import Path
 from typing import Any, Literal
 
+from sslint.engine import compiled
 from sslint.engine.language import CONNECTIVES, Compiler, Fact, Matcher, later
 from sslint.engine.vocabulary import (
     MalformedError,
@@ -22,13 +22,11 @@ from sslint.engine.vocabulary import (
 from sslint.engine.words import Words, placeholders
 from sslint.errors import UsageError
 from sslint.regex import regex
-from sslint.tree import read_bundled
 from sslint.values import dataclass
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 MAX_RULE = 1 << 20  # bytes of a user's rule
-COMPILED = "compiled.json"
 OWN = "own"  # the family of a user's rules
 _NAME = regex(r"[a-z0-9-]{1,60}")  # another may be anything, and is not repeated
 
@@ -168,33 +166,14 @@ def _names_value(condition: tuple[str, Any]) -> bool:
 def bundled() -> tuple[Rule, ...]:
     """Return the rules that come with sslint, by family and name.
 
-    They are read from one JSON file that `make docs` makes of the YAML files, and compiled when
-    they are needed: it would be a fifth of the time of a run. The tests check each of them.
+    Their conditions are compiled when they are needed: it would be a fifth of the time of a run.
+    The tests check each of them.
     """
-    import json
-
-    text = read_bundled(compiled_path())
     return tuple(
         _build(document, family, later)
-        for family, documents in json.loads(text).items()
+        for family, documents in compiled.documents(directory("rules")).items()
         for document in documents
     )
-
-
-def compiled_path() -> Path:
-    """Return where the compiled rules lie."""
-    return directory("rules") / COMPILED
-
-
-def sources() -> dict[str, list[dict[str, Any]]]:
-    """Return the documents of the bundled rules as their YAML files have them, by family."""
-    import yaml
-
-    found: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(directory("rules").glob("*/*.yaml")):
-        document = yaml.safe_load(read_bundled(path))
-        found.setdefault(path.parent.name, []).append(document)
-    return found
 
 
 def load(files: Iterable[tuple[str, bytes]]) -> list[Rule]:

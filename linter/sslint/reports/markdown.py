@@ -1,9 +1,8 @@
-"""What is made of the rules and facts: `python -m sslint.reports.markdown docs` compiles the rules
-and writes a page for each, and the list of fields with its JSON Schema."""
+"""What is made of the rules and facts: `python -m sslint.reports.markdown docs` writes a
+page for each rule, and the list of fields with its JSON Schema."""
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -85,15 +84,13 @@ def pages(rules: Sequence[Rule]) -> Mapping[str, str]:
 
 
 def main(docs: str) -> None:
-    """Compile the rules, and write what is made of them and of the facts' classes.
+    """Write what is made of the rules and of the facts' classes.
 
     Pages of rules that are gone are removed.
     """
     write_named(str(engine.schema_path("facts")), fields.schema())
     write_named(str(engine.schema_path("config")), fields.settings_schema())
     write_named(str(Path(docs) / "facts.md"), fields.manual())
-    write_named(str(engine.compiled_path()), compiled())
-    engine.bundled.cache_clear()
     target = Path(docs) / "rules"
     target.mkdir(parents=True, exist_ok=True)
     wanted = pages(engine.bundled())
@@ -102,11 +99,6 @@ def main(docs: str) -> None:
             old.unlink()
     for name, text in wanted.items():
         write_named(str(target / name), text)
-
-
-def compiled() -> str:
-    """Return all rules as the one JSON file that sslint reads at start."""
-    return json.dumps(engine.sources(), ensure_ascii=False, indent=0) + "\n"
 
 
 if __name__ == "__main__":
