@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sslint.netfilter import chains
 from sslint.netfilter.model import (
+    Assign,
     Constant,
     Key,
     Limit,
@@ -312,3 +314,18 @@ def test_rules_with_the_same_verdict_are_told_apart() -> None:
     assert found.decided_by[0].effect == "policy-drop"  # decides for most
     together = next(d for d in found.decided_by if d.more)
     assert together.more > 4000
+
+
+def test_rules_about_other_ports_are_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of rules that no batch takes may name one port each; a port may be rewritten."""
+    run: list[int] = []
+    each = chains._Run.run
+    monkeypatch.setattr(chains._Run, "run", lambda one, *more: run.append(1) or each(one, *more))
+    rate = Limit(True, "limit")
+    many = [(tcp(port), rate, ACCEPT) for port in range(1000, 1200)]
+    judged = firewall(incoming(ESTABLISHED, *many, policy="drop"))
+    assert verdict(judged, 1150) == "open"
+    assert len(run) < 20
+    moved = Assign(Key("tcp.dport"), xor=1150)
+    there = firewall(incoming(ESTABLISHED, (tcp(443), moved), *many, policy="drop"))
+    assert reach(there, 443).verdict != "closed"

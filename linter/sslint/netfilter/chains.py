@@ -7,7 +7,7 @@ certainly happens follows in the end: an address with no other outcome has that 
 from __future__ import annotations
 
 from sslint.budgets import spend
-from sslint.netfilter import nat, writes
+from sslint.netfilter import addresses, nat, writes
 from sslint.netfilter.batches import Batch, Batches, Crediting, Place
 from sslint.netfilter.matching import Answer, Matching
 from sslint.netfilter.model import (
@@ -16,6 +16,9 @@ from sslint.netfilter.model import (
     Constant,
     CtState,
     Element,
+    Interval,
+    Intervals,
+    Key,
     Limit,
     Match,
     Nat,
@@ -45,9 +48,10 @@ from sslint.netfilter.packet import (
     TEMPLATE,
     Entry,
     PacketState,
+    Value,
 )
 from sslint.netfilter.series import MANY, Lot, Series, deal, dealable, joined
-from sslint.netfilter.survey import MAX_DEPTH, is_ban_chain
+from sslint.netfilter.survey import MAX_DEPTH, PORTS, is_ban_chain
 from sslint.values import dataclass, field
 
 Flow = dict[PacketState, int]
@@ -95,6 +99,9 @@ class Evaluator:
         self._views: dict[tuple[int, int, bool], list[Step]] = {}
         self.batches = Batches(matching)
         self._outcomes: dict[tuple[int, PacketState], Outcome] = {}
+        self._named: dict[int, tuple[Key, tuple[Interval, ...]] | None] = {}  # by rule
+        self._asked: PacketState | None = None
+        self._values: dict[str, Value] = {}  # what keys read of the state that was asked last
         self._steps = 0
         # What a step costs grows with the sets of addresses that it works on.
         self._weight = 1 + (max(one.atoms for one in matching.universes.values()) >> 13)
@@ -146,8 +153,7 @@ class Evaluator:
                 self._run_batch(step, place, flow, out, notes)
             elif type(step) is Series:
                 steps += self._run_series(step, place, flow, out, notes)
-            else:
-                assert isinstance(step, Rule)
+            elif isinstance(step, Rule) and not self._passes_by(step, flow):
                 following: Flow = {}
                 for state, mask in flow.items():
                     run = _Run(self, table, chain, step, out, following, notes, depth)
@@ -168,7 +174,24 @@ class Evaluator:
         if known is None:
             steps = self.batches.compile(table, chain.rules, state.family, state.inbound)
             known = self._views[memo] = [*joined(steps, self.batches, state.family or 4)]
+            self._named.update((id(one), _port_of(one)) for one in known if isinstance(one, Rule))
         return known
+
+    def _passes_by(self, rule: Rule, flow: Flow) -> bool:
+        """Tell, cheaply, that a rule is about another port: there may be one for each of many."""
+        named = self._named[id(rule)]
+        if named is None or len(flow) > 1:
+            return False
+        key, ports = named
+        (state,) = flow
+        if state is not self._asked:
+            self._asked, self._values = state, {}
+        value = self._values.get(key.name)
+        if value is None:
+            value = self._values[key.name] = self.matching.read(key, state)
+        if isinstance(value, int):
+            return not addresses.contains(ports, value)
+        return value is MISSING
 
     def _run_series(
         self, series: Series, place: Place, flow: Flow, out: Outcome, notes: Notes | None
@@ -271,6 +294,19 @@ class Evaluator:
             if not mask:
                 return
         add(flow, state, mask)
+
+
+def _port_of(rule: Rule) -> tuple[Key, tuple[Interval, ...]] | None:
+    """Return the key and the fewest ports that packets must have for a rule to do anything."""
+    found: list[tuple[Key, tuple[Interval, ...]]] = []
+    for item in rule.items:
+        if not isinstance(item, Match):
+            break
+        key, values = item.keys[0], item.values
+        plain = not item.negate and item.test == "in" and len(item.keys) == 1
+        if plain and key == Key(key.name) and key.name in PORTS and isinstance(values, Intervals):
+            found.append((key, values.items))
+    return min(found, key=lambda one: sum(high - low for low, high in one[1]), default=None)
 
 
 class _Run:

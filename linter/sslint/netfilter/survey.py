@@ -15,7 +15,7 @@ _ADDRESS_KEYS = {
     "ct.original.saddr": 0, "ct.original.daddr": 0, "ct.reply.saddr": 0, "ct.reply.daddr": 0,
 }  # fmt: skip
 _PORT_FIELDS = frozenset(("sport", "dport", "proto-src", "proto-dst"))
-_PORTS = frozenset(("tcp.dport", "tcp.sport", "udp.dport", "udp.sport", "th.dport", "th.sport"))
+PORTS = frozenset(("tcp.dport", "tcp.sport", "udp.dport", "udp.sport", "th.dport", "th.sport"))
 _INTERFACE_KEYS = frozenset(("meta.iifname", "meta.iif", "meta.sdifname"))
 
 
@@ -106,7 +106,7 @@ def _items(found: Survey, own: _Mentions, ruleset: m.Ruleset, table: m.Table, ru
                     found.endpoints[family] += item.values.items
                     if key.name.endswith("daddr"):
                         own.destinations[family] += item.values.items
-                elif key.name in _PORTS:
+                elif key.name in PORTS:
                     _port(own, key, item.values.items)
                 elif key.name != "meta.l4proto":
                     _field(found, own, table, key, item.values)
