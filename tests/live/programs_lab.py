@@ -34,6 +34,7 @@ class Case:
     """One server on one set of files.
 
     `ready` is a pattern in its log (its standard error and `log`); without, its sockets settle.
+    With `blocked` there it does not serve, though it runs.
     """
 
     directory: str  # what is laid over `target`
@@ -42,10 +43,11 @@ class Case:
     names: list[str] = field(default_factory=list)
     uris: list[str] = field(default_factory=list)  # asked of the first name, over plain HTTP
     ready: str = ""
+    blocked: str = ""
     log: str = ""
     make: list[str] = field(default_factory=list)  # directories that its package makes
     wait: float = READY
-    starttls: list[int] = field(default_factory=list)  # ports of a mail server
+    mail: bool = False  # it is asked for STARTTLS
 
 
 class Lab:
@@ -110,16 +112,23 @@ def connect(address: str, port: int) -> socket.socket:
     return socket.create_connection((address, port), timeout=3)
 
 
-def starttls(raw: socket.socket) -> bool:
-    """Ask a mail server for TLS; tell whether it agrees."""
-    raw.recv(4096)
-    raw.sendall(b"EHLO client.test\r\n")
-    raw.recv(4096)
-    raw.sendall(b"STARTTLS\r\n")
-    return raw.recv(4096).startswith(b"220 ")
+def mail_mode(address: str, port: int) -> str:
+    """Return "implicit", or "starttls" or "none" as a mail server announces it."""
+    mode, connection = handshake(address, port, "")
+    if connection is not None:
+        connection.close()
+    if mode != "none":
+        return "implicit"
+    with contextlib.suppress(OSError), connect(address, port) as raw:
+        raw.settimeout(10)
+        greeting = raw.recv(4096)
+        raw.sendall(b"EHLO client.test\r\n")
+        if greeting.startswith(b"220"):
+            return "starttls" if b"STARTTLS" in raw.recv(4096) else "none"
+    return "closed"
 
 
-def handshake(address: str, port: int, name: str, mail: bool) -> tuple[str, ssl.SSLSocket | None]:
+def handshake(address: str, port: int, name: str) -> tuple[str, ssl.SSLSocket | None]:
     """Return ("tls", connection), ("alert", None) where TLS is refused, or ("none", None)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -128,9 +137,6 @@ def handshake(address: str, port: int, name: str, mail: bool) -> tuple[str, ssl.
     raw: socket.socket | None = None
     try:
         raw = connect(address, port)
-        if mail and not starttls(raw):
-            raw.close()
-            return "none", None
         return "tls", context.wrap_socket(raw, server_hostname=name or None)
     except ssl.SSLError as error:
         alert = re.search("ALERT|alert", str(error)) is not None
@@ -164,8 +170,9 @@ def request(connection: socket.socket, name: str, uri: str) -> tuple[int, dict[s
 
 def ask(case: Case, address: str, port: int) -> dict[str, object]:
     """Return how a socket answers at an address: mode, and certificate and site by name."""
-    mail = port in case.starttls
-    mode, connection = handshake(address, port, case.names[0] if case.names else "", mail)
+    if case.mail:
+        return {"mode": mail_mode(address, port)}
+    mode, connection = handshake(address, port, case.names[0] if case.names else "")
     if connection is not None:
         connection.close()
     served: dict[str, str] = {}
@@ -176,13 +183,12 @@ def ask(case: Case, address: str, port: int) -> dict[str, object]:
             with contextlib.suppress(OSError), connect(address, port) as raw:  # it may hang up
                 sites[name] = site(request(raw, name, "/"))
             continue
-        state, connection = handshake(address, port, name, mail)
+        state, connection = handshake(address, port, name)
         served[name] = state
         if connection is not None:
             with connection:
                 served[name] = digest(connection)
-                if not mail:
-                    sites[name] = site(request(connection, name, "/"))
+                sites[name] = site(request(connection, name, "/"))
     return {"mode": mode, "served": served, "sites": sites}
 
 
@@ -253,8 +259,9 @@ def one(case: Case) -> dict[str, object]:
         )  # fmt: skip
     try:
         wait(case, server, logs)
-        started = server.poll() is None
         text = "".join(log.read_text("latin-1") for log in logs if log.exists())
+        blocked = case.blocked and re.search(case.blocked, text)
+        started = server.poll() is None and not blocked
         answer: dict[str, object] = {"started": started, "log": text}
         if started and case.uris:
             answer["pages"] = {uri: page(case.names[0], uri) for uri in case.uris}

@@ -152,7 +152,8 @@ def test_lighttpd() -> None:
 
 def test_exim_as_debian_splits_it() -> None:
     files = {
-        "/etc/exim4/update-exim4.conf.conf": "dc_local_interfaces='127.0.0.1 ; ::1.2525'\n",
+        "/etc/exim4/update-exim4.conf.conf": "dc_eximconfig_configtype='local'\n"
+        "dc_local_interfaces='127.0.0.1 ; ::1.2525'\n",
         "/etc/default/exim4": "SMTPLISTENEROPTIONS='-oX 25:587'\n",
     }
     assert {s[1:3] for s in sockets(files, "exim")} >= {("127.0.0.1", 25), ("127.0.0.1", 587)}
