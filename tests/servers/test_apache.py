@@ -184,3 +184,17 @@ def test_a_piece_of_apache2_conf_opens_no_socket_and_refuses_nothing() -> None:
     assert found.settings == []
     assert not found.complete
     assert not reading_of({"httpd.conf": REQUIRE}).starts
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("SSLSessionCache shmcb:/run/x(512000)", False),
+        ("SSLStaplingCache shmcb:/run/x(512000)", False),
+        ("SSLSessionCache none", True),
+        ("LoadModule socache_shmcb_module /z.so\nSSLSessionCache shmcb:/run/x(512000)", True),
+        ("LoadModule strange_module /z.so\nSSLSessionCache strange:x", True),
+    ],
+)
+def test_a_cache_of_sessions_needs_its_module(text: str, starts: bool) -> None:
+    assert reading_of({"apache2.conf": f"{LOADED}Listen 80\n{text}\n"}).starts is starts

@@ -35,6 +35,7 @@ _FILES = (
     "sslcacertificatefile",
     "sslcarevocationfile",
 )
+_CACHES = ("sslsessioncache", "sslstaplingcache")  # kept by a module of their own
 _ONE = ("servername", "documentroot", "sslengine", "sslcertificatefile", "sslcertificatekeyfile")
 _PROTOCOLS = ("all", "sslv2", "sslv3", "tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3")
 # Where distributions load what others link in.
@@ -90,6 +91,8 @@ def _walk(
                 loader.refuse(directive.location, said)
         elif name in _FILES and place is not None:
             _file(loader, directive, files)
+        elif name in _CACHES and place is not None:
+            _cache(loader, directive)
         if directive.block and name not in _OTHER:
             _walk(
                 loader,
@@ -125,6 +128,16 @@ def _file(loader: Loader, directive: Directive, known: dict[str, bool]) -> None:
     if known[path]:
         said = f"{_shown(directive)}: file {path} does not exist or is empty"
         loader.refuse(directive.location, said, code=Code.NO_CERTIFICATE)
+
+
+def _cache(loader: Loader, directive: Directive) -> None:
+    """Refuse a cache whose module, mod_socache_TYPE, is certainly not loaded."""
+    kind = directive.value.partition(":")[0].lower()
+    if kind in ("none", "nonenotnull") or UNKNOWN in kind:
+        return
+    if loader.modules.has(f"socache_{kind}_module") is False and not loader.modules.foreign:
+        said = f"{_shown(directive)}: '{kind}' needs mod_socache_{kind}, which is not loaded"
+        loader.refuse(directive.location, said)
 
 
 def _server(apache: Apache, host: Host) -> None:
