@@ -18,6 +18,7 @@ COPIED = ("/etc", "/var/www", "/var/spool/postfix", "/var/lib/postfix", "/var/li
 MERGED = ("ssl", "default", "postfix")  # the machine's own files there are needed too
 SERVERS = {
     "nginx": ("nginx", "-g", "daemon off;"),
+    "apache2": ("apache2", "-DFOREGROUND"),
     "postfix": ("postfix", "start-fg"),
     "dovecot": ("dovecot", "-F"),
 }

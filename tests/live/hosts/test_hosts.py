@@ -21,7 +21,7 @@ from tests.live.hosts.trees import MIXED, PORTS, SOURCES, write
 
 pytestmark = pytest.mark.live(
     "ip", "unshare", "nft", "iptables-nft-restore", "ufw", "firewalld", "dbus-daemon",
-    "nginx", "postfix", "dovecot",
+    "nginx", "apache2", "postfix", "dovecot",
 )  # fmt: skip
 
 # A connection may open and then stay silent: the client's next packets or the answers are dropped.

@@ -81,6 +81,18 @@ userdb static {
   }
 }
 """
+APACHE = """PidFile /run/apache2.pid
+User www-data
+Group www-data
+ErrorLog /dev/stderr
+ServerName main.example.org
+{modules}
+{text}
+"""
+APACHE_TLS = """SSLEngine on
+SSLCertificateFile /etc/ssl/lab/apache.pem
+SSLCertificateKeyFile /etc/ssl/lab/apache.key
+"""
 BOTH = "        listen 443 ssl;\n        listen [::]:443 ssl;\n        listen 80;\n"
 
 NFT = """table inet filter {{
@@ -131,7 +143,7 @@ def write(directory: Path, files: Mapping[str, str]) -> Path:
     if "etc/default/ufw" in files:  # what ufw ships, which only root may read
         for name in ("before.rules", "before6.rules", "after.rules", "after6.rules"):
             everything[f"etc/ufw/{name}"] = Path("/etc/ufw", name).read_text()
-    for server in ("nginx", "postfix", "dovecot"):
+    for server in ("nginx", "apache", "postfix", "dovecot"):
         public, private = certificate(f"{server}.example.org")
         everything[f"etc/ssl/lab/{server}.pem"] = public
         everything[f"etc/ssl/lab/{server}.key"] = private
@@ -155,6 +167,19 @@ def servers(
         "etc/postfix/master.cf": master + MASTER_CF,
         "etc/dovecot/dovecot.conf": DOVECOT + dovecot,
     }  # fmt: skip
+
+
+def apache(text: str) -> dict[str, str]:
+    """Return the files of an Apache, its modules loaded."""
+    modules = "\n".join(
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so"
+        for name in ("mpm_event", "authz_core", "alias", "ssl")
+    )
+    return {"etc/apache2/apache2.conf": APACHE.format(modules=modules, text=text)}
+
+
+def virtual_host(place: str, text: str = APACHE_TLS) -> str:
+    return f"<VirtualHost {place}>\nServerName www.example.org\n{text}</VirtualHost>\n"
 
 
 def nft(*rules: str, more: str = "") -> dict[str, str]:
@@ -218,6 +243,29 @@ REDIRECT = """table inet nat {
 """
 
 MIXED: dict[str, dict[str, str]] = {
+    "apache-tls-at-one-address": apache(
+        "Listen 80\nListen 443\nListen 8443\n"
+        + virtual_host("198.51.100.1:443")
+        + virtual_host("*:8443")
+    )
+    | nft("tcp dport { 80, 443, 8443 } accept"),
+    "apache-ipv6-lost": apache(
+        "Listen [::]:443\nListen 443\nListen [2001:db8:1::1]:8443 https\nListen 0.0.0.0:80\n"
+        + virtual_host("*:443")
+        + virtual_host("[2001:db8:1::1]:8443", APACHE_TLS.partition("\n")[2])
+        + virtual_host("*:80", "Redirect / https://www.example.org/\n")
+    )
+    | ufw(
+        "-p tcp --dport 443 -j ACCEPT\n-p tcp --dport 80 -s 10.0.0.0/8 -j ACCEPT",
+        "-p tcp -m multiport --dports 80,443,8443 -j ACCEPT",
+    ),
+    "apache-first-host-plain": servers(
+        listens="        listen 8443 ssl;\n        listen [::]:8443 ssl;\n"
+    )
+    | apache(
+        "Listen 443\n" + virtual_host("*:443", "") + virtual_host("*:443") + virtual_host("*:465")
+    )
+    | iptables("-A INPUT -p tcp --dport 443 -j ACCEPT", "-A INPUT -p tcp --dport 8443 -j ACCEPT"),
     "nothing-in-front": servers() | {".sslint.yaml": "firewall: none\n"},
     "nft-all-open": servers() | nft(f"tcp dport {{ {ALL} }} accept"),
     "nft-some-open": servers()
