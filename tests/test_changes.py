@@ -17,9 +17,9 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from referencing import Registry
 
+from sslint.bundled import schema_text
 from sslint.changes import HostChange
 from sslint.cli import main
-from sslint.engine import schema_text
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter import addresses, difference
 from sslint.netfilter.addresses import Sources

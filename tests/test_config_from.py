@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sslint import engine
+from sslint import bundled
 from sslint.cli import main
 from tests.cases import EXAMPLES
 
@@ -70,7 +70,7 @@ def check(capsys: pytest.CaptureFixture[str], top: Path, *more: str) -> tuple[in
     out = capsys.readouterr().out
     report = json.loads(out) if out else {}
     if report:
-        jsonschema.validate(report, json.loads(engine.schema_text("report")))
+        jsonschema.validate(report, json.loads(bundled.schema_text("report")))
     return code, report
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sslint import arguments, engine, targets, yamlfile
+from sslint import arguments, bundled, engine, targets, yamlfile
 from sslint.cli import main
 from sslint.reports import fields, markdown
 from sslint.reports.rules import explain, table
@@ -25,16 +25,16 @@ def test_rule_pages_are_current() -> None:
 
 
 def test_fields_are_current() -> None:
-    assert engine.schema_text("facts") == fields.schema(), "run `make docs`"
+    assert bundled.schema_text("facts") == fields.schema(), "run `make docs`"
     assert (TOP / "docs/facts.md").read_text() == fields.manual(), "run `make docs`"
 
 
 def test_keys_of_servers_are_current() -> None:
-    assert engine.schema_text("config") == fields.settings_schema(), "run `make docs`"
+    assert bundled.schema_text("config") == fields.settings_schema(), "run `make docs`"
 
 
 def test_every_field_is_explained() -> None:
-    known = json.loads(engine.schema_text("facts"))["$defs"]
+    known = json.loads(bundled.schema_text("facts"))["$defs"]
     fields_ = [(k, *item) for k, one in known.items() for item in one.get("properties", {}).items()]
     assert [(kind, name) for kind, name, said in fields_ if not said["description"]] == []
 

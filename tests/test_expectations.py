@@ -9,8 +9,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from sslint.bundled import schema_text
 from sslint.cli import main
-from sslint.engine import schema_text
 from tests.cases import EXAMPLES
 
 

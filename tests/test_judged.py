@@ -15,8 +15,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from sslint.bundled import schema_text
 from sslint.cli import main
-from sslint.engine import schema_text
 from sslint.judged import Why
 from tests.cases import EXAMPLES, SOUND, sound_hosts
 

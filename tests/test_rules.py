@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from sslint import ask, engine
+from sslint import ask, bundled, engine
 from sslint.checker import check
 from sslint.engine import compiled
 from sslint.intent import parse
@@ -112,7 +112,7 @@ def test_sound_host_is_silent(host: str) -> None:
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_rule_follows_the_schema(name: str) -> None:
     rule = RULES[name]
-    jsonschema.validate(rule.document, json.loads(engine.schema_text("rule")))
+    jsonschema.validate(rule.document, json.loads(bundled.schema_text("rule")))
     assert (DIRECTORY / rule.family / f"{name}.yaml").is_file()
 
 

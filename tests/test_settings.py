@@ -13,8 +13,8 @@ import jsonschema
 import pytest
 
 from sslint import arguments, yamlfile
+from sslint.bundled import schema_text
 from sslint.cli import main
-from sslint.engine import schema_text
 from tests.cases import EXAMPLES
 
 CLOSED = EXAMPLES / "web-443-closed"

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from sslint import tree as trees
-from sslint.firewalls.kept import ASIDE, DUMP, TABLE
+from sslint.firewalls.marks import ASIDE, DUMP, TABLE
 from sslint.regex import regex
 from sslint.servers import servers
 from sslint.tree import Status, Tree

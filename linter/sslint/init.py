@@ -49,7 +49,7 @@ def text(top: Path) -> str:
         raise NothingToCheckError(
             f"{display(top)}: nothing to describe; looked for {targets.looked_for()}"
         )
-    from sslint.engine import schema_path
+    from sslint.bundled import schema_path
 
     head = _HEAD.format(schema=clean(str(schema_path("config"))))
     return "\n".join((head, *lines, _MORE))

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from sslint import servers
 from sslint import tree as trees
-from sslint.firewalls.kept import NFT
+from sslint.firewalls.marks import NFT
 from sslint.parts import Parts, add_files, add_fragment, part_of, place_of
 from sslint.regex import regex
-from sslint.targets import is_there, lacks_main
 from sslint.tree import Status, Tree
 from sslint.yamlfile import display
 
@@ -165,7 +164,7 @@ def serve(tree: Tree, server: Server, real: Path, confine: Callable[[str], Path]
     """
     parts = Parts()
     names = [posixpath.basename(place) for place in server.mains]
-    holds_main = any(is_there(real / name) for name in names)
+    holds_main = any(trees.is_there(real / name) for name in names)
     if not os.path.isdir(real):
         _serve_file(parts, server, real)
     elif server.including is None or holds_main:
@@ -208,7 +207,7 @@ def complete(tree: Tree) -> list[str]:
     probe = tree.with_overlay({})
     parts = Parts()
     for server in servers.servers():
-        if server.including is None or not lacks_main(probe, server):
+        if server.including is None or not server.lacks_main(probe):
             continue
         if tree.live or is_whole_etc(probe) or any(map(probe.exists, server.entries[1:])):
             continue

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sslint import servers
 from sslint import tree as trees
 from sslint.errors import UsageError
-from sslint.firewalls.kept import NFT
+from sslint.firewalls.marks import NFT
 from sslint.reasons import Code, Problem
 from sslint.regex import regex
 from sslint.tree import Tree

@@ -61,7 +61,8 @@ def create(name: str) -> list[str]:
 
     Raise UsageError for a name that is none or that is taken, or a file that cannot be written.
     """
-    from sslint.engine import bundled, schema_path
+    from sslint.bundled import schema_path
+    from sslint.engine import bundled
     from sslint.plain import clean
 
     if not _NAME.fullmatch(name) or len(name) > 60:

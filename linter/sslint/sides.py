@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sslint import revisions
+from sslint.bundled import schema_text
 from sslint.config import FILE_NAMES
-from sslint.engine import schema_text
 from sslint.errors import NothingToCheckError, SslintError, UsageError
 from sslint.regex import regex
 from sslint.reports.data import check_report

@@ -234,20 +234,11 @@ def complete(tree: Tree) -> list[str]:
     Return what is assumed. Where the distribution is known, its own file is read instead (shipped).
     """
     probe = tree.with_overlay({})
-    if not any(lacks_main(probe, server) for server in servers.servers()):
+    if not any(server.lacks_main(probe) for server in servers.servers()):
         return []
     from sslint import joining
 
     return [] if _is_shipped(probe) else joining.complete(tree)
-
-
-def lacks_main(tree: Tree, server: Server) -> bool:
-    """Tell whether a server's directory is there without the main file that includes others."""
-    return (
-        server.including is not None
-        and tree.status(server.directory) is Status.DIRECTORY
-        and tree.status(server.entries[0]) is Status.ABSENT
-    )
 
 
 def _is_shipped(tree: Tree) -> bool:
@@ -256,15 +247,6 @@ def _is_shipped(tree: Tree) -> bool:
     from sslint.network import read_network
 
     return bool(shipped.fitting(tree, read_network(tree), {}))
-
-
-def is_there(path: Path) -> bool:
-    """Tell whether a path is there, or is where one may not look."""
-    try:
-        os.lstat(path)
-    except (OSError, ValueError) as error:
-        return isinstance(error, PermissionError)
-    return True
 
 
 def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Problem]:
@@ -430,7 +412,7 @@ def is_root(directory: Path) -> bool:
 def _marked(etc: Path, fits: Callable[[str], bool] | None = None) -> bool:
     """Tell whether a directory has one of the marks, or has it where it cannot be looked at."""
     marks = (*servers.marks(), *_MARKS)
-    return any(is_there(etc / mark) for mark in marks if fits is None or fits(mark))
+    return any(trees.is_there(etc / mark) for mark in marks if fits is None or fits(mark))
 
 
 def _is_strong(mark: str) -> bool:

@@ -172,7 +172,7 @@ def properties(schema: str) -> set[str]:
     """Return the keys that one of sslint's schemas has at its top."""
     import json
 
-    from sslint.engine import schema_text
+    from sslint.bundled import schema_text
 
     return set(json.loads(schema_text(schema))["properties"])
 
@@ -183,7 +183,7 @@ def validate(document: Document, schema: str) -> None:
 
     import jsonschema
 
-    from sslint.engine import schema_text
+    from sslint.bundled import schema_text
 
     validator = jsonschema.Draft202012Validator(json.loads(schema_text(schema)))
     errors = [found for error in validator.iter_errors(document.values) for found in _said(error)]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jsonschema
 
-from sslint import announcements, ask, config, engine, intent, silence, yamlfile
+from sslint import announcements, ask, bundled, config, engine, intent, silence, yamlfile
 from sslint.budgets import Budgets, ExhaustedError, begin, end
 from sslint.checker import check
 from sslint.errors import SslintError
@@ -103,7 +103,7 @@ def checked(subject: Subject, data: bytes) -> Result:
 
 @cache
 def _schema() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(engine.schema_text("report")))
+    return jsonschema.Draft202012Validator(json.loads(bundled.schema_text("report")))
 
 
 # -- the readers ----------------------------------------------------------------------------------

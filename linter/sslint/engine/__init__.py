@@ -19,7 +19,6 @@ from sslint.engine.loader import (
     load,
     select,
 )
-from sslint.engine.vocabulary import schema_path, schema_text
 from sslint.engine.words import described, enumerated, fill, placeholders
 
 __all__ = [
@@ -42,7 +41,5 @@ __all__ = [
     "order_causes",
     "placeholders",
     "run",
-    "schema_path",
-    "schema_text",
     "select",
 ]

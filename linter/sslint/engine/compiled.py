@@ -74,6 +74,6 @@ def _made_of(texts: Mapping[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    from sslint.engine.vocabulary import directory
+    from sslint.bundled import directory
 
     write(directory("rules"), directory("rules"))

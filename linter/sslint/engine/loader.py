@@ -7,6 +7,7 @@ from functools import cache
 from itertools import takewhile
 from typing import Any, Literal
 
+from sslint.bundled import directory
 from sslint.engine import compiled
 from sslint.engine.language import CONNECTIVES, Compiler, Fact, Matcher, later
 from sslint.engine.vocabulary import (
@@ -15,7 +16,6 @@ from sslint.engine.vocabulary import (
     check_field,
     check_kind,
     check_places,
-    directory,
     hint,
     plural,
 )

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from sslint.tree import read_bundled
+from sslint.bundled import schema_text
 
 
 class MalformedError(Exception):
@@ -103,21 +102,3 @@ def hint(word: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(word, list(known), 1)
     return f", did you mean {close[0]!r}?" if close else ""
-
-
-def directory(name: str) -> Path:
-    """Return where the data of a package lies; importlib.resources would cost 10 ms at start."""
-    from importlib import import_module
-
-    return Path(import_module(f"sslint.{name}").__path__[0])
-
-
-def schema_path(name: str) -> Path:
-    """Return where one of the JSON Schemas lies that come with sslint."""
-    return directory("schemas") / f"{name}.schema.json"
-
-
-def schema_text(name: str) -> str:
-    """Return one of the JSON Schemas that come with sslint."""
-    text: str = read_bundled(schema_path(name))
-    return text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from sslint.certificates import covers, load
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field, of
+from sslint.facts.records import is_told, served, target
 
 if TYPE_CHECKING:
     from sslint.announcements.model import Announced, StsPolicy
@@ -55,8 +56,6 @@ class Policy(Fact):
 
     @field
     def _found(self) -> tuple[_Problem, str] | None:
-        from sslint.facts.records import target
-
         announced = self._host.announced
         if not is_told(announced, self.domain):
             return None  # nobody asks for the policy
@@ -73,8 +72,6 @@ class Policy(Fact):
 
     def _untrusted(self, name: str) -> _Problem | None:
         """Return what keeps a sender from trusting a mail exchanger of this host."""
-        from sslint.facts.records import served
-
         if name.startswith("*.") or not self.facts.whereabouts.here(name):
             return None
         for socket in self._host.sockets:
@@ -90,14 +87,6 @@ class Policy(Fact):
             if found and all(c.chain_status in ("leaf-only", "self-signed") for c in found):
                 return "untrusted"
         return None
-
-
-def is_told(announced: Announced, domain: str) -> bool:
-    """Tell whether a record announces a policy, as far as the zones say (RFC 8461, 3.1)."""
-    name = f"_mta-sts.{domain}"
-    if not domain or announced.zone_of(name) is None:
-        return True
-    return bool(announced.find(name, "TXT") or announced.find(name, "CNAME"))
 
 
 def _only_domain(announced: Announced) -> str:

@@ -10,7 +10,6 @@ from sslint.announcements.zones import https_endpoint
 from sslint.certificates import Certificate, covers, load
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Fields, Places, field
-from sslint.facts.policies import is_told
 from sslint.facts.ports import Listener, listening
 from sslint.facts.renewal import users
 from sslint.host import web_server
@@ -18,6 +17,7 @@ from sslint.regex import regex
 from sslint.servers.model import CertificateRef
 
 if TYPE_CHECKING:
+    from sslint.announcements.model import Announced
     from sslint.announcements.model import Record as Source
     from sslint.facts.collection import Facts
     from sslint.host import Host, Socket
@@ -179,6 +179,14 @@ def target(record: Source) -> str:
     """Return the host that an SRV or MX record names."""
     name = record.data.target if record.type == "SRV" else record.data.exchange
     return str(name.to_text()).rstrip(".").lower()
+
+
+def is_told(announced: Announced, domain: str) -> bool:
+    """Tell whether a record announces a policy, as far as the zones say (RFC 8461, 3.1)."""
+    name = f"_mta-sts.{domain}"
+    if not domain or announced.zone_of(name) is None:
+        return True
+    return bool(announced.find(name, "TXT") or announced.find(name, "CNAME"))
 
 
 def _wrong_hints(host: Host, record: Source, name: str) -> list[str]:

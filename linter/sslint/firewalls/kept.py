@@ -6,12 +6,11 @@ other firewall at all, that one is taken to be the host's; of several none is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from sslint.firewalls import commands
 from sslint.firewalls.formats import detect
-from sslint.regex import regex
+from sslint.firewalls.marks import ASIDE, DUMP, TABLE
 from sslint.source import SourceFile
 from sslint.tree import Status, Tree
 
@@ -28,17 +27,6 @@ _PLACES = (
     "/etc/nftables/*",
     "/etc/*.nft",
 )
-# What is kept beside a ruleset and is not it.
-ASIDE = regex(
-    r"~$|^\.|\.(bak|back|backup|old|orig|original|save\d*|rej|swp|sample|example|disabled|off|j2|tmpl"
-    r"|template|sh|md|txt|dpkg-\w+|ucf-\w+|rpmnew|rpmsave)$|sample|example",
-    re.I,
-)
-# What no configuration of a server has: nft's text.
-NFT = regex(r"^[ \t]*(table[ \t]+(inet|ip|ip6|netdev|bridge|arp)[ \t]|flush[ \t]+ruleset)", re.M)
-# A saved ruleset of iptables, and one of nft.
-DUMP = regex(r"^[ \t]*\*(filter|nat|mangle|raw)[ \t]*$", re.M)
-TABLE = regex(r"^[ \t]*table[ \t]+(inet|ip|ip6)[ \t]+\S+[ \t]*\{", re.M)
 
 
 def find(tree: Tree) -> dict[str, list[SourceFile]]:

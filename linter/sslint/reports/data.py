@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sslint.engine import OWN
 from sslint.facts.told import told
 from sslint.judged import Judged, judge
 from sslint.plain import clean
+from sslint.reports.rows import files, page_of
 from sslint.source import Location
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from sslint.result import Result
     from sslint.revisions import Proposed
     from sslint.servers.model import CertificateRef
-
-DOCS = "docs/rules/"  # the pages of the rules, in the repository of sslint
 
 
 def location(place: Location | None) -> dict[str, Any] | None:
@@ -55,7 +53,7 @@ def finding_data(finding: Finding, fix: Fix | None) -> dict[str, Any]:
         ],
         "fix": fix_data(fix),
         "fingerprint": finding.fingerprint,
-        "docs": f"{DOCS}{finding.rule.name}.md" if finding.rule.family != OWN else "",
+        "docs": page_of(finding.rule),
     }
 
 
@@ -205,8 +203,6 @@ def unread_data(hosts: Iterable[Host]) -> list[dict[str, Any]]:
 
 def files_data(hosts: Iterable[Host]) -> list[dict[str, str]]:
     """Return where in the repository each file lies that was read, links resolved."""
-    from sslint.reports.rows import files
-
     return [
         {"host": clean(host.name), "path": path, "file": file}
         for host in hosts

@@ -16,7 +16,8 @@ from pkgutil import iter_modules
 from typing import Any
 
 from sslint import facts
-from sslint.engine import Span, schema_text
+from sslint.bundled import schema_text
+from sslint.engine import Span
 from sslint.engine.vocabulary import plural
 from sslint.facts.collection import Facts
 from sslint.facts.fact import Fact, Fields

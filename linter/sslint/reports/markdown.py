@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sslint import engine
+from sslint.bundled import schema_path
 from sslint.engine import Rule
 from sslint.fixes import kind_of
 from sslint.reports import fields
@@ -88,8 +89,8 @@ def main(docs: str) -> None:
 
     Pages of rules that are gone are removed.
     """
-    write_named(str(engine.schema_path("facts")), fields.schema())
-    write_named(str(engine.schema_path("config")), fields.settings_schema())
+    write_named(str(schema_path("facts")), fields.schema())
+    write_named(str(schema_path("config")), fields.settings_schema())
     write_named(str(Path(docs) / "facts.md"), fields.manual())
     target = Path(docs) / "rules"
     target.mkdir(parents=True, exist_ok=True)

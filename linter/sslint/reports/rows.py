@@ -12,10 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sslint.engine import SEVERITIES, Finding, Rule, Severity
+from sslint.engine import OWN, SEVERITIES, Finding, Rule, Severity
 from sslint.judged import Why
 from sslint.plain import clean
-from sslint.reports.data import DOCS
 from sslint.source import Location
 from sslint.tree import real_path, work_tree
 from sslint.values import dataclass, field
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from sslint.result import Result
     from sslint.tree import Tree
 
+DOCS = "docs/rules/"  # the pages of the rules, in the repository of sslint
 MAX_LINE = 400  # characters of a source line
 Where = Literal["source", "settings", "baseline"]
 
@@ -269,6 +269,4 @@ def _listener(host: Host, ports: Sequence[str], place: Callable[[Location], Plac
 
 def page_of(rule: Rule) -> str:
     """Return the page of a rule in the repository of sslint, "" for a rule of one's own."""
-    from sslint.engine import OWN
-
     return f"{DOCS}{rule.name}.md" if rule.family != OWN else ""

@@ -33,13 +33,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sslint.network.packages import Package
+from sslint.tree import Status, Tree
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
     from sslint.network import HostFacts
     from sslint.servers.model import CertificateRef, Endpoint, ServerReading
     from sslint.source import Location
-    from sslint.tree import Tree
 
 Port = tuple[Literal["tcp", "udp"], int]
 
@@ -147,6 +147,14 @@ class Server:
         """Return the place of the main file that a text is; the directory for a part of one."""
         known = self.including or self.loose
         return known().recognise(text) if known is not None else None
+
+    def lacks_main(self, tree: Tree) -> bool:
+        """Tell whether the directory is there without the main file that includes others."""
+        return (
+            self.including is not None
+            and tree.status(self.directory) is Status.DIRECTORY
+            and tree.status(self.entries[0]) is Status.ABSENT
+        )
 
 
 # -- what only a web server can answer -------------------------------------------------------------

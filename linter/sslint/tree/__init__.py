@@ -23,7 +23,7 @@ from sslint.tree.named import (
     replace_named,
     write_named,
 )
-from sslint.tree.paths import confined, real_path, resolve, work_tree
+from sslint.tree.paths import confined, is_there, real_path, resolve, work_tree
 from sslint.tree.status import Status, TreeError
 from sslint.tree.view import Record, Tree
 
@@ -37,6 +37,7 @@ __all__ = [
     "files_below",
     "head",
     "is_stream",
+    "is_there",
     "kinds",
     "open_named",
     "read_bundled",

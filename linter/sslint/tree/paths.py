@@ -61,3 +61,12 @@ def work_tree(start: Path) -> Path:
         if os.path.exists(directory / ".git"):
             return directory
     return start
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a path is there, or is where one may not look."""
+    try:
+        os.lstat(path)
+    except (OSError, ValueError) as error:
+        return isinstance(error, PermissionError)
+    return True

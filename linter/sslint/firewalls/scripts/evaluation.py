@@ -7,10 +7,11 @@ until nothing new comes of it. The outcome is one state in which some rules are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from sslint.budgets import ExhaustedError
 from sslint.firewalls.scripts import builtins, expansion, programs
+from sslint.firewalls.scripts.ends import Kind, Leave, Status
 from sslint.firewalls.scripts.partial import HOLE, HOLES, has_hole
 from sslint.firewalls.scripts.state import State, Value, first_state
 from sslint.firewalls.scripts.syntax import (
@@ -39,19 +40,6 @@ MAX_STEPS = 30_000  # commands; a copy of a state counts by its size
 MAX_CALLS = 24  # of functions and scripts in each other
 MAX_LEVELS = 90  # of compound commands in each other, over all calls
 PASSES = 4  # over a loop of unknown length
-
-Status = int | None
-Kind = Literal["exit", "return", "break", "continue"]
-
-
-class Leave(Exception):  # noqa: N818 - no error, but a way out
-    """Leave a loop, a function, or the shell."""
-
-    def __init__(self, kind: Kind, status: Status, levels: int = 1) -> None:
-        super().__init__(kind)
-        self.kind: Kind = kind
-        self.status = status
-        self.levels = levels
 
 
 @dataclass(slots=True)

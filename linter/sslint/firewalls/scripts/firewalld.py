@@ -7,11 +7,11 @@ that firewalld would write, and firewalld's reader reads these.
 from __future__ import annotations
 
 from sslint.firewalls.firewalld import read, stock
+from sslint.firewalls.scripts.ends import UnsureError
 from sslint.firewalls.scripts.firewalld_options import USAGE, Options, only_looks, options
 from sslint.firewalls.scripts.firewalld_zones import (
     FLAGS,
     RefusedError,
-    UnsureError,
     Zone,
     shipped,
     value_of,

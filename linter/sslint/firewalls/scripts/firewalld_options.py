@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sslint.firewalls.scripts.firewalld_zones import FLAGS, KINDS, RefusedError, UnsureError
+from sslint.firewalls.scripts.ends import UnsureError
+from sslint.firewalls.scripts.firewalld_zones import FLAGS, KINDS, RefusedError
 from sslint.firewalls.scripts.partial import HOLE, HOLES
 from sslint.regex import regex
 from sslint.values import dataclass, field

@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 from sslint.firewalls.firewalld import stock
 from sslint.firewalls.firewalld.elements import InvalidFile
 from sslint.firewalls.firewalld.rules import read_zone
-from sslint.firewalls.scripts.firewalld_zones import UnsureError
+from sslint.firewalls.scripts.ends import UnsureError
 from sslint.source import SourceFile
 
 _LIMITED = frozenset(("log", "audit", "accept", "reject", "drop"))

@@ -11,6 +11,8 @@ from xml.sax.saxutils import quoteattr
 
 from sslint.firewalls.firewalld import stock
 from sslint.firewalls.firewalld.values import TRANSPORTS, address, is_mac, port_range, protocol
+from sslint.firewalls.scripts import firewalld_rich
+from sslint.firewalls.scripts.ends import UnsureError
 from sslint.netfilter.model import Interval
 from sslint.regex import regex
 from sslint.values import dataclass, field
@@ -24,10 +26,6 @@ KINDS = (*_ATTRIBUTE, "port", "source-port", "forward-port", "rich-rule")
 _TARGET = regex(r'<zone target="([^"]*)"')  # as stock.file writes it
 _ELEMENT = regex(r'<([\w-]+)(?: \w+="([^"]*)")?/>')
 _INTERFACE = regex(r"[\w.:@-]{1,15}", re.ASCII)
-
-
-class UnsureError(Exception):
-    """A command of which it is not known what firewalld makes of it."""
 
 
 class RefusedError(Exception):
@@ -221,12 +219,6 @@ def _forward_port(text: str) -> str:
     return " ".join(found.values())
 
 
-def _rich_rule(text: str) -> str:
-    from sslint.firewalls.scripts.firewalld_rich import element
-
-    return element(text)
-
-
 _VALUES: dict[str, Callable[[str], str]] = {
     "port": _port,
     "source-port": _port,
@@ -236,5 +228,5 @@ _VALUES: dict[str, Callable[[str], str]] = {
     "service": _service,
     "icmp-block": _icmp_block,
     "forward-port": _forward_port,
-    "rich-rule": _rich_rule,
+    "rich-rule": firewalld_rich.element,
 }

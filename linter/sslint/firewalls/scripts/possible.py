@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from sslint.edges import Edge
 from sslint.firewalls.errors import RulesetError
-from sslint.firewalls.kept import ASIDE, DUMP
+from sslint.firewalls.marks import ASIDE, DUMP
 from sslint.firewalls.scripts.blocks import shell_of
 from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.network.whole import is_whole_etc

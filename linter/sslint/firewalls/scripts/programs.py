@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sslint.firewalls.scripts import builtins
+from sslint.firewalls.scripts.ends import Leave, Status
 from sslint.firewalls.scripts.parsing import parse
 from sslint.firewalls.scripts.partial import HOLE, HOLES, has_hole
 from sslint.firewalls.scripts.syntax import Function
@@ -21,7 +22,6 @@ from sslint.tree import TreeError
 if TYPE_CHECKING:
     from sslint.firewalls.scripts.evaluation import Interpreter
 
-Status = int | None
 MAX_TEXT = 1_000_000  # of a script
 
 _BEFORE = frozenset(("command", "sudo", "nohup", "builtin", "time", "doas", "setsid", "ionice"))
@@ -478,8 +478,6 @@ def _which(shell: Interpreter, names: list[str]) -> Status:
 
 def _leave(kind: str) -> Callable[[Interpreter, list[str]], Status]:
     def leave(shell: Interpreter, rest: list[str]) -> Status:
-        from sslint.firewalls.scripts.evaluation import Leave
-
         given = rest[0] if rest else ""
         if kind in ("break", "continue"):
             levels = int(given) if given.isdigit() and len(given) < 3 else 1
@@ -508,8 +506,6 @@ def _eval(shell: Interpreter, rest: list[str]) -> Status:
 
 
 def _exec(shell: Interpreter, rest: list[str]) -> Status:
-    from sslint.firewalls.scripts.evaluation import Leave
-
     if not rest:
         return 0
     raise Leave("exit", run(shell, rest))

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from sslint.firewalls import ufw as reader
 from sslint.firewalls import ufw_settings
+from sslint.firewalls.scripts.ends import UnsureError
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.firewalls.scripts.ufw_applications import Applications, valid_name
 from sslint.firewalls.scripts.ufw_commands import VERBS, Command, parsed
-from sslint.firewalls.scripts.ufw_rules import Kept, RefusedError, Rule, UnsureError
+from sslint.firewalls.scripts.ufw_rules import Kept, RefusedError, Rule
 from sslint.netfilter.model import Missing, Ruleset
 from sslint.regex import regex
 from sslint.source import Location
@@ -211,7 +212,7 @@ class Ufw:
                 continue
             try:
                 name = self._known_profiles().name(given)
-            except (RefusedError, UnsureError):
+            except RefusedError:
                 if not command.remove:
                     raise
                 if not valid_name(given):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sslint.firewalls import ufw as reader
-from sslint.firewalls.scripts.ufw_rules import RefusedError, Rule, UnsureError
+from sslint.firewalls.scripts.ends import UnsureError
+from sslint.firewalls.scripts.ufw_rules import RefusedError, Rule
 from sslint.network import services
 from sslint.regex import regex
 from sslint.tree import Tree

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
+from sslint.firewalls.scripts.ends import UnsureError
 from sslint.firewalls.scripts.ufw_applications import (
     IPV4_ONLY,
     known_protocol,
@@ -14,7 +15,7 @@ from sslint.firewalls.scripts.ufw_applications import (
     service_protocol,
     valid_name,
 )
-from sslint.firewalls.scripts.ufw_rules import ANYWHERE, Families, RefusedError, Rule, UnsureError
+from sslint.firewalls.scripts.ufw_rules import ANYWHERE, Families, RefusedError, Rule
 from sslint.regex import regex
 from sslint.source import Location
 from sslint.values import dataclass, replace

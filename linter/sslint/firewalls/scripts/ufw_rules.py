@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
+from sslint.firewalls.scripts.ends import UnsureError
 from sslint.source import Location
 from sslint.values import dataclass, replace
 
@@ -21,10 +22,6 @@ _TARGETS = {"allow": "ACCEPT", "deny": "DROP", "reject": "REJECT"}
 
 class RefusedError(Exception):
     """A command that ufw does not take."""
-
-
-class UnsureError(Exception):
-    """A command of which it is not known what ufw makes of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sslint.firewalls.kept import NFT
+from sslint.firewalls.marks import NFT
 from sslint.regex import regex
 from sslint.tree import Tree
 

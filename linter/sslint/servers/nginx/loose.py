@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Sequence
 
-from sslint.firewalls.kept import NFT
+from sslint.firewalls.marks import NFT
 from sslint.regex import regex
 from sslint.tree import Status, Tree
 

@@ -9,6 +9,7 @@ from sslint.reasons import Code, Reason
 from sslint.servers.listening import Listener, add
 from sslint.servers.model import Endpoint, Knows, ServerReading
 from sslint.servers.programs import containers, host, network, unread
+from sslint.servers.programs.publishing import TLS_PORTS
 from sslint.tree import Tree
 
 Reader = Callable[[Tree], Iterator[Listener]]
@@ -24,12 +25,6 @@ _PROGRAMS: dict[str, Reader] = {
     "named": network.bind,
     "unbound": network.unbound,
 }
-
-# What a container or a socket unit behind one of these ports speaks is TLS, or can become it.
-MAIL = (25, 110, 143, 465, 587, 993, 995, 4190)
-WEB = (443, 6443, 8443, 8448, 9090, 9443, 10443)
-OTHERS = (563, 636, 853, 989, 990, 992, 994, 3269, 5061, 5222, 5223, 5269, 5349, 5671, 6697, 8883)
-TLS_PORTS = frozenset((*MAIL, *WEB, *OTHERS))
 
 
 def units(program: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from sslint.firewalls.docker import Publication
 from sslint.inifile import sections
 from sslint.regex import regex
 from sslint.servers.listening import Listener, files
+from sslint.servers.programs.publishing import NAMES, UNSET, may_be_tls, published
 from sslint.source import Location
 from sslint.tree import Status, Tree
 
@@ -69,8 +70,6 @@ def _service(units: Units, name: str) -> Iterator[Publication | Listener]:
 
 def _is_read(units: Units, name: str, words: Sequence[str]) -> bool:
     """Tell whether the compose file that a unit starts is where it is read."""
-    from sslint.servers.programs.containers import NAMES
-
     named = [value for flag, value in pairwise(words) if flag in ("-f", "--file")]
     directories = units.commands(name, "WorkingDirectory") or ()
     directory = directories[-1].words[0] if directories and directories[-1].words else "/"
@@ -103,8 +102,6 @@ def _run(
 def _published(
     engine: str, text: str, service: str, where: Location
 ) -> Iterator[Publication | Listener]:
-    from sslint.servers.programs.containers import UNSET, may_be_tls, published
-
     text = _SET_LATER.sub(UNSET, text)
     reason = "" if engine == "docker" else "Podman publishes it"
     for one in published(text, service, where, "docker0", reason):

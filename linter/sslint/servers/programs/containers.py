@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from sslint.firewalls.docker import Publication
 from sslint.reasons import Code
 from sslint.regex import regex
-from sslint.servers.listening import MAX_PORTS, WILDCARDS, Listener, files, number
-from sslint.servers.model import Transport
-from sslint.source import Location, SourceFile
+from sslint.servers.listening import MAX_PORTS, WILDCARDS, Listener, files
+from sslint.servers.programs.container_units import container_units
+from sslint.servers.programs.publishing import NAMES, UNSET, may_be_tls, published
+from sslint.source import SourceFile
 from sslint.tree import Status, Tree
 
 if TYPE_CHECKING:
@@ -27,12 +28,9 @@ MAX_COMPOSE_FILES = 100
 MAX_COMPOSE_SIZE = 1 << 20  # characters
 MAX_NODES = 100_000
 MAX_PUBLISHED = 256  # each is asked who reaches it
-MAX_SHIFTED = 64  # ports of a range that are other ones in the container
 MAX_DEPTH = 6
 MAX_DIRECTORIES = 5_000  # that are looked into for compose files
 BESIDE = "/given/compose/"  # where what lies beside a host's directory is mounted
-ANY_PORT = range(1, 65536)
-CHOSEN = range(32768, 61000)  # net.ipv4.ip_local_port_range, from which Docker takes a free port
 
 # What lies in a tree and is no project of this host.
 _APART = regex(
@@ -48,8 +46,6 @@ _HARMLESS = regex(
     r"|netdata|zabbix-agent|datadog|newrelic|avahi|mdns|keepalived|dhcp",
     re.I,
 )
-# Of each the first that is there is read, the second over the first (compose-go, cli/options.go).
-NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (
     "compose.override.yml",
     "compose.override.yaml",
@@ -61,7 +57,6 @@ _OTHER_NAME = regex(r"^((docker-)?compose|.*stack)[\w.-]*\.ya?ml$", re.I)
 _TRIED = regex(r"(^|[^a-z])(dev|test|ci|local|debug|example|sample|override|broken)", re.I)
 _VARIABLE = regex(r"\$(?:(\$)|(\w+)|\{(\w+)(?:(:?[-?+])([^{}$]*))?\})")
 _SET = regex(r"""\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\s]*).*)""")
-UNSET = "?"  # a variable that nothing in the files sets; Compose takes it for empty
 # What only a swarm reads of `deploy`, compose-spec's deploy.md.
 _SWARM = {"mode", "placement", "endpoint_mode", "update_config", "rollback_config"}
 
@@ -108,8 +103,6 @@ def _published(tree: Tree) -> Iterator[Publication | Listener]:
                 tree.problem(one.location, "more published ports than are followed")
                 return
             yield one
-    from sslint.servers.programs.container_units import container_units
-
     yield from container_units(tree)
 
 
@@ -280,14 +273,6 @@ def _scalar(node: Node) -> str:
     return node.value if isinstance(node, yaml.ScalarNode) else ""
 
 
-def may_be_tls(text: str) -> bool:
-    """Tell whether a container serves TLS on a port of its own that is published somewhere."""
-    from sslint.servers.programs import TLS_PORTS
-
-    inner = _range(text.partition("/")[0].rpartition(":")[2])
-    return inner is None or not TLS_PORTS.isdisjoint(inner)
-
-
 def _document(tree: Tree, file: SourceFile) -> Node | None:
     import yaml
 
@@ -430,72 +415,3 @@ def _substituted(text: str, variables: dict[str, str]) -> str:
         return known
 
     return _VARIABLE.sub(value, text)
-
-
-def published(
-    text: str, service: str, location: Location, bridge: str = "", reason: str = ""
-) -> Iterator[Publication]:
-    """Yield what `[host:]published:target[/protocol]` publishes.
-
-    A container's port alone gets a free one of the host's. Where a variable is not set in the
-    files, the one who starts the project sets it: it is any port.
-    """
-    spec, _, protocol = text.partition("/")
-    transport: Transport = "udp" if protocol.partition("/")[0].lower() == "udp" else "tcp"
-    if protocol.partition("/")[0].lower() not in ("", "tcp", "udp"):
-        return
-    outer, _, inner = spec.rpartition(":")
-    host, _, outside = outer.rpartition(":")
-    outer_ports, inner_ports = _range(outside), _range(inner)
-    if outer_ports is None:
-        chosen = CHOSEN if inner_ports is not None and not outside else ANY_PORT
-        why = "Docker chooses it" if chosen is CHOSEN else "it is not in the files"
-        yield Publication(
-            transport,
-            chosen[0],
-            inner_ports[0] if inner_ports is not None else 0,
-            host.strip("[]") if _is_address(host) else "",
-            service,
-            location,
-            bridge,
-            f"its port is not known: {why}",
-            chosen[-1],
-            floating=True,
-        )
-        return
-    if UNSET in host:
-        host, reason = "", reason or "its address is not in the files"
-    if inner_ports is None:  # a variable that is not set here
-        inner_ports, reason = outer_ports, reason or "its port in the container is not known"
-    count = len(outer_ports)
-    if len(inner_ports) != count:
-        reason = reason or "Docker chooses its port from a range"
-    shifted = outer_ports != inner_ports and not reason
-    if shifted and count > MAX_SHIFTED:
-        reason = "its long port range maps to other ports"
-    for index in range(count) if shifted and not reason else (0,):
-        one = shifted and not reason
-        yield Publication(
-            transport,
-            outer_ports[index],
-            inner_ports[index if one else 0],
-            host.strip("[]"),
-            service,
-            location,
-            bridge,
-            reason,
-            outer_ports[index] if one else outer_ports[-1],
-        )
-
-
-def _is_address(text: str) -> bool:
-    return re.fullmatch(r"[\d.]+|\[?[\da-fA-F:.]+\]?", text) is not None
-
-
-def _range(text: str) -> range | None:
-    """Return the ports of `80` or `8000-8010`, None for what is neither."""
-    first, _, last = text.partition("-")
-    low, high = number(first), number(last) if last else number(first)
-    if low is None or high is None or not 0 < low <= high:
-        return None
-    return range(low, high + 1)
