@@ -151,14 +151,12 @@ def test_each_of_many_hostile_hosts_opens(browser: Browser, pages) -> None:
 
 def test_it_reads_without_script(browser: Browser, pages) -> None:
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
-    browser.call("Accessibility.enable")  # as a screen reader does, before a page is drawn
     try:
         browser.go(pages["examples"].as_uri())
         text = browser.text()
         for said in ("4 hosts", "no rule accepts tcp/443; policy drop", "Nothing listens"):
             assert said in text
     finally:
-        browser.call("Accessibility.disable")
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
