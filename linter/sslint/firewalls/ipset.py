@@ -385,6 +385,9 @@ def resolve(ruleset: m.Ruleset) -> None:
         for chain in table.chains.values():
             for index, rule in enumerate(chain.rules):
                 for item in rule.items:
+                    kind = type(item)
+                    if kind is m.Match and type(item.values) is not m.SetRef:  # type: ignore[union-attr]
+                        continue
                     if isinstance(item, (m.Match, m.SetUpdate)) and _names_ipset(item):
                         break
                 else:

@@ -99,7 +99,8 @@ def kind_of_file(file: SourceFile) -> str | None:
 
 def is_piece_of_ufw(text: str) -> bool:
     """Tell whether a text fills ufw's chains and no built-in one: a dump has INPUT as well."""
-    return _OF_UFW.search(text) is not None and re.search(r"^:INPUT ", text, re.M) is None
+    filled = "ufw" in text and _OF_UFW.search(text) is not None
+    return filled and re.search(r"^:INPUT ", text, re.M) is None
 
 
 # -- what lies around ------------------------------------------------------------------------------

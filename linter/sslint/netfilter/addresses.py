@@ -15,6 +15,7 @@ from sslint.values import dataclass, field
 WIDTH = {4: 32, 6: 128}
 LAST = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 MANY = 64  # intervals from which a mask is built byte by byte
+FEW = 16  # atoms that are looked at one by one
 
 
 def parse(text: str) -> tuple[int, int]:
@@ -118,8 +119,8 @@ class Universe:
     """
 
     __slots__ = (
-        "_cidrs", "_sizes", "_weights", "atoms", "family", "full", "loopback", "never", "public",
-        "starts",
+        "_cidrs", "_places", "_sizes", "_weights", "atoms", "family", "full", "loopback", "never",
+        "public", "starts",
     )  # fmt: skip
 
     def __init__(self, family: int, intervals: Collection[Interval]) -> None:
@@ -144,6 +145,7 @@ class Universe:
         self.never = self.mask(NEVER_A_SOURCE[family])
         self.loopback = self.mask(LOOPBACK[family])
         self._cidrs: dict[int, tuple[str, ...]] = {}
+        self._places: dict[int, int] | None = None
         self._sizes: list[int] = []  # addresses of each atom
         self._weights: dict[int, int] = {}
 
@@ -161,11 +163,14 @@ class Universe:
                     result |= (1 << end) - (1 << first)
             return result
         filled = bytearray(self.atoms + 1)
-        starts, last = self.starts, LAST[self.family]
-        for low, high in intervals:  # span() in place: a hundred thousand calls show
-            first = bisect_left(starts, low)
-            end = self.atoms if high >= last else bisect_right(starts, high + 1) - 1
-            if end > first:
+        place = self.places.get
+        for low, high in intervals:
+            start, after = place(low), place(high + 1)
+            known = start is not None and after is not None
+            first, end = (start, after) if known else self.span(low, high)  # type: ignore[assignment]
+            if end == first + 1:
+                filled[first] = 1
+            elif end > first:
                 filled[first:end] = b"\1" * (end - first)
         return int(filled[::-1].translate(_DIGITS), 2)
 
@@ -211,10 +216,25 @@ class Universe:
             if not self._sizes:
                 ends = (*self.starts[1:], LAST[self.family] + 1)
                 self._sizes = list(map(sub, ends, self.starts))
-            bits = bin(mask)[:1:-1].encode().translate(_BITS)
-            known = sum(compress(self._sizes, bits))
+            if mask.bit_count() <= FEW:
+                known = 0
+                rest = mask
+                while rest:
+                    atom = rest.bit_length() - 1
+                    known += self._sizes[atom]
+                    rest ^= 1 << atom
+            else:
+                bits = bin(mask)[:1:-1].encode().translate(_BITS)
+                known = sum(compress(self._sizes, bits))
             self._weights[mask] = known
         return known
+
+    @property
+    def places(self) -> dict[int, int]:
+        """Return which atom starts at an address; whoever asks for many asks it once."""
+        if self._places is None:
+            self._places = dict(zip(self.starts, range(self.atoms), strict=True))
+        return self._places
 
     def cidrs(self, mask: int) -> tuple[str, ...]:
         """Return a set as the fewest CIDR blocks.

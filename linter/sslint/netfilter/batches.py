@@ -234,10 +234,11 @@ class Batches:
     def ports(self, guards: tuple[int, ...]) -> tuple[str, Sequence[int]]:
         """Return the first field among guards that must be one of a few ports, and those."""
         for number in guards:
-            if number not in self._named:
-                self._named[number] = self._ports_of(number)
-            if self._named[number][0]:
-                return self._named[number]
+            found = self._named.get(number)
+            if found is None:
+                found = self._named[number] = self._ports_of(number)
+            if found[0]:
+                return found
         return "", ()
 
     def _ports_of(self, number: int) -> tuple[str, Sequence[int]]:
@@ -402,18 +403,26 @@ class Crediting:
 
 
 def _is_next_of_a_list(rule: Rule, last: PlainRule) -> bool:
-    """Tell, cheaply, that a rule is the one before with another address: bans come by thousands."""
-    if len(rule.items) != 2 or len(last.sources) != 1 or rule.items[1] is not last.rule.items[-1]:
+    """Tell, cheaply, that a rule is the one before with another address or verdict: lists have
+    thousands of them."""
+    if len(rule.items) != 2 or len(last.sources) != 1 or len(last.rule.items) != 2:
         return False
-    match, before = rule.items[0], last.sources[0]
+    match, verdict = rule.items
+    before, last_verdict = last.rule.items
     return (
-        isinstance(match, Match)
+        type(match) is Match
+        and type(before) is Match
         and match.keys is before.keys
         and match.test == before.test
-        and isinstance(match.values, Intervals)
-        and isinstance(before.values, Intervals)
-        and len(last.rule.items) == 2
+        and type(match.values) is Intervals
+        and type(before.values) is Intervals
+        and (verdict is last_verdict or (_is_simple(verdict) and _is_simple(last_verdict)))
     )
+
+
+def _is_simple(item: object) -> bool:
+    """Tell whether an item is a verdict on every packet that comes to it."""
+    return type(item) is Verdict and item.kind in ("accept", "drop", "return")
 
 
 def _elsewhere(sources: Sequence[Match], address: int) -> bool:

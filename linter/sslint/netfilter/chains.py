@@ -6,9 +6,12 @@ certainly happens follows in the end: an address with no other outcome has that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sslint.budgets import spend
 from sslint.netfilter import addresses, nat, writes
 from sslint.netfilter.batches import Batch, Batches, Crediting, Place
+from sslint.netfilter.by_port import LONG, PortRules, port_rules
 from sslint.netfilter.matching import Answer, Matching
 from sslint.netfilter.model import (
     Assign,
@@ -58,6 +61,7 @@ Flow = dict[PacketState, int]
 """Which far addresses may be met in which state."""
 
 MAX_REMEMBERED = 20_000  # outcomes of chains
+MAX_VIEWS = 1_000  # parts of chains
 MAX_STATES = 16  # states one chain may split a packet into
 MAX_STEPS = 400_000  # rules one explanation may look at
 
@@ -96,7 +100,8 @@ class Evaluator:
 
     def __init__(self, matching: Matching) -> None:
         self.matching = matching
-        self._views: dict[tuple[int, int, bool], list[Step]] = {}
+        self._views: dict[tuple[object, ...], list[Step]] = {}
+        self._by_port: dict[int, PortRules | None] = {}  # of long chains
         self.batches = Batches(matching)
         self._outcomes: dict[tuple[int, PacketState], Outcome] = {}
         self._named: dict[int, tuple[Key, tuple[Interval, ...]] | None] = {}  # by rule
@@ -169,10 +174,20 @@ class Evaluator:
 
     def _view(self, table: Table, chain: Chain, flow: Flow) -> list[Step]:
         state = next(iter(flow))
-        memo = (id(chain), state.family, state.inbound)
+        memo: tuple[object, ...] = (id(chain), state.family, state.inbound)
         known = self._views.get(memo)
+        if known is not None:
+            return known
+        rules: Sequence[Rule] = chain.rules
+        concerned = self._concerned(chain, flow)
+        if concerned is not None:
+            memo = (*memo, *concerned)
+            known = self._views.get(memo)
+            if len(self._views) > MAX_VIEWS:
+                self._views.clear()
+            rules = [rules[number] for number in concerned]
         if known is None:
-            steps = self.batches.compile(table, chain.rules, state.family, state.inbound)
+            steps = self.batches.compile(table, rules, state.family, state.inbound)
             known = self._views[memo] = [*joined(steps, self.batches, state.family or 4)]
             self._named.update((id(one), _port_of(one)) for one in known if isinstance(one, Rule))
         return known
@@ -192,6 +207,15 @@ class Evaluator:
         if isinstance(value, int):
             return not addresses.contains(ports, value)
         return value is MISSING
+
+    def _concerned(self, chain: Chain, flow: Flow) -> Sequence[int] | None:
+        """Return which rules of a long chain packets may meet by their ports, if those are few."""
+        if len(chain.rules) < LONG:
+            return None
+        if id(chain) not in self._by_port:
+            self._by_port[id(chain)] = port_rules(chain.rules)
+        by_port = self._by_port[id(chain)]
+        return by_port.concerned(flow, self.batches.matching) if by_port is not None else None
 
     def _run_series(
         self, series: Series, place: Place, flow: Flow, out: Outcome, notes: Notes | None
@@ -213,9 +237,11 @@ class Evaluator:
                 kind = lot.batch.kind
                 if kind not in untold and (notes is None or notes.full(place.chain, kind, state)):
                     untold.add(kind)
-                if kind in untold and dealable(self.batches, lot, state, wanted):
-                    pending.append(lot)
-                    continue
+                if kind in untold and not state.mangled:
+                    plain = not wanted and not lot.guarded
+                    if plain or dealable(self.batches, lot, state, wanted):
+                        pending.append(lot)
+                        continue
             steps += self._run_lots(pending, place, flow, out, notes)
             pending = []
             if not flow:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from sslint.netfilter import addresses, interfaces
 from sslint.netfilter.addresses import Sources, Universe
 from sslint.netfilter.chains import Evaluator
-from sslint.netfilter.connections import WILDCARDS, Connections, Sets
+from sslint.netfilter.connections import WILDCARDS, Connections, Question, Sets
 from sslint.netfilter.hooks import Hooks
 from sslint.netfilter.matching import Matching
 from sslint.netfilter.model import HostNetwork, Interval, Ruleset
+from sslint.netfilter.notes import Notes
 from sslint.netfilter.packet import PacketState
 from sslint.netfilter.survey import survey
 from sslint.netfilter.verdicts import PacketVerdict, Reach, ReachVerdict
@@ -47,6 +48,8 @@ class Evaluation:
         self.connections = Connections(self.hooks)
         self.public, self.others = interfaces.classes(self.survey, self.network)
         self._alternatives: tuple[Evaluation, ...] | None = None
+        # What rules do to a question's packets, by interface, outer port and the rules told apart.
+        self.told: dict[tuple[Question, str, int, frozenset[int]], Notes] = {}
         self.judged: dict[tuple[PacketState, int], PacketVerdict] = {}
 
     def not_judged(self, family: int, address: str | None) -> Reach | None:

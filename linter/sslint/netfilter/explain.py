@@ -16,6 +16,7 @@ from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict, decision
 
 MAX_DECISIONS = 16
 MAX_WEIGHED = 64
+MAX_TOLD = 64  # runs whose notes are kept: a host's ports are asked for several times
 MAX_INTERFACES = 4  # whose rules are told, where they differ
 _CLOSING = frozenset(("drop", "reject", "policy-drop"))
 _REMEMBERED = (
@@ -300,6 +301,13 @@ def notes_of(
 
     `wanted` are the ids of rules that must be told apart.
     """
+    memo = (question, iif, outer, wanted)
+    known = firewall.told.get(memo)
+    if known is None and wanted:  # the same, where all rules are told apart
+        known = firewall.told.get((question, iif, outer, frozenset()))
+        known = None if known is not None and known.bounded else known
+    if known is not None:
+        return known
     notes = Notes(wanted)
     log = Log(notes=notes, through=True)
     destination = question.destinations[0]
@@ -320,4 +328,6 @@ def notes_of(
                 if note.effect in _CLOSING or note.effect == "unknown":
                     note.mask = full  # it decides for everybody
                     notes.append(note)
+    if len(firewall.told) < MAX_TOLD:
+        firewall.told[memo] = notes
     return notes

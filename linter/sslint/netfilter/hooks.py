@@ -235,7 +235,7 @@ class Hooks:
                 return _merged((s, m) for run in runs for s, m in run.items())
         answered: Flow = {}  # by SYNPROXY, before the rest of the hook
         steps = self.steps(first.family, hook, device)
-        flow = _merged((state._replace(hook=hook), mask) for state, mask in few(flow).items())
+        flow = _merged([(state._replace(hook=hook), mask) for state, mask in few(flow).items()])
         for step in steps:
             if self.survey.synproxy:
                 for state in [s for s in flow if s.synproxy == ANSWERED]:
@@ -386,7 +386,8 @@ def _note(log: Log, mask: int, state: PacketState, effect: str, reason: str) -> 
 def _merged(pairs: Iterable[tuple[PacketState, int]]) -> Flow:
     flow: Flow = {}
     for state, mask in pairs:
-        add(flow, state, mask)
+        if mask:
+            flow[state] = flow.get(state, 0) | mask
     return flow
 
 

@@ -42,6 +42,11 @@ class Notes(list[Note]):
         self.wanted = wanted
         self._counts: dict[tuple[int, str, PacketState], list[Note]] = {}
 
+    @property
+    def bounded(self) -> bool:
+        """Tell whether some rules are not told apart."""
+        return any(len(known) >= MAX_CREDITED for known in self._counts.values())
+
     def full(self, chain: Chain, effect: str, state: PacketState) -> bool:
         """Tell whether no more rules of a chain are told apart."""
         return len(self._counts.get((id(chain), effect, state), ())) >= MAX_CREDITED

@@ -1,7 +1,7 @@
 """The packet as the rules see it at one point of its way, and what each key reads from it."""
 
 # Annotations are evaluated here: as texts, NamedTuple would compile each of them.
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from sslint.netfilter import addresses
 from sslint.netfilter.model import CtState, CtStatus, FibType, Hook, HostNetwork, Key, PktType
@@ -129,6 +129,19 @@ class PacketState(NamedTuple):
         """The far end's port."""
         return self.sport if self.inbound else self.dport
 
+
+_PLACES = {name: place for place, name in enumerate(PacketState._fields)}
+
+
+def _replaced(state: PacketState, /, **changes: Any) -> PacketState:
+    """Return a packet that differs in some fields, at a fifth of what NamedTuple takes for it."""
+    fields: list[Any] = [*state]
+    for name, value in changes.items():
+        fields[_PLACES[name]] = value
+    return tuple.__new__(PacketState, fields)
+
+
+PacketState._replace = _replaced  # type: ignore[method-assign, assignment]
 
 # IPv6 extension headers of nft(8); a plain packet has none, so that their fields break.
 _EXTENSIONS = frozenset(("hbh", "frag", "dst", "mh", "srh", "rt0", "rt2", "rt4", "auth", "vlan"))

@@ -97,13 +97,17 @@ def _row(row: list[Batch], batches: Batches, family: int) -> Sequence[Series | B
 
 def _lot(batch: Batch, universe: Universe) -> Lot | None:
     groups = []
+    places = universe.places
     for guards, group in batch.groups.items():
         spans: list[Interval] = []
         for sources in group.sources:
             match = sources[0]
             if len(sources) > 1 or match.negate or not isinstance(match.values, Intervals):
                 return None
-            spans += [universe.span(low, high) for low, high in match.values.items]
+            for low, high in match.values.items:
+                atom, end = places.get(low), places.get(high + 1)
+                known = atom is not None and end is not None
+                spans.append((atom, end) if known else universe.span(low, high))  # type: ignore[arg-type]
         if group.every:
             return None
         groups.append((guards, spans))
@@ -117,8 +121,6 @@ def _lot(batch: Batch, universe: Universe) -> Lot | None:
 
 def dealable(batches: Batches, lot: Lot, state: PacketState, wanted: Collection[int]) -> bool:
     """Tell whether a lot certainly takes some addresses, by rules of which none is `wanted`."""
-    if state.mangled:
-        return False
     batch = lot.batch
     if wanted and (
         (batch.kind == "accept" and not lot.single)
@@ -154,21 +156,26 @@ def deal(batches: Batches, lots: Iterable[Lot], state: PacketState, mask: int) -
     rules = [0] * len(KINDS)
     answers = batches.answers(state)
     for lot in lots:
+        owner = lot.owner
         taken = False
         for guards, spans in lot.groups:
             if guards and not all(batches.guard(one, state, answers) for one in guards):
                 continue
             for atom, end in spans:
-                if following[atom] != atom:
-                    atom = _free(following, atom)
                 while atom < end:
+                    if following[atom] != atom:
+                        atom = _free(following, atom)
+                        continue
                     taken = True
-                    owners[atom] = lot.owner
-                    following[atom] = atom + 1
-                    atom = _free(following, atom + 1)
+                    owners[atom] = owner
+                    atom += 1
+                    following[atom - 1] = atom
         if taken:
-            first = 0 if lot.single else batches.concerned(lot.batch, state)[1][0]
-            rules[lot.owner] += len(lot.batch.rules) - first
+            if lot.single:
+                rules[owner] += 1
+                continue
+            first = batches.concerned(lot.batch, state)[1][0]
+            rules[owner] += len(lot.batch.rules) - first
     backwards = owners[::-1]
     return {
         kind: Dealt(int(backwards.translate(_DIGITS[owner]), 2), rules[owner])

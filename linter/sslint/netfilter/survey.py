@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sslint.netfilter import addresses
 from sslint.netfilter import model as m
@@ -69,8 +69,7 @@ def survey(ruleset: m.Ruleset) -> Survey:
         mentions: dict[str, _Mentions] = {}
         for chain in table.chains.values():
             own = mentions[chain.name] = _Mentions()
-            for rule in chain.rules:
-                _items(found, own, ruleset, table, rule)
+            _chain(found, own, ruleset, table, chain)
             for rule in chain.rules if own.leaves else ():
                 if len(rule.items) > 2:
                     _link(found, rule)
@@ -94,9 +93,42 @@ def _families(table: m.Table) -> tuple[int, ...]:
     return {"ip": (4,), "ip6": (6,), "inet": (4, 6)}.get(table.family, ())
 
 
-def _items(found: Survey, own: _Mentions, ruleset: m.Ruleset, table: m.Table, rule: m.Rule) -> None:
-    """Look at the items of one rule, the most frequent first."""
-    for item in rule.items:
+def _chain(
+    found: Survey, own: _Mentions, ruleset: m.Ruleset, table: m.Table, chain: m.Chain
+) -> None:
+    """Look at the items of a chain's rules: what many rules share, once."""
+    seen: set[int] = set()
+    plain: dict[int, list[m.Interval]] = {}  # where addresses go, by the identity of their keys
+    for rule in chain.rules:
+        for item in rule.items:
+            if id(item) in seen:
+                continue
+            if isinstance(item, m.Match):
+                endpoints = plain.get(id(item.keys))
+                if endpoints is not None and isinstance(item.values, m.Intervals):
+                    endpoints += item.values.items
+                    continue
+                key = item.keys[0]
+                family = _ADDRESS_KEYS.get(key.name)
+                if family and key == m.Key(key.name) and key.name.endswith("saddr"):
+                    if len(item.keys) == 1:
+                        plain[id(item.keys)] = found.endpoints[family]
+                elif family is None and len(item.keys) == 1:
+                    seen.add(id(item))
+            elif isinstance(item, m.Verdict):
+                seen.add(id(item))
+            _items(found, own, ruleset, table, (item,))
+
+
+def _items(
+    found: Survey,
+    own: _Mentions,
+    ruleset: m.Ruleset,
+    table: m.Table,
+    items: Iterable[m.RuleItem],
+) -> None:
+    """Look at items of rules, the most frequent first."""
+    for item in items:
         if isinstance(item, m.Match):
             key = item.keys[0]
             if isinstance(item.values, m.Intervals) and len(item.keys) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from socket import AF_INET6, inet_pton
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Literal
 
 from sslint.budgets import ExhaustedError
@@ -15,7 +15,7 @@ from sslint.firewalls.iptables.arguments import Arguments
 from sslint.firewalls.iptables.identity import identity, same_rule
 from sslint.firewalls.iptables.matches import base_chains, rule_matches
 from sslint.firewalls.iptables.options import FOREIGN_MATCHES, FOREIGN_TARGETS
-from sslint.firewalls.iptables.tables import BASE_NAMES, BASES, Loading, Place, check_table
+from sslint.firewalls.iptables.tables import BASE_NAMES, BASES, Loading, Place, Slot, check_table
 from sslint.firewalls.iptables.targets import base_chains as target_chains
 from sslint.firewalls.iptables.targets import rule_target
 from sslint.netfilter.model import (
@@ -23,6 +23,7 @@ from sslint.netfilter.model import (
     Chain,
     ChainType,
     Intervals,
+    Key,
     Match,
     Missing,
     Rule,
@@ -49,7 +50,8 @@ class Shape:
     before: str
     after: str
     head: tuple[RuleItem, ...]
-    match: Match
+    keys: tuple[Key, ...]
+    negate: bool
     tail: tuple[RuleItem, ...]
     rules: list[Rule]
 
@@ -98,6 +100,8 @@ class Reader:
         self.split = {id(c) for t in self.tables.values() for c in t.table.chains.values()}
         self.compared = 0
         self.width = "32" if family == 4 else "128"
+        self.keys: dict[tuple[Key, ...], tuple[Key, ...]] = {}  # those of all templates
+        self.socket_family = AF_INET if family == 4 else AF_INET6
         self.last_line = last_line
 
     # -- lines --------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ class Reader:
         interval = self.network(line[len(shape.before) : len(line) - len(shape.after)])
         if interval is None:
             return False
-        match = Match(shape.match.keys, Intervals((interval,)), shape.match.negate)
+        match = Match(shape.keys, Intervals((interval,)), shape.negate)
         location = Location(self.file, number, 1, width + 1)
         shape.rules.append(Rule((*shape.head, match, *shape.tail), location, self.label))
         return True
@@ -162,23 +166,24 @@ class Reader:
         template = loading.templates.get(tuple(parts))
         if template is None:
             return False
-        items, places, rules = template
-        if places:
+        items, slots, rules = template
+        if slots:
             filled = list(items)
-            for (place, addressed), text in zip(places, texts, strict=True):
-                interval = self.network(text) if addressed else _decimal_port(text)
-                if interval is None:
-                    return False
-                pattern = items[place]
-                assert isinstance(pattern, Match)
-                filled[place] = Match(pattern.keys, Intervals((interval,)), pattern.negate)
-                if len(places) == 1 and addressed and line == "".join((*parts[:2], text, parts[2])):
-                    before, after = parts[0] + parts[1], parts[2]
-                    head, tail = items[:place], items[place + 1 :]
-                    self.shapes = [
-                        Shape(before, after, head, pattern, tail, rules),
-                        *self.shapes[: MAX_SHAPES - 1],
-                    ]
+            for slot, text in zip(slots, texts, strict=True):
+                match = slot.known.get(text)
+                if match is None:
+                    interval = self.network(text) if slot.addressed else _decimal_port(text)
+                    if interval is None:
+                        return False
+                    match = Match(slot.keys, Intervals((interval,)), slot.negate)
+                    if not slot.addressed:  # rules share the few ports there are
+                        slot.known[text] = match
+                filled[slot.place] = match
+            slot, before, after = slots[0], parts[0] + parts[1], parts[2]
+            if len(slots) == 1 and slot.addressed and line == before + texts[0] + after:
+                head, tail = items[: slot.place], items[slot.place + 1 :]
+                shape = Shape(before, after, head, slot.keys, slot.negate, tail, rules)
+                self.shapes = [shape, *self.shapes[: MAX_SHAPES - 1]]
             items = tuple(filled)
         rules.append(Rule(items, Location(self.file, number, 1, width + 1), self.label))
         return True
@@ -187,7 +192,7 @@ class Reader:
         """Keep a rule as the template of those that differ only in plain addresses and ports."""
         assert self.current is not None
         parts = _parts(line)
-        places: list[tuple[int, bool]] = []
+        slots: list[Slot] = []
         for option, text in zip(parts[1::3], parts[2::3], strict=True):
             field = _SLOT_FIELDS[option.strip(" -")]
             addressed = field.endswith("addr")
@@ -202,20 +207,20 @@ class Reader:
             ]
             if len(found) != 1:
                 return
-            places.append((found[0], addressed))
-        if len(set(places)) == len(places) and len(self.current.templates) < MAX_TEMPLATES:
+            match = rule.items[found[0]]
+            assert isinstance(match, Match)
+            keys = self.keys.setdefault(match.keys, match.keys)
+            slots.append(Slot(found[0], addressed, keys, match.negate))
+        places = {slot.place for slot in slots}
+        if len(places) == len(slots) and len(self.current.templates) < MAX_TEMPLATES:
             del parts[2::3]
-            self.current.templates[tuple(parts)] = rule.items, tuple(places), rules
+            self.current.templates[tuple(parts)] = rule.items, tuple(slots), rules
 
     def network(self, text: str) -> tuple[int, int] | None:
         """Read a plain address or network, the shape that dumps are full of."""
         host, slash, length = text.partition("/")
         try:
-            if self.family == 4:
-                a, b, c, d = host.split(".")
-                value = _BYTES[a] << 24 | _BYTES[b] << 16 | _BYTES[c] << 8 | _BYTES[d]
-            else:
-                value = int.from_bytes(inet_pton(AF_INET6, host), "big")
+            value = int.from_bytes(inet_pton(self.socket_family, host), "big")
             if not slash or length == self.width:
                 return value, value
             bits = int(self.width) - _BYTES[length]

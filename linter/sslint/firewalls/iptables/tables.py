@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sslint.firewalls.errors import RulesetError
-from sslint.netfilter.model import Hook, Rule, RuleItem, Table
+from sslint.netfilter.model import Hook, Key, Match, Rule, RuleItem, Table
 from sslint.source import Location
 from sslint.values import dataclass, field, replace
 
@@ -51,9 +51,20 @@ class Place:
     allowed: tuple[str, ...]
 
 
-Template = tuple[tuple[RuleItem, ...], tuple[tuple[int, bool], ...], list[Rule]]
-"""A rule's items, which of them hold the values that its text leaves open (and whether these are
-addresses), and the rules of its chain."""
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A match of a rule that other lines fill with an address or a port; `known`: the ports."""
+
+    place: int
+    addressed: bool
+    keys: tuple[Key, ...]
+    negate: bool
+    known: dict[str, Match] = field(default_factory=dict)
+
+
+Template = tuple[tuple[RuleItem, ...], tuple[Slot, ...], list[Rule]]
+"""A rule's items, which of them hold the values that its text leaves open, and the rules of its
+chain."""
 
 
 @dataclass(slots=True)
