@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sslint import announcements, renewal, serving
 from sslint.announcements.model import Announced
@@ -69,6 +69,7 @@ class Host:
     record: Record | None = None  # what all but the firewall was read from
     differs: bool = False  # by its firewall alone, from a host that was read before
     by_port: dict[tuple[str, int], list[Endpoint]] | None = None  # made when listeners are asked
+    uses: dict[tuple[str | None, str | None], list[Any]] | None = None  # of pairs of certificates
     by_directory: dict[str, dict[str, CertificateRef]] | None = None  # who uses its certificates
     proxies: list[tuple[int, tuple[int, int]]] | None = None  # who is trusted to be one
     expected: list[tuple[Expectation, Mapping[Family, PortTrace]]] | None = None  # made when asked
@@ -148,6 +149,7 @@ def reread(host: Host, target: Target, paths: Collection[str]) -> Host:
         shipped=host.shipped,
         completed=host.completed,
         differs=True,
+        uses=host.uses,
     )
     _reach(other)
     target.tree.close()

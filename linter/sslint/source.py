@@ -6,7 +6,6 @@ from bisect import bisect_right
 from itertools import accumulate
 
 from sslint.plain import PRIVATE_KEY, remember_key
-from sslint.values import dataclass
 
 SMALL = 4096  # characters of a file of which lines are counted when they are asked for
 
@@ -57,29 +56,29 @@ class SourceFile:
     def span(self, start: int, end: int | None = None) -> Location:
         """Return the location of the character offsets `start` to `end` (exclusive).
 
-        A span over several lines is cut at the end of its first line.
+        A span over several lines is cut at the end of its first line. Which line that is, is
+        counted when it is asked.
         """
-        if self._starts is None and len(self.text) <= SMALL:
-            return self._near(start, end)
-        starts = self.starts
-        index = bisect_right(starts, start) - 1
-        column = start - starts[index] + 1
-        if end is None:
-            return Location(self, index + 1, column)
-        last = starts[index + 1] - 1 if index + 1 < len(starts) else len(self.text)
-        return Location(self, index + 1, column, max(min(end, last) - starts[index] + 1, column))
+        found = Location.__new__(Location)
+        found.file = self
+        found._offsets = (start, end)
+        return found
 
-    def _near(self, start: int, end: int | None) -> Location:
-        """Return what `span` does, of a file that is counted faster than its lines are listed."""
+    def _count(self, start: int, end: int | None) -> tuple[int, int, int | None]:
+        """Return line, column and end column of the offsets of a span."""
         text = self.text
-        first = text.rfind("\n", 0, start) + 1
-        line = text.count("\n", 0, first) + 1
+        if self._starts is None and len(text) <= SMALL:  # counted faster than all are listed
+            first = text.rfind("\n", 0, start) + 1
+            line = text.count("\n", 0, first) + 1
+        else:
+            line = bisect_right(self.starts, start)
+            first = self.starts[line - 1]
         column = start - first + 1
         if end is None:
-            return Location(self, line, column)
+            return line, column, None
         last = text.find("\n", start)
         last = len(text) if last < 0 else last
-        return Location(self, line, column, max(min(end, last) - first + 1, column))
+        return line, column, max(min(end, last) - first + 1, column)
 
     def at(self, line: int) -> Location:
         """Return the location of a whole line without its indentation (line from 1)."""
@@ -89,14 +88,45 @@ class SourceFile:
         return Location(self, line, column, column + len(bare))
 
 
-@dataclass(frozen=True, slots=True)
 class Location:
     """A place in a file: line and column from 1, `end` the column after the last character."""
 
+    __slots__ = ("_offsets", "column", "end", "file", "line")
+
     file: SourceFile
     line: int
-    column: int = 1
-    end: int | None = None
+    column: int
+    end: int | None
+    _offsets: tuple[int, int | None]  # what `SourceFile.span` was given, of one that has no line
+
+    def __init__(
+        self, file: SourceFile, line: int, column: int = 1, end: int | None = None
+    ) -> None:
+        self.file = file
+        self.line = line
+        self.column = column
+        self.end = end
+
+    def __getattr__(self, name: str) -> int | None:
+        """Count the line of a span when it is first asked for."""
+        if name not in ("line", "column", "end"):
+            raise AttributeError(name)
+        self.line, self.column, self.end = self.file._count(*self._offsets)
+        found: int | None = getattr(self, name)
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Location)
+            and self.file is other.file
+            and (self.line, self.column, self.end) == (other.line, other.column, other.end)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.file, self.line, self.column, self.end))
+
+    def __repr__(self) -> str:
+        return f"Location({self})"
 
     @property
     def path(self) -> str:

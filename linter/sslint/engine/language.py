@@ -6,7 +6,8 @@ a rule fires only on what is certainly true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -59,6 +60,18 @@ _Test = Callable[[Any, Any], Truth]
 """Takes a field's value, and the fact with which `same_as` and `covers` compare."""
 
 
+_MAPPINGS: dict[type, bool] = {}
+
+
+def _is_mapping(kind: type) -> bool:
+    """Tell whether values of a type have fields by key; to ask an ABC each time costs more."""
+    known = _MAPPINGS.get(kind)
+    if known is None:
+        known = _MAPPINGS[kind] = issubclass(kind, Mapping)
+    return known
+
+
+@cache
 def reader(path: str) -> Callable[[Any], Any]:
     """Return what takes the value at a dotted path from a fact, None where it is not known."""
     parts = path.split(".")
@@ -69,7 +82,7 @@ def reader(path: str) -> Callable[[Any], Any]:
         for part in parts:
             if value is None:
                 return None
-            value = value.get(part) if isinstance(value, Mapping) else getattr(value, part)
+            value = value.get(part) if _is_mapping(type(value)) else getattr(value, part)
         return value
 
     return read
@@ -139,17 +152,14 @@ class Compiler:
     def _clause(self, name: str, clause: Any, kind: str, outer: str | None) -> Matcher:
         if name in ("either", "unless"):
             parts = [self.matcher(part, kind, outer) for part in clause]
-
-            def connect(fact: Any, facts: object, related: Any) -> Truth:
-                found = disjunction(part(fact, facts, related) for part in parts)
-                return negation(found) if name == "unless" else found
-
-            return connect
+            return _either(parts, unless=name == "unless")
         if name in ("any_of", "none_of"):
             return self._relation(clause, kind, negate=name == "none_of")
         node = check_field(kind, name) if self._strict else {}
         test = self._condition(node, clause, outer or kind)
         read = reader(name)
+        if not isinstance(clause, (Mapping, list)):
+            return _equal(read, clause)
         return lambda fact, facts, related: test(read(fact), fact if related is None else related)
 
     def _relation(self, document: Any, kind: str, *, negate: bool) -> Matcher:
@@ -206,6 +216,32 @@ class Compiler:
             return each
         compare = _compare(node, name, expected)
         return lambda value, fact: None if value is None else compare(value)
+
+
+def _either(parts: Sequence[Matcher], *, unless: bool) -> Matcher:
+    """Return the test that one of several matchers holds, `unless` that none does."""
+
+    def either(fact: Any, facts: object, related: Any) -> Truth:  # `disjunction`, in place
+        result: Truth = False
+        for part in parts:
+            truth = part(fact, facts, related)
+            if truth is True:
+                return not unless
+            if truth is None:
+                result = None
+        return None if result is None else unless
+
+    return either
+
+
+def _equal(read: Callable[[Any], Any], expected: object) -> Matcher:
+    """Return the test that a field has one value, by far the most frequent."""
+
+    def equal(fact: Any, _facts: object, _related: Any) -> Truth:
+        value = read(fact)
+        return None if value is None else bool(value == expected)
+
+    return equal
 
 
 def _comparison(read: Callable[[Any], Any], *, covers: bool) -> _Test:

@@ -29,8 +29,15 @@ def fill(
     shell, so what a shell would obey is quoted.
     """
 
+    if "{" not in template:
+        return template
+
     def value(match: re.Match[str]) -> str:
         name, conjunction = match[1], match[2]
+        if name not in words:
+            found = reader(name)(fact)
+            if isinstance(found, (str, int)):
+                return _quoted(str(found)) if to_paste else str(found)
         rest = {other: word for other, word in words.items() if other != name}
 
         def said(item: object) -> str:

@@ -27,36 +27,49 @@ FileStatus = Literal["present", "absent"]
 def certificates(facts: Facts) -> list[Certificate]:
     """Return a fact for each pair of certificate and key, with all that use it."""
     host = facts.host
+    if host.uses is None:
+        host.uses = _uses(facts)
+    return [Certificate(facts, path, key, uses) for (path, key), uses in host.uses.items() if path]
+
+
+def _uses(facts: Facts) -> dict[tuple[str | None, str | None], list[Use]]:
+    """Return who uses each pair of certificate and key; no firewall has a part in it."""
+    host = facts.host
     pairs: dict[tuple[str | None, str | None], dict[object, Use]] = {}
+    known: dict[int, Use] = {}  # by the identity of a reference
 
     def use(server: str, ref: CertificateRef) -> Use:
-        uses = pairs.setdefault((ref.path, ref.key), {})
-        return uses.setdefault((server, ref.location), Use(server, ref))
+        found = known.get(id(ref))
+        if found is None:
+            uses = pairs.setdefault((ref.path, ref.key), {})
+            found = known[id(ref)] = uses.setdefault((server, ref.location), Use(server, ref))
+        return found
 
     back_ends = _BackEnds(facts)
     for reading in host.readings:
+        known.clear()
         for socket in host.sockets:
             endpoint = socket.endpoint
             if endpoint.server != reading.server:
                 continue
+            shown = socket.scope != "loopback" and endpoint.certain
+            port = (endpoint.transport, endpoint.port)
             for ref in endpoint.certificates:
                 found = use(reading.server, ref)
                 for name in ref.names:
                     found.places.setdefault(name, ref.location)
-                if socket.scope != "loopback" and endpoint.certain:
+                if shown:
                     found.served = True
-                    found.ports.add((endpoint.transport, endpoint.port))
+                    found.ports.add(port)
         for site in reading.sites:
+            if not site.certificates:
+                continue
             asked = site.tls and not site.rejects_handshake and not back_ends.have(site)
             for ref in site.certificates:
                 found = use(reading.server, ref)
                 place = ref.location if site.own_certificate else site.location
                 found.places.update(dict.fromkeys(site.names if asked else (), place))
-    return [
-        Certificate(facts, path, key, list(uses.values()))
-        for (path, key), uses in pairs.items()
-        if path
-    ]
+    return {pair: list(uses.values()) for pair, uses in pairs.items()}
 
 
 class _BackEnds:

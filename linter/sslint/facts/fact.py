@@ -85,7 +85,7 @@ class Fact(Fields):
         span: Span | None = None,
         subjects: frozenset[Subject] = frozenset(),
     ) -> None:
-        super().__init__(source)
+        self.source = source
         self.facts = facts
         self.entity = entity
         self.span = span

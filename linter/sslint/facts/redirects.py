@@ -174,8 +174,13 @@ class Redirect(Fact):
                 continue
             if name not in self._served and not self.facts.whereabouts.here(name):
                 continue
-            answers = [self._wrong_answer(endpoint, name) for endpoint in endpoints]
-            if all(wrong is not False for wrong in answers):
+            answers: list[CertificateRef | None] = []
+            for endpoint in endpoints:
+                wrong = self._wrong_answer(endpoint, name)
+                if wrong is False:
+                    break
+                answers.append(wrong)
+            else:
                 found.append((name, next((a for a in answers if a), None)))
         return found
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sslint.servers import model
     from sslint.servers.model import ServerReading, Setting
 
-Owners = dict[tuple[str, str, str, int], "model.Site"]
+Owners = dict[tuple[str, str, int], dict[str, "model.Site"]]
 
 
 def sites(facts: Facts) -> list[Site]:
@@ -36,11 +36,13 @@ def sites(facts: Facts) -> list[Site]:
 def _taken(site: model.Site, owners: Owners) -> dict[str, model.Site]:
     """Return the names of a block for which an earlier one answers, and enter the others."""
     taken = {}
-    for transport, address, port, _default in site.listens:
-        for name in site.names:
-            if name in ("", "_") or name.startswith("~") or "$" in name:
-                continue
-            owner = owners.setdefault((name, transport, address, port), site)
+    names = [n for n in site.names if n not in ("", "_") and n[0] != "~" and "$" not in n]
+    for listen in site.listens:
+        known = owners.get(listen[:3])
+        if known is None:
+            known = owners[listen[:3]] = {}
+        for name in names:
+            owner = known.setdefault(name, site)
             if owner is not site:
                 taken[name] = owner
     return taken

@@ -12,10 +12,14 @@ from sslint.values import replace
 
 MAX_READINGS = 32  # of one host, with edits on it
 
-# Where the bundled rules look into these, a firewall has no part in it.
+# Where the bundled rules look into these, a firewall has no part in it; or in a few fields alone.
 _OF_SERVERS = frozenset(
     ("challenge", "conflict", "endpoint", "hook", "policy", "record", "setting", "site", "upstream")
 )
+_OF_FIREWALLS = {
+    "certificate": frozenset(("announced",)),
+    "redirect": frozenset(("attempted", "enforced", "listener", "target_reach", "target_tls")),
+}
 
 Judge = Callable[[Host], Sequence[Finding]]
 """What a check finds on a host, before causes are ordered."""
@@ -55,7 +59,15 @@ def proved(
 
 def asks_firewall(rule: Rule) -> bool:
     """Tell whether a rule may fire elsewhere behind another firewall."""
-    return rule.each not in _OF_SERVERS or rule.family == OWN
+    if rule.family == OWN:
+        return True
+    decided = _OF_FIREWALLS.get(rule.each)
+    if decided is None:
+        return rule.each not in _OF_SERVERS
+    said = rule.document
+    parts = (said.get("match", {}), *said.get("either", ()), *said.get("unless", ()))
+    related = "any_of" in said or "none_of" in said
+    return related or any(not decided.isdisjoint(part) for part in parts)
 
 
 def brings_nothing(host: Host, edits: Iterable[Edit], judge: Judge) -> bool:

@@ -13,16 +13,24 @@ from sslint.servers.nginx.blocks import Refuse, Server
 from sslint.servers.nginx.listen import Version
 from sslint.servers.nginx.sockets import Socket
 from sslint.servers.nginx.syntax import Directive
-from sslint.values import dataclass, replace
+from sslint.values import dataclass, field, replace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Credentials:
     """The certificates of a server block; `own`: set in the block, not inherited."""
 
     certificates: tuple[CertificateRef, ...]
     own: bool
     rejects: bool
+    _named: dict[tuple[str, ...], list[CertificateRef]] = field(default_factory=dict)
+
+    def named(self, names: tuple[str, ...]) -> list[CertificateRef]:
+        """Return the certificates as clients of some names get them; sockets share them."""
+        found = self._named.get(names)
+        if found is None:
+            found = self._named[names] = [replace(ref, names=names) for ref in self.certificates]
+        return found
 
 
 def credentials(server: Server, directory: str, refuse: Refuse) -> Credentials:
@@ -108,7 +116,7 @@ def served(socket: Socket, known: dict[int, Credentials]) -> tuple[CertificateRe
         mine = known[server.number]
         names = tuple(claimed.get(server.number, ()))
         if names and not mine.rejects and (server is not socket.default_server or default.rejects):
-            found += [replace(reference, names=names) for reference in mine.certificates]
+            found += mine.named(names)
     return tuple(found)
 
 

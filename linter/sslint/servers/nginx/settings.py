@@ -37,6 +37,31 @@ _WANTED = frozenset(
 _PREFIXES = ("http2_push", "spdy_", "quic_", "http3_")
 _LISTEN = ("http2", "http3", "spdy", "quic", "proxy_protocol")
 _HEADERS = {"alt-svc": "Alt-Svc", "strict-transport-security": "Strict-Transport-Security"}
+# The most frequent statements of a block that nobody asks for.
+_SILENT = frozenset(
+    (
+        "root",
+        "index",
+        "return",
+        "rewrite",
+        "try_files",
+        "ssl_certificate",
+        "ssl_certificate_key",
+        "access_log",
+        "error_log",
+        "include",
+        "proxy_pass",
+        "proxy_set_header",
+        "proxy_redirect",
+        "proxy_http_version",
+        "fastcgi_pass",
+        "fastcgi_param",
+        "allow",
+        "deny",
+        "expires",
+        "client_max_body_size",
+    )
+)
 SWALLOWED = "server_name.swallowed"
 MAX_DEPTH = 64
 
@@ -64,7 +89,8 @@ def _walk(
         first = next(d for d in statements if d.name == "add_header")
         yield Setting("nginx", "add_header", None, first.location, scope, first.args, site)
     for directive in statements:
-        yield from _statement(directive, scope, site, depth)
+        if directive.name not in _SILENT:
+            yield from _statement(directive, scope, site, depth)
 
 
 def _statement(directive: Directive, scope: str, site: int | None, depth: int) -> Iterator[Setting]:

@@ -133,10 +133,16 @@ class Loader:
             finally:
                 self._open.pop()
             self._loaded[path] = known
-            self._weights[path] = (
-                _weight(known) if "include" in text else text.count(";") + text.count("{")
-            )
+            if "include" not in text:
+                self._weights[path] = text.count(";") + text.count("{")
         return known
+
+    def _weight(self, path: str, statements: list[Directive]) -> int:
+        """Return how many statements a file stands for."""
+        found = self._weights.get(path)
+        if found is None:
+            found = self._weights[path] = _weight(statements)
+        return found
 
     def error(self, where: Location, reason: str) -> None:
         """Record what nginx refuses to read."""
@@ -194,7 +200,7 @@ class Loader:
             self._missing(directive, path, error)
             return [directive]
         self.tree.budgets.spend("includes", 1, directive.location)
-        self.tree.budgets.spend("statements", self._weights[path], directive.location)
+        self.tree.budgets.spend("statements", self._weight(path, statements), directive.location)
         return statements
 
     def _missing(self, directive: Directive, path: str, error: TreeError) -> None:

@@ -16,7 +16,6 @@ _TEMPLATE = (
     r"|\$\{[A-Z][A-Z0-9_]*(?:[:-][^{}\n]{0,200})?\}|%%?[A-Z][A-Z0-9_]{2,}%%?"
     r"|%\{[A-Za-z_][A-Za-z0-9_]*\}|@[A-Z][A-Z0-9_]+@|__[A-Z][A-Z0-9_]+__"
 )
-_MARKS = ("{{", "{%", "{#", "<%", "${", "%", "@", "__")
 MAX_SIZE = 1 << 18  # characters of a file that may be a template
 MAX_LINE = 1000  # characters of a line that are looked at
 FILLED_IN = "$_"  # how a word begins, or goes on, that a template fills in
@@ -29,7 +28,10 @@ def masked(text: str) -> tuple[str, bool]:
     A part that stands alone on its line may be any number of statements, or decide about those
     that follow.
     """
-    if len(text) > MAX_SIZE or not any(mark in text for mark in _MARKS):
+    marked = (
+        "{{" in text or "${" in text or "%" in text or "@" in text or "__" in text or "{#" in text
+    )
+    if not marked or len(text) > MAX_SIZE:
         return text, False
     seen = False
 
