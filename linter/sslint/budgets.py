@@ -67,15 +67,17 @@ class Budgets:
         if name == "bytes":
             last_stop.grow(used)
         if used > self.limits[name] and used > self.allowed(name):
-            raise ExhaustedError(
-                f"needs more than {self.allowed(name):,} {LIMITS[name][1]}", location
-            )
+            raise ExhaustedError(_lacking(name, self.allowed(name)), location)
         self.used[name] = used
 
     def allowed(self, name: str) -> int:
         """Return how much may be used by now."""
         more = self.used["bytes"] >> 20 if name in GROWING else 0
         return self.limits[name] * (1 + more)
+
+
+def _lacking(name: str, allowed: int) -> str:
+    return f"needs more than {allowed:,} {LIMITS[name][1]} (--limit {name}=NUMBER allows more)"
 
 
 _current: ContextVar[Budgets | None] = ContextVar("budgets", default=None)
@@ -174,7 +176,7 @@ class LastStop:
         if time.process_time() > allowed:
             self._extra += 1
             self._stops += 1
-            said = f"needs more than {self._seconds:g} {LIMITS['seconds'][1]}"
+            said = _lacking("seconds", self._seconds)
             if self._stops > 3:
                 raise OutOfTimeError(said)
             raise ExhaustedError(said)

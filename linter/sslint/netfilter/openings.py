@@ -41,7 +41,8 @@ class Opening:
     """A rule that accepts a port by name, for `sources`.
 
     `effective`: some of them do get in through it. Those who are `closed` all the same are so by
-    an earlier rule of the same base chain (`shadowed_by`), or by other base chains (`blocked_by`).
+    an earlier rule of the same base chain (`shadowed_by`), by other base chains (`blocked_by`), or
+    by what later packets of the connection meet.
     """
 
     family: Literal[4, 6]
@@ -230,16 +231,17 @@ class _Search:
     ) -> tuple[Decision | None, tuple[Decision, ...]]:
         """Return what in its own base chain takes a candidate's sources, and what elsewhere."""
         shadow: Decision | None = None
-        blocks: dict[tuple[int, int, str], Decision] = {}
+        blocks: dict[tuple[int, int], Decision] = {}
         for note in notes:
             mask = note.mask & closed
-            if not mask or note.effect not in ("drop", "reject", "policy-drop"):
+            closes = note.effect in ("drop", "reject", "policy-drop")
+            if not mask or not closes or note.stage != "new":
                 continue
-            if note.base is one.base and note.stage == "new":
+            if note.base is one.base:
                 if shadow is None:
                     shadow = decision(self.firewall.universes[one.family], note, mask)
             else:
-                place = (id(note.rule), id(note.chain), note.stage)
+                place = (id(note.rule), id(note.chain))
                 if place not in blocks:
                     blocks[place] = decision(self.firewall.universes[one.family], note, mask)
         return shadow, tuple(blocks.values())
