@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from sslint.netfilter.addresses import Sources
 from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.reports import changes as reports
+from tests import pki
 from tests.cases import EXAMPLES, ruleset
 from tests.live.kernel import pairs
 from tests.live.kernel.generators import generate
@@ -647,6 +649,93 @@ def test_two_reports_tell_who_reaches_their_listeners(
     assert opens in capsys.readouterr().out
     assert main([*words, "--fail-on-open", "993"]) == 1
     assert main([*words, "--fail-on-open", "5432"]) == 3
+
+
+def test_a_renewed_certificate_is_told(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its path and names are what they were: no finding and no listener says so."""
+    site = repository / "etc/nginx/sites-enabled/www"
+    (_, place) = next(
+        line.strip(";").split() for line in site.read_text().splitlines() if "fullchain" in line
+    )
+    file = repository / place.lstrip("/")
+    file.parent.mkdir(parents=True)
+    names = ("www.example.org", "example.org")
+    file.write_text(pki.pem(pki.leaf(names, left=40), pki.authority("Intermediate R1")))
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-q", "-m", "certificate")
+    file.write_text(pki.pem(pki.leaf(names, left=80), pki.authority("Intermediate R1")))
+    assert main(["diff", "--against", "main", "--now", "2026-06-01"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"certificate  {place} on ")
+    assert out.endswith(": expires 2026-07-11 -> 2026-08-20\n")
+    main(["diff", "--against", "main", "--now", "2026-06-01", "--format", "json"])
+    data = json.loads(capsys.readouterr().out)
+    _valid(data)
+    (one,) = data["hosts"][0]["certificates"]
+    assert one["old"]["not_after"] < one["new"]["not_after"]
+
+
+def test_another_key_of_a_certificate_is_told(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = repository / "etc/nginx/sites-enabled/www"
+    site.write_text(site.read_text().replace("privkey.pem", "other.pem"))
+    main(["diff", "--against", "main"])
+    assert re.search(
+        r"changes +nginx on .*: key \S+privkey.pem -> \S+other.pem", capsys.readouterr().out
+    )
+
+
+def test_a_host_of_another_name_is_the_same_host(
+    tmp_path: Path, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A renamed directory opens and closes nothing; a host that comes for one that goes does."""
+    for name in ("mail", "web"):
+        shutil.copytree(repository / "etc", repository / name / "etc")
+    shutil.rmtree(repository / "etc")
+    site = repository / "web/etc/nginx/sites-enabled/www"
+    site.write_text(site.read_text().replace("443", "8443"))
+    _git(repository, "add", "-A")
+    _git(repository, "commit", "-q", "-m", "two hosts")
+    (repository / "mail").rename(repository / "mx")
+    assert main(["diff", "--against", "main"]) == 0
+    assert capsys.readouterr().out == "mx (was mail)\nno difference\n\nweb\nno difference\n"
+    assert main(["check", "--against", "main", "-q"]) == 0
+    capsys.readouterr()
+    main(["diff", "--against", "main", "--format", "json"])
+    data = json.loads(capsys.readouterr().out)
+    _valid(data)
+    assert [(one["host"], one["was"]) for one in data["hosts"]] == [("mx", "mail"), ("web", None)]
+    site = repository / "web/etc/nginx/sites-enabled/www"
+    site.write_text(site.read_text().replace("8443", "9443"))
+    (repository / "web").rename(repository / "www")
+    main(["diff", "--against", "main"])
+    assert "www (was web)" not in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_any_more_is_told(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = repository / "etc/nftables.conf"
+    file.write_text(file.read_text() + "table inet {\n")
+    assert main(["diff", "--against", "main", "--fail-on", "never"]) == 3
+    out = capsys.readouterr().out
+    assert re.search(r"not read any more +etc/nftables.conf: ", out)
+    assert re.search(r"not known any more +tcp/\S+", out)
+
+
+def test_a_report_of_an_older_version_is_compared_by_what_it_has(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["check", ".", "--format", "json"])
+    data = json.loads(capsys.readouterr().out)
+    for one in data["endpoints"]:
+        del one["service"]
+    (repository.parent / "old.json").write_text(json.dumps(data))
+    assert main(["diff", "../old.json", "."]) == 0
+    assert "changes" not in capsys.readouterr().out
 
 
 def test_two_saved_reports_do_as_well(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ reports do as well as two trees; traffic is compared by the firewalls themselves
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sslint.netfilter.addresses import Sources
     from sslint.netfilter.difference import Difference
     from sslint.netfilter.model import Ruleset
+    from sslint.reports.served import Served
     from sslint.result import Result
 
 LAST_PORT = 65535
@@ -30,6 +32,7 @@ _PORTS = regex(r"(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?(/(?P<transport>tc
 Report = Mapping[str, Any]
 # What of a listener is compared beside where it listens.
 _COMPARED = ("protocol", "service", "tls", "tls_required", "names")
+_OF_CERTIFICATES = (("certificate", "path"), ("key", "key"), ("certificate names", "names"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,23 @@ class Reached:
 class HostChange:
     """What differs between two readings of one host, in the shape of the reports.
 
-    `changed` has the old and the new listener. `traffic` is None where no firewalls were compared;
-    `not_compared` says why, or what part of it could not be; `notes` what was not asked for.
+    `was` is its name before, if it had another. `before` and `after` have all listeners, `changed`
+    has the old and the new one; `unread` is what cannot be read any more. `traffic` is None where
+    no firewalls were compared; `not_compared` says why, or what part of it could not be; `notes`
+    what was not asked for.
     """
 
     host: str
+    was: str = ""
+    before: list[Report] = field(default_factory=list)
+    after: list[Report] = field(default_factory=list)
     appeared: list[Report] = field(default_factory=list)
     vanished: list[Report] = field(default_factory=list)
     changed: list[tuple[Report, Report]] = field(default_factory=list)
     found: list[Report] = field(default_factory=list)
     gone: list[Report] = field(default_factory=list)
+    certificates: list[tuple[Served, Served]] = field(default_factory=list)  # of one path
+    unread: list[Report] = field(default_factory=list)
     traffic: list[Difference] | None = None
     reached: list[Reached] = field(default_factory=list)
     not_compared: list[str] = field(default_factory=list)
@@ -70,13 +80,14 @@ class HostChange:
     def is_empty(self) -> bool:
         """Whether nothing differs."""
         listeners = (self.appeared, self.vanished, self.changed, self.reached)
-        return not any((*listeners, self.found, self.gone, self.traffic))
+        found = (self.found, self.gone, self.certificates, self.unread)
+        return not any((*listeners, *found, self.traffic))
 
 
 def of_reports(old: Report, new: Report) -> list[HostChange]:
     """Return what differs between two reports of `sslint check --format json`, by host."""
     return [
-        _of_host(_only(old, before), _only(new, after), after or before)
+        _of_host(_only(old, before), _only(new, after), before, after)
         for before, after in _pairs(_hosts(old), _hosts(new))
     ]
 
@@ -84,18 +95,31 @@ def of_reports(old: Report, new: Report) -> list[HostChange]:
 def of_results(old: Result, new: Result, reports: tuple[Report, Report]) -> list[HostChange]:
     """Return what differs between two checks, with the traffic."""
     changes = of_reports(*reports)
-    pairs = _pairs([host.name for host in old.hosts], [host.name for host in new.hosts])
     before = {clean(host.name): host for host in old.hosts}
     after = {clean(host.name): host for host in new.hosts}
-    names = {clean(two or one): (clean(one), clean(two)) for one, two in pairs}
     for change in changes:
-        one, two = names.get(change.host, (change.host, change.host))
-        if one in before and two in after:
-            _compare_firewalls(change, before[one], after[two])
+        one, two = before.get(change.was or change.host), after.get(change.host)
+        if one is not None and two is not None:
+            change.certificates = _certificates(one, two)
+            _compare_firewalls(change, one, two)
         else:
-            side = "new" if one == "" else "old"
+            side = "new" if one is None else "old"
             change.notes.append(f"ports without a listener: only the {side} side has this host")
     return changes
+
+
+def _certificates(old: Host, new: Host) -> list[tuple[Served, Served]]:
+    """Return the certificates that are another's at the same path, where both are at hand."""
+    from sslint.reports.served import served
+
+    before = {one.real: one for one in served(old)}
+    pairs = [(before[one.real], one) for one in served(new) if one.real in before]
+    return [
+        (one, two)
+        for one, two in pairs
+        if one.not_after is not None and two.not_after is not None
+        if (one.names, one.begins, one.not_after) != (two.names, two.begins, two.not_after)
+    ]
 
 
 def of_rulesets(old: Ruleset, new: Ruleset) -> HostChange:
@@ -145,32 +169,60 @@ def _compare(
     change.not_compared = list(dict.fromkeys(change.not_compared))
 
 
-def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the hosts that belong together by name; "" stands for none. Two alone do anyway."""
+_Listeners = Mapping[str, frozenset[object]]
+"""What listens, by host."""
+
+
+def _pairs(old: _Listeners, new: _Listeners) -> list[tuple[str, str]]:
+    """Return the hosts that belong together by name; "" stands for none. Two alone do anyway.
+
+    A host of another name is the same one if all that listens is the same, and on no third one.
+    """
     if len(old) == len(new) == 1:
-        return [(old[0], new[0])]
+        return [*zip(old, new, strict=True)]
+    left = {name: one for name, one in old.items() if name not in new and one}
+    come = {name: one for name, one in new.items() if name not in old and one}
+    counts = (Counter(left.values()), Counter(come.values()))
+    renamed = {
+        before: after
+        for before, one in left.items()
+        for after, two in come.items()
+        if one == two and counts[0][one] == counts[1][two] == 1
+    }
     return [
-        *((name, name if name in new else "") for name in old),
-        *(("", name) for name in new if name not in old),
+        *((name, name if name in new else renamed.get(name, "")) for name in old),
+        *(("", name) for name in new if name not in old and name not in renamed.values()),
     ]
 
 
-def _hosts(report: Report) -> list[str]:
-    return list(dict.fromkeys(one["host"] for one in report["judged"]))
+def _hosts(report: Report) -> dict[str, frozenset[object]]:
+    """Return what listens on each host of a report."""
+    found: dict[str, set[object]] = {one["host"]: set() for one in report["judged"]}
+    for one in report["endpoints"]:
+        if one["host"] in found:
+            found[one["host"]].add(_listener(one))
+    return {name: frozenset(some) for name, some in found.items()}
 
 
 def _only(report: Report, host: str) -> dict[str, list[Report]]:
     """Return what a report says of one host."""
     return {
         key: [one for one in report[key] if one["host"] == host]
-        for key in ("endpoints", "findings", "judged")
+        for key in ("endpoints", "findings", "unread")
     }
 
 
 def _of_host(
-    old: Mapping[str, list[Report]], new: Mapping[str, list[Report]], name: str
+    old: Mapping[str, list[Report]], new: Mapping[str, list[Report]], was: str, name: str
 ) -> HostChange:
-    change = HostChange(name)
+    change = HostChange(name or was, was if name and was != name else "")
+    change.before, change.after = old["endpoints"], new["endpoints"]
+    known = {(one["path"], one["reason"]) for one in old["unread"]}
+    change.unread = [
+        one
+        for one in new["unread"]
+        if was and one.get("decisive") and (one["path"], one["reason"]) not in known
+    ]
     before = {_listener(one): one for one in old["endpoints"]}
     after = {_listener(one): one for one in new["endpoints"]}
     change.vanished = [one for key, one in before.items() if key not in after]
@@ -178,7 +230,7 @@ def _of_host(
     change.changed = [
         (one, after[key])
         for key, one in before.items()
-        if key in after and _compared(one) != _compared(after[key])
+        if key in after and differing_fields(one, after[key])
     ]
     change.found, change.gone = _unmatched(old["findings"], new["findings"])
     for one in (*old["endpoints"], *new["endpoints"]):
@@ -193,18 +245,22 @@ def _reached(old: Sequence[Report], new: Sequence[Report]) -> Iterator[Reached]:
 
     before, after = _by_port(old), _by_port(new)
     nobody: tuple[list[str], list[str]] = ([], [])
+    known: dict[object, dict[str, Sources]] = {}  # many ports differ alike
     for transport, port, family in dict.fromkeys((*before, *after)):
         sides = [one.get((transport, port, family), nobody) for one in (before, after)]
         if sides[0] == sides[1]:
             continue
-        parsed = [
-            [[addresses.network(text)[1] for text in texts] for texts in one] for one in sides
-        ]
-        universe = addresses.Universe(
-            family, [one for side in parsed for part in side for one in part]
-        )
-        masks = [(universe.mask(opened), universe.mask([*opened, *may])) for opened, may in parsed]
-        if sets := difference.compared(universe, *masks):
+        key = family, *(tuple(part) for side in sides for part in side)
+        if key not in known:
+            parsed = [
+                [[addresses.network(text)[1] for text in texts] for texts in one] for one in sides
+            ]
+            universe = addresses.Universe(
+                family, [one for side in parsed for part in side for one in part]
+            )
+            masks = [(universe.mask(some), universe.mask([*some, *may])) for some, may in parsed]
+            known[key] = difference.compared(universe, *masks)
+        if sets := known[key]:
             yield Reached(transport, port, family, sets)
 
 
@@ -228,11 +284,6 @@ def _by_port(
 
 def _listener(one: Report) -> tuple[object, ...]:
     return one["server"], one["transport"], one["address"], one["port"]
-
-
-def _compared(one: Report) -> tuple[object, ...]:
-    certificates = [(ref["path"], ref["key"], ref["names"]) for ref in one["certificates"]]
-    return (*(one[key] for key in _COMPARED), certificates)
 
 
 def _unmatched(old: Sequence[Report], new: Sequence[Report]) -> tuple[list[Report], list[Report]]:
@@ -265,21 +316,26 @@ def _cause(one: Report) -> tuple[object, ...]:
 
 
 def differing_fields(old: Report, new: Report) -> list[tuple[str, str, str]]:
-    """Return what of a listener differs, as name, old and new value."""
+    """Return what of a listener differs, as name, old and new value.
+
+    A field that a report of another version lacks is not compared.
+    """
     found = [
         (key.replace("_", " "), _shown(old[key]), _shown(new[key]))
         for key in _COMPARED
-        if old[key] != new[key]
+        if key in old and key in new and old[key] != new[key]
     ]
-    one, two = ([ref["path"] or "?" for ref in side["certificates"]] for side in (old, new))
-    if one != two:
-        found.append(("certificate", _shown(one), _shown(two)))
+    for name, key in _OF_CERTIFICATES:
+        one, two = ([ref[key] for ref in side["certificates"]] for side in (old, new))
+        if one != two:
+            found.append((name, _shown(one), _shown(two)))
     return found
 
 
 def _shown(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
+        between = "; " if any(isinstance(one, list) for one in value) else ", "
+        return between.join(dict.fromkeys(map(_shown, value))) or "none"
     if value is None:
         return "unknown"
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
@@ -290,9 +346,16 @@ def leave_old(result: Result, old: Report) -> None:
     from sslint.reports.data import finding_data
 
     shown = [finding_data(one, None) for one in result.findings]
+    hosts = {
+        clean(host.name): frozenset(
+            (one.server, one.transport, clean(one.address), one.port)
+            for one in (socket.endpoint for socket in host.sockets)
+        )
+        for host in result.hosts
+    }
     new = {
         id(one)
-        for before, after in _pairs(_hosts(old), [clean(host.name) for host in result.hosts])
+        for before, after in _pairs(_hosts(old), hosts)
         for one in _unmatched(
             [one for one in old["findings"] if one["host"] == before],
             [one for one in shown if one["host"] == after],

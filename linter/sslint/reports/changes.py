@@ -15,6 +15,7 @@ from sslint.values import dataclass
 if TYPE_CHECKING:
     from sslint.netfilter.difference import Difference
     from sslint.netfilter.verdicts import Decision
+    from sslint.reports.served import Served
 
 MOST = 8  # networks of a set that are shown; data has them all
 SAME = "no difference"
@@ -35,7 +36,7 @@ def text(changes: Sequence[HostChange]) -> str:
     """Return the report of `sslint diff`."""
     parts = []
     for change in changes:
-        head = [clean(change.host)] if len(changes) > 1 else []
+        head = [clean(title(change))] if len(changes) > 1 else []
         found = list(lines(change))
         width = max((len(line.verb) for line in found), default=0)
         body = [
@@ -53,10 +54,15 @@ def markdown(changes: Sequence[HostChange]) -> str:
         rows = [
             f"| {line.verb} | {_cell(line.what)} | {_cell(line.where)} |" for line in lines(change)
         ]
-        head = [f"### {_cell(change.host)}", ""] if len(changes) > 1 else []
+        head = [f"### {_cell(title(change))}", ""] if len(changes) > 1 else []
         table = ["| | what | where |", "|---|---|---|", *rows] if rows else [SAME]
         parts.append("\n".join([*head, *table]))
     return "\n\n".join(parts or [SAME]) + "\n"
+
+
+def title(change: HostChange) -> str:
+    """Return the name of a host, and the one that it had."""
+    return f"{change.host} (was {change.was})" if change.was else change.host
 
 
 def _cell(value: str) -> str:
@@ -78,10 +84,15 @@ def lines(change: HostChange) -> Iterator[Line]:
             for name, before, after in differing_fields(old, new)
         )
         yield Line("changes", f"{_listener(new, tls=False)}: {differing}", _place(new))
+    for before, after in change.certificates:
+        told = "; ".join(f"{what} {one} -> {two}" for what, one, two in renewed(before, after))
+        yield Line("certificate", f"{after.path} on {', '.join(after.ports)}: {told}")
     for one in change.found:
         yield Line("new finding", _finding(one), _place(one))
     for one in change.gone:
         yield Line("found no more", _finding(one))
+    for one in change.unread:
+        yield Line("not read any more", f"{one['path']}: {one['reason']}")
     for reason in (*change.not_compared, *change.notes):
         yield Line("not compared", clean(reason))
 
@@ -216,6 +227,18 @@ def _listener(one: Report, *, tls: bool = True) -> str:
     return f"{one['server']} on {address}:{one['port']}/{one['transport']}{said}"
 
 
+def renewed(old: Served, new: Served) -> Iterator[tuple[str, str, str]]:
+    """Yield what differs between two certificates at one path, before and after."""
+    if old.names != new.names:
+        yield "names", ", ".join(old.names), ", ".join(new.names)
+    dates = {"expires": (old.not_after, new.not_after), "valid from": (old.begins, new.begins)}
+    for what, (one, two) in dates.items():
+        if one is not None and two is not None and one != two:
+            precise = "%Y-%m-%d" if one.date() != two.date() else "%Y-%m-%d %H:%M:%S"
+            yield what, f"{one:{precise}}", f"{two:{precise}}"
+            return
+
+
 def _finding(one: Report) -> str:
     return f"{one['severity']}[{one['rule']}]: {one['message']}"
 
@@ -232,6 +255,7 @@ def data(changes: Iterable[HostChange]) -> dict[str, Any]:
         "hosts": [
             {
                 "host": clean(change.host),
+                "was": clean(change.was) or None,
                 "endpoints": {
                     "appeared": change.appeared,
                     "vanished": change.vanished,
@@ -241,6 +265,11 @@ def data(changes: Iterable[HostChange]) -> dict[str, Any]:
                 if change.traffic is None
                 else [_difference_data(one) for one in change.traffic],
                 "reached": [_reached_data(one) for one in change.reached],
+                "certificates": [
+                    {"path": new.path, "old": _served_data(old), "new": _served_data(new)}
+                    for old, new in change.certificates
+                ],
+                "unread": change.unread,
                 "findings": {"new": change.found, "gone": change.gone},
                 "not_compared": [clean(reason) for reason in change.not_compared],
                 "notes": [clean(note) for note in change.notes],
@@ -248,6 +277,12 @@ def data(changes: Iterable[HostChange]) -> dict[str, Any]:
             for change in changes
         ],
     }
+
+
+def _served_data(one: Served) -> dict[str, Any]:
+    dates = {"not_before": one.begins, "not_after": one.not_after}
+    found = {key: when and when.isoformat() for key, when in dates.items()}
+    return {"names": list(one.names), "ports": list(one.ports), **found}
 
 
 _KEYS = (
