@@ -58,6 +58,16 @@ DEBIAN = {  # what is enabled beside the stock, by the name of its link, and wha
         ["mods-enabled/ssl.load", "mods-enabled/socache_shmcb.load"],
         {"sites-enabled/gone.conf": "-> ../sites-available/gone.conf"},
     ),
+    "managed domains": (
+        ["mods-enabled/md.load"],
+        {"sites-enabled/md.conf": "MDomain a.example.test\n<MDomain b.example.test>\n"
+         "MDMember c.example.test\n</MDomain>\n"},
+    ),
+    "managed domains that share a name": (
+        ["mods-enabled/md.load"],
+        {"sites-enabled/md.conf": "MDomain a.example.test\n<MDomain b.example.test>\n"
+         "MDMember A.example.test\n</MDomain>\n"},
+    ),
     "another Listen in a site": (
         ["mods-enabled/ssl.load", "mods-enabled/socache_shmcb.load",
          "sites-enabled/default-ssl.conf"],

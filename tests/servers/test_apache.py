@@ -198,3 +198,29 @@ def test_a_piece_of_apache2_conf_opens_no_socket_and_refuses_nothing() -> None:
 )
 def test_a_cache_of_sessions_needs_its_module(text: str, starts: bool) -> None:
     assert reading_of({"apache2.conf": f"{LOADED}Listen 80\n{text}\n"}).starts is starts
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("MDomain a.test b.test auto\nMDomain c.test auto", True),
+        ("MDomain a.test b.test\nMDomain c.test B.test", False),
+        ("MDomain a.test\n<MDomain b.test>\nMDMember a.test\n</MDomain>", False),
+    ],
+)
+def test_two_managed_domains_share_no_name(text: str, starts: bool) -> None:
+    loaded = f"{LOADED}LoadModule md_module /m.so\nListen 80\n"
+    assert reading_of({"apache2.conf": f"{loaded}{text}\n"}).starts is starts
+
+
+@pytest.mark.parametrize(
+    "text", ["SSLSessionTicketKeyFile t.key", "SSLOpenSSLConfCmd DHParameters dh.pem",
+             "SSLProxyCACertificateFile ca.pem"]
+)  # fmt: skip
+def test_files_that_no_certificate_names_are_looked_for_on_the_host_itself(text: str) -> None:
+    """A copy may lack them; an empty one is refused wherever it is."""
+    name = text.split()[-1]
+    files = {"apache2.conf": f"{LOADED}Listen 80\n{text}\n"}
+    assert reading_of(files).starts
+    assert not reading_of({**files, name: ""}).starts
+    assert reading_of({**files, name: "x"}).starts

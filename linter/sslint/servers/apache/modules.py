@@ -107,6 +107,14 @@ _WITHOUT = frozenset(
         *("asis", "authz_host", "authz_owner", "authz_user", "data", "systemd", "unique_id"),
         *("lbmethod_bybusyness", "lbmethod_byrequests", "lbmethod_bytraffic", "proxy_ajp"),
         *("proxy_balancer", "proxy_fdpass", "proxy_http", "proxy_http2", "proxy_uwsgi"),
-        *("ratelimit", "slotmem_plain", "slotmem_shm", "socache_dbm", "socache_shmcb", "status"),
+        *(
+            "bucketeer",
+            "ratelimit",
+            "slotmem_plain",
+            "slotmem_shm",
+            "socache_dbm",
+            "socache_shmcb",
+            "status",
+        ),
     )
 )

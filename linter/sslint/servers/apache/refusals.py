@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sslint import certificates
@@ -34,7 +35,15 @@ _FILES = (
     "sslcertificatechainfile",
     "sslcacertificatefile",
     "sslcarevocationfile",
+    "sslcadnrequestfile",
+    "sslproxycacertificatefile",
+    "sslproxycarevocationfile",
+    "sslproxymachinecertificatefile",
+    "sslproxymachinecertificatechainfile",
+    "sslsessionticketkeyfile",
 )
+_COMMANDS = ("certificate", "dhparameters", "privatekey")  # of SSLOpenSSLConfCmd that name a file
+_KEYS = ("sslcertificatekeyfile", "sslsessionticketkeyfile", "sslproxymachinecertificatefile")
 _CACHES = ("sslsessioncache", "sslstaplingcache")  # kept by a module of their own
 _ONE = ("servername", "documentroot", "sslengine", "sslcertificatefile", "sslcertificatekeyfile")
 _PROTOCOLS = ("all", "sslv2", "sslv3", "tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3")
@@ -60,6 +69,7 @@ def check(apache: Apache) -> None:
         and any(map(loader.tree.names, _LOADED))
     ):
         loader.refuse(apache.main.where, "no MPM is loaded")
+    _managed(loader, apache.statements)
     if modules.has("ssl_module"):
         for host in (apache.main, *apache.hosts):
             _server(apache, host)
@@ -90,7 +100,9 @@ def _walk(
                 said = "SSLEngine: argument must be On, Off, or Optional"
                 loader.refuse(directive.location, said)
         elif name in _FILES and place is not None:
-            _file(loader, directive, files)
+            _file(loader, directive, directive.args, files)
+        elif name == "sslopensslconfcmd" and directive.value.lower() in _COMMANDS:
+            _file(loader, directive, directive.args[1:], files)
         elif name in _CACHES and place is not None:
             _cache(loader, directive)
         if directive.block and name not in _OTHER:
@@ -115,14 +127,15 @@ def _invalid(loader: Loader, directive: Directive) -> None:
     loader.refuse(directive.location, said)
 
 
-def _file(loader: Loader, directive: Directive, known: dict[str, bool]) -> None:
+def _file(
+    loader: Loader, directive: Directive, args: Sequence[str], known: dict[str, bool]
+) -> None:
     """Refuse a file that is missing or empty, as configtest does."""
-    value = directive.value
-    if len(directive.args) != 1 or UNKNOWN in value or value.lower().startswith("pkcs11:"):
+    if len(args) != 1 or UNKNOWN in args[0] or args[0].lower().startswith("pkcs11:"):
         return
-    path = loader.path(value)
+    path = loader.path(args[0])
     if path not in known:
-        key = directive.name == "sslcertificatekeyfile"
+        key = directive.name in _KEYS or directive.value.lower() in _COMMANDS[1:]
         missing = certificates.missing(loader.tree, path, key=key)
         known[path] = missing or (missing is False and _is_empty(loader.tree, path)) or False
     if known[path]:
@@ -138,6 +151,22 @@ def _cache(loader: Loader, directive: Directive) -> None:
     if loader.modules.has(f"socache_{kind}_module") is False and not loader.modules.foreign:
         said = f"{_shown(directive)}: '{kind}' needs mod_socache_{kind}, which is not loaded"
         loader.refuse(directive.location, said)
+
+
+def _managed(loader: Loader, statements: list[Directive]) -> None:
+    """Refuse a name that two managed domains of mod_md share; configtest does not see it."""
+    taken: dict[str, Directive] = {}
+    for domain in statements:
+        if domain.doubt or domain.name not in ("mdomain", "<mdomain", "<mdomainset"):
+            continue
+        members = [one for one in domain.block or () if one.name in ("mdmember", "mdmembers")]
+        words = {word.lower() for each in (domain, *members) for word in each.args}
+        for name in sorted(words - {"auto", "manual"}):
+            first = taken.setdefault(name, domain)
+            if first is not domain and UNKNOWN not in name:
+                place = f"{first.location.path}:{first.location.line}"
+                said = f"{name} is in two managed domains, the other is at {place}"
+                loader.refuse(domain.location, said)
 
 
 def _server(apache: Apache, host: Host) -> None:
