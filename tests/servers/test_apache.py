@@ -224,3 +224,20 @@ def test_files_that_no_certificate_names_are_looked_for_on_the_host_itself(text:
     assert reading_of(files).starts
     assert not reading_of({**files, name: ""}).starts
     assert reading_of({**files, name: "x"}).starts
+
+
+def test_a_certificate_of_the_main_server_is_that_of_the_hosts_that_inherit_it() -> None:
+    text = f"{LOADED}Listen 80\nListen 443\nSSLCertificateFile /x.pem\n<VirtualHost *:443>\n"
+    inherited = reading_of({"apache2.conf": f"{text}SSLEngine on\n</VirtualHost>\n"})
+    assert [site.own_certificate for site in inherited.sites] == [False, False]
+    own = f"{text}SSLEngine on\nSSLCertificateFile /y.pem\n</VirtualHost>\n"
+    assert [site.own_certificate for site in reading_of({"apache2.conf": own}).sites] == [True] * 2
+
+
+def test_apache_2_2_needs_its_name_virtual_host() -> None:
+    text = "Listen 80\nNameVirtualHost *:80\n"
+    assert not reading_of({"apache2.conf": LOADED + text}).settings
+    current = f"LoadModule authz_core_module /z.so\n{LOADED}{text}"
+    assert [one.name for one in reading_of({"apache2.conf": current}).settings] == [
+        "namevirtualhost"
+    ]

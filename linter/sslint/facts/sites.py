@@ -162,6 +162,8 @@ class Site(Fact):
         """Some socket of it speaks QUIC."""
         return any(transport == "udp" for transport, _, _, _ in self.source.listens)
 
+    program: str = of("source.server")
+    "The server, for words that differ by server."
     has_certificate: bool = of("source.own_certificate")
     "A certificate is set in the block itself."
     certificate: str | None = of("_certificate.path")

@@ -27,6 +27,7 @@ from sslint.tree import Tree, TreeError
 from sslint.values import dataclass, replace
 
 MAX_REASONS = 50
+_FORMER = ("namevirtualhost",)  # which an Apache 2.2 needs
 _INHERITED = ("redirect", "redirectmatch", "redirectpermanent", "proxypass", "proxypassmatch")
 _MODES: dict[str, Tls] = {"on": "implicit", "off": "none", "unknown": "unknown"}
 
@@ -262,6 +263,10 @@ def _sites(apache: Apache, reading: ServerReading) -> None:
             first = chain is None or host is chain.hosts[0]
             listens.setdefault(host.number, []).append((endpoint.address, endpoint.port, first))
             modes.setdefault(host.number, set()).add(endpoint.tls)
+    inherits = any(
+        "implicit" in modes.get(host.number, ()) and not host.own.get("sslcertificatefile")
+        for host in apache.hosts
+    )
     apache.main.number = len(apache.hosts)
     listens[apache.main.number] = listens.get(-1, [])
     modes[apache.main.number] = modes.get(-1, set())
@@ -277,7 +282,7 @@ def _sites(apache: Apache, reading: ServerReading) -> None:
                 True if "implicit" in tls else None if "unknown" in tls or host.unsure else False,
                 apache.servers.certificates(host),
                 host.where,
-                bool(host.own.get("sslcertificatefile")),
+                bool(host.own.get("sslcertificatefile")) and not (host is apache.main and inherits),
             )
         )
     _routes(apache, reading, modes)
@@ -286,11 +291,13 @@ def _sites(apache: Apache, reading: ServerReading) -> None:
 def _routes(apache: Apache, reading: ServerReading, modes: dict[int, set[Tls]]) -> None:
     """Add what redirects, passes on and tells, of each server that answers."""
     balancers = routes.balancers(apache.statements)
+    current = apache.loader.modules.is_current()
     inherited = [d for d in apache.statements if d.name in _INHERITED]
     for host in (*apache.hosts, apache.main):
         main = host is apache.main
         block = apache.statements if main else (host.directive and host.directive.block) or []
-        reading.settings += routes.settings(host, block, None if main else host.number)
+        settings = routes.settings(host, block, None if main else host.number)
+        reading.settings += [one for one in settings if current or one.name not in _FORMER]
         tls = modes.get(host.number, set())
         if not tls:
             continue
