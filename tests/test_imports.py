@@ -28,7 +28,6 @@ LATE = {
     "firewalls.ipset": {"xmlfile"},
     "firewalls.live": {"ipset", "iptables", "nft_json"},
     "firewalls.nftables.nft_json": {"inner"},
-    "firewalls.nftables.cursor": {"datatypes"},
 }
 
 

@@ -1,12 +1,18 @@
-"""nftables rulesets as text: what `nft -f` reads and `nft list ruleset` prints."""
+"""nftables rulesets as text: what `nft -f` reads and `nft list ruleset` prints.
+
+A `Script` is one run of nft: variables, and the `Kernel` that commands change. A `Cursor` stands at
+a token of it. What reads the grammar are functions of a cursor: `commands`, the `blocks` between
+braces, the `statements` of a rule, its `expressions`. Statements go to a `RuleBuilder`.
+"""
 
 from __future__ import annotations
 
 import re
 
 from sslint.firewalls.errors import RulesetError
-from sslint.firewalls.nftables.commands import CommandParser
+from sslint.firewalls.nftables import commands
 from sslint.firewalls.nftables.kernel import Kernel
+from sslint.firewalls.nftables.script import Script
 from sslint.netfilter.model import Ruleset, Source
 from sslint.regex import regex
 from sslint.source import SourceFile
@@ -25,14 +31,15 @@ def read(tree: Tree, path: str, into: Ruleset, *, listing: bool | None = None) -
     loaded at boot, and others for listings.
     """
     file = tree.read(path)
-    parser = CommandParser(tree, file, Kernel())
-    parser.listing = not path.startswith(("/etc/", "/var/")) if listing is None else listing
+    if listing is None:
+        listing = not path.startswith(("/etc/", "/var/"))
+    script = Script(tree, file, Kernel(), listing=listing, files=[file])
     try:
-        tables = parser.run()
+        tables = commands.run(script)
     except RecursionError:
         raise RulesetError("too many levels of nesting", file.span(0)) from None
     managed = {
-        (family, name) for read in parser.files for family, name in _MANAGED.findall(read.text)
+        (family, name) for read in script.files for family, name in _MANAGED.findall(read.text)
     }
     for table in tables:
         if (table.family, table.name) in managed:
@@ -40,4 +47,4 @@ def read(tree: Tree, path: str, into: Ruleset, *, listing: bool | None = None) -
     into.tables += tables
     into.sources.append(Source("nft", file.name))
     into.families |= {4, 6}
-    return parser.files
+    return script.files

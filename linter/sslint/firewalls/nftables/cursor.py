@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import NoReturn
 
 from sslint.firewalls.errors import RulesetError
+from sslint.firewalls.nftables.datatypes import number
+from sslint.firewalls.nftables.script import Script
 from sslint.firewalls.nftables.tokens import tokens_of
 from sslint.source import Location, SourceFile
+from sslint.values import dataclass
 
 MAX_INSERTED = 1_000_000  # tokens of all included files
 MAX_TOKENS = 8_000_000
@@ -34,6 +38,16 @@ _NO_NAMES = RESERVED | frozenset(
     """.split()
 )
 
+_STRUCTURE = frozenset(("{", "}", "(", ")", "\n", ";", ",", ":", ".", "$", "@"))
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What parts of the grammar need that are read before it: it is recursive."""
+
+    stateful: Callable[[Cursor], bool | None]
+    inner_chain: Callable[[Cursor], str]
+
 
 class Cursor:
     """A position in the tokens. An included file's tokens are put in where they are included.
@@ -41,7 +55,9 @@ class Cursor:
     Every file has a range of offsets of its own, so that one number says file and place.
     """
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, script: Script, grammar: Grammar) -> None:
+        self.script = script
+        self.grammar = grammar
         self.tokens, self.starts = tokens_of(file)
         if len(self.tokens) > MAX_TOKENS:
             raise RulesetError("the file is too large", file.span(0))
@@ -114,8 +130,12 @@ class Cursor:
         self.position += 1
 
     def identifier(self) -> str:
-        """Read the name of a table, chain, set or object."""
-        if self.tokens[self.position] in _NO_NAMES:
+        """Read the name of a table, chain, set or object; iptables' own may be any word."""
+        lexeme = self.tokens[self.position]
+        if self.script.listing and lexeme and lexeme not in _STRUCTURE:
+            self.position += 1
+            return lexeme
+        if lexeme in _NO_NAMES:
             self.unexpected()
         return self.word()
 
@@ -146,8 +166,6 @@ class Cursor:
 
     def number(self) -> int:
         """Read a number. Raise RulesetError if something else is next."""
-        from sslint.firewalls.nftables.datatypes import number
-
         value = number(self.tokens[self.position])
         if value is None:
             self.unexpected()

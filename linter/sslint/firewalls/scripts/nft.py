@@ -7,8 +7,9 @@ import re
 from sslint.firewalls import ipset
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.ipset import Definition
-from sslint.firewalls.nftables.commands import CommandParser
+from sslint.firewalls.nftables import commands
 from sslint.firewalls.nftables.kernel import Kernel
+from sslint.firewalls.nftables.script import Script
 from sslint.firewalls.scripts import joining
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.netfilter.model import Missing, Rule, Ruleset, Table, Unknown, Unmodelled, Verdict
@@ -125,7 +126,8 @@ class Nft:
         self._replay()
         assert self._kernel is not None
         try:
-            CommandParser(self.tree, SourceFile(where.file.path, "", text), self._kernel).run()
+            listed = SourceFile(where.file.path, "", text)
+            commands.run(Script(self.tree, listed, self._kernel))
         except RulesetError:
             return 1
         return 0
@@ -177,10 +179,8 @@ class Nft:
             rules.insert(at, rule)
             state.handles[chain].insert(at, state.handle())
             return
-        parser = CommandParser(self.tree, entry.file, self._kernel)
-        parser.listing = False
         try:
-            self._tables = parser.run()
+            self._tables = commands.run(Script(self.tree, entry.file, self._kernel))
         except RecursionError:
             raise RulesetError("too many levels of nesting", entry.file.span(0)) from None
         if any(table.name in _XTABLES and table.family in ("ip", "ip6") for table in self._tables):
