@@ -515,7 +515,10 @@ ROWS = (
             copy(SOUND / "web-nftables/etc", b / "etc")
             and write(
                 b,
-                {"etc/exim4/update-exim4.conf.conf": "dc_local_interfaces='127.0.0.1 ; ::1'\n"},
+                {
+                    "etc/exim4/update-exim4.conf.conf": "dc_eximconfig_configtype='local'\n"
+                    "dc_local_interfaces='127.0.0.1 ; ::1'\n"
+                },
             )
         ),
         ("etc",),
