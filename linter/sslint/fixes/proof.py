@@ -64,9 +64,9 @@ def asks_firewall(rule: Rule) -> bool:
     decided = _OF_FIREWALLS.get(rule.each)
     if decided is None:
         return rule.each not in _OF_SERVERS
-    said = rule.document
-    parts = (said.get("match", {}), *said.get("either", ()), *said.get("unless", ()))
-    related = "any_of" in said or "none_of" in said
+    document = rule.document
+    parts = (document.get("match", {}), *document.get("either", ()), *document.get("unless", ()))
+    related = "any_of" in document or "none_of" in document
     return related or any(not decided.isdisjoint(part) for part in parts)
 
 
