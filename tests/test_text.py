@@ -126,6 +126,19 @@ def test_a_host_with_the_worst_finding_comes_last(capsys, tmp_path: Path) -> Non
     assert report.index("== b\n") < report.index("== a\n")
 
 
+def test_findings_of_one_line_are_shown_together(capsys, tmp_path: Path) -> None:
+    shutil.copytree(SOUND / "web-ufw", tmp_path / "host")
+    ports = 'services:\n  mail:\n    image: mail\n    ports: ["25:25", "465:465", "587:587"]\n'
+    (tmp_path / "host/docker-compose.yml").write_text(ports)
+    report = said(capsys, "check", tmp_path / "host")
+    heads = re.findall(r"^warning\[docker-bypasses-firewall\]: .* (tcp/\d+)", report, re.M)
+    assert heads == ["tcp/25", "tcp/465", "tcp/587"]
+    assert len(NAMED.findall(report)) == 1
+    for note, times in (("clients: ", 1), ("fix: publish it on 127.0.0.1:465,", 1)):
+        assert report.count(f" = {note}") == times
+    assert "\n3 warnings in 1 host" in report
+
+
 # -- the table ------------------------------------------------------------------------------
 
 

@@ -5,7 +5,8 @@ The worst comes last, above the prompt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sslint.engine import SEVERITIES, Finding, Span
@@ -69,8 +70,8 @@ def _findings(result: Result, paint: Painter, width: int | None) -> Iterable[lis
         if len(result.hosts) > 1:
             yield [paint(f"== {clean(name)}", "bold")]
         shown = places(by_name[name].tree)
-        for finding in findings:
-            yield _Finding(finding, shown, paint, width).lines(result.fixes.get(id(finding)))
+        for _, alike in groupby(findings, _place):
+            yield _Finding(list(alike), shown, paint, width).lines(result.fixes)
 
 
 _STALE = {
@@ -104,14 +105,23 @@ def _rank(finding: Finding) -> int:
     return SEVERITIES.index(finding.severity)
 
 
+def _place(finding: Finding) -> tuple[object, ...]:
+    """Return what findings have in common that are shown as one, say the ports of one line."""
+    entity = finding.fact.entity if finding.span is None else ""
+    return finding.severity, finding.rule.name, finding.span, finding.related, entity
+
+
 # -- one finding ----------------------------------------------------------------------------
 
 
 class _Finding:
-    """One finding in words."""
+    """A finding in words, or several that a rule has for the same lines."""
 
-    def __init__(self, finding: Finding, shown: Places, paint: Painter, width: int | None) -> None:
-        self.finding = finding
+    def __init__(
+        self, alike: Sequence[Finding], shown: Places, paint: Painter, width: int | None
+    ) -> None:
+        self.alike = alike
+        self.finding = finding = alike[0]
         self.shown = shown
         self.paint = paint
         own = [finding.span] if finding.span is not None else []
@@ -120,11 +130,11 @@ class _Finding:
         room = MAX_WIDTH if width is None else max(MIN_WIDTH, width - self.digits - 3)
         self.width = min(MAX_WIDTH, room)
 
-    def lines(self, fix: Fix | None) -> list[str]:
-        """Return the finding's lines."""
+    def lines(self, fixes: Mapping[int, Fix]) -> list[str]:
+        """Return the finding's lines. `fixes` are those of the run."""
         finding, paint, margin = self.finding, self.paint, " " * self.digits
         head = paint(f"{finding.severity}[{finding.rule.name}]", finding.severity)
-        lines = [f"{head}: {paint(clean(finding.message), 'bold')}"]
+        lines = [f"{head}: {paint(clean(one.message), 'bold')}" for one in self.alike]
         for span in self.spans:
             lines += self._excerpt(span, primary=span is self.spans[0])
         if len(finding.related) > MAX_RELATED:
@@ -134,15 +144,16 @@ class _Finding:
             name = finding.fact.entity
             where = self.shown(name) if finding.rule.each == "problem" else name
             lines.append(f"{margin} {paint('-->', 'gutter')} {clean(where)}")
-        said = self._notes(fix)
+        said = dict.fromkeys(
+            note for one in self.alike for note in self._notes(one, fixes.get(id(one)))
+        )
         if said:
             lines.append(f"{margin} {paint('|', 'gutter')}")
         bullet = paint("=", "gutter")
         lines += [f"{margin} {bullet} {paint(name, 'bold')}: {clean(text)}" for name, text in said]
         return lines
 
-    def _notes(self, fix: Fix | None) -> list[tuple[str, str]]:
-        finding = self.finding
+    def _notes(self, finding: Finding, fix: Fix | None) -> list[tuple[str, str]]:
         notes = [("clients", finding.clients)] if finding.clients else []
         if fix is None:
             notes += [("fix", finding.advice)] if finding.advice else []
@@ -154,7 +165,7 @@ class _Finding:
             notes += [(label, text) for text in _told(tuple(edits), fix.kind)]
             notes += [("now", command) for command in fix.commands]
         also = [("also", self._consequence(other)) for other in finding.also_affects]
-        return notes + list(dict.fromkeys(also))
+        return notes + also
 
     def _consequence(self, other: Finding) -> str:
         if other.span is None:
