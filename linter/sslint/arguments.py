@@ -21,7 +21,7 @@ REPORTS = (
     "text", "concise", "json", "sarif", "github", "gitlab", "junit", "markdown", "prometheus",
     "html",
 )  # fmt: skip
-DIFF_FORMATS = ("text", "json", "markdown")
+DIFF_FORMATS = ("text", "json", "markdown", "html")
 COLOURS = ("auto", "always", "never")
 # What is asked of one run only: not a setting of the environment.
 _QUESTIONS = frozenset({

@@ -520,6 +520,10 @@ def _diff(options: argparse.Namespace) -> int:
     form = config.get("format", options.format, "text")
     if form == "json":
         _print_json(reports.data(found))
+    elif form == "html":
+        from sslint.reports.page import changes as page
+
+        _write(page.report(found))
     else:
         _write((reports.markdown if form == "markdown" else reports.text)(found))
     failing = () if fail_on == "never" else FAIL_ON[: FAIL_ON.index(fail_on) + 1]

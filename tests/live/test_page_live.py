@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -39,10 +40,29 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, root in roots.items():
         found[name] = top / f"{name}.html"
         main(["check", str(root), "--output", f"html={found[name]}", "--now", NOW])
+    for name, (old, new) in {
+        "diff": (EXAMPLES / "sound", EXAMPLES / "mail-465-forgotten"),
+        "diff-hosts": (_without_sound(top / "some"), EXAMPLES),
+        "diff-hostile": (EXAMPLES / "sound", roots["hostile"]),
+        "diff-everything": (EXAMPLES / "web-443-closed", roots["everything"]),
+    }.items():
+        found[name] = top / f"{name}.html"
+        with found[name].open("w") as file, contextlib.redirect_stdout(file):
+            main(["diff", str(old), str(new), "--format", "html", "--now", NOW])
     return found
 
 
-ALL = [*BROKEN, "sound", "examples", "hostile", "estate", "everything"]
+def _without_sound(path: Path) -> Path:
+    """Copy the examples but for one, and close the ports of another."""
+    shutil.copytree(EXAMPLES, path, ignore=shutil.ignore_patterns("sound"))
+    (path / ".git").mkdir()
+    rules = path / "web-443-closed/etc/nftables.conf"
+    rules.write_text(rules.read_text().replace("{ 22, 80 }", "22"))
+    return path
+
+
+DIFFS = ["diff", "diff-hosts", "diff-hostile", "diff-everything"]
+ALL = [*BROKEN, "sound", "examples", "hostile", "estate", "everything", *DIFFS]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -55,7 +75,9 @@ def test_the_browser_has_nothing_to_say(browser: Browser, pages, name: str) -> N
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [420, 1280, 1920])
-@pytest.mark.parametrize("name", ["estate", "examples", "hostile", "everything", *BROKEN[1:2]])
+@pytest.mark.parametrize(
+    "name", ["estate", "examples", "hostile", "everything", *BROKEN[1:2], *DIFFS]
+)
 def test_axe_finds_nothing(browser: Browser, pages, name: str, width: int, dark: bool) -> None:
     axe = tools.file(tools.AXE).read_text()
     browser.dark = dark
@@ -70,7 +92,7 @@ def test_axe_finds_nothing(browser: Browser, pages, name: str, width: int, dark:
     browser.dark = False
 
 
-@pytest.mark.parametrize("width", [360, 420, 800, 1280, 1920])
+@pytest.mark.parametrize("width", [320, 420, 800, 1280, 1920])
 @pytest.mark.parametrize("name", ALL)
 def test_nothing_is_wider_than_the_window(browser: Browser, pages, name: str, width: int) -> None:
     browser.resize(width, 800)
@@ -158,6 +180,27 @@ def test_it_reads_without_script(browser: Browser, pages) -> None:
             assert said in text
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_a_diff_reads_without_script(browser: Browser, pages) -> None:
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.go(pages["diff-hosts"].as_uri())
+        text = browser.text()
+        for said in ("hosts differ", "opens", "appear", "Before", "After"):
+            assert said in text
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_a_part_of_a_diff_opens_its_evidence(browser: Browser, pages) -> None:
+    browser.resize(1280, 800)
+    browser.open(pages["diff"])
+    browser.run("document.querySelector('.diff article .row a').focus()")
+    browser.press("Enter", 13)
+    time.sleep(0.1)
+    assert browser.run("document.querySelectorAll('details[open]').length") == 1
+    assert browser.run("document.activeElement.closest('details') !== null")
 
 
 def test_it_prints_with_its_evidence(browser: Browser, pages) -> None:

@@ -10,7 +10,7 @@ from sslint.netfilter.addresses import Sources
 from sslint.netfilter.interfaces import OTHER
 from sslint.plain import clean
 from sslint.reports.data import decision_data
-from sslint.values import dataclass
+from sslint.values import dataclass, replace
 
 if TYPE_CHECKING:
     from sslint.netfilter.difference import Difference
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST = 8  # networks of a set that are shown; data has them all
 SAME = "no difference"
-EVERY = "all"
+EVERY = ((1, LAST_PORT),)
 _OBEYED = frozenset("\\`*_[]<>|#@&~$")
 
 
@@ -72,23 +72,22 @@ def _cell(value: str) -> str:
 
 def lines(change: HostChange) -> Iterator[Line]:
     """Yield all that differs on a host: traffic, listeners, findings, what was not compared."""
-    yield from _traffic(change)
-    yield from _reached(change)
+    yield from (_line(change, shift) for shift in shifts(change))
     for one in change.appeared:
-        yield Line("listens", f"{_listener(one)}{_reach(one)}", _place(one))
+        yield Line("listens", f"{listener(one)}{_reach(one)}", place_of(one))
     for one in change.vanished:
-        yield Line("listens no more", _listener(one), _place(one))
+        yield Line("listens no more", listener(one), place_of(one))
     for old, new in change.changed:
         differing = "; ".join(
             f"{name} {clean(before)} -> {clean(after)}"
             for name, before, after in differing_fields(old, new)
         )
-        yield Line("changes", f"{_listener(new, tls=False)}: {differing}", _place(new))
+        yield Line("changes", f"{listener(new, tls=False)}: {differing}", place_of(new))
     for before, after in change.certificates:
         told = "; ".join(f"{what} {one} -> {two}" for what, one, two in renewed(before, after))
         yield Line("certificate", f"{after.path} on {', '.join(after.ports)}: {told}")
     for one in change.found:
-        yield Line("new finding", _finding(one), _place(one))
+        yield Line("new finding", _finding(one), place_of(one))
     for one in change.gone:
         yield Line("found no more", _finding(one))
     for one in change.unread:
@@ -102,51 +101,117 @@ VERBS = (
 )  # fmt: skip
 
 
-def _traffic(change: HostChange) -> Iterator[Line]:
-    """Yield the lines of traffic: the families that differ alike share one."""
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What happens to some sources at some ports: a set for each of the families.
+
+    `shut` are those of them that do not get in on the side that is known. `old` and `new` decide.
+    """
+
+    verb: str
+    transport: str
+    ports: tuple[tuple[int, int], ...]  # first and last
+    families: tuple[int, ...]
+    sources: tuple[Sources, ...]
+    shut: tuple[Sources, ...]
+    interfaces: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    source_ports: tuple[int, int] = CLIENT_PORTS
+    old: Decision | None = None
+    new: Decision | None = None
+
+    @property
+    def over(self) -> str:
+        """The address families in words."""
+        return " and ".join(f"IPv{family}" for family in self.families)
+
+    @property
+    def whom(self) -> str:
+        """To whom it happens, from where, and at which of the host's addresses."""
+        pairs = zip(self.sources, self.shut, strict=True)
+        said = " and ".join(dict.fromkeys(_whom(self.verb, one, shut) for one, shut in pairs))
+        if self.source_ports != CLIENT_PORTS:
+            said += " from source ports {}-{}".format(*self.source_ports)
+        if self.interfaces:
+            said += f" by {', '.join(map(_interface, self.interfaces))}"
+        return said + (", before or after" if self.verb == "not known" else "")
+
+    @property
+    def at(self) -> str:
+        """At which of the host's addresses."""
+        return f" at {_some(self.destinations)}" if self.destinations else ""
+
+
+def shifts(change: HostChange) -> Iterator[Shift]:
+    """Yield who gets in or does not any more, by what happens to them."""
+    return _of_traffic(change) if change.traffic is not None else _of_reached(change)
+
+
+def _of_traffic(change: HostChange) -> Iterator[Shift]:
+    """Yield what the firewalls differ by: the families that differ alike share one."""
     groups: dict[tuple[Any, ...], list[Difference]] = {}
     for one in change.traffic or ():
         everyone = tuple(_everyone(sources) for sources in one.sets)
         sets = tuple(sources.brief(MOST) for sources in one.sets)
-        alike = everyone if any(everyone) else sets
+        who = everyone if any(everyone) else sets
         key = (
             one.transport, one.first, one.last, one.interfaces, one.destinations,
-            one.source_ports, alike, _by(one.old), _by(one.new),
+            one.source_ports, who, _by(one.old), _by(one.new),
         )  # fmt: skip
         groups.setdefault(key, []).append(one)
     for index, verb in enumerate(VERBS):
-        told: dict[tuple[str, ...], list[str]] = {}
+        told: dict[tuple[object, ...], Shift] = {}
         for group in groups.values():
-            if group[0].sets[index]:
-                told.setdefault(_told(verb, index, group), []).append(_port(change, group[0]))
-        for (transport, rest, where), ports in told.items():
-            every = ports == [EVERY]
-            yield Line(
-                verb,
-                f"all {transport} ports{rest}" if every else f"{transport}/{_some(ports)}{rest}",
-                where,
-            )
+            one = group[0]
+            if not one.sets[index]:
+                continue
+            shift = Shift(
+                verb, one.transport, ((one.first, one.last),),
+                tuple(each.family for each in group),
+                tuple(each.sets[index] for each in group), tuple(each.shut for each in group),
+                one.interfaces, one.destinations, one.source_ports, one.old, one.new,
+            )  # fmt: skip
+            places = (shift.over, shift.at, shift.whom, _by(one.old), _by(one.new))
+            alike = (one.transport, *places, *(sources.mask for sources in shift.sources))
+            known = told.get(alike)
+            told[alike] = replace(known, ports=known.ports + shift.ports) if known else shift
+        yield from told.values()
 
 
-def _told(verb: str, index: int, group: Sequence[Difference]) -> tuple[str, str, str]:
-    """Return what is said beside the ports: transport, addresses, sources, rules on both sides."""
-    one = group[0]
-    families = " and ".join(f"IPv{each.family}" for each in group)
-    who = " and ".join(dict.fromkeys(_whom(verb, each.sets[index], each.shut) for each in group))
-    what = f" at {_some(one.destinations)}" if one.destinations else ""
-    what += f" over {families}{who}"
-    if one.source_ports != CLIENT_PORTS:
-        what += " from source ports {}-{}".format(*one.source_ports)
-    if one.interfaces:
-        what += f" by {', '.join(map(_interface, one.interfaces))}"
-    if verb == "not known":
-        what += ", before or after"
-    return one.transport, what, " -> ".join(filter(None, (_by(one.old), _by(one.new))))
+def _of_reached(change: HostChange) -> Iterator[Shift]:
+    """Yield who reaches the listeners, where the firewalls themselves were not compared."""
+    for verb, name in zip(VERBS, ("opens", "closes", "doubts", "settles"), strict=False):
+        groups: dict[tuple[object, ...], list[Reached]] = {}
+        for one in change.reached:
+            if one.sets[name]:
+                who = _whom(verb, one.sets[name], one.sets["shut"])
+                groups.setdefault((one.transport, one.port, who), []).append(one)
+        for group in groups.values():
+            one = group[0]
+            yield Shift(
+                verb, one.transport, ((one.port, one.port),), tuple(each.family for each in group),
+                tuple(each.sets[name] for each in group),
+                tuple(each.sets["shut"] for each in group),
+            )  # fmt: skip
 
 
-def _port(change: HostChange, one: Difference) -> str:
-    served = change.served.get((one.transport, one.first), "")
-    return f"{_ports(one)}{f' ({served})' if served else ''}"
+def _line(change: HostChange, shift: Shift) -> Line:
+    """Return what is said of it in one line."""
+    where = " -> ".join(filter(None, (_by(shift.old), _by(shift.new))))
+    ports = f"{shift.transport}/{ports_of(change, shift)}"
+    at = f"all {shift.transport} ports" if shift.ports == EVERY else ports
+    return Line(shift.verb, f"{at}{shift.at} over {shift.over}{shift.whom}", where)
+
+
+def ports_of(change: HostChange, shift: Shift) -> str:
+    """Return the ports in words, with what is served there."""
+    return _some([_port(change, shift.transport, *ports) for ports in shift.ports])
+
+
+def _port(change: HostChange, transport: str, first: int, last: int) -> str:
+    served = change.served.get((transport, first), "")
+    said = str(first) if first == last else f"{first}-{last}"
+    return f"{said} ({served})" if served else said
 
 
 def _interface(name: str) -> str:
@@ -156,24 +221,6 @@ def _interface(name: str) -> str:
 def _some(texts: Sequence[str]) -> str:
     more = f" and {len(texts) - MOST} more" if len(texts) > MOST else ""
     return ", ".join(texts[:MOST]) + more
-
-
-def _reached(change: HostChange) -> Iterator[Line]:
-    """Yield who reaches the listeners, where the firewalls themselves were not compared."""
-    if change.traffic is not None:
-        return
-    for verb, name in zip(VERBS, ("opens", "closes", "doubts", "settles"), strict=False):
-        groups: dict[tuple[object, ...], list[Reached]] = {}
-        for one in change.reached:
-            if one.sets[name]:
-                who = _whom(verb, one.sets[name], one.sets["shut"])
-                groups.setdefault((one.transport, one.port, who), []).append(one)
-        for key, group in groups.items():
-            one = group[0]
-            served = change.served.get((one.transport, one.port), "")
-            families = " and ".join(f"IPv{each.family}" for each in group)
-            what = f"{one.transport}/{one.port}{f' ({served})' if served else ''}"
-            yield Line(verb, f"{what} over {families}{key[2]}")
 
 
 def _whom(verb: str, sources: Sources, shut: Sources) -> str:
@@ -201,17 +248,11 @@ def _reach(one: Report) -> str:
 
 def _everyone(sources: Sources) -> bool:
     universe = sources.universe
-    return bool(sources) and not universe.public & ~sources.mask
+    return bool(sources) and not universe.full & ~universe.never & ~sources.mask
 
 
 def _who(sources: Sources) -> str:
     return "everyone" if _everyone(sources) else sources.brief(MOST)
-
-
-def _ports(one: Difference) -> str:
-    if (one.first, one.last) == (1, LAST_PORT):
-        return EVERY
-    return str(one.first) if one.first == one.last else f"{one.first}-{one.last}"
 
 
 def _by(decision: Decision | None) -> str:
@@ -220,7 +261,8 @@ def _by(decision: Decision | None) -> str:
     return f"{clean(decision.location.path)}:{decision.location.line}"
 
 
-def _listener(one: Report, *, tls: bool = True) -> str:
+def listener(one: Report, *, tls: bool = True) -> str:
+    """Return what listens where."""
     address = f"[{one['address']}]" if ":" in one["address"] else one["address"]
     kind = {"implicit": " with TLS", "starttls": " with STARTTLS", "none": " without TLS"}
     said = kind.get(one["tls"], "") if tls else ""
@@ -243,7 +285,8 @@ def _finding(one: Report) -> str:
     return f"{one['severity']}[{one['rule']}]: {one['message']}"
 
 
-def _place(one: Report) -> str:
+def place_of(one: Report) -> str:
+    """Return where a listener or a finding stands, "" if nowhere."""
     place = one["location"]
     return f"{place['path']}:{place['line']}" if place else ""
 

@@ -91,7 +91,7 @@ complete -c sslint -n '__fish_seen_subcommand_from diff' -l now -x -d 'judge cer
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l config -r -d 'default .sslint.yaml beside PATH'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l config-from -x -d 'the .sslint.yaml of a commit, such as origin/main'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l no-config -d 'read no configuration'
-complete -c sslint -n '__fish_seen_subcommand_from diff' -l format -x -a 'text json markdown' -d 'default text'
+complete -c sslint -n '__fish_seen_subcommand_from diff' -l format -x -a 'text json markdown html' -d 'default text'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l color -x -a 'auto always never' -d 'default auto'
 complete -c sslint -n __fish_use_subcommand -f -a init -d 'Write a .sslint.yaml from the files that are seen.'
 complete -c sslint -n '__fish_seen_subcommand_from init' -s h -l help -d 'show this help message and exit'

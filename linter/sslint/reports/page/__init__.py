@@ -7,25 +7,21 @@ by its hash alone, so that no text of a checked file could become one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslint import __version__
 from sslint.judged import tally as sentence
 from sslint.plain import clean
 from sslint.reports.page import findings, matrix
+from sslint.reports.page.frame import legend, page, symbols
 from sslint.reports.page.markup import Markup, tag
 from sslint.reports.page.picture import STANDINGS, Picture, picture
 from sslint.reports.page.services import MARKS, mark, services
 from sslint.reports.rows import gaps, rows
-from sslint.tree import read_bundled
 
 if TYPE_CHECKING:
     from sslint.host import Host
     from sslint.result import Result
-
-HERE = Path(__file__).parent
 
 
 def report(result: Result) -> str:
@@ -44,7 +40,7 @@ def report(result: Result) -> str:
     named = [(f"h{number}", one) for number, one in enumerate(pictures)]
     several = len(named) > 1
     words = clean(sentence(result.judged))
-    body = [_symbols()]
+    body = [symbols()]
     if several:
         now = max(one.now for one in pictures)
         body.append(
@@ -54,7 +50,7 @@ def report(result: Result) -> str:
                 matrix.tally(named),
                 tag("p", f"{words}. Checked {now:%Y-%m-%d} by sslint {__version__}."),
                 matrix.matrix(named),
-                _legend({matrix.STATES[one]: word for one, word in matrix.WORDS.items()}),
+                legend({matrix.STATES[one]: word for one, word in matrix.WORDS.items()}),
                 id="top",
             )
         )
@@ -62,30 +58,7 @@ def report(result: Result) -> str:
     if not named:
         body.append(tag("h1", "Nothing to check"))
     title = pictures[0].name if len(named) == 1 else "sslint"
-    return _page(title, tag("main", body))
-
-
-def _page(title: str, body: Markup) -> str:
-    style, script = read_bundled(HERE / "page.css"), read_bundled(HERE / "page.js")
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_hash(script)}'"
-    head = [
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width,initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{title}: who reaches what"),
-        tag("style", Markup(style)),
-    ]
-    code = tag("script", Markup(script))
-    page = tag("html", tag("head", head), tag("body", body, code), lang="en")
-    return f"<!doctype html>\n{page}\n"
-
-
-def _hash(script: str) -> str:
-    from base64 import b64encode
-    from hashlib import sha256
-
-    return b64encode(sha256(script.encode()).digest()).decode()
+    return page(f"{title}: who reaches what", tag("main", body))
 
 
 def _host(key: str, one: Picture, host: Host, *, alone: bool) -> Markup:
@@ -99,7 +72,7 @@ def _host(key: str, one: Picture, host: Host, *, alone: bool) -> Markup:
         tag("div", services(one.services, key, host.tree, numbers), class_="picture")
         if one.services
         else tag("p", "No listener was found."),
-        _legend(MARKS),
+        legend(MARKS),
         tag("h3", "Findings"),
         findings.findings(one.findings, key, host.tree, numbers),
     ]
@@ -127,41 +100,3 @@ _WORDS = {
     "error": "broken", "warning": "with a warning", "info": "with a remark",
     "unknown": "not judged", "sound": "sound", "quiet": "closed or local",
 }  # fmt: skip
-
-
-def _legend(marks: Mapping[str, str]) -> Markup:
-    parts = [tag("span", mark(state), text) for state, text in marks.items()]
-    return tag("p", parts, class_="legend")
-
-
-def _symbols() -> Markup:
-    """Return the marks: each has a form of its own, so that none depends on its colour."""
-    found = [
-        tag(
-            "symbol",
-            Markup(_SHAPES.get(state, _DISC)),
-            tag("path", d=line),
-            id=f"m-{state}",
-            viewBox="0 0 20 20",
-        )
-        for state, line in _FORMS.items()
-    ]
-    return tag("svg", found, hidden=True, aria_hidden="true")
-
-
-_DISC = '<circle cx="10" cy="10" r="9.5"/>'
-_SHAPES = {
-    "error": '<path class="f" d="M6 .5H14L19.5 6V14L14 19.5H6L.5 14V6Z"/>',
-    "warning": '<path class="f" d="M10 1L19.8 19H.2Z"/>',
-}
-_FORMS = {
-    "error": "M10 4V11.5M10 14.6V15.6",
-    "warning": "M10 7V12.5M10 15.6V16.2",
-    "info": "M10 9V15M10 5.2V5.8",
-    "closed": "M6 6L14 14M14 6L6 14",
-    "breach": "M10 4V11.5M10 14.2V16",
-    "limited": "M10 4.2A5.8 5.8 0 0 1 10 15.8Z",
-    "unknown": "M7 7.6A3 3 0 1 1 10 11V12.4M10 14.6V16.2",
-    "open": "M5.4 10.4L8.8 13.8L14.8 6.8",
-    "calm": "M5.5 10H14.5",
-}

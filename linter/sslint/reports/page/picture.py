@@ -246,7 +246,7 @@ class _Maker:
                 reach = socket.ipv4 if family == 4 else socket.ipv6
                 if reach is not None:
                     lanes += self._of(socket, family, reach, several)
-        return _telling(_merged(lanes))
+        return _telling(merged(lanes))
 
     def _of(
         self, socket: Socket, family: ask.Family, reach: Reach, several: bool
@@ -345,7 +345,7 @@ class _Maker:
             yield Service(
                 *port,
                 protocol=protocol,
-                lanes=tuple(_merged(lanes)),
+                lanes=tuple(merged(lanes)),
                 told=tuple(clean(text) for text in self.told.get(port, ())),
                 notes=(row.place.message,) if row.place.message else (),
                 spot=row.place if row.place.message else None,
@@ -371,7 +371,7 @@ def _mode(socket: Socket) -> str:
     return _MODES[endpoint.tls] + (" required" if required else "")
 
 
-def _merged(lanes: Sequence[Lane]) -> list[Lane]:
+def merged(lanes: Sequence[Lane]) -> list[Lane]:
     """Join the lanes of both families where the same line decides the same."""
     found: dict[tuple[object, ...], Lane] = {}
     for lane in lanes:

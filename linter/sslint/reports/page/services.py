@@ -68,16 +68,21 @@ def _service(one: Service, key: str, tree: Tree, numbers: Mapping[int, int]) -> 
 
 
 def _lanes(one: Service, key: str) -> Markup:
-    items = [_lane(lane, one, key) for lane in one.lanes]
+    return flow(one.lanes, key, dead=not one.places or not one.starts, before=one.before)
+
+
+def flow(lanes: Sequence[Lane], key: str, *, dead: bool, before: Sequence[str] = ()) -> Markup:
+    """Return clients on their way; nothing listens where it is `dead`."""
+    items = [_lane(lane, before, key) for lane in lanes]
     count = max(1, len(items))
-    dead = not one.places or not one.starts
-    paths = [path for n, lane in enumerate(one.lanes) for path in _paths(lane, n, count, dead)]
+    paths = [path for n, lane in enumerate(lanes) for path in _paths(lane, n, count, dead)]
     paths.sort(key=lambda path: 'class="ghost"' not in path)  # what passes is drawn over them
-    arrives = any(lane.state in PASSES for lane in one.lanes)
+    arrives = any(lane.state in PASSES for lane in lanes)
     drawn = tag("svg", paths, viewBox="0 0 100 100", preserveAspectRatio="none", aria_hidden="true")
     end = mark("closed") if dead and arrives else tag("i") if arrives else None
-    lanes = tag("ul", items) if items else None
-    return tag("div", drawn, lanes, end, class_="flow", style=f"--n:{count}")
+    return tag(
+        "div", drawn, tag("ul", items) if items else None, end, class_="flow", style=f"--n:{count}"
+    )
 
 
 def _paths(lane: Lane, number: int, count: int, dead: bool) -> list[Markup]:
@@ -92,11 +97,11 @@ def _paths(lane: Lane, number: int, count: int, dead: bool) -> list[Markup]:
     return [tag("path", class_=after, d=beyond), before]
 
 
-def _lane(lane: Lane, one: Service, key: str) -> Markup:
+def _lane(lane: Lane, before: Sequence[str], key: str) -> Markup:
     who = tag("span", tag("b", lane.who), " ", tag("small", lane.over), class_="who")
     rule = rule_of(lane.place) if lane.place is not None else ""
     line: list[Markup] = [tag("code", str(lane.place))] if lane.place is not None else []
-    line += [tag("em", note) for note in (*one.before, *lane.notes)]
+    line += [tag("em", note) for note in (*before, *lane.notes)]
     if lane.state in ("open", "breach"):
         why = tag("i", rule) if rule else None
     else:
