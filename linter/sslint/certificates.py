@@ -61,7 +61,6 @@ class Link:
     authority: bool
     self_signed: bool
     server_auth: bool
-    must_staple: bool
     ocsp_url: str | None
     ca_issuers: str | None
     key_algorithm: str
@@ -427,7 +426,6 @@ def _link(certificate: x509.Certificate) -> Link:
         authority=_authority(certificate),
         self_signed=_issued(certificate, certificate),
         server_auth=_server_auth(certificate),
-        must_staple=_extension(certificate, "TLSFeature") is not None,
         ocsp_url=ocsp,
         ca_issuers=issuers,
         key_algorithm=_algorithm(public),

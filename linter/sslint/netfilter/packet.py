@@ -4,7 +4,7 @@
 from typing import Any, Final, Literal, NamedTuple
 
 from sslint.netfilter import addresses
-from sslint.netfilter.model import CtState, CtStatus, FibType, Hook, HostNetwork, Key, PktType
+from sslint.netfilter.model import CtState, FibType, Hook, HostNetwork, Key, PktType
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMPV6}
@@ -445,8 +445,3 @@ def _local_to(state: PacketState, network: HostNetwork) -> Value:
                 return int(FibType.LOCAL)
             return int(FibType.UNICAST)
     return Why("which addresses the ingress interface has is not known")
-
-
-def translated_status(state: PacketState, bit: int = CtStatus.DNAT) -> int | None:
-    """Return `ct status` with a NAT bit."""
-    return None if state.status is None else state.status | bit

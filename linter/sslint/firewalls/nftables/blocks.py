@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import datatypes as t
@@ -94,6 +94,18 @@ def _depth_at(at: Cursor, position: int) -> int:
     return max((depth for _, depth in at.script.included), default=1)
 
 
+def _entries(at: Cursor) -> Iterator[str]:
+    """Yield the first token of each entry of a block, up to the brace that ends it.
+
+    Separators are passed over, and what may stand anywhere is done.
+    """
+    while not at.take("}"):
+        if at.tokens[at.position] in ("\n", ";"):
+            at.position += 1
+        elif not common(at):
+            yield at.tokens[at.position]
+
+
 # -- tables -----------------------------------------------------------------------------------
 
 
@@ -113,21 +125,16 @@ def table_block(at: Cursor, table: TableState) -> None:
     at.script.family = table.model.family
     at.script.table = table
     table.model.dormant = False
-    while not at.take("}"):
-        lexeme = at.tokens[at.position]
-        if lexeme in ("\n", ";"):
-            at.position += 1
-        elif lexeme == "flags":
+    for lexeme in _entries(at):
+        if lexeme == "flags":
             at.position += 1
             _table_flags(at, table)
-            at.separator()
         elif lexeme == "comment":
             at.position += 1
             at.string()
-            at.separator()
-        elif not common(at):
+        else:
             _in_table(at, table, lexeme)
-            at.separator()
+        at.separator()
     at.script.scopes.pop()
     check_pending(at)
 
@@ -205,15 +212,7 @@ def chain_block(at: Cursor, table: TableState, chain: Chain, new: bool) -> None:
     at.script.scopes.append({})
     policy: tuple[str, Location] | None = None
     hooked = False
-    tokens = at.tokens
-    while True:
-        lexeme = tokens[at.position]
-        if lexeme in ("\n", ";"):
-            at.position += 1
-            continue
-        if lexeme == "}":
-            at.position += 1
-            break
+    for lexeme in _entries(at):
         if lexeme == "type":
             if hooked and new:  # of two in one block the last counts
                 chain.base = None
@@ -233,7 +232,7 @@ def chain_block(at: Cursor, table: TableState, chain: Chain, new: bool) -> None:
             at.position += 1
             at.string()
             at.separator()
-        elif not common(at):
+        else:
             builder, first, last = statements.rule(at)
             at.separator()
             location = at.span(first, last)
@@ -410,11 +409,8 @@ def set_block(
     start = at.position
     flags: set[str] = set()
     at.script.scopes.append({})
-    while not at.take("}"):
-        lexeme = at.tokens[at.position]
-        if lexeme in ("\n", ";"):
-            at.position += 1
-        elif lexeme in ("type", "typeof"):
+    for lexeme in _entries(at):
+        if lexeme in ("type", "typeof"):
             at.position += 1
             _set_type(at, state, is_map, lexeme == "typeof")
             at.separator()
@@ -429,7 +425,7 @@ def set_block(
             at.position += 1
             flags |= _set_flags(at)
             at.separator()
-        elif not common(at):
+        else:
             _set_option(at, state, lexeme, flags)
             at.separator()
     at.script.scopes.pop()
@@ -555,14 +551,11 @@ def object_block(
     """Read an object's block after its brace."""
     over: bool | None = False
     given: set[str] = set()
-    while not at.take("}"):
-        lexeme = at.tokens[at.position]
-        if lexeme in ("\n", ";"):
-            at.position += 1
-        elif lexeme == "comment":
+    for lexeme in _entries(at):
+        if lexeme == "comment":
             at.position += 1
             at.string()
-        elif not common(at):
+        else:
             given.add(lexeme)
             over = object_config(at, kind)
     missing = _NEEDED.get(kind, set()) - given
@@ -633,11 +626,8 @@ def _skip_balanced(at: Cursor) -> None:
 
 def flowtable_block(at: Cursor) -> None:
     """Read a flowtable's block after its brace."""
-    while not at.take("}"):
-        lexeme = at.tokens[at.position]
-        if lexeme in ("\n", ";"):
-            at.position += 1
-        elif lexeme == "hook":
+    for lexeme in _entries(at):
+        if lexeme == "hook":
             at.position += 1
             at.word()
             at.expect("priority")
@@ -652,7 +642,7 @@ def flowtable_block(at: Cursor) -> None:
         elif lexeme == "flags":
             at.position += 1
             at.expect("offload")
-        elif not common(at):
+        else:
             at.unexpected()
 
 

@@ -92,12 +92,16 @@ def _listing(at: Cursor, first: Expression) -> Listing:
 
 def constant(at: Cursor) -> Expression:
     """Read a constant, a prefix, a range, or a concatenation of them."""
-    first = _part(at)
+    return _concatenation(at, _part(at), _part)
+
+
+def _concatenation(at: Cursor, first: Expression, part: Operand) -> Expression:
+    """Read what dots join to a part that is read."""
     if at.tokens[at.position] != ".":
         return first
     items = [first]
     while at.take("."):
-        items.append(_part(at))
+        items.append(part(at))
     return Concat(items)
 
 
@@ -337,13 +341,11 @@ def keys(at: Cursor) -> Expression:
     first = primary_selector(at)
     if at.tokens[at.position] not in _CONTINUES:
         return first
-    first = _climb(at, first, primary_selector, 0)
-    if at.tokens[at.position] != ".":
-        return first
-    items = [first]
-    while at.take("."):
-        items.append(_binary(at, primary_selector, 0))
-    return Concat(items)
+    return _concatenation(at, _climb(at, first, primary_selector, 0), _computed_field)
+
+
+def _computed_field(at: Cursor) -> Expression:
+    return _binary(at, primary_selector, 0)
 
 
 def map_body(at: Cursor) -> Expression:
@@ -370,14 +372,14 @@ def primary_selector(at: Cursor) -> Expression:
 
 def value(at: Cursor) -> Expression:
     """Read what a statement sets or translates to."""
-    found = _value_keys(at)
+    found = _concatenation(at, _computed_value(at), _computed_value)
     if at.tokens[at.position] == "map":
         at.position += 1
         return Mapping(found, map_body(at))
     lexeme = at.tokens[at.position]
     if lexeme == "-":
         at.position += 1
-        return Range(found, _binary(at, _primary_value, 0))
+        return Range(found, _computed_value(at))
     if lexeme == "/":
         at.position += 1
         return Prefix(found, at.number())
@@ -389,14 +391,8 @@ def value(at: Cursor) -> Expression:
     return found
 
 
-def _value_keys(at: Cursor) -> Expression:
-    first = _binary(at, _primary_value, 0)
-    if at.tokens[at.position] != ".":
-        return first
-    items = [first]
-    while at.take("."):
-        items.append(_binary(at, _primary_value, 0))
-    return Concat(items)
+def _computed_value(at: Cursor) -> Expression:
+    return _binary(at, _primary_value, 0)
 
 
 def _primary_value(at: Cursor) -> Expression:

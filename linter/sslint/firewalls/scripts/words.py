@@ -20,7 +20,6 @@ from sslint.firewalls.scripts.syntax import (
 )
 from sslint.regex import regex
 from sslint.source import SourceFile
-from sslint.values import dataclass
 
 if TYPE_CHECKING:
     from sslint.firewalls.scripts.syntax import Command
@@ -37,18 +36,6 @@ _MARKS, _QUOTED_MARKS = regex(r"\\([$`\\])"), regex(r"\\([$`\\\"])")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a", "e": "\x1b"}
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A here-document whose text starts on the next line."""
-
-    delimiter: str
-    quoted: bool
-    tabs: bool
-    at: list[Redirection]
-    fd: int
-    line: int
-
-
 class Characters:
     """The text and a position in it; reads words, and leaves commands to the parser."""
 
@@ -59,7 +46,6 @@ class Characters:
         self.position = 0
         self.depth = 0
         self.first_line = 1
-        self._pending: list[_Pending] = []
         self._starts = file.starts if text is None else SourceFile("", "", self.text).starts
 
     def commands(self, ends: frozenset[str]) -> tuple[Command, ...]:

@@ -10,7 +10,7 @@ from sslint.firewalls.scripts.nft import Ipset, Nft
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.firewalls.scripts.tables import Iptables
 from sslint.firewalls.scripts.ufw import Ufw
-from sslint.netfilter.model import Missing, Ruleset
+from sslint.netfilter.model import Ruleset
 from sslint.regex import regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree, TreeError
@@ -241,9 +241,3 @@ def _placed(text: str, where: Location) -> SourceFile:
 
 def _shown(path: str) -> str:
     return path if re.fullmatch(r"[\w./-]{1,100}", path) else "a file"
-
-
-def missing_of(world: World) -> list[Missing]:
-    """Return why parts of a firewall are not known."""
-    lost = [state.lost for state in world.iptables.values()]
-    return [one for one in (*lost, world.nft.lost) if one is not None]

@@ -59,7 +59,6 @@ class Socket:
     reuse_port: bool
     reasons: tuple[str, ...]  # why it may not be opened
     location: Location
-    port_location: Location | None
 
 
 @dataclass(slots=True)
@@ -272,7 +271,6 @@ class _ServiceReader:
                     is True,
                     reasons=tuple(reasons),
                     location=location,
-                    port_location=None if port_value is None else port_value.location,
                 )
             )
 
