@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from tests.live import selfsigned
 
 NAMES = ["a.example.test", "www.example.test", "x.y.other.test", "nobody.invalid", ""]
 SERVER_NAMES = [
@@ -26,34 +22,13 @@ ENVVARS = Path("/etc/apache2/envvars")
 def certificate_files() -> tuple[dict[str, str], dict[str, str]]:
     """Return file contents by name, and the digests of the certificates by file name."""
     files, digests = {}, {}
-    shared = ec.generate_private_key(ec.SECP256R1())
-    other = ec.generate_private_key(ec.SECP256R1())
-    keys = {"one": shared, "two": shared, "three": shared, "other": other}
-    rsa_key = rsa.generate_private_key(65537, 2048)
-    for name in (*keys, "rsa"):
-        key = keys.get(name) or rsa_key
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"{name}.test")])
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=30))
-            .sign(key, hashes.SHA256())
-        )
-        pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ).decode()
+    shared, other, rsa = map(selfsigned.new_key, ("shared", "other", "rsa"))
+    keys = {"one": shared, "two": shared, "three": shared, "other": other, "rsa": rsa}
+    for name, key in keys.items():
+        pem, private, digest = selfsigned.certificate(f"{name}.test", key)
         files[f"certs/{name}.pem"] = pem + private
         files[f"certs/{name}.crt"] = pem
         files[f"certs/{name}.key"] = private
-        digest = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
         digests[f"{name}.pem"] = digests[f"{name}.crt"] = digest
     files["certs/garbage.pem"] = "no certificate\n"
     files["certs/empty.pem"] = ""

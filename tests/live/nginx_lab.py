@@ -15,9 +15,11 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+from tests.live.laboratory import Laboratory, running
 
 ADDRESSES = ("192.0.2.10/32", "192.0.2.11/32", "2001:db8::10/128")
 READY = 20  # seconds
@@ -25,43 +27,24 @@ BANNERS = (b"* OK", b"+OK", b"220 ")
 QUIET = 0.4  # seconds a server may take to say something by itself
 
 
-class Lab:
+class Lab(Laboratory):
     """One laboratory; several may run side by side."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            ["unshare", "-n", "-m", "--pid", "--fork", "--kill-child", sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__("tests.live.nginx_lab")
 
     def run(self, directory: Path, names: list[str], uris: tuple[str, ...] = ()) -> dict[str, Any]:
         """Start nginx with `directory` as /etc/nginx and ask every socket for every name.
 
         With `uris`, ask for these on port 80 instead.
         """
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(json.dumps([str(directory), names, uris]), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("the laboratory died")
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = self.ask([str(directory), names, uris])
         return answer
 
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
-
-@contextlib.contextmanager
-def lab() -> Iterator[Lab]:
-    running = Lab()
-    try:
-        yield running
-    finally:
-        running.close()
+def lab() -> AbstractContextManager[Lab]:
+    """Return a laboratory that ends with the block it is used in."""
+    return running(Lab())
 
 
 # -- inside ---------------------------------------------------------------------------------

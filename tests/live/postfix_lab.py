@@ -17,11 +17,13 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Thread
 from typing import Any
+
+from tests.live.laboratory import Laboratory, running
 
 ADDRESSES = ("192.0.2.10/32", "192.0.2.11/32", "2001:db8::10/128", "2001:db8::11/128")
 # Reached through a wildcard socket only, whatever else listens.
@@ -56,41 +58,23 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 """
 
 
-class Lab:
+class Lab(Laboratory):
     """One laboratory; several may run side by side."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            ["unshare", "-n", "-m", "--pid", "--fork", "--kill-child", sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__("tests.live.postfix_lab")
 
     def run(
         self, files: dict[str, str], names: list[str], patience: float = SILENT
     ) -> dict[str, Any]:
         """Start Postfix on `files` (host paths) and ask every socket for every SNI name."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(json.dumps([files, names, patience]), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("the laboratory died")
-        return json.loads(line)  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        answer: dict[str, Any] = self.ask([files, names, patience])
+        return answer
 
 
-@contextlib.contextmanager
-def lab() -> Iterator[Lab]:
-    running = Lab()
-    try:
-        yield running
-    finally:
-        running.close()
+def lab() -> AbstractContextManager[Lab]:
+    """Return a laboratory that ends with the block it is used in."""
+    return running(Lab())
 
 
 # -- inside ---------------------------------------------------------------------------------

@@ -17,10 +17,12 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.live.laboratory import Laboratory, running
 
 ADDRESSES = ("192.0.2.10", "192.0.2.11", "2001:db8::10")
 CLIENTS = {4: ("127.0.0.1", "192.0.2.10", "192.0.2.11"), 6: ("::1", "2001:db8::10")}
@@ -50,38 +52,21 @@ class Case:
     mail: bool = False  # it is asked for STARTTLS
 
 
-class Lab:
+class Lab(Laboratory):
     """One laboratory; several may run side by side."""
 
     def __init__(self) -> None:
-        spaces = ["-n", "-m", "--ipc", "--pid", "--fork", "--kill-child"]
-        self.process = subprocess.Popen(
-            ["unshare", *spaces, sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__("tests.live.programs_lab", "--ipc")
 
     def run(self, case: Case) -> dict[str, Any]:
         """Start the server; return `started`, `log`, `sockets` and `answers`, or `pages`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(json.dumps(asdict(case)), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("the laboratory died")
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = self.ask(asdict(case))
         return answer
 
 
-@contextlib.contextmanager
-def lab() -> Iterator[Lab]:
-    running = Lab()
-    try:
-        yield running
-    finally:
-        running.process.kill()
-        running.process.wait()
+def lab() -> AbstractContextManager[Lab]:
+    """Return a laboratory that ends with the block it is used in."""
+    return running(Lab())
 
 
 # -- inside ---------------------------------------------------------------------------------

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +20,7 @@ from sslint.servers.dovecot.settings import name_matches
 from sslint.servers.model import Endpoint, ServerReading
 from sslint.tree import Tree
 from tests.live.dovecot_configurations import CERTIFICATES, Generated, Generator
+from tests.live.laboratory import Laboratory
 from tests.support import tree_of
 
 pytestmark = [
@@ -32,36 +31,18 @@ pytestmark = [
         "dovecot-lmtpd dovecot-submissiond dovecot-managesieved",
     ),
 ]
-LAB = Path(__file__).with_name("dovecot_lab.py")
 SEED = int(os.environ.get("SSLINT_SEED", random.randrange(1 << 30)))
 COUNT = int(os.environ.get("SSLINT_COUNT", "12"))
 MAIL = ("imap", "imaps", "pop3", "pop3s", "submission", "submissions", "sieve", "lmtp")
 
 
-class Lab:
+class Lab(Laboratory):
     """A Dovecot in its own network and file system."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            ["unshare", "-n", "-m", "--pid", "--fork", "--kill-child", sys.executable, str(LAB)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__("tests.live.dovecot_lab")
         assert self.process.stdout is not None
         assert self.process.stdout.readline().strip() == "ready"
-
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")

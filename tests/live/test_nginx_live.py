@@ -12,6 +12,7 @@ import pytest
 
 from sslint.servers.model import ServerReading
 from sslint.servers.nginx import reader as nginx
+from tests.live import selfsigned
 from tests.live.conftest import count, seed
 from tests.live.nginx_lab import Lab, lab
 from tests.support import tree_of
@@ -287,38 +288,14 @@ def judge(
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], dict[str, str]]:
     """Make the certificates; return file contents (key and certificate in one) and digests."""
-    import datetime
-    import hashlib
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
     files, digests = {}, {}
     # One key for all but the RSA one: a certificate may meet a key that it inherits.
-    shared = ec.generate_private_key(ec.SECP256R1())
+    shared = selfsigned.new_key("shared")
     for name in CERTIFICATES:
-        key = rsa.generate_private_key(65537, 2048) if name == "rsa" else shared
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"{name}.test")])
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=30))
-            .sign(key, hashes.SHA256())
-        )
-        pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        files[f"certs/{name}.pem"] = pem.decode()
-        der = certificate.public_bytes(serialization.Encoding.DER)
-        digests[f"{name}.pem"] = hashlib.sha256(der).hexdigest()
+        key = selfsigned.new_key(name) if name == "rsa" else shared
+        pem, private, digest = selfsigned.certificate(f"{name}.test", key)
+        files[f"certs/{name}.pem"] = pem + private
+        digests[f"{name}.pem"] = digest
     return files, digests
 
 

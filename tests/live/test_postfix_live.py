@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import random
 import re
 import subprocess
@@ -18,7 +16,7 @@ from sslint.servers.postfix.main_cf import parse_main_cf
 from sslint.servers.postfix.master_cf import parse_master_cf
 from sslint.servers.postfix.reader import read
 from sslint.source import SourceFile
-from tests.live import postfix_lab
+from tests.live import postfix_lab, selfsigned
 from tests.live.conftest import count, seed
 from tests.support import tree_of
 
@@ -35,41 +33,14 @@ HOSTS = "127.0.0.1 localhost\n::1 localhost\n192.0.2.10 mx.example.org\n"
 
 def make_certificates() -> tuple[dict[str, str], dict[str, str]]:
     """Return PEM files by path and the digest of each certificate file."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
     files: dict[str, str] = {}
     digests: dict[str, str] = {}
     for name in ("rsa1", "rsa2", "ec1", "ec2"):
-        key: Any
-        if name.startswith("rsa"):
-            key = rsa.generate_private_key(65537, 2048)
-        else:
-            key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start)
-            .not_valid_after(start + datetime.timedelta(days=9000))
-            .sign(key, hashes.SHA256())
-        )
-        pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        secret = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ).decode()
-        der = certificate.public_bytes(serialization.Encoding.DER)
+        pem, secret, digest = selfsigned.certificate(name, selfsigned.new_key(name))
         base = f"/etc/postfix/ssl/{name}"
         for suffix, text in ((".crt", pem), (".key", secret), (".pem", secret + pem)):
             files[base + suffix] = text
-            digests[base + suffix] = hashlib.sha256(der).hexdigest()
+            digests[base + suffix] = digest
     return files, digests
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 from tests.live.conftest import count, seed
 from tests.live.kernel.packets import Packet
@@ -36,3 +39,27 @@ def all_agree(one: Callable[[int], Outcome], default: int) -> None:
     assert not wrong, "\n".join(wrong[:2])
     assert packets
     assert unknown < packets // 2
+
+
+def all_written_alike(
+    scripts: Sequence[list[list[str]]],
+    answers: Sequence[str],
+    difference: Callable[[list[list[str]], Any], str | None],
+) -> None:
+    """Hold what scripts of commands leave against the files that the real manager wrote.
+
+    `answers` are what it wrote, as JSON. `difference` says what the two sides do not agree on, ""
+    for nothing, and None where it is not known what the commands do.
+    """
+    found = [
+        difference(script, json.loads(answer))
+        for script, answer in zip(scripts, answers, strict=True)
+    ]
+    print(f"{len(scripts)} scripts, {found.count(None)} unknown")
+    wrong = [
+        "\n".join((said, *map(shlex.join, script)))
+        for said, script in zip(found, scripts, strict=True)
+        if said
+    ]
+    assert not wrong, "\n\n".join(wrong[:3])
+    assert found.count(None) < len(scripts) // 2

@@ -21,7 +21,7 @@ from tests.live.kernel.generators.vocabulary import Vocabulary
 from tests.live.kernel.judge import NETWORK, judge
 from tests.live.kernel.lab import Refused
 from tests.live.kernel.managers import UfwLab
-from tests.live.kernel.scripts.commands import Outcome, all_agree, outcome
+from tests.live.kernel.scripts.commands import Outcome, all_agree, all_written_alike, outcome
 from tests.live.kernel.scripts.comparison import read
 from tests.support import tree_of
 
@@ -114,13 +114,4 @@ def test_rules_are_those_that_ufw_writes() -> None:
     ]
     text = "".join(json.dumps(one) + "\n" for one in scripts)
     done = subprocess.run(program, input=text, capture_output=True, text=True, check=True)
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    found = [_difference(*pair) for pair in zip(scripts, answers, strict=True)]
-    print(f"{len(scripts)} scripts, {found.count(None)} unknown")
-    wrong = [
-        "\n".join((text, *map(shlex.join, script)))
-        for text, script in zip(found, scripts, strict=True)
-        if text
-    ]
-    assert not wrong, "\n\n".join(wrong[:3])
-    assert found.count(None) < len(scripts) // 3
+    all_written_alike(scripts, done.stdout.splitlines(), _difference)
