@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from sslint.hooks import Effect, effect
+from sslint.network.units import ETC, Units
 from sslint.reasons import Code
 from sslint.regex import regex
 from sslint.source import Location, SourceFile
@@ -23,6 +25,15 @@ MAX_HOOKS = 200
 FALSE = frozenset({"false", "no", "off", "0"})  # configobj, as_bool
 HTTP01 = frozenset({"webroot", "standalone", "nginx", "apache"})
 STAGING = ("acme-staging", "pebble")
+CRONTABS = ("/var/spool/cron/crontabs", "/var/spool/cron")
+CERTBOT_UNITS = ("certbot", "certbot-renew", "snap.certbot.renew")
+ByHand = Literal["autorenew", "manual"]
+Idle = Literal["masked", "unscheduled"]
+_RUNS = regex(r"certbot|letsencrypt|renew")
+# Debian's package brings a cron job that ends at once where systemd runs.
+DEBIAN_CRON = "/etc/cron.d/certbot"
+_UNITS = (".service", ".timer")
+_NOT_UNDER_SYSTEMD = "/run/systemd/system"
 _OPENERS = regex(r"\b(?:ufw|iptables|ip6tables|nft|firewall-cmd)\b")
 _OPTION = regex(r"--(pre|post|deploy|renew)-hook[= ]+(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
 _INI = regex(r"^\s*(pre|post|deploy|renew)[-_]hook\s*=\s*(.*)$")
@@ -130,10 +141,13 @@ class Lineage:
         return found
 
     @property
-    def automatic(self) -> bool:
-        """Whether `certbot renew` renews it without anybody's help."""
-        by_hand = self.authenticator == "manual" and not _given(self.parameters, "manual_auth_hook")
-        return self.parameters.get("autorenew", "True").lower() not in FALSE and not by_hand
+    def by_hand(self) -> ByHand | None:
+        """Why `certbot renew` does not renew it; None if it does."""
+        if self.parameters.get("autorenew", "True").lower() in FALSE:
+            return "autorenew"
+        if self.authenticator == "manual" and not _given(self.parameters, "manual_auth_hook"):
+            return "manual"
+        return None
 
     def webroot(self, name: str) -> str | None:
         """Return where the challenges of a name go: by the map, else the last `webroot_path`.
@@ -267,9 +281,6 @@ def _directory_hooks(tree: Tree) -> list[Hook]:
     return hooks
 
 
-CERTBOT_UNITS = ("certbot", "certbot-renew", "snap.certbot.renew")
-
-
 def _configuration_hooks(tree: Tree) -> list[Hook]:
     """Return the hooks of cli.ini, of units, of cron and logrotate: whatever reloads by itself."""
     hooks: list[Hook] = []
@@ -277,19 +288,53 @@ def _configuration_hooks(tree: Tree) -> list[Hook]:
         file = tree.try_read(path, decisive=False)
         if file is not None:
             hooks += _options(file, _INI)
-    crontabs = ("/etc/crontab", *_in(tree, "/etc/cron.d"), *_in(tree, "/var/spool/cron/crontabs"))
-    for path in crontabs:
+    for file, fields in _cron(tree, "logrotate.d"):
+        hooks += _options(file)
+        hooks += _reloading(file, fields)
+    return [*hooks, *_unit_hooks(tree)]
+
+
+def _cron(tree: Tree, *beside: str) -> Iterator[tuple[SourceFile, int]]:
+    """Yield what runs at certain times, with the number of words before a command.
+
+    `beside`: directories of /etc that count like cron.daily.
+    """
+    paths = {"/etc/crontab": 6, "/etc/anacrontab": 3, **dict.fromkeys(_in(tree, "/etc/cron.d"), 6)}
+    for directory in CRONTABS:
+        paths |= dict.fromkeys(_in(tree, directory), 5)
+    for name in ("cron.hourly", "cron.daily", "cron.weekly", "cron.monthly", *beside):
+        paths |= dict.fromkeys(_in(tree, f"/etc/{name}"), 0)
+    for path, fields in paths.items():
         file = tree.try_read(path, decisive=False)
         if file is not None:
-            hooks += _options(file)
-            hooks += _reloading(file, 5 if "spool" in path else 6)
-    for name in ("cron.hourly", "cron.daily", "cron.weekly", "cron.monthly", "logrotate.d"):
-        for path in _in(tree, f"/etc/{name}"):
-            file = tree.try_read(path, decisive=False)
-            if file is not None:
-                hooks += _options(file)
-                hooks += _reloading(file, 0)
-    return [*hooks, *_unit_hooks(tree)]
+            yield file, fields
+
+
+def idle(tree: Tree, units: Units) -> Idle | None:
+    """Tell why nothing in the files starts certbot; None where something does, or may."""
+    states = {units.state(f"{unit}.timer") for unit in CERTBOT_UNITS}
+    if not states <= {"disabled", "masked"}:
+        return None
+    own = (f"{ETC}/{name}" for name in tree.names(ETC)[: MAX_HOOKS * 10] if name.endswith(_UNITS))
+    started = [tree.try_read(p, decisive=False) for p in own if tree.status(p) is Status.FILE]
+    for file in (*started, *(file for file, _ in _cron(tree))):
+        lines = (*file.text.splitlines(), file.path) if file is not None and file.text else ()
+        if any(map(_runs_certbot, lines)):
+            return None
+    return "masked" if "masked" in states else "unscheduled"
+
+
+def _runs_certbot(line: str) -> bool:
+    text = line.lstrip()
+    idle = text[:1] == "#" or _NOT_UNDER_SYSTEMD in text or text == DEBIAN_CRON
+    return not idle and bool(_RUNS.search(text))
+
+
+def starters_known(tree: Tree, units: Units) -> bool:
+    """Tell whether the files have all that may start certbot: users' crontabs, no containers."""
+    docker = {units.state("docker.service"), units.state("podman.service")}
+    crontabs = any(map(tree.holds, CRONTABS)) and all(map(tree.listable, CRONTABS))
+    return crontabs and docker <= {"disabled", "masked"}
 
 
 def _in(tree: Tree, directory: str) -> list[str]:
@@ -331,7 +376,7 @@ def _reloading(file: SourceFile, fields: int) -> list[Hook]:
 def _unit_hooks(tree: Tree) -> list[Hook]:
     """Return the commands of certbot's units, and of those that reload a service."""
     hooks: list[Hook] = []
-    directory = "/etc/systemd/system"
+    directory = ETC
     for name in tree.names(directory)[: MAX_HOOKS * 10]:
         unit, dot, rest = name.partition(".service")
         if not dot or rest not in ("", ".d"):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sslint.host import Host
     from sslint.netfilter.nothing import NoFirewall
     from sslint.netfilter.reach import Firewall
+    from sslint.renewal import Idle
     from sslint.servers import model
 
 
@@ -307,6 +308,13 @@ class Facts:
     def latest_lineages(self) -> Mapping[object, tuple[datetime, str]]:
         """Of lineages for the same names, which expires last, and when."""
         return latest(self)
+
+    @field
+    def certbot_idle(self) -> Idle | None:
+        """Why nothing starts certbot."""
+        from sslint.renewal import idle
+
+        return idle(self.host.tree, self.host.network.units)
 
     @field
     def disagreements(self) -> Mapping[int, Announcement]:

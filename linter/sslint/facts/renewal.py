@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sslint.certificates import Certificate, Link, load
 from sslint.engine import Span
@@ -14,7 +14,7 @@ from sslint.facts.ports import Listener, listening
 from sslint.facts.proxies import only_proxies
 from sslint.facts.reach import Reach, blocking_spans
 from sslint.host import listeners
-from sslint.renewal import DIRECTORY
+from sslint.renewal import DIRECTORY, starters_known
 from sslint.servers import servers
 from sslint.servers.model import CertificateRef
 
@@ -116,6 +116,38 @@ class Lineage(Fact):
     @field
     def _leaf(self) -> Link | None:
         return own_certificate(self._host, self.source).leaf
+
+    # -- who renews it ------------------------------------------------------------------------
+
+    @field
+    def not_renewed(self) -> Literal["autorenew", "manual", "masked", "unscheduled"] | None:
+        """Why nothing renews it without somebody's help."""
+        return self.source.by_hand or self.facts.certbot_idle
+
+    @field
+    def remedy(self) -> Literal["setting", "script", "timer"] | None:
+        """What would have it renewed, for the words on it."""
+        if self.not_renewed is None:
+            return None
+        by_hand = self.source.by_hand
+        return "setting" if by_hand == "autorenew" else "script" if by_hand else "timer"
+
+    @field
+    def not_renewed_at(self) -> Places:
+        """The setting that says so."""
+        at = self.source.location("autorenew")
+        return (Span(at, "not renewed"),) if self.source.by_hand == "autorenew" else ()
+
+    @field
+    def starters_known(self) -> bool:
+        """All that may start certbot is in the files: no crontab of a user's, no container."""
+        return starters_known(self._host.tree, self._host.network.units)
+
+    @field
+    def renewed_elsewhere(self) -> bool:
+        """The configuration says that another host renews it."""
+        elsewhere = self._host.target.intent.renewed_elsewhere
+        return any(one in elsewhere for one in (self.name, *self.names))
 
     # -- the certificate ----------------------------------------------------------------------
 
