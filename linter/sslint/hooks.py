@@ -118,7 +118,11 @@ def _command(words: list[str], variables: dict[str, list[str]], found: Effect) -
         if words:
             _command(words, variables, found)
         return
-    path, words = words[0], [w for word in words[1:] for w in _expand(word, variables)]
+    _run(words[0], [w for word in words[1:] for w in _expand(word, variables)], found)
+
+
+def _run(path: str, words: list[str], found: Effect) -> None:
+    """Note what a program does that is told these words."""
     name = path.rsplit("/", 1)[-1]
     if path.startswith(("/etc/init.d/", "/etc/rc.d/")):
         _apply(words, [name], found)

@@ -85,50 +85,14 @@ def find(
     """
     if root is not None and not os.path.isdir(root):
         raise UsageError(f"--root: {root}: no such directory")
-    found: list[Target] = []
-    loose: list[Path] = []
-    problems: list[Problem] = []
-    gathered: list[Path] = []
+    search = _Search(root, excluded)
     for text in paths:
-        try:
-            is_directory = _is_directory(text)
-        except PermissionError:
-            problems.append(Problem(text, "permission denied", code=Code.DENIED))
-            continue
-        real = confined(text)
-        hosts = _directory(real, root, excluded) if is_directory else []
-        found += hosts
-        laid: list[Path] = []
-        apart = [] if hosts or not is_directory else _apart(real, excluded)
-        gathered += apart
-        if not hosts:
-            loose += apart or [Path(os.path.abspath(text))]
-        if len(hosts) == 1 and root is None:
-            hosts[0].top = real
-            laid = _beside(hosts[0], real, excluded)
-            _projects(hosts[0].tree, real, excluded)
-        if is_directory and not apart and all(real in host.tree.mounts.values() for host in hosts):
-            problems += _unclaimed(real, bool(hosts), (*excluded, *map(str, laid)))
-    found = list({(one.tree.root, *one.tree.mounts.items()): one for one in found}.values())
-    loose = [path for path in dict.fromkeys(loose) if not _is_covered(path, loose, found)]
-    if loose:
-        from sslint.parts import collect
-
-        parts = collect(loose, confined)
-        if len(parts):
-            if gathered:
-                shown = ", ".join(display(path) for path in gathered)
-                parts.assumed.append(f"one host has {shown}: there is one of each kind here")
-            found.append(_of_parts(parts, loose, root))
-            for text in paths if len(found) == 1 else ():
-                if os.path.isdir(text):
-                    found[-1].top = confined(text)
-                    _projects(found[-1].tree, confined(text), excluded)
-        problems += parts.problems
+        search.look(text)
+    found = search.hosts(paths)
     if not found:
         raise NothingToCheckError(
             f"{', '.join(paths) or '.'}: nothing to check; looked for {looked_for()}",
-            tip=_seen(problems, paths, excluded),
+            tip=_seen(search.problems, paths, excluded),
         )
     for target in found:
         target.assumed = (*target.assumed, *complete(target.tree))
@@ -137,8 +101,70 @@ def find(
         if names[target.name] > 1:  # two that are called etc
             top = target.tree.root or next(iter(target.tree.mounts.values()), None)
             target.name = display(top) if top is not None else target.name
-    found[-1].tree.problems += problems
+    found[-1].tree.problems += search.problems
     return found
+
+
+@dataclass(slots=True)
+class _Search:
+    """What the paths that were looked at mean: whole hosts, and parts of one."""
+
+    root: str | None
+    excluded: Sequence[str]
+    whole: list[Target] = field(default_factory=list)
+    parts: list[Path] = field(default_factory=list)
+    gathered: list[Path] = field(default_factory=list)  # of the parts, what lay apart below a path
+    problems: list[Problem] = field(default_factory=list)
+
+    def look(self, text: str) -> None:
+        """Look at one path. Raise UsageError."""
+        try:
+            is_directory = _is_directory(text)
+        except PermissionError:
+            self.problems.append(Problem(text, "permission denied", code=Code.DENIED))
+            return
+        real = confined(text)
+        hosts = _directory(real, self.root, self.excluded) if is_directory else []
+        self.whole += hosts
+        apart = _apart(real, self.excluded) if is_directory and not hosts else []
+        self.gathered += apart
+        if not hosts:
+            self.parts += apart or [Path(os.path.abspath(text))]
+        laid: list[Path] = []
+        if len(hosts) == 1 and self.root is None:
+            hosts[0].top = real
+            laid = _beside(hosts[0], real, self.excluded)
+            _projects(hosts[0].tree, real, self.excluded)
+        if is_directory and not apart and all(real in host.tree.mounts.values() for host in hosts):
+            excluded = (*self.excluded, *map(str, laid))
+            self.problems += _unclaimed(real, bool(hosts), excluded)
+
+    def hosts(self, paths: Sequence[str]) -> list[Target]:
+        """Return the whole hosts, each once, and the one that the parts make."""
+        whole = {(one.tree.root, *one.tree.mounts.items()): one for one in self.whole}
+        found = list(whole.values())
+        parts = dict.fromkeys(self.parts)
+        loose = [path for path in parts if not _is_covered(path, self.parts, found)]
+        made = self._joined(loose) if loose else None
+        if made is not None:
+            found.append(made)
+            for text in paths if len(found) == 1 else ():
+                if os.path.isdir(text):
+                    made.top = confined(text)
+                    _projects(made.tree, made.top, self.excluded)
+        return found
+
+    def _joined(self, loose: Sequence[Path]) -> Target | None:
+        """Return the host that parts make, if they have any place on one."""
+        from sslint.parts import collect
+
+        parts = collect(loose, confined)
+        if len(parts) and self.gathered:
+            shown = ", ".join(display(path) for path in self.gathered)
+            parts.assumed.append(f"one host has {shown}: there is one of each kind here")
+        made = _of_parts(parts, loose, self.root) if len(parts) else None
+        self.problems += parts.problems
+        return made
 
 
 def _seen(problems: Sequence[Problem], paths: Sequence[str], excluded: Sequence[str]) -> str | None:

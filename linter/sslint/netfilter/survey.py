@@ -130,18 +130,8 @@ def _items(
     """Look at items of rules, the most frequent first."""
     for item in items:
         if isinstance(item, m.Match):
-            key = item.keys[0]
             if isinstance(item.values, m.Intervals) and len(item.keys) == 1:
-                if key.mask is not None or key.xor or key.shift:
-                    _field(found, own, table, key, item.values)
-                elif family := _ADDRESS_KEYS.get(key.name):
-                    found.endpoints[family] += item.values.items
-                    if key.name.endswith("daddr"):
-                        own.destinations[family] += item.values.items
-                elif key.name in PORTS:
-                    _port(own, key, item.values.items)
-                elif key.name != "meta.l4proto":
-                    _field(found, own, table, key, item.values)
+                _plain(found, own, table, item.keys[0], item.values)
                 continue
             for key, values in compared(ruleset, table, item):
                 _field(found, own, table, key, values)
@@ -182,6 +172,20 @@ def _items(
                 found.conntrack.update(_families(table))
             found.rated |= item.limited
             found.dynamic = True
+
+
+def _plain(found: Survey, own: _Mentions, table: m.Table, key: m.Key, values: m.Intervals) -> None:
+    """Look at a comparison of one field with numbers."""
+    if key.mask is not None or key.xor or key.shift:
+        _field(found, own, table, key, values)
+    elif family := _ADDRESS_KEYS.get(key.name):
+        found.endpoints[family] += values.items
+        if key.name.endswith("daddr"):
+            own.destinations[family] += values.items
+    elif key.name in PORTS:
+        _port(own, key, values.items)
+    elif key.name != "meta.l4proto":
+        _field(found, own, table, key, values)
 
 
 def _link(found: Survey, rule: m.Rule) -> None:
