@@ -63,6 +63,7 @@ def test_who_gets_in_before_and_after_and_by_which_lines(capsys, sides) -> None:
     assert "warning" in text
     assert "source-restricted-tls-port" in text or "tls-port-closed" in text
     assert "All listeners before and after" in text
+    assert "dovecot on [::]:993/tcp with TLS (differs)open over IPv6closed over IPv6" in text
 
 
 def test_listeners_that_come_go_and_change(capsys, sides) -> None:

@@ -451,12 +451,10 @@ def _everything(change: HostChange) -> Markup | None:
         assert one is not None
         files = ", ".join(dict.fromkeys(clean(ref["path"] or "?") for ref in one["certificates"]))
         cells = [tag("td", _standing(side)) for side in (old, new)]
-        row = [
-            tag("th", clean(listener(one)), scope="row"),
-            cells,
-            tag("td", tag("code", path(files))),
-        ]
         same = old is not None and new is not None and cells[0] == cells[1]
+        said = None if same else tag("small", " (differs)")
+        name = tag("th", clean(listener(one)), said, scope="row")
+        row = [name, cells, tag("td", tag("code", path(files)))]
         rows.append(tag("tr", row, class_=None if same else "limited"))
     head = tag("tr", [tag("th", text, scope="col") for text in heads])
     table = tag("table", tag("thead", head), tag("tbody", rows))
