@@ -751,6 +751,41 @@ def test_two_saved_reports_do_as_well(repository: Path, capsys: pytest.CaptureFi
     assert host["notes"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--old-firewall", "x=rules", "--new-firewall", "none"], "--old-firewall: unknown kind x"),
+        (["--old-firewall", "none", "--new-firewall", "absent"], "--new-firewall: absent: no such"),
+        (
+            ["--old-firewall", "none", "--new-firewall", "none", "--host-ip", "192.0.2.1"],
+            "--host-ip",
+        ),
+        (
+            ["--old-firewall", "none", "--new-firewall", "none", "--limit", "x=1"],
+            "unknown name 'x'",
+        ),
+        (["main"], "--against main compares with a commit"),
+    ],
+)
+def test_no_flag_is_ignored_and_each_message_names_its_own(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_host_without_a_firewall_is_a_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "nftables.conf"
+    file.write_text(BASE.format("tcp dport 22 accept"))
+    words = ["diff", "--old-firewall", "none", "--new-firewall", str(file)]
+    assert main(words) == 0
+    assert "closes  tcp/1-21, 23-65535 over IPv4 and IPv6 to everyone" in capsys.readouterr().out
+    assert main([*words, "--limit", "steps=1"]) == 3
+    assert "not compared  needs more than 1 steps" in capsys.readouterr().out
+
+
 def test_rulesets_alone_of_two_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "old.v4").write_text(
         "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"

@@ -497,9 +497,12 @@ def _fix(options: argparse.Namespace) -> int:
     return FOUND if made.left or (made.patches and not options.write) else 0
 
 
+_OF_HOSTS = ("root", "firewall", "announced", "host_ip", "live", "now")
+
+
 def _diff(options: argparse.Namespace) -> int:
     from sslint import changes as comparing
-    from sslint import sides
+    from sslint import inputs, sides
     from sslint.reports import changes as reports
 
     open_ports = comparing.ports_of(options.fail_on_open)
@@ -509,6 +512,10 @@ def _diff(options: argparse.Namespace) -> int:
     if any(rulesets):
         if not all(rulesets) or options.paths or options.against:
             raise UsageError("diff: --old-firewall and --new-firewall go together, and alone")
+        if of_hosts := [flag for flag in _OF_HOSTS if getattr(options, flag)]:
+            flag = of_hosts[0].replace("_", "-")
+            raise UsageError(f"diff: --{flag} is about hosts; rulesets alone are compared")
+        inputs.limit(options)
         old, new = (
             sides.ruleset(texts, flag)
             for texts, flag in zip(rulesets, ("--old-firewall", "--new-firewall"), strict=True)
@@ -554,7 +561,8 @@ def _compared(options: argparse.Namespace) -> tuple[list[HostChange], bool]:
             old = sides.read(options.paths[0], check_path, one)
             new = sides.read(options.paths[1], check_path, two)
         else:
-            raise UsageError("diff: name OLD and NEW, or --against REV")
+            tip = f"--against {options.paths[0]} compares with a commit" if options.paths else ""
+            raise UsageError("diff: name OLD and NEW, or --against REV", tip=tip)
         found = sides.compare(old, new)
     for change in found if options.firewall or options.live else ():
         change.notes.append("the firewall of each side: both have the one that is named")

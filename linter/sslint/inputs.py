@@ -42,6 +42,14 @@ def default_paths(options: argparse.Namespace) -> list[str]:
     return ["/etc"]
 
 
+def limit(options: argparse.Namespace) -> budgets.Budgets:
+    """Let what follows count against the limits of the flags. Raise UsageError."""
+    limits = budgets.parse(options.limit or ())
+    budgets.last_stop.use(limits)
+    budgets.begin(limits)
+    return limits
+
+
 def find(
     options: argparse.Namespace,
     config: Config,
@@ -68,9 +76,7 @@ def find(
     if "none" in given and set(given) != {"none"}:
         raise UsageError("--firewall none: cannot be combined with a ruleset")
     rulesets = [targets.ruleset(text) for text in given if text != "none"]
-    limits = budgets.parse(options.limit or ())
-    budgets.last_stop.use(limits)
-    budgets.begin(limits)
+    limits = limit(options)
     for target in found:
         target.tree.budgets = limits
         target.tree.exclude(excluded)

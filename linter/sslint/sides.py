@@ -156,11 +156,16 @@ def ruleset(texts: Sequence[str], flag: str) -> Ruleset:
     """Return the rules that files named on the command line load together. Raise UsageError."""
     from sslint import targets
     from sslint.firewalls import discovery
+    from sslint.netfilter.model import Ruleset
     from sslint.network import read_network
     from sslint.tree import Tree
 
+    if "none" in texts:
+        if set(texts) != {"none"}:
+            raise UsageError(f"{flag} none: cannot be combined with a ruleset")
+        return Ruleset(families={4, 6})
     tree = Tree(None, base=Path.cwd())
-    given = targets.lay_rulesets(tree, [targets.ruleset(text) for text in texts])
+    given = targets.lay_rulesets(tree, [targets.ruleset(text, flag) for text in texts])
     found = discovery.load(tree, read_network(tree), tuple(given))
     problems = [problem.sentence for problem in tree.problems if problem.decisive]
     if problems or found.empty:

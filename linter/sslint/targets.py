@@ -504,20 +504,20 @@ def named(text: str, flag: str) -> Path | Stream:
         raise UsageError(f"{flag}: {text}: {error.strerror}") from None
 
 
-def ruleset(text: str) -> tuple[str | None, Path | Stream]:
+def ruleset(text: str, flag: str = "--firewall") -> tuple[str | None, Path | Stream]:
     """Return the kind and the file of a `[KIND=]FILE`. Raise UsageError."""
     kind, name = kind_and_file(text)
     if kind is not None and kind not in firewall_kinds():
         raise UsageError(
-            f"--firewall: unknown kind {kind}{did_you_mean(kind, firewall_kinds())}",
+            f"{flag}: unknown kind {kind}{did_you_mean(kind, firewall_kinds())}",
             tip=f"kinds: {', '.join(firewall_kinds())}; or none: this host filters nothing",
         )
-    source = named(name, "--firewall")
+    source = named(name, flag)
     if isinstance(source, Stream) and not source.data.strip():
         # What came to nothing is a command that failed more often than a host without a firewall.
         raise UsageError(
-            f"--firewall: nothing was read from {name}",
-            tip="use --firewall none if this host filters nothing",
+            f"{flag}: nothing was read from {name}",
+            tip=f"use {flag} none if this host filters nothing",
         )
     return kind, source
 

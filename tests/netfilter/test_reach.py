@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sslint.netfilter.connections import Connections
 from sslint.netfilter.model import (
     HostNetwork,
     Intervals,
@@ -353,3 +354,16 @@ def test_what_is_not_known_cannot_be_opened() -> None:
     assert Firewall(Ruleset()).suggest_open("tcp", 443, 4) is None
     hidden = firewall(incoming(ESTABLISHED), missing=[Missing("another firewall")])
     assert hidden.suggest_open("tcp", 443, 4) is None
+
+
+def test_the_addresses_that_clients_use_are_sorted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with an address and 20,000 rules for sources took 6 ms for each port."""
+    asked: list[int] = []
+    use = Connections.clients_use
+    monkeypatch.setattr(
+        Connections, "clients_use", lambda one, family: asked.append(family) or use(one, family)
+    )
+    judged = firewall(incoming(ESTABLISHED, (tcp(443), ACCEPT)))
+    for port in range(1, 40):
+        verdict(judged, port)
+    assert asked.count(4) < 5

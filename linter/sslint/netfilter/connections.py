@@ -85,6 +85,7 @@ class Connections:
         self.universes = hooks.matching.universes
         self._found: dict[tuple[Question, str, int], Found] = {}
         self._neighbours: dict[tuple[int, str, int, int], Sets] = {}
+        self._used: dict[int, tuple[int, ...]] = {}  # by family
         self._port_classes: list[int] | None = None
 
     # -- questions ------------------------------------------------------------------------------
@@ -109,6 +110,12 @@ class Connections:
 
     def _destinations(self, family: int) -> tuple[int, ...]:
         """Return the addresses clients may use, one of each kind."""
+        known = self._used.get(family)
+        if known is None:
+            known = self._used[family] = self._kinds(family)
+        return known
+
+    def _kinds(self, family: int) -> tuple[int, ...]:
         universe = self.universes[family]
         endpoints = self.survey.endpoints[family]
         kinds: dict[object, int] = {}
