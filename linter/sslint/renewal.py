@@ -22,8 +22,10 @@ MAX_RENEWAL = 65_536  # characters; real ones are a few hundred
 DIRECTORY = "/etc/letsencrypt"
 MAX_LINEAGES = 10_000
 MAX_HOOKS = 200
+TRUE = frozenset({"true", "yes", "on", "1"})
 FALSE = frozenset({"false", "no", "off", "0"})  # configobj, as_bool
 HTTP01 = frozenset({"webroot", "standalone", "nginx", "apache"})
+LETS_ENCRYPT = "acme-v02.api.letsencrypt.org"
 STAGING = ("acme-staging", "pebble")
 CRONTABS = ("/var/spool/cron/crontabs", "/var/spool/cron")
 CERTBOT_UNITS = ("certbot", "certbot-renew", "snap.certbot.renew")
@@ -120,6 +122,11 @@ class Lineage:
     def staging(self) -> bool:
         """Whether it is renewed from a test authority."""
         return any(mark in self.parameters.get("server", "") for mark in STAGING)
+
+    @property
+    def must_staple(self) -> bool:
+        """Whether the next certificate is to require OCSP stapling (RFC 7633)."""
+        return self.parameters.get("must_staple", "False").lower() in TRUE
 
     @property
     def live(self) -> str:

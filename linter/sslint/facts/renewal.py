@@ -14,7 +14,7 @@ from sslint.facts.ports import Listener, listening
 from sslint.facts.proxies import only_proxies
 from sslint.facts.reach import Reach, blocking_spans
 from sslint.host import listeners
-from sslint.renewal import DIRECTORY, starters_known
+from sslint.renewal import DIRECTORY, LETS_ENCRYPT, starters_known
 from sslint.servers import servers
 from sslint.servers.model import CertificateRef
 
@@ -131,6 +131,17 @@ class Lineage(Fact):
             return None
         by_hand = self.source.by_hand
         return "setting" if by_hand == "autorenew" else "script" if by_hand else "timer"
+
+    @field
+    def must_staple_refused(self) -> bool:
+        """It asks for OCSP Must-Staple, and its authority issues no such certificates any more."""
+        authority = self.source.parameters.get("server", "")
+        return self.source.must_staple and LETS_ENCRYPT in authority
+
+    @field
+    def must_staple_at(self) -> Places:
+        """The setting that asks for it."""
+        return (Span(self.source.location("must_staple"), "asks for OCSP Must-Staple"),)
 
     @field
     def not_renewed_at(self) -> Places:
