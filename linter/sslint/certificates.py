@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -121,7 +121,9 @@ _roots: WeakKeyDictionary[Tree, frozenset[bytes]] = WeakKeyDictionary()
 
 def load(tree: Tree, ref: CertificateRef) -> Certificate:
     """Return what the files of a reference say; the same files are read only once."""
-    cache = _cache.setdefault(tree, {})
+    cache = _cache.get(tree)
+    if cache is None:
+        cache = _cache[tree] = {}
     key = (ref.path, ref.key, ref.chain_files, ref.issuer_files)
     found = cache.get(key)
     if found is None:
@@ -354,7 +356,7 @@ def _parse(data: bytes) -> _Pem:
             if len(certificates) >= MAX_CERTIFICATES:
                 reason = f"more than {MAX_CERTIFICATES} certificates in the file"
                 break
-            link, wrong = _certificate(label, block)
+            link, wrong = (_following if certificates else _certificate)(label, block)
             if link is not None:
                 certificates.append(link)
             reason = reason or wrong
@@ -379,6 +381,10 @@ def _certificate(label: bytes, block: bytes | None) -> tuple[Link | None, str]:
         return _link(x509.load_der_x509_certificate(_outer(block))), ""
     except Exception:
         return None, "a certificate in the file cannot be parsed"
+
+
+# Thousands of leaves are sent with the certificates of one issuer.
+_following = lru_cache(maxsize=64)(_certificate)
 
 
 def _outer(block: bytes) -> bytes:
@@ -412,20 +418,24 @@ def _public_half(label: bytes, block: bytes | None) -> tuple[bytes | None, str]:
 
 
 def _link(certificate: x509.Certificate) -> Link:
+    from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     public = certificate.public_key()
-    ocsp, issuers = _access(certificate)
+    extensions = {type(one.value): one.value for one in certificate.extensions}
+    ocsp, issuers = _access(extensions)
+    subject = certificate.subject.rfc4514_string()
+    alone = certificate.issuer == certificate.subject
     return Link(
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
-        names=_names(certificate),
+        subject=subject,
+        issuer=subject if alone else certificate.issuer.rfc4514_string(),
+        names=_names(extensions),
         common_name=_common_name(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        authority=_authority(certificate),
-        self_signed=_issued(certificate, certificate),
-        server_auth=_server_auth(certificate),
+        authority=_authority(extensions),
+        self_signed=alone and _issued(certificate, certificate),
+        server_auth=_server_auth(extensions),
         ocsp_url=ocsp,
         ca_issuers=issuers,
         key_algorithm=_algorithm(public),
@@ -434,21 +444,15 @@ def _link(certificate: x509.Certificate) -> Link:
     )
 
 
-def _extension(certificate: x509.Certificate, name: str) -> object | None:
+Extensions = Mapping[type, object]
+"""The values of a certificate's extensions by their class, which has each at most once."""
+
+
+def _names(extensions: Extensions) -> tuple[str, ...]:
     from cryptography import x509
 
-    try:
-        found: object = certificate.extensions.get_extension_for_class(getattr(x509, name)).value
-    except x509.ExtensionNotFound:
-        return None
-    return found
-
-
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    from cryptography import x509
-
-    found = _extension(certificate, "SubjectAlternativeName")
-    if not isinstance(found, x509.SubjectAlternativeName):
+    found = extensions.get(x509.SubjectAlternativeName)
+    if found is None or not isinstance(found, x509.SubjectAlternativeName):
         return ()
     names = [str(n.value) for n in found if isinstance(n, x509.DNSName | x509.IPAddress)]
     return tuple(dict.fromkeys(name.lower() for name in names))
@@ -461,31 +465,31 @@ def _common_name(certificate: x509.Certificate) -> str | None:
     return str(found[0].value) if found else None
 
 
-def _authority(certificate: x509.Certificate) -> bool:
+def _authority(extensions: Extensions) -> bool:
     from cryptography import x509
 
-    found = _extension(certificate, "BasicConstraints")
-    return isinstance(found, x509.BasicConstraints) and found.ca
+    found = extensions.get(x509.BasicConstraints)
+    return found is not None and isinstance(found, x509.BasicConstraints) and found.ca
 
 
-def _server_auth(certificate: x509.Certificate) -> bool:
+def _server_auth(extensions: Extensions) -> bool:
     """Tell whether it may be a server's: no extended key usage allows everything."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID as Oid
 
-    found = _extension(certificate, "ExtendedKeyUsage")
-    if not isinstance(found, x509.ExtendedKeyUsage):
+    found = extensions.get(x509.ExtendedKeyUsage)
+    if found is None or not isinstance(found, x509.ExtendedKeyUsage):
         return True
     return Oid.SERVER_AUTH in found or Oid.ANY_EXTENDED_KEY_USAGE in found
 
 
-def _access(certificate: x509.Certificate) -> tuple[str | None, str | None]:
+def _access(extensions: Extensions) -> tuple[str | None, str | None]:
     """Return the OCSP responder and the issuer's certificate of the AIA extension."""
     from cryptography import x509
     from cryptography.x509.oid import AuthorityInformationAccessOID as Oid
 
-    found = _extension(certificate, "AuthorityInformationAccess")
-    if not isinstance(found, x509.AuthorityInformationAccess):
+    found = extensions.get(x509.AuthorityInformationAccess)
+    if found is None or not isinstance(found, x509.AuthorityInformationAccess):
         return None, None
     by_method: dict[object, str] = {}
     for description in found:

@@ -35,11 +35,13 @@ from sslint.facts.zones import Zone, zones
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sslint.certificates import Link
     from sslint.host import Host
     from sslint.netfilter.nothing import NoFirewall
     from sslint.netfilter.reach import Firewall
     from sslint.renewal import Idle
     from sslint.servers import model
+    from sslint.servers.model import CertificateRef
 
 
 class Facts:
@@ -192,6 +194,11 @@ class Facts:
         return [Ignore(self, comment, name) for comment, name in self._unused]
 
     # -- what several kinds are asked with ----------------------------------------------------
+
+    @field
+    def sent(self) -> dict[int, tuple[Sequence[CertificateRef], list[Link | None]]]:
+        """The leaves of what servers send, by the identity of the references."""
+        return {}
 
     @field
     def whereabouts(self) -> Whereabouts:

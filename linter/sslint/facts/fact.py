@@ -88,8 +88,13 @@ class Fact(Fields):
         self.source = source
         self.facts = facts
         self.entity = entity
-        self.span = span
+        self._span = span
         self._subjects = subjects
+
+    @field
+    def span(self) -> Span | None:
+        """Its own place; kinds with a fact for each of many statements make it here."""
+        return self._span
 
     @property
     def subjects(self) -> frozenset[Subject]:

@@ -38,9 +38,9 @@ class WholeHost(Fact):
         places = self.allows or self.accepts
         if place is not None:
             default = self.ipv4_default or self._ipv4.verdict
-            self.span = Span(place, f"default for IPv4: {default}")
+            self._span = Span(place, f"default for IPv4: {default}")
         elif places:
-            self.span = places[0]
+            self._span = places[0]
 
     @field
     def servers(self) -> tuple[str, ...]:

@@ -72,7 +72,12 @@ class Redirect(Fact):
         self.source = source
         target = source.host or ("its own name" if self.own_name else "another name")
         entity = f"{reading.server} redirect to {source.scheme or '?'} on {target}"
-        super().__init__(facts, source, entity, Span(source.location, "redirects clients"))
+        super().__init__(facts, source, entity)
+
+    @field
+    def span(self) -> Span:
+        """The statement."""
+        return Span(self.source.location, "redirects clients")
 
     @property
     def subjects(self) -> frozenset[Subject]:
@@ -201,8 +206,11 @@ class Redirect(Fact):
         refs = web.certificates(endpoint, name) if web is not None else None
         if refs is None or not endpoint.certain:
             return False
-        leaves = [certificates.load(self._host.tree, ref).leaf for ref in refs]
-        for leaf in leaves:
+        known = self.facts.sent.get(id(refs))
+        if known is None:
+            leaves = [certificates.load(self._host.tree, ref).leaf for ref in refs]
+            known = self.facts.sent[id(refs)] = refs, leaves
+        for leaf in known[1]:
             if leaf is None or leaf.self_signed or certificates.covers(leaf.names, name):
                 return False
         return refs[0] if refs else None
@@ -238,9 +246,14 @@ class Upstream(Fact):
         self, facts: Facts, source: model.Upstream, reading: ServerReading, own: set[str]
     ) -> None:
         entity = f"{reading.server} upstream {source.host or '?'}:{source.port or '?'}"
-        super().__init__(facts, source, entity, Span(source.location, "proxies requests"))
+        super().__init__(facts, source, entity)
         self._own = own  # the addresses and names of this host
         self._site = reading.sites[source.site] if source.site < len(reading.sites) else None
+
+    @field
+    def span(self) -> Span:
+        """The statement."""
+        return Span(self.source.location, "proxies requests")
 
     @field
     def local(self) -> bool | None:

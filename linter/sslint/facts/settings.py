@@ -97,7 +97,6 @@ class Setting(Fact):
     "Its other words."
 
     def __init__(self, facts: Facts, source: model.Setting, context: _Context) -> None:
-        span = Span(source.location, _LABELS.get(source.name, source.name))
         entity = f"{source.server} {source.name}"
         # What is wrong with a port explains what else is found there.
         port = source.value or "" if source.name in _ABOUT_PORTS else ""
@@ -105,8 +104,13 @@ class Setting(Fact):
         if source.name == "server_name.swallowed" and source.site is not None:
             listens = context.reading.sites[source.site].listens
             about = frozenset((transport, number) for transport, _, number, _ in listens)
-        super().__init__(facts, source, entity, span, about)
+        super().__init__(facts, source, entity, subjects=about)
         self._context = context
+
+    @field
+    def span(self) -> Span:
+        """The statement."""
+        return Span(self.source.location, _LABELS.get(self.source.name, self.source.name))
 
     @field
     def server_version(self) -> tuple[int, ...] | None:

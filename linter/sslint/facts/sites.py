@@ -114,19 +114,23 @@ class Site(Fact):
     ) -> None:
         name = next((name for name in source.names if "$" not in name), "")
         certificate = next(iter(source.certificates), None)
-        if taken:
-            span = Span(source.location, "this block is never used for it")
-        else:
-            own = certificate is not None and source.own_certificate
-            span = Span(
-                certificate.location if certificate is not None and own else source.location,
-                "this certificate is never served" if source.tls is False else "this server block",
-            )
-        super().__init__(facts, source, f"{source.server} server block {name}".rstrip(), span)
+        super().__init__(facts, source, f"{source.server} server block {name}".rstrip())
         self._certificate = certificate
         self._blocks = blocks
         self._number = number
         self._taken = taken
+
+    @field
+    def span(self) -> Span:
+        """The certificate that it names, else the block."""
+        site, certificate = self.source, self._certificate
+        if self._taken:
+            return Span(site.location, "this block is never used for it")
+        own = certificate is not None and site.own_certificate
+        return Span(
+            certificate.location if certificate is not None and own else site.location,
+            "this certificate is never served" if site.tls is False else "this server block",
+        )
 
     @property
     def subjects(self) -> frozenset[Subject]:

@@ -138,7 +138,7 @@ class Layers:
     def _follow(self, start: Resolved, name: str) -> Resolved:
         """Walk on from a resolved path by a name, and by the links that it leads to."""
         current, status, links, _ = start
-        if status is Status.UNKNOWN:
+        if status is Status.UNKNOWN or (status is Status.ABSENT and name not in (".", "..")):
             return start
         pending = [name]  # the next one last
         while pending:

@@ -55,7 +55,9 @@ _NOT_UDP = frozenset(
 
 @dataclass(slots=True)
 class Listen:
-    """A `listen` statement. `error`: nginx refuses it; `unknown`: its addresses are not known.
+    """What a `listen` statement says; `directive` is the first that says it.
+
+    `error`: nginx refuses it; `unknown`: its addresses are not known.
 
     `explicit`: it carries socket options (`bind`, `backlog=` ...). `unsure` are addresses
     that may or may not be among those a host name stands for.
@@ -70,20 +72,6 @@ class Listen:
     error: str | None = None
     unknown: str | None = None
     unsure: frozenset[str] = frozenset()
-
-    def said_by(self, directive: Directive) -> Listen:
-        """Return what another statement of the same words says."""
-        return Listen(
-            directive,
-            self.transport,
-            self.addresses,
-            self.flags,
-            self.explicit,
-            self.ipv6only,
-            self.error,
-            self.unknown,
-            self.unsure,
-        )
 
 
 def parse_listen(directive: Directive, kind: Kind, version: Version, resolve: Resolver) -> Listen:

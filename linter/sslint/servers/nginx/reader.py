@@ -6,7 +6,7 @@ import posixpath
 
 from sslint.reasons import Code, Reason
 from sslint.servers.hostnames import resolver
-from sslint.servers.model import ServerReading, Site
+from sslint.servers.model import ServerReading, Site, Transport
 from sslint.servers.nginx import ENTRIES, available
 from sslint.servers.nginx import certificates as tls
 from sslint.servers.nginx import mail as mail_blocks
@@ -16,7 +16,7 @@ from sslint.servers.nginx.listen import Listen, parse_listen
 from sslint.servers.nginx.parsed import Nginx, certificates_for
 from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
 from sslint.servers.nginx.settings import header_dropped, settings
-from sslint.servers.nginx.sockets import Socket, SocketTable
+from sslint.servers.nginx.sockets import SocketTable
 from sslint.servers.nginx.syntax import REST, Directive, Loader, unknown_includes
 from sslint.servers.nginx.web import NginxWeb
 from sslint.source import Location
@@ -29,6 +29,9 @@ __all__ = [
     "header_dropped",
     "read",
 ]
+
+Opened = tuple[Transport, str, int, bool]
+"""A socket of a block: transport, address, port, and whether the block is its default server."""
 
 MAX_REASONS = 50
 _SINCE = {"http2": (1, 25, 1), "http3": (1, 25, 0), "ssl_reject_handshake": (1, 19, 4)}
@@ -106,7 +109,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
                 parsed[server.kind, directive.args] = listen
                 tree.budgets.spend("sockets", len(listen.addresses), directive.location)
             else:  # thousands of blocks say the same
-                listen = known.said_by(directive)
+                listen = known
             if listen.error is not None:
                 nginx.refuse(directive.location, listen.error)
                 continue
@@ -114,7 +117,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
                 reading.gaps.append(Reason(Code.UNKNOWN, directive.location, listen.unknown))
                 tree.problem(directive.location, listen.unknown, decisive=False)
             server.listens.append(listen)
-            nginx.table.add(server, listen, refuse)
+            nginx.table.add(server, listen, directive, refuse)
         if "listen" in server.own or unknown_includes(server.own.get("include", [])):
             continue
         if server.kind == "http":
@@ -154,25 +157,28 @@ def _tls(nginx: Nginx) -> None:
 def _fill(nginx: Nginx, reading: ServerReading) -> None:
     """Fill the reading with what the sockets and blocks amount to."""
     tls_sites: set[int] = set()
-    listens: dict[int, list[tuple[Socket, bool]]] = {}
+    listens: dict[int, list[Opened]] = {}
+    alike: dict[tuple[Opened, ...], tuple[Opened, ...]] = {}
     sockets = list(nginx.table.sockets.values())
     reading.endpoints = [endpoint_of(nginx, socket) for socket in sockets]
     for socket, endpoint in zip(sockets, reading.endpoints, strict=True):
         default = socket.default_server
+        place = socket.transport, socket.address, socket.port
+        opened, first = (*place, False), (*place, True)
         for server in dict.fromkeys(socket.servers):
-            listens.setdefault(server.number, []).append((socket, server is default))
-            if endpoint.tls in ("implicit", "starttls"):
-                tls_sites.add(server.number)
+            listens.setdefault(server.number, []).append(first if server is default else opened)
+        if endpoint.tls in ("implicit", "starttls"):
+            tls_sites.update(server.number for server in socket.servers)
     groups = {kind: upstream_groups(nginx.config, kind) for kind in KINDS}
     for server in nginx.config.servers:
         mine = nginx.credentials[server.number]
-        opened = listens.get(server.number, [])
+        sockets_of = tuple(listens.get(server.number, ()))
         reading.sites.append(
             Site(
                 "nginx",
                 server.kind,
                 server.names,
-                tuple((s.transport, s.address, s.port, first) for s, first in opened),
+                alike.setdefault(sockets_of, sockets_of),
                 server.number in tls_sites or (None if _may_listen(server) else False),
                 mine.certificates,
                 server.directive.location,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from sslint.regex import regex
 from sslint.servers.model import Redirect, Upstream
@@ -15,6 +16,7 @@ _URL = regex(r"(?:(https?)|(\$scheme)|(\$[A-Za-z0-9_{}]+))://([^/?#\s]*)")
 _AUTHORITY = regex(r"(\[[0-9A-Fa-f:.]+\]|[^:]*)(?::(.*))?\Z", re.DOTALL)
 # Variables that start a URL's path: `https://$host$request_uri`.
 _PATH = regex(r"\$\{?(?:request_uri|uri|document_uri)\b|\$[0-9]")
+_AUTHORITY_ENDS = regex(r"[/?#]")
 _OWN_NAMES = {"$host", "$server_name", "$http_host", "${host}", "${server_name}", "${http_host}"}
 _REDIRECT_CODES = ("301", "302", "303", "307", "308")
 _DEFAULT_PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
@@ -40,15 +42,23 @@ def redirects(server: Server, statements: Guarded) -> Iterator[Redirect]:
     """Yield the redirects among a server's `routes` to an absolute URL."""
     for directive, conditional in statements:
         target = _target(directive)
-        match = _URL.match(target) if target else None
-        if match is None:
-            continue
-        scheme, _, _, authority = match.groups()
-        host, port = _authority(_PATH.split(authority, maxsplit=1)[0])
-        own = host in _OWN_NAMES
-        known = host if host and "$" not in host else None
-        number = _port(port, _DEFAULT_PORTS.get(scheme or ""))
-        yield Redirect(server.number, scheme, known, number, directive.location, conditional, own)
+        found = _url(target) if target else None
+        if found is not None:
+            scheme, host, port, own = found
+            place = directive.location
+            yield Redirect(server.number, scheme, host, port, place, conditional, own)
+
+
+@lru_cache(maxsize=256)  # thousands of blocks say the same
+def _url(target: str) -> tuple[str | None, str | None, int | None, bool] | None:
+    """Return scheme, host and port of a URL, and whether it is the server's own name."""
+    match = _URL.match(target)
+    if match is None:
+        return None
+    scheme, _, _, authority = match.groups()
+    host, port = _authority(_PATH.split(authority, maxsplit=1)[0])
+    known = host if host and "$" not in host else None
+    return scheme, known, _port(port, _DEFAULT_PORTS.get(scheme or "")), host in _OWN_NAMES
 
 
 def _target(directive: Directive) -> str | None:
@@ -74,6 +84,7 @@ def _collect(block: Directive, conditional: bool, depth: int, found: Guarded) ->
             _collect(directive, conditional or directive.name == "if", depth + 1, found)
 
 
+@lru_cache(maxsize=256)
 def _authority(text: str) -> tuple[str, str | None]:
     match = _AUTHORITY.match(text)
     return (match[1].strip("[]").lower(), match[2]) if match else (text, None)
@@ -113,7 +124,7 @@ def _http_upstream(server: Server, directive: Directive, groups: Groups) -> Iter
         else:
             yield Upstream(server.number, None, None, None, directive.location)
             return
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    authority = _AUTHORITY_ENDS.split(rest, maxsplit=1)[0]
     if rest.startswith("unix:"):
         return
     shown = None if "$" in scheme else _GRPC.get(scheme.lower(), scheme.lower())

@@ -19,7 +19,7 @@ _VALUE = regex(r"[/\d*\[]|on$|off$|index\.|https?:|utf-8$")
 def swallowed(directive: Directive) -> int | None:
     """Return which argument of a server_name is the directive that follows it, if one is."""
     args = directive.args
-    if directive.name != "server_name":
+    if directive.name != "server_name" or len(args) < 3:
         return None
     for index, word in enumerate(args[1:], 1):
         following = args[index + 1] if index + 1 < len(args) else ""

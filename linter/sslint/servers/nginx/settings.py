@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sslint.servers.model import Setting
 from sslint.servers.nginx.blocks import Configuration, Server
 from sslint.servers.nginx.semicolons import swallowed
@@ -66,8 +64,9 @@ SWALLOWED = "server_name.swallowed"
 MAX_DEPTH = 64
 
 
-def settings(config: Configuration) -> Iterator[Setting]:
-    """Yield every statement a rule may ask for; `scope` is the block it stands in."""
+def settings(config: Configuration) -> list[Setting]:
+    """Return every statement a rule may ask for; `scope` is the block it stands in."""
+    found: list[Setting] = []
     sites = {id(server.directive): server for server in config.servers}
     seen: set[int] = set()
     for kind, context in config.contexts.items():
@@ -76,42 +75,45 @@ def settings(config: Configuration) -> Iterator[Setting]:
                 server = sites.get(id(directive))
                 if server is not None and id(directive) not in seen:
                     seen.add(id(directive))
-                    yield from _walk(directive.block, "server", server.number, 0)
+                    _walk(directive.block, "server", server.number, 0, found)
             else:
-                yield from _statement(directive, kind, None, 0)
+                _statement(directive, kind, None, 0, found)
+    return found
 
 
 def _walk(
-    statements: list[Directive], scope: str, site: int | None, depth: int
-) -> Iterator[Setting]:
+    statements: list[Directive], scope: str, site: int | None, depth: int, found: list[Setting]
+) -> None:
     if scope != "server" and any(d.name == "add_header" for d in statements):
         # add_header is inherited only where a block has none of its own (ngx_http_headers_module).
         first = next(d for d in statements if d.name == "add_header")
-        yield Setting("nginx", "add_header", None, first.location, scope, first.args, site)
+        found.append(Setting("nginx", "add_header", None, first.location, scope, first.args, site))
     for directive in statements:
         if directive.name not in _SILENT:
-            yield from _statement(directive, scope, site, depth)
+            _statement(directive, scope, site, depth, found)
 
 
-def _statement(directive: Directive, scope: str, site: int | None, depth: int) -> Iterator[Setting]:
+def _statement(
+    directive: Directive, scope: str, site: int | None, depth: int, found: list[Setting]
+) -> None:
     name, args = directive.name, directive.args
+
+    def add(name: str, value: str | None, args: tuple[str, ...]) -> None:
+        found.append(Setting("nginx", name, value, directive.location, scope, args, site))
+
     if directive.block is not None:
         if depth < MAX_DEPTH and name in ("location", "if", "limit_except"):
-            yield from _walk(directive.block, name, site, depth + 1)
-    elif name in _WANTED or name.startswith(_PREFIXES):
-        value = args[0] if args else None
-        yield Setting("nginx", name, value, directive.location, scope, args, site)
+            _walk(directive.block, name, site, depth + 1, found)
     elif name == "listen":
-        for flag in _LISTEN:
+        for flag in _LISTEN if len(args) > 1 else ():
             if flag in args[1:]:
-                yield Setting(
-                    "nginx", f"listen.{flag}", flag, directive.location, scope, args, site
-                )
-    elif name == "server_name" and (found := swallowed(directive)) is not None:
-        yield Setting("nginx", SWALLOWED, args[found], directive.location, scope, args, site)
+                add(f"listen.{flag}", flag, args)
+    elif name in _WANTED or name.startswith(_PREFIXES):
+        add(name, args[0] if args else None, args)
+    elif name == "server_name" and (place := swallowed(directive)) is not None:
+        add(SWALLOWED, args[place], args)
     elif name == "add_header" and len(args) >= 2 and args[0].lower() in _HEADERS:
-        header = _HEADERS[args[0].lower()]
-        yield Setting("nginx", header, args[1], directive.location, scope, args[1:], site)
+        add(_HEADERS[args[0].lower()], args[1], args[1:])
 
 
 def header_dropped(server: Server, header: str) -> Directive | None:

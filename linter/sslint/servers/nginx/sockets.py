@@ -12,6 +12,7 @@ from sslint.servers.model import BindConflict, Transport
 from sslint.servers.nginx.blocks import Refuse, Server
 from sslint.servers.nginx.listen import ANY_IPV4, WILDCARDS, Kind, Listen
 from sslint.servers.nginx.names import VirtualNames
+from sslint.servers.nginx.syntax import Directive
 from sslint.source import Location
 from sslint.values import dataclass, field
 
@@ -36,6 +37,7 @@ class Socket:
     sure: bool = True  # that it is opened at all
     doubts: list[Listen] = field(default_factory=list)  # host names that may also mean it
     bound: bool = True
+    twin: Socket | None = None  # one of the same servers
     virtual: VirtualNames | None = None
     numbered: dict[int, Server] = field(default_factory=dict)  # beside `virtual`
 
@@ -90,6 +92,9 @@ class Socket:
 
     def names_table(self) -> VirtualNames:
         """Return the table of its servers' names."""
+        if self.virtual is None and self.twin is not None:
+            self.virtual = self.twin.names_table()
+            self.numbered = self.twin.numbered
         if self.virtual is None:
             self.virtual = VirtualNames.build((s.number, s.names) for s in self.servers)
             self.numbered = {server.number: server for server in self.servers}
@@ -108,8 +113,8 @@ class SocketTable:
     _size: int = 0
     _unsure: list[tuple[Server, Listen, str, int]] = field(default_factory=list)
 
-    def add(self, server: Server, listen: Listen, refuse: Refuse) -> None:
-        """Enter every address of a `listen` statement."""
+    def add(self, server: Server, listen: Listen, directive: Directive, refuse: Refuse) -> None:
+        """Enter every address of a `listen` statement of a server."""
         self._size += len(listen.addresses) * (1 + len(server.names))
         if self._size > MAX_SIZE:
             self.too_many = True
@@ -124,7 +129,7 @@ class SocketTable:
                 socket = Socket(server.kind, listen.transport, address, port)
                 self.sockets[key] = socket
             else:
-                _check_again(socket, server, listen, refuse)
+                _check_again(socket, server, listen, directive, refuse)
             _merge(socket, server, listen)
 
     def add_default(self, server: Server) -> None:
@@ -143,6 +148,12 @@ class SocketTable:
                 socket.doubts.append(listen)
             elif server not in socket.servers:
                 _merge(socket, server, listen)
+        firsts: dict[tuple[int, int], Socket] = {}
+        for socket in self.sockets.values():
+            if len(socket.servers) > 1:
+                first = firsts.setdefault((len(socket.servers), id(socket.servers[0])), socket)
+                if first is not socket and first.servers == socket.servers:
+                    socket.twin = first
         wildcards = {
             (s.kind, s.transport, s.is_ipv6, s.port) for s in self.sockets.values() if s.wildcard
         }
@@ -196,19 +207,24 @@ def _overlap(wildcard: Socket, other: Socket) -> bool:
     return six.wildcard and not six.ipv6only
 
 
-def _check_again(socket: Socket, server: Server, listen: Listen, refuse: Refuse) -> None:
-    where = listen.directive.location
+def _check_again(
+    socket: Socket, server: Server, listen: Listen, directive: Directive, refuse: Refuse
+) -> None:
     if socket.servers and socket.servers[-1] is server:
-        refuse(where, f"a duplicate listen {socket.name}")
+        refuse(directive.location, f"a duplicate listen {socket.name}")
     if server.kind == "mail":
-        refuse(where, f'duplicate "{socket.name}" address and port pair')
+        refuse(directive.location, f'duplicate "{socket.name}" address and port pair')
     if listen.explicit and socket.options is not None:
-        refuse(where, f"duplicate listen options for {socket.name}")
+        refuse(directive.location, f"duplicate listen options for {socket.name}")
     if "default_server" in listen.flags and socket.explicit_default:
-        refuse(where, f"a duplicate default server for {socket.name}")
+        refuse(directive.location, f"a duplicate default server for {socket.name}")
 
 
 def _merge(socket: Socket, server: Server, listen: Listen) -> None:
+    if socket.listens and socket.listens[-1] is listen:  # it adds nothing but the server
+        socket.servers.append(server)
+        socket.listens.append(listen)
+        return
     if "default_server" in listen.flags and not socket.explicit_default:
         socket.explicit_default = True
         socket.default = len(socket.servers)
