@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sslint.engine.language import Fact, Span, Subject, reader
 from sslint.engine.loader import SEVERITIES, Rule, Severity
-from sslint.engine.words import fill
+from sslint.engine.words import fill, placeholders
 from sslint.values import dataclass, field
+
+MANY = 64  # facts that a rule is held against, and of which many may be alike
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Finding:
     silenced: bool = False  # an ignore, or a rule that was not asked for: it hides what follows
     excuse: str = ""  # the reason that an ignore gives
     also_affects: list[Finding] = field(default_factory=list)
+    shown: Sequence[Span] = ()  # `related`, its own place among them
 
     @property
     def fingerprint(self) -> str:
@@ -43,12 +46,102 @@ class Finding:
 def run(rules: Iterable[Rule], facts: object) -> list[Finding]:
     """Return the findings of all rules over a host's facts, without ordering causes."""
     groups = _Groups(facts)
-    return [
-        _finding(rule, fact, facts)
-        for rule in rules
-        for fact in groups.fitting(rule)
-        if rule.test(fact, facts, None) is True
-    ]
+    found: list[Finding] = []
+    for rule in rules:
+        fitting = groups.fitting(rule)
+        if len(fitting) < MANY:
+            found += [
+                _finding(rule, fact, facts)
+                for fact in fitting
+                if rule.test(fact, facts, None) is True
+            ]
+        else:
+            found += _of_many(rule, fitting, facts)
+    return found
+
+
+def _of_many(rule: Rule, fitting: Sequence[Fact], facts: object) -> Iterator[Finding]:
+    """Yield what a rule finds on many facts, asking those once that are alike to it."""
+    asked, shown = _asked(rule)
+    apart = fitting[0].apart
+    alike = fitting[0].alike is not None and (apart | _RELATING).isdisjoint(asked)
+    tested: dict[object, bool] = {}
+    said: dict[object, Finding] = {}
+    for fact in fitting:
+        key = fact.alike if alike else None
+        fires = tested.get(key)
+        if fires is None:
+            fires = rule.test(fact, facts, None) is True
+            if alike:
+                tested[key] = fires
+        if not fires:
+            continue
+        first = said.get(key)
+        if first is not None:
+            yield _like(first, fact)
+            continue
+        first = _finding(rule, fact, facts)
+        if alike and apart.isdisjoint(shown):
+            said[key] = first
+        yield first
+
+
+def _asked(rule: Rule) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the fields that the test of a rule asks a fact for, and those its findings show.
+
+    What relates a fact to others passes over the fact itself, as if it asked for any field.
+    """
+    document = rule.document
+    tested = {*_fields({k: document[k] for k in _CONDITIONS if k in document})}
+    words = (one for own in rule.words.values() for one in _texts(own))
+    shown = {*rule.related, rule.at, *rule.words}
+    for text in (rule.message, rule.clients, rule.advice, *words):
+        shown.update(placeholders(text))
+    severity = document["severity"]
+    for case in severity if isinstance(severity, list) else ():
+        shown.update(_fields(case["when"]) if isinstance(case, Mapping) else ())
+    return _first_parts(tested), _first_parts(shown)
+
+
+_RELATING = frozenset(("any_of", "none_of"))
+_CONDITIONS = ("match", "either", "unless", "any_of", "none_of")
+
+
+def _texts(own: str | Mapping[str, str]) -> Iterable[str]:
+    return (own,) if isinstance(own, str) else own.values()
+
+
+def _fields(condition: object) -> Iterator[str]:
+    """Yield every word of a condition that may be a field: more than are does no harm."""
+    if isinstance(condition, Mapping):
+        for name, inner in condition.items():
+            yield str(name)
+            yield from _fields(inner)
+    elif isinstance(condition, list):
+        for inner in condition:
+            yield from _fields(inner)
+    else:
+        yield str(condition)
+
+
+def _first_parts(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.partition(".")[0] for name in names)
+
+
+def _like(first: Finding, fact: Fact) -> Finding:
+    """Return what the rule of a finding says of a fact that is alike."""
+    own = first.span if first.rule.at else fact.span
+    return Finding(
+        first.rule,
+        fact,
+        first.severity,
+        first.message,
+        first.clients,
+        first.advice,
+        _elsewhere(own, first.shown),
+        own,
+        shown=first.shown,
+    )
 
 
 class _Groups:
@@ -91,6 +184,7 @@ def _finding(rule: Rule, fact: Fact, facts: object) -> Finding:
     at: Sequence[Span] = (reader(rule.at)(fact) or ()) if rule.at else ()
     own = at[0] if at else fact.span
     related = [span for name in rule.related for span in reader(name)(fact) or ()]
+    shown = (*at, *related)
     return Finding(
         rule=rule,
         fact=fact,
@@ -98,8 +192,9 @@ def _finding(rule: Rule, fact: Fact, facts: object) -> Finding:
         message=fill(rule.message, fact, rule.words),
         clients=fill(rule.clients, fact, rule.words),
         advice=fill(rule.advice, fact, rule.words, to_paste=True),
-        related=_elsewhere(own, (*at, *related)),
+        related=_elsewhere(own, shown),
         span=own,
+        shown=shown,
     )
 
 

@@ -53,6 +53,14 @@ class Fact(Protocol):
     def subjects(self) -> frozenset[Subject]:
         """What it is about."""
 
+    @property
+    def alike(self) -> object:
+        """What it has in common with others whose fields have the same values; None: nothing."""
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """The fields that differ all the same."""
+
 
 Matcher = Callable[[Any, object, Any], Truth]
 """Takes a fact, the host's facts, and the fact that asks if this one is related to it."""

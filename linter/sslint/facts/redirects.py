@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sslint.servers import model
     from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 
+_OF_BLOCKS = frozenset(("answer", "answered_at", "from_ports", "misdirected"))
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 
@@ -86,6 +87,18 @@ class Redirect(Fact):
         found: set[Subject] = {("tcp", port)} if port else set()
         found |= {("certificate", ref.path) for _, ref in self._wrong if ref and ref.path}
         return frozenset(found)
+
+    @property
+    def alike(self) -> object:
+        """The URL, whoever is sent there."""
+        own = self.source
+        url = own.scheme, own.host, own.port
+        return id(self._reading), url, own.conditional, own.own_name, self.own_name
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """What depends on the names and sockets of its block."""
+        return _OF_BLOCKS
 
     @field
     def own_name(self) -> bool:
@@ -254,6 +267,13 @@ class Upstream(Fact):
     def span(self) -> Span:
         """The statement."""
         return Span(self.source.location, "proxies requests")
+
+    @property
+    def alike(self) -> object:
+        """The place, whatever is passed on to it."""
+        own = self.source
+        place = own.scheme, own.host, own.port
+        return self.entity, place, own.proxy_protocol, self.passes_tls
 
     @field
     def local(self) -> bool | None:

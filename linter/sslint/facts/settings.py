@@ -32,6 +32,7 @@ _LABELS = {
 }
 
 
+_OF_BLOCKS = frozenset(("hsts", "related"))
 _ABOUT_PORTS = ("virtualhost.plain-first", "listen.ipv6-lost")
 _LEGACY = regex(r"(?<![!\w.-])(SSLv2|SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
 _MINIMUM = regex(r">=?\s*(SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
@@ -111,6 +112,17 @@ class Setting(Fact):
     def span(self) -> Span:
         """The statement."""
         return Span(self.source.location, _LABELS.get(self.source.name, self.source.name))
+
+    @property
+    def alike(self) -> object:
+        """The statement as it stands in any block."""
+        own = self.source
+        return id(self._context), own.name, own.value, own.scope, own.arguments, own.offered
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """What depends on the names of its block, or is another place."""
+        return _OF_BLOCKS
 
     @field
     def server_version(self) -> tuple[int, ...] | None:
