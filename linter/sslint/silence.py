@@ -39,7 +39,7 @@ def mark_ignored(
         (comment.place.file, comment.place.line): comment for comment in every if comment.counts
     }
     used: set[tuple[SourceFile, int, str]] = set()
-    for finding in findings:
+    for finding in findings if comments else ():
         place = finding.span.location if finding.span is not None else None
         for line in () if place is None else _lines(place):
             assert place is not None

@@ -138,7 +138,7 @@ def _like(first: Finding, fact: Fact) -> Finding:
         first.message,
         first.clients,
         first.advice,
-        _elsewhere(own, first.shown),
+        _without(own, first.shown),
         own,
         shown=first.shown,
     )
@@ -184,7 +184,7 @@ def _finding(rule: Rule, fact: Fact, facts: object) -> Finding:
     at: Sequence[Span] = (reader(rule.at)(fact) or ()) if rule.at else ()
     own = at[0] if at else fact.span
     related = [span for name in rule.related for span in reader(name)(fact) or ()]
-    shown = (*at, *related)
+    shown = _each_once((*at, *related))
     return Finding(
         rule=rule,
         fact=fact,
@@ -192,7 +192,7 @@ def _finding(rule: Rule, fact: Fact, facts: object) -> Finding:
         message=fill(rule.message, fact, rule.words),
         clients=fill(rule.clients, fact, rule.words),
         advice=fill(rule.advice, fact, rule.words, to_paste=True),
-        related=_elsewhere(own, shown),
+        related=_without(own, shown),
         span=own,
         shown=shown,
     )
@@ -200,8 +200,16 @@ def _finding(rule: Rule, fact: Fact, facts: object) -> Finding:
 
 def _elsewhere(own: Span | None, spans: Iterable[Span]) -> tuple[Span, ...]:
     """Return the places beside a finding's own, each once."""
+    return _without(own, _each_once(spans))
+
+
+def _each_once(spans: Iterable[Span]) -> Sequence[Span]:
+    return tuple({span.location: span for span in spans}.values())
+
+
+def _without(own: Span | None, spans: Sequence[Span]) -> tuple[Span, ...]:
     place = own.location if own else None
-    return tuple({s.location: s for s in spans if s.location != place}.values())
+    return tuple([span for span in spans if span.location != place])
 
 
 def merge_twins(findings: Sequence[Finding]) -> list[Finding]:

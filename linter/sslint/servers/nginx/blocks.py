@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from sslint.reasons import Code
@@ -115,6 +116,23 @@ _CONTEXTS: dict[str, frozenset[str]] = {
 }
 
 
+@lru_cache(maxsize=1024)
+def _misshapen(name: str, context: str, arguments: int, has_block: bool) -> str:
+    """Say why nginx refuses a statement by its place, arguments or block; "" if it does not."""
+    if name not in _SHAPES or (name == "server" and context == "upstream"):
+        return ""
+    least, most, block = _SHAPES[name]
+    where = _CONTEXTS.get(name)
+    if where is not None and context not in where:
+        return f'"{name}" directive is not allowed in {context}'
+    if block is not has_block:
+        wanted = 'has no opening "{"' if block else 'is not terminated by ";"'
+        return f'directive "{name}" {wanted}'
+    if not least <= arguments <= most:
+        return f'invalid number of arguments in "{name}" directive'
+    return ""
+
+
 _INNER = ("location", "if", "limit_except")
 MAX_DEPTH = 64
 
@@ -129,9 +147,9 @@ def index(statements: list[Directive], context: str, refuse: Refuse) -> Index:
             found[name] = [directive]
         else:
             group.append(directive)
-        shape = _SHAPES.get(name)
-        if shape is not None:
-            _check_shape(directive, context, shape, refuse)
+        block = directive.block is not None
+        if _misshapen(name, context, len(directive.args), block) or name in _FLAGS:
+            _check_shape(directive, context, refuse)
     return found
 
 
@@ -140,27 +158,17 @@ def check_locations(statements: list[Directive], refuse: Refuse, depth: int = 0)
     for directive in statements:
         if directive.block and directive.name in _INNER and depth < MAX_DEPTH:
             for inner in directive.block:
-                shape = _SHAPES.get(inner.name)
-                if shape is not None:
-                    _check_shape(inner, directive.name, shape, refuse)
+                name, block = inner.name, inner.block is not None
+                if _misshapen(name, directive.name, len(inner.args), block) or name in _FLAGS:
+                    _check_shape(inner, directive.name, refuse)
             check_locations(directive.block, refuse, depth + 1)
 
 
-def _check_shape(
-    directive: Directive, context: str, shape: tuple[int, int, bool], refuse: Refuse
-) -> None:
+def _check_shape(directive: Directive, context: str, refuse: Refuse) -> None:
     name = directive.name
-    least, most, block = shape
-    where = _CONTEXTS.get(name)
-    if name == "server" and context == "upstream":
-        return
-    if where is not None and context not in where:
-        refuse(directive.location, f'"{name}" directive is not allowed in {context}')
-    elif block is not (directive.block is not None):
-        wanted = 'has no opening "{"' if block else 'is not terminated by ";"'
-        refuse(directive.location, f'directive "{name}" {wanted}')
-    elif not least <= len(directive.args) <= most:
-        refuse(directive.location, f'invalid number of arguments in "{name}" directive')
+    wrong = _misshapen(name, context, len(directive.args), directive.block is not None)
+    if wrong:
+        refuse(directive.location, wrong)
     elif name in _FLAGS and directive.args[0].lower() not in ("on", "off"):
         refuse(directive.location, f'invalid value "{directive.args[0]}" in "{name}" directive')
 

@@ -6,6 +6,7 @@ Sources: ngx_http_ssl_merge_srv_conf, ngx_http_ssl_init and their twins for stre
 from __future__ import annotations
 
 import posixpath
+from functools import lru_cache
 
 from sslint.reasons import Code
 from sslint.servers.model import CertificateRef
@@ -78,6 +79,7 @@ def _reference(certificate: Directive, key: Directive | None, directory: str) ->
     )
 
 
+@lru_cache(maxsize=1024)
 def _path(value: str, directory: str) -> tuple[str | None, str]:
     if value.startswith("data:"):
         return None, "the certificate is in a variable" if "$" in value else "given inline"

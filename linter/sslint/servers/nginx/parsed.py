@@ -22,6 +22,7 @@ class Nginx:
     version: Version
     refused: list[Reason] = field(default_factory=list)
     templates: set[SourceFile] = field(default_factory=set)
+    _sockets: dict[tuple[Transport, str, int], Socket | None] = field(default_factory=dict)
 
     def refuse(self, where: Location, text: str, code: Code = Code.REFUSED) -> None:
         """Record that nginx does not start, and why; what a template makes is not known."""
@@ -30,6 +31,12 @@ class Nginx:
 
     def socket(self, transport: Transport, address: str, port: int) -> Socket | None:
         """Return the socket that takes connections to an address: its own, else the wildcard."""
+        place = (transport, address, port)
+        if place not in self._sockets:
+            self._sockets[place] = self._socket(*place)
+        return self._sockets[place]
+
+    def _socket(self, transport: Transport, address: str, port: int) -> Socket | None:
         wildcard = ANY_IPV6 if ":" in address else ANY_IPV4
         for kind in KINDS:
             for candidate in dict.fromkeys((address, wildcard)):

@@ -32,7 +32,7 @@ _PLAIN = r"[^\s;{}#\"'\\]"
 # plain, nor is anything that str.split would split and nginx would not.
 _STATEMENT = regex(
     rf"{_SPACE}*+(?:#[^\n]*+\n{_SPACE}*+)*+"
-    rf"(?:({_PLAIN}++)((?:{_SPACE}++{_PLAIN}++)*+){_SPACE}*+(;|(?<!\$)\{{)|(\}})|\Z)"
+    rf"(?:({_PLAIN}++(?:{_SPACE}++{_PLAIN}++)*+){_SPACE}*+(;|(?<!\$)\{{)|(\}})|\Z)"
 )
 _SKIP = regex(rf"(?:{_SPACE}++|(#[^\n]*+))")
 _WORD = regex(r"(?:[^ \t\r\n;{\\$]++|\\.|\$\{*+)++", re.DOTALL)
@@ -116,7 +116,8 @@ class Loader:
     _loaded: dict[str, list[Directive]] = field(default_factory=dict)
     _weights: dict[str, int] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
-    words: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by text: sites say the same
+    # Statements by their text: sites say the same.
+    words: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def load(self, path: str) -> list[Directive]:
         """Return the statements of a file. Raise TreeError if it cannot be read."""
@@ -232,6 +233,8 @@ class Loader:
 
 def unknown_includes(statements: list[Directive]) -> list[Directive]:
     """Return the includes whose files are not known and may hold what matters here."""
+    if not statements:
+        return []
     return [
         directive
         for directive in statements
@@ -271,8 +274,11 @@ class _Parser:
 
     def parse(self) -> list[Directive]:
         text, file = self.text, self.file
-        statement = _STATEMENT.match
+        scan = _STATEMENT.match
         known = self.loader.words
+        short = MAX_TOKEN // 4
+        name: str = ""
+        args: tuple[str, ...] = ()
         top: list[Directive] = []
         current = top
         stack: list[tuple[list[Directive], str]] = []
@@ -282,16 +288,18 @@ class _Parser:
             self.fail(0, "a byte order mark, which nginx takes for part of the first word")
             position = 1
         while True:
-            match = statement(text, position)
-            if match is not None and match.end() - position < MAX_TOKEN // 4:
-                name, rest, end_char, closing = match.groups()
-                start, position = match.start(1), match.end()
-                args = known.get(rest)
-                if args is None:
-                    args = known[rest] = tuple(rest.split()) if rest else ()
-                if name is None:
+            match = scan(text, position)
+            if match is not None and (end := match.end()) - position < short:
+                said, end_char, closing = match.groups()
+                start, position = match.start(1), end
+                if said is None:
                     end_char = "}" if closing else ""
-                    start = position - 1
+                    start = end - 1
+                elif (statement := known.get(said)) is not None:
+                    name, args = statement
+                else:
+                    name, *rest = said.split()
+                    name, args = known[said] = intern(name), tuple(rest)
             else:
                 found = self._words(position)
                 if found is None:
@@ -299,9 +307,9 @@ class _Parser:
                         current.append(Directive("include", (REST,), file, position, position))
                     return top
                 words, start, position, end_char = found
-                name, args = (words[0], tuple(words[1:])) if words else ("", ())
+                name, args = (intern(words[0]), tuple(words[1:])) if words else ("", ())
             if end_char == ";":
-                directive = Directive(intern(name), args, file, start, position)
+                directive = Directive(name, args, file, start, position)
                 if name == "include" and len(args) == 1:
                     current.extend(self.loader.include(directive))
                 else:
