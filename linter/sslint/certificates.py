@@ -418,7 +418,6 @@ def _public_half(label: bytes, block: bytes | None) -> tuple[bytes | None, str]:
 
 
 def _link(certificate: x509.Certificate) -> Link:
-    from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     public = certificate.public_key()

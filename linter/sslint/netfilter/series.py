@@ -85,6 +85,9 @@ def _row(row: list[Batch], batches: Batches, family: int) -> Sequence[Series | B
         return row
     series = Series(row, batches.matching.universes[family])
     for number, batch in enumerate(row):
+        if () in batch.groups:
+            series.others.append(number)
+            continue
         named = [batches.ports(guards) for guards in batch.groups]
         if not all(name for name, _ in named):
             series.others.append(number)
@@ -115,7 +118,7 @@ def _lot(batch: Batch, universe: Universe) -> Lot | None:
         verdict = plain.rule.items[-1]
         if isinstance(verdict, Verdict) and verdict.kind == "reject":  # told apart from a drop
             return None
-    guarded = any(guards for guards, _ in groups)
+    guarded = len(groups) > 1 or () not in batch.groups
     return Lot(batch, KINDS.index(batch.kind), groups, len(batch.rules) == 1, guarded)
 
 
