@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sslint.servers.apache.reader import read
+from sslint.servers.apache.reader import Apache, read
 from sslint.servers.model import ServerReading
 from tests.support import tree_of
 
@@ -241,3 +241,27 @@ def test_apache_2_2_needs_its_name_virtual_host() -> None:
     assert [one.name for one in reading_of({"apache2.conf": current}).settings] == [
         "namevirtualhost"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("a.test", 0), ("x.b.test", 1), ("y.x.b.test", 1), ("c.b.test", 1), (".b.test", 1),
+        ("b.test", 4), ("w3w.d.test", 3), ("www.d.test", 2), ("nobody.test", None),
+    ],
+)  # fmt: skip
+def test_the_first_host_with_a_name_or_a_pattern_for_it_has_it(
+    name: str, number: int | None
+) -> None:
+    names = ["a.test", "a.test *.b.test", "c.b.test *.d.test", "w?w.d.test", "*b.test"]
+    names[2:4] = ["c.b.test www.d.test", "w?w.d.test *.d.test"]
+    hosts = "".join(
+        f"<VirtualHost *:80>\nServerName h{index}\nServerAlias {one}\n</VirtualHost>\n"
+        for index, one in enumerate(names)
+    )
+    reading = reading_of({"apache2.conf": f"{LOADED}Listen 80\n{hosts}"})
+    assert isinstance(reading.config, Apache)
+    chain = reading.config.chain("::", 80)
+    assert chain is not None
+    found = chain.find(name, None)
+    assert (found.number if found else None) == number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from sslint.netfilter import addresses
 from sslint.regex import regex
@@ -26,6 +27,7 @@ class Spec:
     port: int | None
 
 
+@lru_cache(1_000)
 def parse(text: str) -> Spec | None:
     """Split an address; None if Apache refuses it."""
     if text.isascii() and text.isdigit():

@@ -38,6 +38,9 @@ _SHIPPED = (
     *("ports.conf", "httpd.conf"),
 )
 _CONDITIONS = ("<ifmodule", "<ifdefine", "<iffile", "<ifdirective", "<ifsection", "<ifversion")
+_AT_ONCE = frozenset(
+    ("include", "includeoptional", "define", "undefine", "loadmodule", "serverroot", "use")
+)  # what is carried out while it is read
 _PARAMETER = regex(r"[$%@]\w+", re.ASCII)
 
 
@@ -56,7 +59,7 @@ class _Open:
     name: str
     block: list[Directive]  # where statements go
     doubt: str
-    location: Location
+    line: Line
 
 
 @dataclass(slots=True)
@@ -72,7 +75,7 @@ class Loader:
     modules: Modules
     environment: Environment
     version: tuple[int, ...] | None = None
-    files: list[str] = field(default_factory=list)
+    read: dict[str, None] = field(default_factory=dict)  # the files, in their order
     fatal: list[Reason] = field(default_factory=list)
     lost: list[Directive] = field(default_factory=list)
     absent: list[Directive] = field(default_factory=list)  # optional ones of absent directories
@@ -84,7 +87,13 @@ class Loader:
     _macros: dict[str, _Macro] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
     _using: list[str] = field(default_factory=list)
+    _paths: dict[tuple[str, str], str] = field(default_factory=dict)
     _count: int = 0
+
+    @property
+    def files(self) -> list[str]:
+        """The files that were read, in their order."""
+        return list(self.read)
 
     def load(self, path: str) -> list[Directive]:
         """Return the statements of the main file. Raise TreeError if it cannot be read."""
@@ -104,7 +113,11 @@ class Loader:
 
     def path(self, name: str) -> str:
         """Return a path as Apache takes it: below ServerRoot unless it is absolute."""
-        return posixpath.normpath(posixpath.join(self.root, name))
+        path = self._paths.get((self.root, name))
+        if path is None:
+            path = posixpath.normpath(posixpath.join(self.root, name))
+            self._paths[self.root, name] = path
+        return path
 
     def expand(self, text: str) -> str:
         """Put in what variables hold; one that is not set stays as it is (ap_resolve_env)."""
@@ -125,8 +138,7 @@ class Loader:
     # -- files ---------------------------------------------------------------------------------
 
     def _file(self, path: str, file: SourceFile, block: list[Directive], doubt: str) -> None:
-        if path not in self.files:
-            self.files.append(path)
+        self.read[path] = None
         self._open.append(path)
         _Parser(self, file, block, doubt).run()
         self._open.pop()
@@ -420,23 +432,29 @@ class _Parser:
         self.open: list[_Open] = []
 
     def run(self) -> None:
-        """Read the whole file."""
+        """Read the whole file; the lines of a macro come before the rest."""
         loader = self.loader
-        while (line := self.next()) is not None:
-            if loader.count():
-                loader.count(line.file.at(line.number))
-                return
-            if line.text[0] == "<":
-                self.section(line)
+        while self.sources:
+            source = self.sources[-1]
+            for line in source:
+                if loader.count():
+                    loader.count(line.file.at(line.number))
+                    return
+                if line.text[0] == "<":
+                    self.section(line)
+                else:
+                    self.statement(line)
+                if not self.sources or self.sources[-1] is not source:
+                    break
             else:
-                self.statement(line)
+                self.sources.pop()
         for one in reversed(self.open):
             if one.name in _CONDITIONS:
                 continue  # one that holds may stay open to the end (ap_build_cont_config)
-            loader.refuse(one.location, f"{one.name}> was not closed", one.doubt)
+            loader.refuse(one.line.place, f"{one.name}> was not closed", one.doubt)
 
     def next(self) -> Line | None:
-        """Return the next line; a macro's come before the rest of the file."""
+        """Return the next line."""
         while self.sources:
             line = next(self.sources[-1], None)
             if line is not None:
@@ -445,9 +463,14 @@ class _Parser:
         return None
 
     def statement(self, line: Line) -> None:
-        word, args = split(line.text, self.loader.expand)
+        text, column = line.text, line.column
+        word, args = split(text, self.loader.expand)
         name = word.lower()
-        made = self.made(line, name, args, None)
+        end = column + len(text)
+        made = Directive(name, tuple(args), line.file, line.number, None, self.doubt, column, end)
+        if name not in _AT_ONCE:
+            self.block.append(made)
+            return
         loader = self.loader
         if name in ("include", "includeoptional"):
             loader.include(made, self.block)
@@ -465,80 +488,76 @@ class _Parser:
         else:
             self.block.append(made)
 
-    def made(
-        self, line: Line, name: str, args: list[str], block: list[Directive] | None
-    ) -> Directive:
-        """Return the statement of a line."""
-        column = line.column
-        end = column + len(line.text)
-        return Directive(name, tuple(args), line.file, line.number, block, self.doubt, column, end)
-
     def section(self, line: Line) -> None:
         word, rest = next_word(line.text, self.loader.expand)
         loader = self.loader
-        where = line.place
         if word.startswith("</"):
-            self.close(word, where)
+            self.close(word, line)
             return
         name = word.lower()
         closed = name.endswith(">")  # <RequireAll>
         if closed:
             name = name[:-1]
         if name == "<":
-            loader.refuse(where, "a section without a name", self.doubt)
+            loader.refuse(line.place, "a section without a name", self.doubt)
             return
         if name in _CONDITIONS and loader.modules.place(name) is not None:
-            self.condition(name, rest, where)
+            self.condition(name, rest, line)
         elif name == "<macro" and loader.modules.place(name) is not None:
-            loader.macro(rest, self.body(name), where, self.doubt)
+            loader.macro(rest, self.body(name), line.place, self.doubt)
         else:
             end = rest.rfind(">")
             if end < 0 and not closed:
-                loader.refuse(where, f"{word}> directive missing closing '>'", self.doubt)
+                loader.refuse(line.place, f"{word}> directive missing closing '>'", self.doubt)
             text = rest[:end] if end >= 0 else rest
-            made = self.made(line, name, words(text, loader.expand), [])
-            self.block.append(made)
-            assert made.block is not None
-            self.enter(name, where)
-            self.block = made.block
+            args = tuple(words(text, loader.expand))
+            block: list[Directive] = []
+            end = line.column + len(line.text)
+            self.block.append(
+                Directive(name, args, line.file, line.number, block, self.doubt, line.column, end)
+            )
+            self.enter(name, line)
+            self.block = block
 
-    def enter(self, name: str, where: Location) -> None:
+    def enter(self, name: str, line: Line) -> None:
         if len(self.open) >= MAX_SECTIONS:
             said = f"sections are nested more than {MAX_SECTIONS} deep"
-            self.loader.refuse(where, said, self.doubt)
+            self.loader.refuse(line.place, said, self.doubt)
             self.sources.clear()
             return
-        self.open.append(_Open(name, self.block, self.doubt, where))
+        self.open.append(_Open(name, self.block, self.doubt, line))
 
-    def condition(self, name: str, text: str, where: Location) -> None:
+    def condition(self, name: str, text: str, line: Line) -> None:
         end = text.rfind(">")
         if end < 0 or not text[:end].strip(SPACES).lstrip("!"):
-            self.loader.refuse(where, f"{name}> needs an argument and a closing '>'", self.doubt)
+            self.loader.refuse(
+                line.place, f"{name}> needs an argument and a closing '>'", self.doubt
+            )
             return
         holds = self.loader.condition(name, text[:end])
         if holds is False:
             self.body(name)
             return
-        self.enter(name, where)
+        self.enter(name, line)
         if holds is None and not self.doubt:
             what = text[:end].strip(SPACES).replace(UNKNOWN, "?")
             shown = {"<ifmodule": "IfModule", "<ifdefine": "IfDefine", "<iffile": "IfFile"}
             said = f"it is inside <{shown.get(name, name[1:])} {what}>"
             self.doubt = f"{said}, which the files do not decide"
 
-    def close(self, word: str, where: Location) -> None:
+    def close(self, word: str, line: Line) -> None:
         loader = self.loader
         if not word.endswith(">"):
-            loader.refuse(where, f"{word}> directive missing closing '>'", self.doubt)
+            loader.refuse(line.place, f"{word}> directive missing closing '>'", self.doubt)
             return
         name = f"<{word[2:-1].lower()}"
         if not self.open:
-            loader.refuse(where, f"{word} without matching {name}> section", self.doubt)
+            loader.refuse(line.place, f"{word} without matching {name}> section", self.doubt)
             return
         top = self.open[-1]
         if top.name != name:
             said = f"expected </{top.name[1:]}> but saw {word}"
-            loader.refuse(where, said, self.doubt)
+            loader.refuse(line.place, said, self.doubt)
             if all(one.name != name for one in self.open):
                 return
             while self.open[-1].name != name:

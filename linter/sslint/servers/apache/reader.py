@@ -21,7 +21,7 @@ from sslint.servers.apache.vhosts import Chain, Table, compiled, is_pattern
 from sslint.servers.hostnames import resolver
 from sslint.servers.interface import Answer
 from sslint.servers.listening import leads_away
-from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Site, Tls
+from sslint.servers.model import CertificateRef, Endpoint, ServerReading, Site, Tls, Transport
 from sslint.source import Location
 from sslint.tree import Tree, TreeError
 from sslint.values import dataclass, replace
@@ -255,13 +255,15 @@ def _may_hold_hosts(directive: Directive, apache: Apache) -> bool:
 
 def _sites(apache: Apache, reading: ServerReading) -> None:
     """Add the virtual hosts, and the main server where it answers at some socket."""
-    listens: dict[int, list[tuple[str, int, bool]]] = {}
+    listens: dict[int, list[tuple[Transport, str, int, bool]]] = {}
     modes: dict[int, set[Tls]] = {}
     for endpoint in reading.endpoints:
         chain = apache.chain(endpoint.address, endpoint.port)
-        for host in chain.hosts if chain is not None else [apache.main]:
-            first = chain is None or host is chain.hosts[0]
-            listens.setdefault(host.number, []).append((endpoint.address, endpoint.port, first))
+        hosts = chain.hosts if chain is not None else [apache.main]
+        for host in hosts:
+            listens.setdefault(host.number, []).append(
+                (endpoint.transport, endpoint.address, endpoint.port, host is hosts[0])
+            )
             modes.setdefault(host.number, set()).add(endpoint.tls)
     inherits = any(
         "implicit" in modes.get(host.number, ()) and not host.own.get("sslcertificatefile")
@@ -271,14 +273,13 @@ def _sites(apache: Apache, reading: ServerReading) -> None:
     listens[apache.main.number] = listens.get(-1, [])
     modes[apache.main.number] = modes.get(-1, set())
     for host in (*apache.hosts, apache.main):
-        opened = listens.get(host.number, [])
         tls = modes.get(host.number, set())
         reading.sites.append(
             Site(
                 "apache",
                 "http",
                 host.names,
-                tuple(("tcp", address, port, first) for address, port, first in opened),
+                tuple(listens.get(host.number, ())),
                 True if "implicit" in tls else None if "unknown" in tls or host.unsure else False,
                 apache.servers.certificates(host),
                 host.where,
@@ -290,21 +291,24 @@ def _sites(apache: Apache, reading: ServerReading) -> None:
 
 def _routes(apache: Apache, reading: ServerReading, modes: dict[int, set[Tls]]) -> None:
     """Add what redirects, passes on and tells, of each server that answers."""
-    balancers = routes.balancers(apache.statements)
+    balancers = routes.balancers((apache.main, *apache.hosts))
     current = apache.loader.modules.is_current()
     inherited = [d for d in apache.statements if d.name in _INHERITED]
     for host in (*apache.hosts, apache.main):
         main = host is apache.main
         block = apache.statements if main else (host.directive and host.directive.block) or []
-        settings = routes.settings(host, block, None if main else host.number)
-        reading.settings += [one for one in settings if current or one.name not in _FORMER]
+        if routes.may_hold(host, routes.SETTINGS):
+            settings = routes.settings(host, block, None if main else host.number)
+            reading.settings += [one for one in settings if current or one.name not in _FORMER]
         tls = modes.get(host.number, set())
         if not tls:
             continue
         secure = None if len(tls) > 1 or "unknown" in tls else "implicit" in tls
         block = block if main else [*block, *inherited]
-        reading.redirects += routes.redirects(host, block, secure)
-        reading.upstreams += routes.upstreams(host, block, balancers)
+        if inherited or routes.may_hold(host, routes.REDIRECTS):
+            reading.redirects += routes.redirects(host, block, secure)
+        if inherited or routes.may_hold(host, routes.UPSTREAMS):
+            reading.upstreams += routes.upstreams(host, block, balancers)
 
 
 def _faults(apache: Apache, tree: Tree, reading: ServerReading) -> None:

@@ -46,6 +46,10 @@ _COMMANDS = ("certificate", "dhparameters", "privatekey")  # of SSLOpenSSLConfCm
 _KEYS = ("sslcertificatekeyfile", "sslsessionticketkeyfile", "sslproxymachinecertificatefile")
 _CACHES = ("sslsessioncache", "sslstaplingcache")  # kept by a module of their own
 _ONE = ("servername", "documentroot", "sslengine", "sslcertificatefile", "sslcertificatekeyfile")
+# The statements of which more is asked than where they stand.
+_JUDGED = frozenset(
+    (*_ONE, *_FILES, *_CACHES, "sslengine", "sslopensslconfcmd", "listen", "<virtualhost")
+)
 _PROTOCOLS = ("all", "sslv2", "sslv3", "tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3")
 # Where distributions load what others link in.
 _LOADED = ("/etc/apache2/mods-enabled", "/etc/httpd/conf.modules.d")
@@ -71,19 +75,23 @@ def check(apache: Apache) -> None:
         loader.refuse(apache.main.where, "no MPM is loaded")
     _managed(loader, apache.statements)
     if modules.has("ssl_module"):
+        sound: set[tuple[str | None, str | None]] = set()
         for host in (apache.main, *apache.hosts):
-            _server(apache, host)
+            _server(apache, host, sound)
 
 
 def _walk(
     loader: Loader, block: list[Directive], files: dict[str, bool], inside: bool, virtual: bool
 ) -> None:
     modules = loader.modules
+    plain = ("anywhere", "inside" if inside else "outside")
     for directive in block:
         if directive.doubt:
             continue
         name = directive.name
         place = modules.place(name)
+        if place in plain and name not in _JUDGED and not directive.block:
+            continue
         if place is None:
             if name != "include" and UNKNOWN not in name and modules.lacks(name):
                 _invalid(loader, directive)
@@ -169,8 +177,8 @@ def _managed(loader: Loader, statements: list[Directive]) -> None:
                 loader.refuse(domain.location, said)
 
 
-def _server(apache: Apache, host: Host) -> None:
-    """Refuse what the initialisation of TLS refuses."""
+def _server(apache: Apache, host: Host, sound: set[tuple[str | None, str | None]]) -> None:
+    """Refuse what the initialisation of TLS refuses; `sound` are pairs that fit each other."""
     loader = apache.loader
     protocols = host.last("sslprotocol")
     if protocols is not None and not protocols.doubt:
@@ -178,14 +186,14 @@ def _server(apache: Apache, host: Host) -> None:
     if host.doubt or apache.servers.engine(host).state != "on":
         return
     references = apache.servers.certificates(host)
-    code = Code.NO_CERTIFICATE if _is_served(apache, host) else Code.REFUSED
     if not references and not host.all("sslopensslconfcmd"):
         switches = host.own.get("sslengine")
         where = switches[-1].location if switches else host.where
         said = "SSLEngine is on without SSLCertificateFile"
-        loader.refuse(where, said, code=code)
+        loader.refuse(where, said, code=_code(apache, host))
     for reference in references:
-        if reference.path is None:
+        pair = (reference.path, reference.key)
+        if reference.path is None or pair in sound:
             continue
         found = certificates.load(loader.tree, reference)
         if found.status == "present" and found.leaf is None and found.problem:
@@ -197,17 +205,18 @@ def _server(apache: Apache, host: Host) -> None:
         elif found.key_matches is False:
             said = f"certificate and private key {reference.key} do not match"
             place = reference.key_location or reference.location
-            loader.refuse(place, said, code=code)
+            loader.refuse(place, said, code=_code(apache, host))
+        else:
+            sound.add(pair)
     if protocols is not None and not protocols.doubt and not _enabled(protocols):
         loader.refuse(protocols.location, "SSLProtocol: no SSL protocols available")
 
 
-def _is_served(apache: Apache, host: Host) -> bool:
-    """Tell whether a server's certificate is that of a socket: rules judge it then."""
+def _code(apache: Apache, host: Host) -> Code:
+    """Return the code for what is wrong with a certificate: rules judge that of a socket."""
     ports = {record.port for record in apache.listeners.records}
-    if host is apache.main:
-        return bool(ports)
-    return any(not one.port or one.port in ports for one in host.addresses)
+    served = host is apache.main or any(one.port in (0, *ports) for one in host.addresses)
+    return Code.NO_CERTIFICATE if ports and served else Code.REFUSED
 
 
 def _protocols(loader: Loader, directive: Directive) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sslint.servers.apache import urls
 from sslint.servers.apache.environment import UNKNOWN
@@ -18,6 +18,9 @@ _WANTED = (
     *("sslstaplingcache", "sslstrictsnivhostcheck", "sslproxyengine", "sslengine", "protocols"),
     *("remoteipproxyprotocol", "namevirtualhost", "mdomain", "sslhonorcipherorder"),
 )
+REDIRECTS = ("rewriterule", "redirect", "redirectmatch", "redirectpermanent", "redirecttemp")
+UPSTREAMS = ("proxypass", "proxypassmatch", "rewriterule", "sethandler")
+SETTINGS = (*_WANTED, "header")
 _HTTP = {"ws": "http", "wss": "https", "h2": "https", "h2c": "http"}
 MAX_DEPTH = 16
 
@@ -32,6 +35,12 @@ def walk(
         elif directive.name != "<virtualhost" and depth < MAX_DEPTH:
             inside = conditional or directive.name in ("<if", "<elseif", "<else", "<limit")
             yield from walk(directive.block, inside, depth + 1)
+
+
+def may_hold(host: Host, names: tuple[str, ...]) -> bool:
+    """Tell whether a server has one of some statements, or a section that may hold one."""
+    own = host.own
+    return any(name in own for name in names) or any(name[0] == "<" for name in own)
 
 
 def redirects(host: Host, block: list[Directive], secure: bool | None) -> Iterator[Redirect]:
@@ -55,7 +64,7 @@ def redirects(host: Host, block: list[Directive], secure: bool | None) -> Iterat
             if False in answers:
                 continue
             doubtful = doubtful or None in answers
-        elif name in ("redirect", "redirectmatch", "redirectpermanent", "redirecttemp"):
+        elif name in REDIRECTS:
             target = redirect_of(directive, inside)[2] or ""
         url = urls.parse(target) if target else None
         if url is not None and url.scheme in ("http", "https", None):
@@ -157,17 +166,14 @@ def _upstream(host: Host, target: str, directive: Directive) -> Iterator[Upstrea
     yield Upstream(host.number, scheme, url.host, url.port, directive.location)
 
 
-def balancers(statements: list[Directive]) -> dict[str, list[Directive]]:
-    """Return the members of all balancers by name."""
+def balancers(hosts: Iterable[Host]) -> dict[str, list[Directive]]:
+    """Return the members of the balancers of all servers by name."""
     found: dict[str, list[Directive]] = {}
-    pending = list(statements)
-    while pending:
-        directive = pending.pop()
-        if directive.name == "<proxy" and directive.value.lower().startswith("balancer://"):
-            members = [d for d in directive.block or () if d.name == "balancermember"]
-            found.setdefault(balancer_name(directive.value), []).extend(members)
-        elif directive.name == "<virtualhost":
-            pending += directive.block or ()
+    for host in hosts:
+        for directive in host.own.get("<proxy", ()):
+            if directive.value.lower().startswith("balancer://"):
+                members = [d for d in directive.block or () if d.name == "balancermember"]
+                found.setdefault(balancer_name(directive.value), []).extend(members)
     return found
 
 

@@ -13,8 +13,7 @@ from sslint.values import dataclass
 
 # isspace() in the C locale; str.split() knows more.
 SPACES = " \t\n\v\f\r"
-# What makes a line more than words between blanks: quotes, backslashes, variables, odd blanks.
-_ODD = regex(r"[^\t-\r -~]|[\"'\\$]")
+_ODD = regex(r"[^\t-\r -~]")  # blanks that isspace() does not know among them
 _WORD = regex(r"[^ \t\n\v\f\r]+")
 _ESCAPED = {
     "": regex(r"\\(\\)"),
@@ -74,6 +73,17 @@ class Line:
 
 def lines(file: SourceFile) -> Iterator[Line]:
     """Yield the lines of a file, continued ones joined, comments and blank ones left out."""
+    text = file.text
+    if "\\\n" in text or "\r" in text or text.endswith("\\"):
+        yield from _joined(file)
+        return
+    for number, part in enumerate(text.split("\n"), 1):
+        bare = part.strip(SPACES)
+        if bare and bare[0] != "#":
+            yield Line(bare, file, number, part.index(bare[0]) + 1)
+
+
+def _joined(file: SourceFile) -> Iterator[Line]:
     pending: list[str] = []
     first = 1
     text = file.text
@@ -106,9 +116,16 @@ def lines(file: SourceFile) -> Iterator[Line]:
         yield Line(rest, file, first)
 
 
+def _is_plain(text: str) -> bool:
+    """Tell whether a text is words between blanks and nothing else."""
+    if '"' in text or "$" in text or "\\" in text or "'" in text:
+        return False
+    return (text.isascii() and text.isprintable()) or _ODD.search(text) is None
+
+
 def split(text: str, expand: Expand) -> tuple[str, list[str]]:
     """Return the name and the arguments of a statement."""
-    if _ODD.search(text) is None:
+    if _is_plain(text):
         first, *rest = text.split()
         return first, rest
     word, after = next_word(text, expand)
@@ -117,7 +134,7 @@ def split(text: str, expand: Expand) -> tuple[str, list[str]]:
 
 def words(text: str, expand: Expand) -> list[str]:
     """Split the text after a directive's name; quotes keep blanks together and go away."""
-    if _ODD.search(text) is None:
+    if _is_plain(text):
         return text.split()
     found = []
     rest = text.strip(SPACES)
@@ -129,6 +146,10 @@ def words(text: str, expand: Expand) -> list[str]:
 
 def next_word(text: str, expand: Expand) -> tuple[str, str]:
     """Return the first word and what follows it (ap_getword_conf)."""
+    if _is_plain(text):
+        word, _, rest = text.lstrip(SPACES).partition(" ")
+        if "\t" not in word:
+            return word, rest.lstrip(SPACES)
     text = text.lstrip(SPACES)
     if not text:
         return "", ""

@@ -156,7 +156,7 @@ class Servers:
         """Return what a client gets for an SNI name; None where that is not known."""
         base = chain.hosts[0] if chain is not None else self.main
         host = chain.find(name, main_name) if chain is not None and name else None
-        if chain is not None and any(one.doubt for one in chain.hosts):
+        if chain is not None and chain.doubtful:
             return None
         if host is not None and self.engine(host).state == "unknown":
             return None

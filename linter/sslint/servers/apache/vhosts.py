@@ -21,9 +21,10 @@ class Chain:
     port: int  # 0: every port
     hosts: list[Host] = field(default_factory=list)
     written: list[str] = field(default_factory=list)  # beside each of them
-    _table: dict[str, Host] | None = None
+    _table: dict[str, tuple[int, Host]] | None = None  # the first that has a name, and its place
+    _suffixes: dict[str, tuple[int, Host]] = field(default_factory=dict)  # those of `*.name`
     _patterns: list[tuple[re.Pattern[str], int, Host]] = field(default_factory=list)
-    _order: dict[str, int] = field(default_factory=dict)
+    _doubtful: bool | None = None
 
     def add(self, host: Host, address: Address) -> None:
         """Put a host before those that are there: they are entered from the last to the first."""
@@ -36,6 +37,13 @@ class Chain:
         self.hosts.reverse()
         self.written.reverse()
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether it is not known of one of the hosts that it is there."""
+        if self._doubtful is None:
+            self._doubtful = any(host.doubt for host in self.hosts)
+        return self._doubtful
+
     def find(self, name: str, main_name: str | None) -> Host | None:
         """Return the host that a name selects; None if none has it.
 
@@ -45,14 +53,17 @@ class Chain:
         if self._table is None:
             self._build(main_name)
             assert self._table is not None
-        exact = self._table.get(name)
-        number = self._order.get(name, len(self.hosts))
-        for pattern, position, host in self._patterns:
+        found = [self._table.get(name)]
+        if self._suffixes:
+            dots = (index for index, letter in enumerate(name) if letter == ".")
+            found += [self._suffixes.get(name[index:]) for index in dots]
+        number, host = min(filter(None, found), key=_place, default=(len(self.hosts), None))
+        for pattern, position, other in self._patterns:
             if position >= number:
                 break
             if pattern.match(name):
-                return host
-        return exact
+                return other
+        return host
 
     def by_address(self, name: str) -> Host | None:
         """Return the host whose <VirtualHost> names the host that was asked for."""
@@ -64,7 +75,9 @@ class Chain:
         seen: set[str] = set()
         found: dict[int, tuple[str, ...]] = {}
         for host in self.hosts:
-            names = tuple(name for name in _names(host, main_name) if name not in seen)
+            names = _names(host, main_name)
+            if not seen.isdisjoint(names):
+                names = tuple(name for name in names if name not in seen)
             seen.update(names)
             found[host.number] = names
         return found
@@ -73,11 +86,16 @@ class Chain:
         self._table = {}
         for position, host in enumerate(self.hosts):
             for name in _names(host, main_name):
-                if is_pattern(name):
+                if not is_pattern(name):
+                    self._table.setdefault(name, (position, host))
+                elif name.startswith("*.") and not is_pattern(name[1:]):
+                    self._suffixes.setdefault(name[1:], (position, host))
+                else:
                     self._patterns.append((compiled(name), position, host))
-                elif name not in self._table:
-                    self._table[name] = host
-                    self._order[name] = position
+
+
+def _place(found: tuple[int, Host]) -> int:
+    return found[0]
 
 
 def is_pattern(name: str) -> bool:
@@ -91,14 +109,10 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _names(host: Host, main_name: str | None) -> tuple[str, ...]:
-    names = host.names
-    if (
-        host.server_name is None
-        and main_name
-        and any(a.address in WILDCARDS for a in host.addresses)
-    ):
-        names = (main_name, *names)
-    return names
+    if not main_name or "servername" in host.own:
+        return host.names
+    wild = any(one.address in WILDCARDS for one in host.addresses)
+    return (main_name, *host.names) if wild else host.names
 
 
 @dataclass(slots=True)
