@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sslint import targets
 from sslint.errors import NothingToCheckError, UsageError
-from sslint.gather import gather, quoted
 from sslint.plain import clean
+from sslint.targets.repository import gather, quoted
 from sslint.tree import write_named
 from sslint.yamlfile import display
 

@@ -238,7 +238,7 @@ def _host(config: Config, name: str, host: Mapping[str, Any]) -> Target:
     for server in targets.keyed():
         if server.name in host:
             real = config.within(host[server.name], (*where, server.name))
-            from sslint.joining import serve
+            from sslint.targets.laying import serve
 
             assumed += serve(tree, server, real, targets.confined)
     target = Target(

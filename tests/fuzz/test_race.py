@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sslint import parts
 from sslint.cli import main
+from sslint.targets import parts
 from tests.fuzz import race
 
 pytestmark = pytest.mark.skipif(

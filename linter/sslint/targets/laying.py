@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from sslint import servers
 from sslint import tree as trees
 from sslint.firewalls.marks import NFT
-from sslint.parts import Parts, add_files, add_fragment, part_of, place_of
 from sslint.regex import regex
+from sslint.targets.parts import Parts, add_files, add_fragment, part_of, place_of
 from sslint.tree import Status, Tree
 from sslint.yamlfile import display
 

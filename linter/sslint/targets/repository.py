@@ -140,7 +140,7 @@ def gather(top: Path, excluded: Sequence[str] = (), *, beside: Path | None = Non
     `beside` is the etc/ of a host that is there: what it holds itself is not looked at.
     """
     from sslint.firewalls.scripts.possible import NAMES, is_script
-    from sslint.parts import is_ruleset, is_whole
+    from sslint.targets.parts import is_ruleset, is_whole
 
     gathered = Gathered()
     scripts: list[Path] = []
@@ -178,7 +178,7 @@ def _kind(name: str, text: str) -> str:
 
 def _files(top: Path, excluded: Sequence[str], beside: Path | None) -> Iterator[tuple[Path, str]]:
     from sslint.firewalls.scripts.possible import NAMES
-    from sslint.parts import TOPS
+    from sslint.targets.parts import TOPS
 
     tree = Tree(top)
     tree.exclude(excluded)

@@ -1,4 +1,4 @@
-"""What PATH means: which files on disk make a host, and under which paths the host knows them."""
+"""Find the hosts that a PATH holds, and the parts of one that it names."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ import os
 import posixpath
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslint import servers
 from sslint import tree as trees
-from sslint.errors import NothingToCheckError, UsageError, did_you_mean
-from sslint.intent import Intent
-from sslint.netfilter.model import Ruleset
+from sslint.errors import NothingToCheckError, UsageError
 from sslint.reasons import Code, Problem
+from sslint.targets.given import announce
+from sslint.targets.target import Target
 from sslint.tree import Status, Tree, TreeError, real_path
 from sslint.values import dataclass, field
 from sslint.yamlfile import display
 
 if TYPE_CHECKING:
-    from sslint.ask import Expectation
-    from sslint.parts import Parts
     from sslint.servers.interface import Server
+    from sslint.targets.parts import Parts
 
-Given = tuple[str | None, str]
 _LEAVES = "is a symbolic link that leaves {} and is not followed; name its target"
 MAX_LINKS_SHOWN = 10
 SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".tox"})
@@ -49,31 +46,6 @@ _MARKS = (
     *("sysconfig/ip6tables", "sysconfig/nftables.conf", "ufw/ufw.conf", "ufw/user.rules"),
     *("firewalld", "csf", "shorewall", "ferm", "firehol", "letsencrypt/renewal"),
 )
-
-
-@dataclass(slots=True)
-class Target:
-    """One host to read.
-
-    `firewall` are the rulesets that were named, (kind or None, path in the tree); without any,
-    those of the tree count, or with `no_firewall` none at all.
-    """
-
-    name: str
-    tree: Tree
-    firewall: tuple[Given, ...] = ()
-    no_firewall: bool = False
-    addresses: tuple[str, ...] = ()
-    announced: tuple[str, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)
-    intent: Intent = field(default_factory=Intent)
-    expect: tuple[Expectation, ...] = ()  # stated in the file that lies at `settings`
-    settings: str | None = None
-    running: Ruleset | None = None  # what the kernel has loaded, if it was asked
-    now: datetime | None = None  # when certificates are judged; None: by the clock
-    assumed: tuple[str, ...] = ()  # what the files were completed with
-    top: Path | None = None  # the directory that was given and holds no other host
-    unclaimed: tuple[str, ...] | None = None  # what may serve TLS there; made when it is asked
 
 
 def find(
@@ -156,7 +128,7 @@ class _Search:
 
     def _joined(self, loose: Sequence[Path]) -> Target | None:
         """Return the host that parts make, if they have any place on one."""
-        from sslint.parts import collect
+        from sslint.targets.parts import collect
 
         parts = collect(loose, confined)
         if len(parts) and self.gathered:
@@ -169,7 +141,7 @@ class _Search:
 
 def _seen(problems: Sequence[Problem], paths: Sequence[str], excluded: Sequence[str]) -> str | None:
     """Name what was seen and is no host, and the block of .sslint.yaml that would make it one."""
-    from sslint.gather import gather
+    from sslint.targets.repository import gather
 
     lines = [problem.sentence for problem in problems]
     for top in (confined(text) for text in paths if os.path.isdir(text)):
@@ -224,7 +196,7 @@ def _beside(host: Target, top: Path, excluded: Sequence[str]) -> list[Path]:
     etc = host.tree.mounts.get("/etc") or (host.tree.root and host.tree.root / "etc")
     if etc is None or top.name == "etc":
         return []
-    from sslint.gather import lay
+    from sslint.targets.repository import lay
 
     laid = lay(host.tree, etc, top, excluded)
     if laid:
@@ -248,7 +220,7 @@ def _apart(top: Path, excluded: Sequence[str]) -> list[Path]:
     """Return the parts of one host that lie apart below a directory, if they are one host's."""
     if any(os.path.isfile(top / posixpath.basename(one.entries[0])) for one in keyed()):
         return []
-    from sslint.gather import gather
+    from sslint.targets.repository import gather
 
     gathered = gather(top, excluded)
     return gathered.paths if gathered.is_one_host else []
@@ -262,9 +234,9 @@ def complete(tree: Tree) -> list[str]:
     probe = tree.with_overlay({})
     if not any(server.lacks_main(probe) for server in servers.servers()):
         return []
-    from sslint import joining
+    from sslint.targets import laying
 
-    return [] if _is_shipped(probe) else joining.complete(tree)
+    return [] if _is_shipped(probe) else laying.complete(tree)
 
 
 def _is_shipped(tree: Tree) -> bool:
@@ -277,7 +249,7 @@ def _is_shipped(tree: Tree) -> bool:
 
 def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Problem]:
     """Yield the main files of servers below a directory that no host has."""
-    from sslint.parts import TOPS
+    from sslint.targets.parts import TOPS
 
     tree = Tree(top)
     tree.exclude(excluded)
@@ -349,8 +321,8 @@ def _is_covered(path: Path, others: Sequence[Path], hosts: Sequence[Target]) -> 
 
 def _of_parts(parts: Parts, paths: Sequence[Path], root: str | None) -> Target:
     """Make one host of parts, its paths relative to the root that they lie in, if they do."""
-    from sslint.joining import join
-    from sslint.parts import root_of
+    from sslint.targets.laying import join
+    from sslint.targets.parts import root_of
 
     roots = {root_of(path) for path in paths}
     base = roots.pop() if len(roots) == 1 else None
@@ -424,7 +396,7 @@ def _root(root: Path, within: Path, name: str) -> Target:
 
 def holds_servers(directory: Path) -> bool:
     """Tell whether the files of servers lie in a directory itself."""
-    from sslint.parts import collect
+    from sslint.targets.parts import collect
 
     parts = collect([directory], confined)
     return bool(parts.fragments) or any("/given/" not in place for place in parts.mounts)
@@ -474,102 +446,3 @@ def _roots(top: Path, excluded: Sequence[str]) -> Iterator[Path]:
         below = (posixpath.join(path, n) for n in tree.subdirectories(path) if n not in SKIPPED)
         pending += reversed([child for child in below if top / child[1:] not in left_out])
     tree.close()
-
-
-# -- what flags name ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """What came by a pipe that the user names, or by standard input."""
-
-    name: str
-    data: bytes
-
-
-def named(text: str, flag: str) -> Path | Stream:
-    """Return what the user names with a flag: where it leads, or what came by a pipe.
-
-    Raise UsageError.
-    """
-    if not text:
-        raise UsageError(f"{flag}: name a file")
-    try:
-        if trees.is_stream(text):
-            return Stream(text, trees.read_named(text))
-        return trees.resolve(text)
-    except TreeError as error:
-        raise UsageError(f"{flag}: {text}: {error.reason}") from None
-    except OSError as error:
-        raise UsageError(f"{flag}: {text}: {error.strerror}") from None
-
-
-def ruleset(text: str, flag: str = "--firewall") -> tuple[str | None, Path | Stream]:
-    """Return the kind and the file of a `[KIND=]FILE`. Raise UsageError."""
-    kind, name = kind_and_file(text)
-    if kind is not None and kind not in firewall_kinds():
-        raise UsageError(
-            f"{flag}: unknown kind {kind}{did_you_mean(kind, firewall_kinds())}",
-            tip=f"kinds: {', '.join(firewall_kinds())}; or none: this host filters nothing",
-        )
-    source = named(name, flag)
-    if isinstance(source, Stream) and not source.data.strip():
-        # What came to nothing is a command that failed more often than a host without a firewall.
-        raise UsageError(
-            f"{flag}: nothing was read from {name}",
-            tip=f"use {flag} none if this host filters nothing",
-        )
-    return kind, source
-
-
-def kind_and_file(text: str, base: Path | None = None) -> tuple[str | None, str]:
-    """Return the two parts of a `[KIND=]FILE`; a file may have a `=` in its name."""
-    if "=" in text and not os.path.lexists(text if base is None else base / text):
-        kind, _, name = text.partition("=")
-        return kind, name
-    return None, text
-
-
-def firewall_kinds() -> tuple[str, ...]:
-    """Return the kinds of ruleset that can be named."""
-    from sslint.firewalls.discovery import KINDS
-
-    return KINDS
-
-
-def ruleset_place(name: str, index: int, whence: str = "firewall") -> str:
-    """Return where a ruleset that was named lies in the tree.
-
-    `whence` "boot": a host loads it when it boots; else it may have been captured.
-    """
-    return f"/given/{whence}/{index}/{name}"
-
-
-def lay(tree: Tree, place: str, source: Path | Stream) -> None:
-    """Lay what was named over a tree."""
-    if isinstance(source, Stream):
-        tree.give(place, source.name, source.data)
-    else:
-        tree.mount(place, source)
-
-
-def lay_rulesets(tree: Tree, rulesets: Iterable[tuple[str | None, Path | Stream]]) -> list[Given]:
-    """Lay rulesets that the user names over a tree, and return the kind and place of each."""
-    given: list[Given] = []
-    for index, (kind, source) in enumerate(rulesets):
-        name = "stdin" if isinstance(source, Stream) else source.name
-        place = ruleset_place(name, index)
-        lay(tree, place, source)
-        given.append((kind, place))
-    return given
-
-
-def announce(target: Target, files: Iterable[Path | Stream]) -> None:
-    """Give a host the files that are published for clients."""
-    for source in files:
-        # mta-sts.example.org/.well-known/mta-sts.txt: the place says the domain
-        real = Path("/stdin") if isinstance(source, Stream) else source
-        kept = "/".join(Path(os.path.abspath(real)).parts[1:][-5:])
-        place = f"/given/announced/{len(target.announced)}/{kept}"
-        lay(target.tree, place, source)
-        target.announced = (*target.announced, place)
