@@ -92,6 +92,11 @@ class Tree:
         """Whether it is the root of the machine itself: what is not there does not exist."""
         return self.root == Path("/")
 
+    @property
+    def overlay(self) -> Mapping[str, str | None]:
+        """The contents that stand for those of files, by host path; None for what is removed."""
+        return self._layers.overlay
+
     def with_overlay(self, overlay: Mapping[str, str | None]) -> Tree:
         """Return the same tree with other contents for some paths."""
         contents = {**self._layers.overlay, **overlay}
