@@ -27,7 +27,7 @@ LATE = {
     "firewalls.formats": {"possible"},
     "firewalls.ipset": {"xmlfile"},
     "firewalls.live": {"ipset", "iptables", "nft_json"},
-    "firewalls.nftables.nft_json": {"inner"},
+    "firewalls.nftables.nft_json": {"lone_statement"},
 }
 
 

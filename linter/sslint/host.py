@@ -22,7 +22,7 @@ from sslint.values import dataclass, field, replace
 if TYPE_CHECKING:
     from sslint.ask import Expectation, Family
     from sslint.firewalls.docker import Publication
-    from sslint.netfilter.nothing import NoFirewall
+    from sslint.netfilter.no_ruleset import NoFirewall
     from sslint.netfilter.reach import Firewall
     from sslint.netfilter.trace import PortTrace
     from sslint.netfilter.verdicts import Reach
@@ -257,7 +257,7 @@ def _read_firewall(host: Host) -> None:
             host.ruleset.families = {4, 6}
             host.ruleset.assumptions.append(_unfiltered(host))
     if host.ruleset.empty and not host.target.no_firewall:
-        from sslint.netfilter.nothing import NoFirewall
+        from sslint.netfilter.no_ruleset import NoFirewall
 
         host.firewall = NoFirewall(host.network.network, _asleep(host))
     else:

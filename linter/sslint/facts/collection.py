@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sslint.certificates import Link
     from sslint.host import Host
-    from sslint.netfilter.nothing import NoFirewall
+    from sslint.netfilter.no_ruleset import NoFirewall
     from sslint.netfilter.reach import Firewall
     from sslint.renewal import Idle
     from sslint.servers import model

@@ -231,7 +231,7 @@ class Breakage(Fact):
 
 def translations(facts: Facts) -> list[Translation]:
     """Return a fact for each port that a rule sends to a loopback address."""
-    from sslint.netfilter.nothing import NoFirewall
+    from sslint.netfilter.no_ruleset import NoFirewall
 
     firewall = facts.host.firewall
     if firewall is None or isinstance(firewall, NoFirewall):

@@ -10,7 +10,7 @@ from sslint.firewalls.nftables import expressions, hooks, statements
 from sslint.firewalls.nftables.cursor import Cursor, Grammar
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.includes import included
-from sslint.firewalls.nftables.kernel import SetState, TableState
+from sslint.firewalls.nftables.kernel import CT_OBJECTS, OBJECTS, SetState, TableState
 from sslint.firewalls.nftables.operands import operand
 from sslint.firewalls.nftables.statements import STATEFUL
 from sslint.firewalls.nftables.syntax import Expression, SetLiteral
@@ -21,7 +21,6 @@ MAX_INCLUDE_DEPTH = 16  # nft's own
 MAX_INNER_CHAINS = 16
 MAX_SCOPES = 4  # SCOPE_NEST_MAX in nft's include/parser.h
 
-_CT_OBJECTS = frozenset(("helper", "timeout", "expectation"))
 _CT_OPTIONS = {
     "ct helper": ("type", "l3proto"),
     "ct timeout": ("protocol", "l3proto", "policy"),
@@ -33,7 +32,6 @@ _NEEDED: dict[str, set[str]] = {  # without which there is no object
     "ct expectation": {"protocol", "dport", "timeout", "size"},
     "limit": {"rate"},
 }
-_CONFIG_OBJECTS = ("counter", "quota", "limit", "secmark", "synproxy", "tunnel")
 
 
 # -- what may stand anywhere ------------------------------------------------------------------
@@ -173,13 +171,13 @@ def _in_table(at: Cursor, table: TableState, lexeme: str) -> None:
         flowtable_block(at)
     elif lexeme == "ct":
         kind = f"ct {at.word()}"
-        if kind.removeprefix("ct ") not in _CT_OBJECTS:
+        if kind.removeprefix("ct ") not in CT_OBJECTS:
             at.position -= 1
             at.unexpected()
         name = at.identifier()
         at.expect("{")
         object_block(at, table, kind, name)
-    elif lexeme in _CONFIG_OBJECTS:
+    elif lexeme in OBJECTS:
         name = at.identifier()
         at.expect("{")
         object_block(at, table, lexeme, name)
@@ -490,11 +488,11 @@ def _set_type(at: Cursor, state: SetState, is_map: bool, by_example: bool) -> No
     if lexeme == "verdict":
         at.position += 1
         state.kind = "verdict"
-    elif lexeme in _CONFIG_OBJECTS:
+    elif lexeme in OBJECTS:
         at.position += 1
         state.kind = lexeme
         state.data = [t.STRING]
-    elif by_example and lexeme == "ct" and at.tokens[at.position + 1] in _CT_OBJECTS:
+    elif by_example and lexeme == "ct" and at.tokens[at.position + 1] in CT_OBJECTS:
         state.kind = f"ct {at.tokens[at.position + 1]}"
         state.data = [t.STRING]
         at.position += 2

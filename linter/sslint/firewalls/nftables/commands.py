@@ -7,14 +7,13 @@ from collections.abc import Callable
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import blocks, hooks, statements
 from sslint.firewalls.nftables.cursor import Cursor
-from sslint.firewalls.nftables.kernel import TableState
+from sslint.firewalls.nftables.kernel import CT_OBJECTS, OBJECTS, TableState
 from sslint.firewalls.nftables.script import Script
 from sslint.netfilter.model import Chain, Table
 from sslint.source import Location
 from sslint.values import replace
 
 _NOT_IN_FILES = frozenset(("monitor", "export", "import"))
-_OBJECTS = frozenset(("counter", "quota", "limit", "secmark", "synproxy", "tunnel"))
 _ENDS = frozenset(("\n", ";", "", "}"))
 
 
@@ -96,7 +95,7 @@ def _add(at: Cursor, verb: str) -> None:
         return
     reader = _ADD.get(lexeme)
     if reader is None:
-        if verb == "insert" or verb == "replace" or lexeme in _OBJECTS:
+        if verb == "insert" or verb == "replace" or lexeme in OBJECTS:
             at.unexpected()
         _add_rule(at, verb)
         return
@@ -202,7 +201,7 @@ def _add_flowtable(at: Cursor, create: bool) -> None:
 
 def _add_ct_object(at: Cursor, create: bool) -> None:
     kind = f"ct {at.word()}"
-    if kind not in ("ct helper", "ct timeout", "ct expectation"):
+    if kind.removeprefix("ct ") not in CT_OBJECTS:
         at.position -= 1
         at.unexpected()
     table = _table_spec(at)
@@ -287,7 +286,7 @@ def _delete_in(at: Cursor, table: TableState, kind: str, must_exist: bool) -> No
         if state is None:
             raise RulesetError(f"no such set: {name}", location)
         state.remove(blocks.elements(at), blocks.place_in(at, start), must_exist=must_exist)
-    elif kind in _OBJECTS or kind == "flowtable" or kind.startswith("ct "):
+    elif kind in OBJECTS or kind == "flowtable" or kind.startswith("ct "):
         if table.objects.pop((kind, name), None) is None and must_exist:
             raise RulesetError(f"no such {kind}: {name}", location)
         if at.take("{"):
@@ -353,5 +352,5 @@ _ADD: dict[str, _Reader] = {
     "element": _add_element,
     "flowtable": _add_flowtable,
     "ct": _add_ct_object,
-    **dict.fromkeys(_OBJECTS, _add_object),
+    **dict.fromkeys(OBJECTS, _add_object),
 }

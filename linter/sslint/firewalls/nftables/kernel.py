@@ -40,6 +40,8 @@ from sslint.values import dataclass, field
 MAX_WORK = 200_000_000  # rules or elements that commands walk through or move
 MAX_SPLIT = 5_000_000  # intervals that deletions in auto-merged sets walk through
 MAX_JUMPS = 16  # NFT_JUMP_STACK_SIZE
+OBJECTS = frozenset(("counter", "quota", "limit", "secmark", "synproxy", "tunnel"))
+CT_OBJECTS = frozenset(("helper", "timeout", "expectation"))
 
 Place = Callable[[int], Location]
 """Turns an element's offset into its location."""

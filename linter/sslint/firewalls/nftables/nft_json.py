@@ -15,7 +15,7 @@ from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables import fields as f
 from sslint.firewalls.nftables import hooks, xtables
 from sslint.firewalls.nftables.datatypes import DataType, Refused
-from sslint.firewalls.nftables.kernel import Kernel, SetState, TableState
+from sslint.firewalls.nftables.kernel import OBJECTS, Kernel, SetState, TableState
 from sslint.firewalls.nftables.limits import capacity_of, quota_stops
 from sslint.firewalls.nftables.operands import operand
 from sslint.firewalls.nftables.rules import RuleBuilder
@@ -54,7 +54,7 @@ MAX_DEPTH = 60  # objects within each other in one rule
 _LIST = regex(r'\s*\{\s*"nftables"\s*:\s*\[')
 _INNER_CHAIN = regex(r"(?:jump|goto)\s*\{").match
 _BLANK = regex(r"[\s,]*")
-_OBJECTS = frozenset(("counter", "quota", "limit", "secmark", "synproxy", "tunnel", "flowtable"))
+_OBJECTS = frozenset((*OBJECTS, "flowtable"))
 _BINARY = frozenset(("&", "|", "^", "<<", ">>"))
 _VERDICTS: dict[str, Verdict] = {
     "accept": Verdict("accept"),
@@ -278,7 +278,7 @@ class _Reader:
 
     def _inner_chain(self, builder: RuleBuilder, text: str) -> None:
         """Read a jump to an anonymous chain, which nft prints as text, for want of a JSON form."""
-        from sslint.firewalls.nftables.inner import read_statement
+        from sslint.firewalls.nftables.lone_statement import read_statement
 
         made = read_statement(text, builder, self.kernel, self.table)
         for chain in made:
