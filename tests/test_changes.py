@@ -34,6 +34,7 @@ from tests.live.kernel.generators import generate
 from tests.live.kernel.judge import NETWORK, firewall
 
 SEED = int(os.environ["SSLINT_SEED"])
+SENT, OTHERS = "what this host sends", "protocols other than TCP and UDP"
 BASE = (
     "table inet f {{ chain i {{ type filter hook input priority 0; policy drop;\n"
     "ct state established,related accept\nmeta l4proto {{ icmp, ipv6-icmp }} accept\n{}\n}}\n}}\n"
@@ -161,6 +162,52 @@ def test_ports_that_no_rule_tells_apart_are_asked_about_once(
     assert [transport for transport, _ in asked].count("tcp") == 2 * len(ports)
     assert [transport for transport, _ in asked].count("udp") == 2
     assert _differences(old, new.replace("1000,", "")) != []
+
+
+def test_ports_that_no_client_uses_by_itself_are_asked_about() -> None:
+    """`tcp sport 53 accept` lets in whoever sends from port 53."""
+    old, new = (
+        BASE.format("tcp dport 22 accept"),
+        BASE.format("tcp dport 22 accept\ntcp sport 53 accept"),
+    )
+    assert _differences(old, new) == [
+        f"tcp/{ports} {family} opens {every} from (53, 53)"
+        for family, every in ((4, "0.0.0.0/0"), (6, "::/0"))
+        for ports in ("1-21", "23-65535")
+    ]
+    low = BASE.format("tcp sport < 1024 tcp dport 22 accept")
+    assert _differences(old, low) == [
+        "tcp/22-22 4 closes 0.0.0.0/0",
+        "tcp/22-22 6 closes ::/0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((" accept; }\nchain o", " drop; }\nchain o"), ["forwarded packets"]),
+        (("chain o { type filter hook output priority 0; policy accept; }", ""), []),
+        (("output priority 0; policy accept", "output priority 0; policy drop"), [SENT]),
+        (("meta l4proto { icmp, ipv6-icmp }", "meta l4proto ipv6-icmp"), [OTHERS]),
+        (("tcp dport 22", "tcp dport 23"), []),
+        (("tcp dport 22", "meta l4proto tcp"), []),
+        (("@inside", "@outside"), ["forwarded packets"]),
+        (("192.0.2.1", "192.0.2.2"), ["forwarded packets"]),
+    ],
+)  # fmt: skip
+def test_what_was_not_asked_about_is_said(change: tuple[str, str], said: list[str]) -> None:
+    text = (
+        "table inet f {\nset inside { type ipv4_addr; elements = { 192.0.2.1 } }\n"
+        "set outside { type ipv4_addr; }\n"
+        "chain fw { type filter hook forward priority 0; policy accept; }\n"
+        "chain o { type filter hook output priority 0; policy accept; }\n"
+        "chain i { type filter hook input priority 0; policy drop;\n"
+        "meta l4proto { icmp, ipv6-icmp } accept\ntcp dport 22 accept\n}\n"
+        "chain g { type filter hook forward priority 5; policy drop;\n"
+        "ip saddr @inside accept\n}\n}\n"
+    )
+    assert change[0] in text
+    assert difference.unasked(ruleset(text), ruleset(text.replace(*change))) == said
 
 
 def test_what_neither_side_knows_is_not_called_equal() -> None:
@@ -497,7 +544,8 @@ def test_ports_that_differ_alike_share_a_line(
     out = capsys.readouterr().out
     assert "all udp ports over IPv4 and IPv6 to everyone" in out
     assert "tcp/1-21, 23-24, 26-79, 81-442, 444-464, 466-586, 588-992, 994-65535 over" in out
-    assert "closes       tcp/22 over IPv4 and IPv6 to everyone by wg0" in out
+    assert re.search(r"closes +tcp/22 over IPv4 and IPv6 to everyone by wg0", out)
+    assert "not compared  protocols other than TCP and UDP: their rules differ" in out
     assert main(["diff", ".", "main:", "--format", "markdown", "--fail-on", "never"]) == 0
     out = capsys.readouterr().out
     assert "| opens | tcp/22 over IPv4 and IPv6 to everyone by wg0 |" in out
@@ -781,7 +829,9 @@ def test_a_host_without_a_firewall_is_a_side(
     file.write_text(BASE.format("tcp dport 22 accept"))
     words = ["diff", "--old-firewall", "none", "--new-firewall", str(file)]
     assert main(words) == 0
-    assert "closes  tcp/1-21, 23-65535 over IPv4 and IPv6 to everyone" in capsys.readouterr().out
+    assert re.match(
+        r"closes +tcp/1-21, 23-65535 over IPv4 and IPv6 to everyone", capsys.readouterr().out
+    )
     assert main([*words, "--limit", "steps=1"]) == 3
     assert "not compared  needs more than 1 steps" in capsys.readouterr().out
 
@@ -800,9 +850,20 @@ def test_rulesets_alone_of_two_kinds(tmp_path: Path, capsys: pytest.CaptureFixtu
     old, new = f"iptables={tmp_path}/old.v4", f"nft={tmp_path}/new.nft"
     assert main(["diff", "--old-firewall", old, "--new-firewall", new]) == 0
     out = capsys.readouterr().out
-    opens, rest = out.splitlines()
+    opens, rest, more = out.splitlines()
     assert opens.startswith("opens         tcp/25 over IPv4 to everyone")
     assert rest == "not compared  IPv6: one side has no rules for it"
+    assert more == "not compared  forwarded packets: their rules differ"
+    (tmp_path / "new.nft").write_text(f"table ip f {{\n chain i {{\n{rules}\n}}\n}}\n")
+    (tmp_path / "same.nft").write_text(f"table ip f {{\n chain j {{\n{rules}\n}}\n}}\n")
+    words = [
+        "--old-firewall",
+        str(tmp_path / "new.nft"),
+        "--new-firewall",
+        str(tmp_path / "same.nft"),
+    ]
+    assert main(["diff", *words]) == 0
+    assert capsys.readouterr().out == "no difference\n"
 
 
 def test_markdown_obeys_nothing(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

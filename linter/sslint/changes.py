@@ -160,6 +160,10 @@ def _compare(
         change.not_compared += firewall.survey.broken
         if firewall.survey.port_sums:
             change.not_compared.append("a rule computes with ports: some may differ unseen")
+    if difference.low_ports(one, two) is None:
+        change.not_compared.append("source ports below 1024: the rules tell too many of them apart")
+    if unasked := difference.unasked(old, new):
+        change.notes.append(f"{', '.join(unasked)}: their rules differ")
     alone = () if old_host is not None else old.families ^ new.families
     families = [family for family in difference.FAMILIES if family not in alone]
     try:

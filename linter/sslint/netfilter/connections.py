@@ -341,15 +341,20 @@ class Connections:
         """Return one port of each class of client ports that the rules tell apart."""
         if self.survey.port_sums:
             return ()
-        points = {CLIENT_PORTS[0]}
+        low, high = CLIENT_PORTS
+        points = {low, *self.far_ports()}
+        return tuple(sorted(point for point in points if low <= point <= high))
+
+    def far_ports(self) -> set[int]:
+        """Return where rules begin to treat the far end's ports otherwise."""
+        points: set[int] = set()
         for hook, ports in self.survey.source_ports.items():
             if hook in ("ingress", "prerouting", "input", "forward"):
                 points |= ports
         for hook, ports in self.survey.destination_ports.items():
             if hook in ("output", "postrouting", "egress"):
                 points |= ports
-        low, high = CLIENT_PORTS
-        return tuple(sorted(point for point in points if low <= point <= high))
+        return points
 
     # -- neighbour discovery ------------------------------------------------------------------
 

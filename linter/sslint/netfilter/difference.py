@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from random import SystemRandom
 from typing import Literal
@@ -30,6 +30,7 @@ from sslint.netfilter.model import (
     RuleItem,
     Ruleset,
     Set,
+    SetRef,
     Synproxy,
     Table,
     Tproxy,
@@ -46,6 +47,7 @@ LAST_PORT = 65535
 ALL_PORTS = ((0, LAST_PORT),)
 _PORTS = ("tcp.dport", "udp.dport", "th.dport")
 MAX_PORTS = 16_384  # ranges of ports that rules tell apart
+MAX_LOW_PORTS = 64  # ranges of source ports below 1024 that are asked about
 MAX_DESTINATIONS = 16  # addresses of rules that are asked about where the host's are not known
 ANY_ADDRESS = {4: "198.51.100.1", 6: "2001:db8::1"}  # of this host, where none is known
 MAX_NAMED = 10_000  # networks that rules name
@@ -196,6 +198,7 @@ def differences(
     if old.network == new.network and _content(old.ruleset) == _content(new.ruleset):
         return
     touched = _touched(old, new)
+    low = low_ports(old, new) or []
     for transport in TRANSPORTS:
         classes = [
             one
@@ -209,7 +212,7 @@ def differences(
             for ports in classes:
                 if ports.alike not in known:
                     asked = _Asked(transport, family, ports.first)
-                    known[ports.alike] = [*_at(old, new, asked, destinations)]
+                    known[ports.alike] = [*_at(old, new, asked, destinations, low)]
                 first, last = ports.first, ports.last
                 found = [replace(one, first=first, last=last) for one in known[ports.alike]]
                 follows = bool(pending) and pending[0].last == first - 1
@@ -307,23 +310,26 @@ def _moves_packets(ruleset: Ruleset) -> bool:
 
 def _outward(ruleset: Ruleset, table: Table) -> set[str]:
     """Return the chains that packets of this host itself may pass."""
-    pending = [
-        chain
-        for chain in table.chains.values()
-        if chain.base is not None and chain.base.hook in ("output", "postrouting", "egress")
-    ]
-    found = {chain.name for chain in pending}
+    outward = ("output", "postrouting", "egress")
+    bases = [c for c in table.chains.values() if c.base is not None and c.base.hook in outward]
+    return {chain.name for chain in _reached(ruleset, table, bases)}
+
+
+def _reached(ruleset: Ruleset, table: Table, chains: Iterable[Chain]) -> list[Chain]:
+    """Return chains and those that their rules lead to."""
+    found = {chain.name: chain for chain in chains}
+    pending = [*found.values()]
     while pending:
         for rule in pending.pop().rules:
             for item in rule.items:
                 ends = [item] if isinstance(item, Verdict) else []
                 if isinstance(item, VerdictMap):
                     ends += survey.verdicts(ruleset, table, item)
-                for name in {end.chain for end in ends} - found:
+                for name in {end.chain for end in ends} - set(found):
                     if name in table.chains:
-                        found.add(name)
+                        found[name] = table.chains[name]
                         pending.append(table.chains[name])
-    return found
+    return [*found.values()]
 
 
 def _of_one_side(before: Chain, after: Chain) -> list[tuple[RuleItem, ...]]:
@@ -466,6 +472,76 @@ def _source_ports(old: Firewall, new: Firewall) -> list[tuple[int, int]]:
     return list(zip(ordered, [*(start - 1 for start in ordered[1:]), LAST_PORT], strict=True))
 
 
+def low_ports(old: Firewall, new: Firewall) -> list[tuple[int, int]] | None:
+    """Return the ranges of ports below those of clients that a firewall tells from these.
+
+    Whoever wants to may send from one of them. None: they are too many.
+    """
+    if old.survey.port_sums or new.survey.port_sums:
+        return []
+    points = old.connections.far_ports() | new.connections.far_ports()
+    starts = sorted({1, *(point for point in points if 1 < point < CLIENT_PORTS[0])})
+    if len(starts) == 1 and CLIENT_PORTS[0] not in points:
+        return []
+    if len(starts) > MAX_LOW_PORTS:
+        return None
+    return [(start, after - 1) for start, after in itertools.pairwise([*starts, CLIENT_PORTS[0]])]
+
+
+# -- packets that are not asked about -----------------------------------------------------------
+
+
+def unasked(old: Ruleset, new: Ruleset) -> list[str]:
+    """Return what the rulesets may treat differently beside TCP and UDP to this host."""
+    views = {
+        "forwarded packets": (("forward",), False),
+        "what this host sends": (("output", "postrouting", "egress"), False),
+        "protocols other than TCP and UDP": (("ingress", "prerouting", "input"), True),
+    }
+    return [
+        name for name, (hooks, others) in views.items()
+        if _view(old, hooks, others=others) != _view(new, hooks, others=others)
+    ]  # fmt: skip
+
+
+def _view(ruleset: Ruleset, hooks: Sequence[str], *, others: bool) -> list[object]:
+    """Return what packets meet at some hooks; `others`: those that are neither TCP nor UDP."""
+    found: list[object] = []
+    for table in ruleset.tables:
+        for chain in table.chains.values():
+            base = chain.base
+            if base is None or base.hook not in hooks or table.dormant:
+                continue
+            rules = [
+                rule.items
+                for one in _reached(ruleset, table, [chain])
+                for rule in one.rules
+                if not (others and _is_of_ports(rule.items))
+            ]
+            if rules or base.policy != "accept":
+                named = _sets(table.sets) if any(map(_asks_sets, rules)) else []
+                found.append((table.family, base.hook, base.priority, base.policy, rules, named))
+    return found
+
+
+def _is_of_ports(items: Sequence[RuleItem]) -> bool:
+    """Tell whether a rule does nothing to packets that are neither TCP nor UDP."""
+    for item in items:
+        if not isinstance(item, Match):
+            return False
+        key, values = item.keys[0], item.values
+        if key.name.startswith(("tcp.", "udp.")):
+            return True
+        if key == Key("meta.l4proto") and isinstance(values, Intervals) and not item.negate:
+            return all(low == high and low in (6, 17) for low, high in values.items)
+    return False
+
+
+def _asks_sets(items: Sequence[RuleItem]) -> bool:
+    some = (getattr(item, name, None) for item in items for name in ("values", "entries"))
+    return any(isinstance(one, SetRef) for one in some)
+
+
 # -- one class of packets -----------------------------------------------------------------------
 
 
@@ -474,6 +550,7 @@ def _at(
     new: Firewall,
     asked: _Asked,
     destinations: Sequence[tuple[str, tuple[str, ...]]],
+    low: Sequence[tuple[int, int]],
 ) -> Iterator[Difference]:
     """Yield the differences at a class of ports: what is alike at several places is told once."""
     names = sorted({*old.public, *new.public, *old.others, *new.others})
@@ -485,8 +562,10 @@ def _at(
         for name in names:
             before = _exposure(old, one, _known_as(old, name))
             after = _exposure(new, one, _known_as(new, name))
+            runs = list(_from_low_ports(old, new, one, name, _masks(before, after), low))
             if before != after or relevant & ~before.known:
-                runs = _by_source_port(old, new, one, name, before, after)
+                runs += _by_source_port(old, new, one, name, before, after)
+            if runs:
                 found = tuple((masks.within(relevant), sports) for masks, sports in runs)
                 by_place = groups.setdefault(found, {})
                 by_place.setdefault(number, []).append(name)
@@ -534,6 +613,31 @@ def _by_source_port(
     elif certain.within(relevant).changed:
         yield certain, CLIENT_PORTS
     yield from (run for run in runs if run[0].within(relevant).changed)
+
+
+def _from_low_ports(
+    old: Firewall,
+    new: Firewall,
+    asked: _Asked,
+    iif: str,
+    usual: _Masks,
+    classes: Sequence[tuple[int, int]],
+) -> Iterator[tuple[_Masks, tuple[int, int]]]:
+    """Yield what differs for source ports below those of clients, where it is not the usual."""
+    universe = new.universes[asked.family]
+    relevant = universe.full & ~universe.never
+    runs: list[tuple[_Masks, tuple[int, int]]] = []
+    for first, last in classes:
+        one = replace(asked, sport=first)
+        found = _masks(*(_exposure(each, one, _known_as(each, iif)) for each in (old, new)))
+        found = found.within(relevant)
+        if found == usual.within(relevant) or not found.changed:
+            continue
+        if runs and runs[-1] == (found, (runs[-1][1][0], first - 1)):
+            runs[-1] = (found, (runs[-1][1][0], last))
+        else:
+            runs.append((found, (first, last)))
+    yield from runs
 
 
 def compared(universe: Universe, old: tuple[int, int], new: tuple[int, int]) -> dict[str, Sources]:

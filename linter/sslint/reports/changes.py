@@ -92,6 +92,8 @@ def lines(change: HostChange) -> Iterator[Line]:
         yield Line("found no more", _finding(one))
     for one in change.unread:
         yield Line("not read any more", f"{one['path']}: {one['reason']}")
+    if change.is_empty and not change.not_compared and change.notes:
+        yield Line(SAME, "in all that was compared")
     for reason in (*change.not_compared, *change.notes):
         yield Line("not compared", clean(reason))
 
@@ -131,7 +133,9 @@ class Shift:
         pairs = zip(self.sources, self.shut, strict=True)
         said = " and ".join(dict.fromkeys(_whom(self.verb, one, shut) for one, shut in pairs))
         if self.source_ports != CLIENT_PORTS:
-            said += " from source ports {}-{}".format(*self.source_ports)
+            first, last = self.source_ports
+            one = first == last
+            said += f" from source port {first}" if one else f" from source ports {first}-{last}"
         if self.interfaces:
             said += f" by {', '.join(map(_interface, self.interfaces))}"
         return said + (", before or after" if self.verb == "not known" else "")

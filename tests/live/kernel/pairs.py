@@ -291,15 +291,19 @@ def to_named_ports(
     """Return packets like these to the ports that rules name, whatever is said to differ."""
     named = sorted(ports)
     return [
-        replace(rng.choice(packets), dport=rng.choice(named))
+        replace(
+            rng.choice(packets),
+            dport=rng.choice(named),
+            sport=rng.choice((rng.choice(named), rng.randint(1024, 65535))),
+        )
         for _ in range(most if named and packets else 0)
     ]
 
 
 def _client_port(one: difference.Difference, rng: random.Random) -> int:
     first, last = one.source_ports
-    chosen = (first - 1, first, last, last + 1, rng.randint(first, last), rng.randint(1024, 65535))
-    return min(65535, max(1024, rng.choice(chosen)))
+    chosen = (first - 1, first, last, last + 1, rng.randint(first, last), rng.randint(1, 65535))
+    return min(65535, max(1, rng.choice(chosen)))
 
 
 def apart(packets: Sequence[Packet], *, by_source: bool) -> list[Packet]:

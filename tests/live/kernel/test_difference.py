@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
 
@@ -194,17 +194,21 @@ def _compare(kind: str, number: int, sides: tuple[Side, Side], tally: Tally) -> 
     packets = [packet for packet in packets if _is_asked_about(packet, old, new)]
     heard = [side.talk(case, packets) for side, case in zip(sides, (one, two), strict=True)]
     classes = difference._source_ports(old, new)
+    low = difference.low_ports(old, new) or []
     same = difference._content(old.ruleset) == difference._content(new.ruleset)
     again = f"SSLINT_SEED={number} SSLINT_COUNT=1 -k {kind}"
     for n, packet in enumerate(packets):
-        verdicts = []
+        verdicts, usual = [], []
         for firewall_, each in zip((old, new), heard, strict=True):
-            said = _said(firewall_, packet, classes)
+            said = _said(firewall_, packet, low if low and packet.sport < 1024 else classes)
+            usual.append(_said(firewall_, replace(packet, sport=FIRST_CLIENT_PORT), classes))
             verdicts.append(said)
             if wrong := _wrong(firewall_, packet, said, each.first[n], each.connected[n]):
                 tally.wrong.append(f"{again}: {packet}: {wrong}")
         expected = set() if same else _EXPECTED.get((verdicts[0], verdicts[1]), set())
         claimed = _claimed(packet, found)
+        if packet.sport < FIRST_CLIENT_PORT and not claimed and usual == verdicts:
+            claimed = _claimed(replace(packet, sport=FIRST_CLIENT_PORT), found)  # as any client's
         if expected == {"unclear"} and not claimed:  # the packet meets the same rules on both sides
             expected = set()
             if len({each.first[n] for each in heard}) > 1 and not remembers(one, two):
@@ -226,7 +230,7 @@ def _is_asked_about(packet: Packet, old: Firewall, new: Firewall) -> bool:
     source, destination = int(ip_address(packet.src)), int(ip_address(packet.dst))
     universe = new.universes[packet.family]
     return (
-        packet.sport >= FIRST_CLIENT_PORT
+        packet.sport > 0
         and not universe.bit(source) & universe.never
         and destination in new.connections.clients_use(packet.family)
         and old.network == new.network
@@ -236,9 +240,10 @@ def _is_asked_about(packet: Packet, old: Firewall, new: Firewall) -> bool:
 def _said(one: Firewall, packet: Packet, classes: Sequence[tuple[int, int]]) -> str:
     """Return what the comparison holds of a packet under one ruleset."""
     iif = difference._known_as(one, packet.iif)
-    first = next(low for low, high in classes if low <= packet.sport <= high)
+    first = next((low for low, high in classes if low <= packet.sport <= high), 0)
+    apart = first and (len(classes) > 1 or first < FIRST_CLIENT_PORT)
     asked = difference._Asked(
-        packet.proto, packet.family, packet.dport, packet.dst, first if len(classes) > 1 else None
+        packet.proto, packet.family, packet.dport, packet.dst, first if apart else None
     )
     exposure = difference._exposure(one, asked, iif)
     bit = one.universes[packet.family].bit(int(ip_address(packet.src)))

@@ -72,8 +72,13 @@ class _Page:
 
     @property
     def differs(self) -> bool:
-        """Whether there is anything to show."""
+        """Whether something differs, or may do so."""
         return bool(not self.change.is_empty or self.change.not_compared)
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is anything to show."""
+        return self.differs or bool(self.change.notes)
 
     @property
     def rank(self) -> tuple[int, ...]:
@@ -96,7 +101,7 @@ def report(changes: Sequence[HostChange]) -> str:
         said = tag("p", f"Compared by sslint {__version__}.")
         parts = [tag("h1", words), _tally(total), said, _matrix(named), legend(_LEGEND)]
         body.append(tag("header", parts, id="top"))
-    body += [_host(key, one, alone=not several) for key, one in named if one.differs or not several]
+    body += [_host(key, one, alone=not several) for key, one in named if one.shown or not several]
     if not named:
         body.append(tag("h1", "No difference"))
     name = named[0][1].name if len(named) == 1 else "sslint diff"
@@ -147,7 +152,7 @@ def _matrix(named: Sequence[tuple[str, _Page]]) -> Markup:
     head = tag("tr", [tag("th", text[0].upper() + text[1:], scope="col") for text in heads])
     rows = []
     for key, one in named:
-        name = tag("a", one.name, href=f"#{key}") if one.differs else one.name
+        name = tag("a", one.name, href=f"#{key}") if one.shown else one.name
         cells = [tag("th", name, scope="row"), tag("td", "yes" if one.differs else "no")]
         for kind in used:
             state, count = _TALLY[kind][0], one.counts[kind]
