@@ -35,6 +35,7 @@ class _InForce:
     kind: str
     path: str
     place: Location | None
+    flushes: Location | None
 
 
 def managers(facts: Facts) -> list[Manager]:
@@ -45,7 +46,7 @@ def managers(facts: Facts) -> list[Manager]:
         name = _NAMES.get(source.kind)
         tables = [t for t in host.ruleset.tables if owner(t) == name and _filters(t)]
         if name is not None and tables and name not in found:
-            found[name] = _InForce(name, source.path, _first_rule(tables))
+            found[name] = _InForce(name, source.path, _first_rule(tables), source.flushes)
     if "ufw" in found and "iptables" in found and _saved_from_ufw(host):
         del found["iptables"]
     return [Manager(facts, one, list(found.values())) for one in found.values()]
@@ -77,6 +78,24 @@ class Manager(Fact):
         return tuple(other.kind for other in self._others) or None
 
     @field
+    def flushed(self) -> tuple[str, ...] | None:
+        """Programs that add rules of their own, which the file deletes whenever it is loaded."""
+        if self.source.flushes is None:
+            return None
+        host = self._host
+        state = host.network.unit_state
+        found = [name for unit, name in _ADD_RULES.items() if state(unit) == "enabled"]
+        if host.published and "Docker" not in found:
+            found.insert(0, "Docker")
+        return tuple(dict.fromkeys(found)) or None
+
+    @field
+    def flushes_at(self) -> Places:
+        """Where it does."""
+        place = self.source.flushes
+        return (Span(place, "deletes all rules"),) if place is not None else ()
+
+    @field
     def others_at(self) -> Places:
         """Where the others filter."""
         return tuple(
@@ -86,6 +105,12 @@ class Manager(Fact):
         )
 
 
+# Units that add rules when they start, and not again when nftables is restarted.
+_ADD_RULES = {
+    "docker": "Docker",
+    "libvirtd": "libvirt",
+    "virtnetworkd": "libvirt",
+}
 # The units that load a manager's rules at boot.
 _UNITS = {
     "nftables": ("nftables",),

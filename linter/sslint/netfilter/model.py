@@ -447,10 +447,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a layer of the ruleset was read."""
+    """Where a layer of the ruleset was read, and where it deletes what others have loaded."""
 
     kind: str  # iptables, ip6tables, nft, nft-json, ufw, firewalld, ipset, script
     path: str
+    flushes: Location | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,6 @@ def read(tree: Tree, path: str, into: Ruleset, *, listing: bool | None = None) -
         if (table.family, table.name) in managed:
             table.origin = "iptables"
     into.tables += tables
-    into.sources.append(Source("nft", file.name))
+    into.sources.append(Source("nft", file.name, script.kernel.flushed))
     into.families |= {4, 6}
     return script.files

@@ -293,11 +293,14 @@ class Kernel:
     def __init__(self) -> None:
         self.tables: dict[tuple[TableFamily, str], TableState] = {}
         self.order = 0
+        self.flushed: Location | None = None  # where the tables of all families were deleted
         self._work = 0
 
     def flush(self, family: str, location: Location) -> None:
         """Delete all tables, or those of one family."""
         self._spend(10 * len(self.tables), location)
+        if not family:
+            self.flushed = location
         self.tables = {
             key: table for key, table in self.tables.items() if family and key[0] != family
         }
