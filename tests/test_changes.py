@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
@@ -24,7 +24,7 @@ from sslint.cli import main
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter import addresses, difference
 from sslint.netfilter.addresses import Sources
-from sslint.netfilter.model import Ruleset
+from sslint.netfilter.model import HostNetwork, Interface, Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.reports import changes as reports
 from tests import pki
@@ -250,17 +250,57 @@ def test_only_ports_that_a_change_touches_are_asked_about(monkeypatch: pytest.Mo
 
 def test_a_count_of_packets_is_certain_for_the_first_alone() -> None:
     """`--connbytes 1:1` lets a SYN in and no packet after it: seen in the kernel (seed 2083)."""
-    from sslint.firewalls import iptables
-    from sslint.source import SourceFile
-
     text = (
         "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
         "-A INPUT -p tcp --dport 22 -m connbytes --connbytes 1:1 --connbytes-dir original "
         "--connbytes-mode packets -j ACCEPT\nCOMMIT\n"
     )
+    assert Firewall(_saved(text, 4), NETWORK).reach("tcp", 22, 4).verdict == "unknown"
+
+
+def test_netmap_tells_the_addresses_of_the_host_apart() -> None:
+    """NETMAP leaves ::1 an address of the host, and ::7 none (ip6tables, seed 261202)."""
+    text = (
+        "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j NETMAP --to fd20::/64\nCOMMIT\n"
+        "*filter\n:INPUT {} [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+        "-A INPUT -p ipv6-icmp -j ACCEPT\nCOMMIT\n"
+    )
+    old, new = (_saved(text.format(policy), 6) for policy in ("DROP", "ACCEPT"))
+    found = list(difference.differences(*difference.pair(old, new, NETWORK, NETWORK)))
+    assert {one.destinations for one in found if one.family == 6 and "eth0" in one.interfaces} <= {
+        ("2001:db8:1::1",)
+    }
+    assert Firewall(new, NETWORK).reach("tcp", 443, 6).verdict != "open"
+
+
+def test_an_address_of_another_interface_is_another_case() -> None:
+    """`fib daddr . iif type local` is true at the interface that has the address alone."""
+    network = HostNetwork(
+        (
+            Interface("eth0", ((addresses.parse("203.0.113.5")[1], 24),)),
+            Interface("eth1", ((addresses.parse("198.51.100.5")[1], 24),)),
+        ),
+        public="eth0",
+    )
+    old = ruleset(BASE.format("tcp dport 443 accept"))
+    new = ruleset(BASE.format("fib daddr . iif type local tcp dport 443 accept"))
+    found = difference.differences(*difference.pair(old, new, network, network), [4])
+    where = [(one.first, one.interfaces, one.destinations) for one in found if one.closes]
+    assert sorted(where) == [
+        (443, ("eth0",), ("198.51.100.5",)),
+        (443, ("eth1",), ("203.0.113.5",)),
+    ]
+    assert Firewall(new, network).reach("tcp", 443, 4).verdict != "open"
+
+
+def _saved(text: str, family: Literal[4, 6]) -> Ruleset:
+    """Read a ruleset of iptables."""
+    from sslint.firewalls import iptables
+    from sslint.source import SourceFile
+
     rules = Ruleset()
-    iptables.read(SourceFile("/etc/iptables/rules.v4", "rules.v4", text), 4, into=rules)
-    assert Firewall(rules, NETWORK).reach("tcp", 22, 4).verdict == "unknown"
+    iptables.read(SourceFile("/etc/iptables/rules", "rules", text), family, into=rules)
+    return rules
 
 
 def test_a_rate_is_told() -> None:

@@ -123,7 +123,7 @@ class Connections:
             kind = tuple(i for i, (a, b) in enumerate(endpoints) if a <= address <= b) or (
                 universe.bit(address) if len(endpoints) > 10_000 else None
             )
-            kinds.setdefault(kind, address)
+            kinds.setdefault(address if self.survey.each_address else kind, address)
         return tuple(kinds.values())[:MAX_DESTINATIONS] or (THIS_HOST,)
 
     def clients_use(self, family: int) -> list[int]:

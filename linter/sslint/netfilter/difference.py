@@ -428,6 +428,8 @@ def _destinations(
     kinds: dict[tuple[int, ...], list[tuple[int, str]]] = {}
     for address, text in known:
         kind = tuple(n for n, (low, high) in enumerate(named) if low <= address <= high)
+        if old.survey.each_address or new.survey.each_address:
+            kind = (address,)
         kinds.setdefault(kind, []).append((address, text))
     if len(kinds) < 2 or len(kinds) > MAX_DESTINATIONS:
         return [("", ())]

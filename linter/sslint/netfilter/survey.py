@@ -43,6 +43,7 @@ class Survey:
     broken: dict[str, None] = field(default_factory=dict)  # why nothing can be said
     scattered: bool = False  # an address mask that is not a prefix
     port_sums: bool = False
+    each_address: bool = False  # each of the host's is another case, though no rule names it
 
 
 @dataclass(slots=True)
@@ -147,6 +148,7 @@ def _items(
         elif isinstance(item, m.Nat):
             # `dnat ip6` in an inet table asks for IPv6's tracking alone (nft_nat_init).
             found.conntrack.update(f for f in _families(table) if item.family in (0, f))
+            found.each_address |= item.mask is not None  # NETMAP
             for key, values in compared(ruleset, table, item):
                 _field(found, own, table, key, values)
         elif isinstance(item, m.Assign):
@@ -267,6 +269,8 @@ def fields(
 def _field(found: Survey, own: _Mentions, table: m.Table, key: m.Key, values: m.Values) -> None:
     name = key.name
     own.leaves |= name in ("meta.oifname", "meta.oif")
+    if name.startswith("fib.") and ("iif" in key.arg or "oif" in key.arg):
+        found.each_address = True  # an address may be another interface's
     family = _ADDRESS_KEYS.get(name)
     if family is not None:
         if isinstance(values, m.Intervals):
