@@ -2,7 +2,8 @@
 
 A `Script` is one run of nft: variables, and the `Kernel` that commands change. A `Cursor` stands at
 a token of it. What reads the grammar are functions of a cursor: `commands`, the `blocks` between
-braces, the `statements` of a rule, its `expressions`. Statements go to a `RuleBuilder`.
+braces, the `statements` of a rule (`stateful`: those that count), its `expressions`. What
+statements say goes to a `RuleBuilder`.
 """
 
 from __future__ import annotations

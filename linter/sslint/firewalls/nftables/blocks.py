@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import datatypes as t
-from sslint.firewalls.nftables import expressions, hooks, statements
+from sslint.firewalls.nftables import expressions, hooks, stateful, statements
 from sslint.firewalls.nftables.cursor import Cursor, Grammar
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.includes import included
 from sslint.firewalls.nftables.kernel import CT_OBJECTS, OBJECTS, SetState, TableState
 from sslint.firewalls.nftables.operands import operand
-from sslint.firewalls.nftables.statements import STATEFUL
+from sslint.firewalls.nftables.stateful import STATEFUL
 from sslint.firewalls.nftables.syntax import Expression, SetLiteral
 from sslint.netfilter.model import Base, Chain, Set, TableFamily
 from sslint.source import Location
@@ -471,7 +471,7 @@ def _set_option(at: Cursor, state: SetState, lexeme: str, flags: set[str]) -> No
         at.position -= 1
         while at.tokens[at.position] in STATEFUL:
             state.model.limited |= at.tokens[at.position] not in ("counter", "last")
-            if statements.stateful(at) is not False:
+            if stateful.is_over(at) is not False:
                 state.unknown = "every element has a limit of its own"
                 state.model.adding = state.unknown
         if at.tokens[at.position] == lexeme:
@@ -567,10 +567,10 @@ def object_block(
 def object_config(at: Cursor, kind: str) -> bool | None:
     """Read what an object is made of; tell whether it stops the first packet."""
     if kind == "limit":
-        over, capacity = statements.rate(at)
+        over, capacity = stateful.rate(at)
         return over if capacity is None else None
     if kind == "quota":
-        return statements.quota_spec(at)
+        return stateful.quota_spec(at)
     if kind == "counter":
         for word in ("packets", "bytes"):
             at.expect(word)
@@ -648,7 +648,7 @@ def _lazy(at: Cursor, first: int, last: int) -> Callable[[], Location]:
     return lambda: at.span(first, last)
 
 
-GRAMMAR = Grammar(statements.stateful, inner_chain)
+GRAMMAR = Grammar(stateful.is_over, inner_chain)
 
 
 def _signed(text: str) -> int | None:

@@ -8,13 +8,12 @@ from typing import Literal
 
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import datatypes as t
-from sslint.firewalls.nftables import expressions, xtables
+from sslint.firewalls.nftables import expressions, stateful, xtables
 from sslint.firewalls.nftables.cursor import Cursor
 from sslint.firewalls.nftables.datatypes import Refused
 from sslint.firewalls.nftables.expressions import VERDICTS
 from sslint.firewalls.nftables.fields import Field
 from sslint.firewalls.nftables.kernel import SetState
-from sslint.firewalls.nftables.limits import capacity_of, quota_stops
 from sslint.firewalls.nftables.operands import operand
 from sslint.firewalls.nftables.rules import RuleBuilder
 from sslint.firewalls.nftables.syntax import Expression, Item, SetName
@@ -25,8 +24,6 @@ from sslint.netfilter.model import Notrack, Set, Synproxy, Unknown, Unmodelled, 
 _COMPARISONS = frozenset(("==", "!=", "<", ">", "<=", ">=", "!"))
 _ENDS = frozenset(("\n", ";", "}", ""))
 _NAT_FLAGS = frozenset(("random", "fully-random", "persistent"))
-_RATE_UNITS = frozenset(("second", "minute", "hour", "day", "week"))
-_DATA_FACTORS = {"bytes": 1, "kbytes": 1 << 10, "mbytes": 1 << 20}
 _LEVELS = frozenset(["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"])
 _LOG_OPTIONS = frozenset(("prefix", "group", "snaplen", "queue-threshold", "level", "flags"))
 MAX_STATEMENTS = 10_000
@@ -115,7 +112,7 @@ def _assign(at: Cursor, builder: RuleBuilder, target: Field) -> None:
 def _ct_statement(at: Cursor, builder: RuleBuilder) -> None:
     following = at.tokens[at.position + 1]
     if following == "count":
-        connection_limit(at, builder)
+        stateful.connection_limit(at, builder)
     elif following in ("timeout", "expectation") and at.tokens[at.position + 2] == "set":
         at.position += 3
         builder.object_reference(f"ct {following}", expressions.value(at))
@@ -192,163 +189,6 @@ def _reject(at: Cursor, builder: RuleBuilder) -> None:
     at.take("type")
     code = expressions.primary_constant(at)
     builder.reject(kind, code)
-
-
-# -- stateful ---------------------------------------------------------------------------------
-
-
-def stateful(at: Cursor) -> bool | None:
-    """Read a counter, limit, quota, connection count or last; tell whether it is `over`.
-
-    None: it depends on the packet's size.
-    """
-    scratch = RuleBuilder(at.script.family)
-    lexeme = at.tokens[at.position]
-    reader = STATEFUL.get(lexeme)
-    if reader is None:
-        at.unexpected()
-    reader(at, scratch)
-    if any(isinstance(item, Unknown) or getattr(item, "capacity", 0) for item in scratch.items):
-        return None
-    return any(not getattr(item, "first", True) for item in scratch.items)
-
-
-def _counter(at: Cursor, builder: RuleBuilder) -> None:
-    at.position += 1
-    if at.take("name"):
-        builder.object_reference("counter", expressions.value(at))
-        return
-    while at.tokens[at.position] in ("packets", "bytes"):
-        at.position += 1
-        at.number()
-
-
-def _last(at: Cursor, builder: RuleBuilder) -> None:
-    at.position += 1
-    if at.take("used") and not at.take("never"):
-        expressions.time_span(at)
-
-
-def _limit(at: Cursor, builder: RuleBuilder) -> None:
-    start = at.position
-    at.position += 1
-    if at.take("name"):
-        _named(at, builder, "limit", start)
-        return
-    over, capacity = rate(at)
-    builder.limit(over, _text(at, start), capacity=capacity)
-
-
-def rate(at: Cursor) -> tuple[bool, int | None]:
-    """Read `rate [over] N/unit [burst N packets]`.
-
-    Return whether it is `over`, and the bytes of the longest packet that it ever passes.
-    """
-    at.expect("rate")
-    over = at.take("over")
-    if not over:
-        at.take("until")
-    rate = at.number()
-    if rate == 0:
-        at.fail("limit rate must be > 0", at.position - 1)
-    if at.take("/"):
-        _rate_unit(at, at.word())
-        _burst(at, {"packets": 1})
-        return over, None
-    unit, slash, period = at.word().partition("/")  # mbytes/second is one word
-    if unit not in _DATA_FACTORS:
-        at.position -= 1
-        at.unexpected()
-    if not slash:
-        at.expect("/")
-        period = at.word()
-    _rate_unit(at, period)
-    return over, capacity_of(rate * _DATA_FACTORS[unit], _burst(at, _DATA_FACTORS))
-
-
-def _rate_unit(at: Cursor, unit: str) -> None:
-    if unit not in _RATE_UNITS:
-        at.position -= 1
-        at.unexpected()
-
-
-def _burst(at: Cursor, units: dict[str, int]) -> int:
-    if not at.take("burst"):
-        return 0
-    number = at.number()
-    unit = at.word()
-    if unit not in units:
-        at.position -= 1
-        at.unexpected()
-    if unit == "packets" and not number:
-        at.fail("packet limit burst must be > 0", at.position - 2)
-    return number * units[unit]
-
-
-def _quota(at: Cursor, builder: RuleBuilder) -> None:
-    start = at.position
-    at.position += 1
-    if at.take("name"):
-        _named(at, builder, "quota", start)
-        return
-    _limited(at, builder, quota_spec(at), start)
-
-
-def _limited(at: Cursor, builder: RuleBuilder, over: bool | None, start: int) -> None:
-    if over is None:
-        builder.add(Unknown(f"{_text(at, start)} depends on the packet's size"))
-    else:
-        builder.limit(over, _text(at, start))
-
-
-def quota_spec(at: Cursor) -> bool | None:
-    """Read `[over] N unit [used N unit]`; tell whether the first packet does not pass.
-
-    None: it depends on the packet's size.
-    """
-    over = at.take("over")
-    if not over:
-        at.take("until")
-    allowed = _amount(at)
-    used = _amount(at) if at.take("used") else 0
-    if used > allowed:
-        at.fail("more is used than the quota allows", at.position - 2)
-    return quota_stops(over, allowed, used)
-
-
-def _amount(at: Cursor) -> int:
-    count = at.number()
-    unit = at.tokens[at.position]
-    if unit not in _DATA_FACTORS:
-        at.unexpected()
-    at.position += 1
-    return count * _DATA_FACTORS[unit]
-
-
-def _named(at: Cursor, builder: RuleBuilder, kind: str, start: int) -> None:
-    value = expressions.value(at)
-    if builder.object_reference(kind, value):
-        name = t.TEXT.parse(value) if isinstance(value, str) else ""
-        _limited(at, builder, object_is_over(at, kind, str(name)), start)
-    else:
-        builder.add(Unknown(f"a {kind} from a map"))
-
-
-def connection_limit(at: Cursor, builder: RuleBuilder) -> None:
-    """Read `ct count [over] N`."""
-    if at.script.family == "netdev":
-        raise Refused("conntrack is not there in a netdev table")
-    start = at.position
-    at.position += 2
-    over = at.take("over")
-    number = at.number()
-    if number == 0:  # the first connection is one too many
-        over = not over
-    builder.limit(over, _text(at, start), number, tracked=True)
-
-
-def _text(at: Cursor, start: int) -> str:
-    return " ".join(at.tokens[start : at.position])
 
 
 # -- side effects -----------------------------------------------------------------------------
@@ -611,7 +451,7 @@ def _update_body(
             at.string()
         else:
             limited |= lexeme not in ("counter", "last")
-            stops = stateful(at)
+            stops = stateful.is_over(at)
             over, sized = over or bool(stops), sized or stops is None
     if at.take(":"):
         data = expressions.value(at)
@@ -655,28 +495,16 @@ def declare_meter(at: Cursor, builder: RuleBuilder, name: str, key: Expression) 
     table.sets[name] = SetState(model, dtypes)
 
 
-def object_is_over(at: Cursor, kind: str, name: str) -> bool | None:
-    """Tell whether a named limit or quota stops the first packet, None where it depends."""
-    return at.script.table is not None and at.script.table.objects.get((kind, name), False)
-
-
 _Reader = Callable[[Cursor, RuleBuilder], object]
-STATEFUL: dict[str, _Reader] = {
-    "counter": _counter,
-    "limit": _limit,
-    "quota": _quota,
-    "last": _last,
-    "ct": connection_limit,
-}
 _STATEMENTS: dict[str, _Reader] = {
     "jump": _jump,
     "goto": _jump,
     "queue": _queue,
     "reject": _reject,
-    "counter": _counter,
-    "last": _last,
-    "limit": _limit,
-    "quota": _quota,
+    "counter": stateful.counter,
+    "last": stateful.last,
+    "limit": stateful.limit,
+    "quota": stateful.quota,
     "log": _log,
     "notrack": _notrack,
     "synproxy": _synproxy,
