@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
+from tests import pki
 from tests.hostile.registry import NGINX, POLICY_DROP, Ground, tree
 
 
@@ -146,6 +147,20 @@ def includes_of_apache(g: Ground) -> None:
     for n in range(30):
         g.write(f"etc/apache2/a{n}.conf", "Include /etc/apache2/b*.conf\n" * 100)
         g.write(f"etc/apache2/b{n}.conf", "Listen 443 https\n" * 100)
+
+
+@tree
+def hosts_of_apache(g: Ground) -> None:
+    modules = "".join(f"LoadModule {n}_module x\n" for n in ("mpm_event", "ssl", "authz_core"))
+    lines = f"{modules}Listen 80\nListen 443\nSSLCertificateFile all.pem\n"
+    for n in range(10_000):
+        names = f"ServerName s{n}.example.org\nServerAlias w*.s{n}.example.org s{n}.*\n"
+        lines += (
+            f"<VirtualHost *:80>\n{names}Redirect / https://s{n}.example.org/\n</VirtualHost>\n"
+        )
+        lines += f"<VirtualHost *:443>\n{names}SSLEngine on\n</VirtualHost>\n"
+    g.write("etc/apache2/apache2.conf", lines)
+    g.write("etc/apache2/all.pem", pki.pem(pki.leaf(("*.example.org",))))
 
 
 @tree

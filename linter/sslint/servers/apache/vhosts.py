@@ -9,9 +9,13 @@ from __future__ import annotations
 import fnmatch
 import re
 
+from sslint.regex import regex
 from sslint.servers.apache.addresses import WILDCARDS
 from sslint.servers.apache.hosts import Address, Host
 from sslint.values import dataclass, field
+
+_WILD = regex(r"[*?]+")
+_Key = tuple[bool, str]  # whether a pattern ends with the text, or starts with it
 
 
 @dataclass(slots=True, eq=False)
@@ -22,8 +26,9 @@ class Chain:
     hosts: list[Host] = field(default_factory=list)
     written: list[str] = field(default_factory=list)  # beside each of them
     _table: dict[str, tuple[int, Host]] | None = None  # the first that has a name, and its place
-    _suffixes: dict[str, tuple[int, Host]] = field(default_factory=dict)  # those of `*.name`
-    _patterns: list[tuple[re.Pattern[str], int, Host]] = field(default_factory=list)
+    # Patterns by what they end with, or else start with, and how long that is.
+    _patterns: dict[_Key, list[tuple[int, Host, re.Pattern[str]]]] = field(default_factory=dict)
+    _lengths: set[tuple[bool, int]] = field(default_factory=set)
     _doubtful: bool | None = None
 
     def add(self, host: Host, address: Address) -> None:
@@ -53,16 +58,15 @@ class Chain:
         if self._table is None:
             self._build(main_name)
             assert self._table is not None
-        found = [self._table.get(name)]
-        if self._suffixes:
-            dots = (index for index, letter in enumerate(name) if letter == ".")
-            found += [self._suffixes.get(name[index:]) for index in dots]
-        number, host = min(filter(None, found), key=_place, default=(len(self.hosts), None))
-        for pattern, position, other in self._patterns:
-            if position >= number:
-                break
-            if pattern.match(name):
-                return other
+        number, host = self._table.get(name, (len(self.hosts), None))
+        for ends, length in self._lengths:
+            part = name[max(0, len(name) - length) :] if ends else name[:length]
+            for position, other, pattern in self._patterns.get((ends, part), ()):
+                if position >= number:
+                    break
+                if pattern.match(name):
+                    number, host = position, other
+                    break
         return host
 
     def by_address(self, name: str) -> Host | None:
@@ -88,14 +92,11 @@ class Chain:
             for name in _names(host, main_name):
                 if not is_pattern(name):
                     self._table.setdefault(name, (position, host))
-                elif name.startswith("*.") and not is_pattern(name[1:]):
-                    self._suffixes.setdefault(name[1:], (position, host))
                 else:
-                    self._patterns.append((compiled(name), position, host))
-
-
-def _place(found: tuple[int, Host]) -> int:
-    return found[0]
+                    first, *_, last = _WILD.split(name)
+                    key = (bool(last), last or first)
+                    self._lengths.add((key[0], len(key[1])))
+                    self._patterns.setdefault(key, []).append((position, host, compiled(name)))
 
 
 def is_pattern(name: str) -> bool:
