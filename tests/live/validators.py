@@ -33,9 +33,21 @@ _REWRITTEN = " && ".join(
         ),
     )
 )
+# Fedora's layout with Debian's modules, some of which are linked in.
+_HTTPD = " && ".join(
+    (
+        "ln -s /usr/lib/apache2/modules /etc/httpd/modules",
+        "ln -s /run /etc/httpd/logs",
+        "mkdir /run/httpd",
+        "useradd --no-create-home apache",
+        "sed -i 's/^LoadModule unixd_module/#&/' /etc/httpd/conf.modules.d/*.conf",
+        "apache2 -t -d /etc/httpd -f conf/httpd.conf",
+    )
+)
 CHECKS: dict[str, tuple[str, ...]] = {  # by where a program's files are; sh(1) commands
     "etc/nginx": ("nginx -t",),
     "etc/apache2": (" ".join(f"APACHE_{k}={v}" for k, v in _APACHE.items()) + " apache2 -t",),
+    "etc/httpd": (_HTTPD,),
     "etc/postfix": ("postconf -n", "postconf -M", "postfix check"),
     "etc/dovecot": ("doveconf -n",),
     "etc/nftables.conf": ("nft -c -f /etc/nftables.conf",),
