@@ -28,6 +28,7 @@ MAX_INCLUDES = 64  # nested files
 MAX_SECTIONS = 64  # nested in one file
 MAX_LINES = 500_000  # of all files and macros
 MAX_LENGTH = 16 << 20
+MAX_ALIKE = 10_000  # lines whose words are remembered
 CERTBOT = "options-ssl-apache.conf"
 
 _VARIABLE = regex(r"\$\{([^}]*)\}")
@@ -88,6 +89,7 @@ class Loader:
     _open: list[str] = field(default_factory=list)
     _using: list[str] = field(default_factory=list)
     _paths: dict[tuple[str, str], str] = field(default_factory=dict)
+    _words: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     _count: int = 0
 
     @property
@@ -118,6 +120,16 @@ class Loader:
             path = posixpath.normpath(posixpath.join(self.root, name))
             self._paths[self.root, name] = path
         return path
+
+    def words(self, text: str) -> tuple[str, tuple[str, ...]]:
+        """Return a statement's name, in lower case, and its arguments."""
+        found = self._words.get(text)
+        if found is None:
+            word, args = split(text, self.expand)
+            found = word.lower(), tuple(args)
+            if "$" not in text and len(self._words) < MAX_ALIKE:
+                self._words[text] = found
+        return found
 
     def expand(self, text: str) -> str:
         """Put in what variables hold; one that is not set stays as it is (ap_resolve_env)."""
@@ -464,10 +476,9 @@ class _Parser:
 
     def statement(self, line: Line) -> None:
         text, column = line.text, line.column
-        word, args = split(text, self.loader.expand)
-        name = word.lower()
+        name, args = self.loader.words(text)
         end = column + len(text)
-        made = Directive(name, tuple(args), line.file, line.number, None, self.doubt, column, end)
+        made = Directive(name, args, line.file, line.number, None, self.doubt, column, end)
         if name not in _AT_ONCE:
             self.block.append(made)
             return

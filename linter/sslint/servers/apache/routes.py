@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from sslint.servers.apache import urls
 from sslint.servers.apache.environment import UNKNOWN
@@ -26,15 +27,16 @@ MAX_DEPTH = 16
 
 
 def walk(
-    block: list[Directive], conditional: bool = False, depth: int = 0
+    block: list[Directive], names: tuple[str, ...], conditional: bool = False, depth: int = 0
 ) -> Iterator[tuple[Directive, bool, bool]]:
-    """Yield statements with whether they may not apply, and whether a section holds them."""
+    """Yield some statements with whether they may not apply, and whether a section holds them."""
     for directive in block:
         if directive.block is None:
-            yield directive, conditional or bool(directive.doubt), depth > 0
+            if directive.name in names:
+                yield directive, conditional or bool(directive.doubt), depth > 0
         elif directive.name != "<virtualhost" and depth < MAX_DEPTH:
             inside = conditional or directive.name in ("<if", "<elseif", "<else", "<limit")
-            yield from walk(directive.block, inside, depth + 1)
+            yield from walk(directive.block, names, inside, depth + 1)
 
 
 def may_hold(host: Host, names: tuple[str, ...]) -> bool:
@@ -48,7 +50,7 @@ def redirects(host: Host, block: list[Directive], secure: bool | None) -> Iterat
     conditions: list[Directive] = []
     rewriting = host.own.get("rewriteengine")
     rewrites = bool(rewriting) and rewriting[-1].value.lower() == "on"  # type: ignore[index]
-    for directive, conditional, inside in walk(block):
+    for directive, conditional, inside in walk(block, (*REDIRECTS, "rewritecond")):
         name = directive.name
         target = ""
         doubtful = conditional
@@ -103,11 +105,15 @@ def redirect_of(directive: Directive, inside: bool) -> tuple[int, str | None, st
     return status, args[0] if args else None, args[1] if len(args) > 1 else None
 
 
-def flags_of(rule: Directive) -> dict[str, str]:
+def flags_of(rule: Directive) -> Mapping[str, str]:
     """Return the flags of a RewriteRule or RewriteCond, by upper-case name."""
-    text = rule.args[2].strip("[]") if len(rule.args) > 2 else ""
+    return _flags(rule.args[2]) if len(rule.args) > 2 else {}
+
+
+@lru_cache(1_000)
+def _flags(text: str) -> Mapping[str, str]:
     found = {}
-    for part in text.split(","):
+    for part in text.strip("[]").split(","):
         name, _, value = part.strip().partition("=")
         found[name.upper()] = value
     return found
@@ -126,7 +132,7 @@ def upstreams(
     host: Host, block: list[Directive], balancers: dict[str, list[Directive]]
 ) -> Iterator[Upstream]:
     """Yield where a server passes requests on; `balancers` are those of <Proxy balancer://...>."""
-    for directive, _, inside in walk(block):
+    for directive, _, inside in walk(block, UPSTREAMS):
         target = _target(directive, inside)
         if target is None or target == "!":
             continue
@@ -182,7 +188,7 @@ def balancers(hosts: Iterable[Host]) -> dict[str, list[Directive]]:
 
 def settings(host: Host, block: list[Directive], site: int | None) -> Iterator[Setting]:
     """Yield the statements that a rule may ask for."""
-    for directive, _, inside in walk(block):
+    for directive, _, inside in walk(block, SETTINGS):
         scope = "location" if inside else "server"
         args = directive.args
         if directive.name == "header":
@@ -193,6 +199,6 @@ def settings(host: Host, block: list[Directive], site: int | None) -> Iterator[S
             if header is not None and UNKNOWN not in words[2]:
                 place = directive.location
                 yield Setting("apache", header, words[2], place, scope, words[1:], site)
-        elif directive.name in _WANTED:
+        else:
             value = args[0] if args else None
             yield Setting("apache", directive.name, value, directive.location, scope, args, site)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sslint import globs
 from sslint.patterns import compile_pattern
@@ -230,7 +230,7 @@ class Router:
             request.matched = groups
         return (groups is None) is negated
 
-    def _applied(self, request: Request, rule: Directive, flags: dict[str, str]) -> Answer | None:
+    def _applied(self, request: Request, rule: Directive, flags: Mapping[str, str]) -> Answer | None:
         """Carry out a rule; return what ends the request."""
         where = rule.location
         if set(flags) & {"F", "FORBIDDEN"}:
@@ -482,7 +482,7 @@ def _prefix(path: str, uri: str) -> str | None:
 
 
 def _match(
-    pattern: str, text: str, flags: dict[str, str], directive: Directive
+    pattern: str, text: str, flags: Mapping[str, str], directive: Directive
 ) -> tuple[str | None, ...] | None:
     """Return the groups of a match, the whole first; None without one. Raise _UnknownError."""
     nocase = bool(set(flags) & {"NC", "NOCASE"})

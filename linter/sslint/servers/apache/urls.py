@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from sslint.regex import regex
 from sslint.servers.apache.environment import UNKNOWN
@@ -26,6 +27,7 @@ class Url:
     own: bool
 
 
+@lru_cache(1_000)
 def parse(text: str) -> Url | None:
     """Return the parts of an absolute URL; None for what is none."""
     match = _URL.match(text)
