@@ -265,3 +265,29 @@ def test_the_first_host_with_a_name_or_a_pattern_for_it_has_it(
     assert chain is not None
     found = chain.find(name, None)
     assert (found.number if found else None) == number
+
+
+@pytest.mark.parametrize(("flags", "kind"), [("L", "file"), ("PT", "deny")])
+def test_a_location_sees_what_was_asked_for_unless_a_rule_passes_through(
+    flags: str, kind: str
+) -> None:
+    text = (
+        "LoadModule rewrite_module /r.so\nLoadModule authz_core_module /z.so\nListen 80\n"
+        "<Location /b>\nRequire all denied\n</Location>\n<VirtualHost *:80>\nServerName a.test\n"
+        f"DocumentRoot /srv\nRewriteEngine on\nRewriteRule ^/a /b/c [{flags}]\n</VirtualHost>\n"
+    )
+    web = reading_of({"apache2.conf": LOADED + text}).web
+    assert web is not None
+    assert web.answer(80, "a.test", "/a").kind == kind
+
+
+def test_no_rule_follows_one_that_passes_through() -> None:
+    text = (
+        "LoadModule rewrite_module /r.so\nListen 80\n<VirtualHost *:80>\nServerName a.test\n"
+        "DocumentRoot /srv\nRewriteEngine on\nRewriteRule ^/a /b/c [PT]\n"
+        "RewriteRule ^ https://a.test/ [R,L]\n</VirtualHost>\n"
+    )
+    web = reading_of({"apache2.conf": LOADED + text}).web
+    assert web is not None
+    assert web.answer(80, "a.test", "/a").path == "/srv/b/c"
+    assert web.answer(80, "a.test", "/x").kind == "redirect"

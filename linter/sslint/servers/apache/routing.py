@@ -113,10 +113,12 @@ class Router:
         proxied = self._proxied(request) if rewritten is None else None
         located = self._located(request) if rewritten is None else None
         if proxied is not None and located is not None:  # the redirect comes after the rights
-            return self._denied(request, proxied) or located
+            return self._denied(request.uri, proxied) or located
         answer = rewritten or located or proxied or self._redirected(request) or self._file(request)
         if answer.kind in ("file", "proxy"):
-            denied = self._denied(request, answer)
+            # A rule without PT changes the file that is served and not the URI of the request.
+            asked = request.uri if rewritten is None else request.first
+            denied = self._denied(asked, answer)
             if denied is not None:
                 return denied
         return answer
@@ -166,7 +168,7 @@ class Router:
             if ended is not None:
                 return ended
             through = through or bool(set(flags) & {"PT", "PASSTHROUGH"})
-            if set(flags) & {"L", "LAST", "END"}:
+            if through or set(flags) & {"L", "LAST", "END"}:
                 break
         if request.uri == original or through:
             return None
@@ -230,7 +232,9 @@ class Router:
             request.matched = groups
         return (groups is None) is negated
 
-    def _applied(self, request: Request, rule: Directive, flags: Mapping[str, str]) -> Answer | None:
+    def _applied(
+        self, request: Request, rule: Directive, flags: Mapping[str, str]
+    ) -> Answer | None:
         """Carry out a rule; return what ends the request."""
         where = rule.location
         if set(flags) & {"F", "FORBIDDEN"}:
@@ -398,11 +402,11 @@ class Router:
 
     # -- rights --------------------------------------------------------------------------------
 
-    def _denied(self, request: Request, answer: Answer) -> Answer | None:
+    def _denied(self, uri: str, answer: Answer) -> Answer | None:
         """Return the refusal of a request that Require does not grant."""
         decided: Directive | None = None
         sections = list(self._directories(answer.path)) if answer.path else []
-        sections += self._sections("<location", request.uri)
+        sections += self._sections("<location", uri)
         for section in sections:
             for directive in section.block or ():
                 if directive.name in ("require", "deny", "order", "<requireall", "<requireany"):
