@@ -28,6 +28,7 @@ MADE = {
     "announcements/zones.py": "one name, anchored, in a message",
     "firewalls/scripts/expansion.py": "fnmatch.translate, and the characters of IFS in brackets",
     "firewalls/scripts/ufw.py": "a text that sed looks for, literal between its ends",
+    "firewalls/iptables/dump.py": "texts of a line, escaped, and between them what has no space",
     "firewalls/managers.py": "the switches of managers.MANAGERS, after ^[ \\t]*",
     "firewalls/unseen.py": "the commands of its own list, each on one part of a line",
     "fixes/statements.py": "the name of a setting, anchored",

@@ -122,7 +122,7 @@ class Batches:
                 last = Batch(kind)
                 steps.append(last)
             last.rules.append(plain)
-            if _FALSE in plain.guards:
+            if plain.guards and _FALSE in plain.guards:
                 continue
             group = last.groups.get(plain.guards)
             if group is None:

@@ -15,7 +15,15 @@ from sslint.firewalls.iptables.arguments import Arguments
 from sslint.firewalls.iptables.identity import identity, same_rule
 from sslint.firewalls.iptables.matches import base_chains, rule_matches
 from sslint.firewalls.iptables.options import FOREIGN_MATCHES, FOREIGN_TARGETS
-from sslint.firewalls.iptables.tables import BASE_NAMES, BASES, Loading, Place, Slot, check_table
+from sslint.firewalls.iptables.tables import (
+    BASE_NAMES,
+    BASES,
+    Loading,
+    Place,
+    Slot,
+    Template,
+    check_table,
+)
 from sslint.firewalls.iptables.targets import base_chains as target_chains
 from sslint.firewalls.iptables.targets import rule_target
 from sslint.netfilter.model import (
@@ -39,6 +47,7 @@ Origin = Literal["nft", "iptables", "iptables-legacy", "ufw", "firewalld"]
 
 MAX_TEMPLATES = 10_000
 MAX_SHAPES = 4  # that lines have by turns
+MANY = 64  # lines that are alike, before a pattern is made of them
 MAX_COMPARED = 2_000_000  # rules, to find those that -D names
 MAX_LINE = 10239  # iptables-restore's buffer
 
@@ -89,6 +98,9 @@ class Reader:
         self.missing: list[Missing] = []
         self.current: Loading | None = None
         self.shapes: list[Shape] = []  # of the last lines, each other than the others
+        # What many lines were like that differ in several places, and how many were, by identity.
+        self.patterns: list[tuple[Callable[[str], re.Match[str] | None], Template]] = []
+        self.alike: dict[int, int] = {}
         self.saved = False  # in a `*table ... COMMIT` block
         self.prompted = "filter"
         self.prompts = False
@@ -99,7 +111,7 @@ class Reader:
         # The chains in which one line may be several rules, and what -D has compared.
         self.split = {id(c) for t in self.tables.values() for c in t.table.chains.values()}
         self.compared = 0
-        self.width = "32" if family == 4 else "128"
+        self.whole = "/32" if family == 4 else "/128"
         self.keys: dict[tuple[Key, ...], tuple[Key, ...]] = {}  # those of all templates
         self.socket_family = AF_INET if family == 4 else AF_INET6
         self.last_line = last_line
@@ -158,14 +170,21 @@ class Reader:
 
     def fast(self, line: str, number: int, width: int) -> bool:
         """Append a rule that differs from an earlier one only in plain addresses and ports."""
-        loading = self.current
-        assert loading is not None
-        parts = _parts(line)
-        texts = parts[2::3]
-        del parts[2::3]
-        template = loading.templates.get(tuple(parts))
+        template: Template | None = None
+        parts: list[str] = []
+        for fitting, one in self.patterns:
+            if (found := fitting(line)) is not None:
+                template, texts = one, found.groups()
+                break
         if template is None:
-            return False
+            assert self.current is not None
+            parts = _parts(line)
+            texts = tuple(parts[2::3])
+            del parts[2::3]
+            template = self.current.templates.get(tuple(parts))
+            if template is None:
+                return False
+            self._count(template, parts, line)
         items, slots, rules = template
         if slots:
             filled = list(items)
@@ -179,14 +198,26 @@ class Reader:
                     if not slot.addressed:  # rules share the few ports there are
                         slot.known[text] = match
                 filled[slot.place] = match
-            slot, before, after = slots[0], parts[0] + parts[1], parts[2]
-            if len(slots) == 1 and slot.addressed and line == before + texts[0] + after:
-                head, tail = items[: slot.place], items[slot.place + 1 :]
-                shape = Shape(before, after, head, slot.keys, slot.negate, tail, rules)
-                self.shapes = [shape, *self.shapes[: MAX_SHAPES - 1]]
+            slot = slots[0]
+            if parts and len(slots) == 1 and slot.addressed:
+                before, after = parts[0] + parts[1], parts[2]
+                if line == before + texts[0] + after:
+                    head, tail = items[: slot.place], items[slot.place + 1 :]
+                    shape = Shape(before, after, head, slot.keys, slot.negate, tail, rules)
+                    self.shapes = [shape, *self.shapes[: MAX_SHAPES - 1]]
             items = tuple(filled)
         rules.append(Rule(items, Location(self.file, number, 1, width + 1), self.label))
         return True
+
+    def _count(self, template: Template, parts: list[str], line: str) -> None:
+        """Make a pattern of a template of several slots, once many lines were like it."""
+        number = self.alike[id(template)] = self.alike.get(id(template), 0) + 1
+        several = len(template[1]) > 1 and '"' not in line
+        if several and number == MANY and len(self.patterns) < MAX_SHAPES:
+            text = re.escape(parts[0])
+            for option, after in zip(parts[1::2], parts[2::2], strict=True):
+                text += f"{re.escape(option)}([0-9a-f.:/]++){re.escape(after)}"
+            self.patterns.append((re.compile(text).fullmatch, template))
 
     def remember_shape(self, line: str, rule: Rule, rules: list[Rule]) -> None:
         """Keep a rule as the template of those that differ only in plain addresses and ports."""
@@ -218,12 +249,14 @@ class Reader:
 
     def network(self, text: str) -> tuple[int, int] | None:
         """Read a plain address or network, the shape that dumps are full of."""
-        host, slash, length = text.partition("/")
+        host, slash, length = text.removesuffix(self.whole), "", ""
+        if len(host) == len(text):
+            host, slash, length = text.partition("/")
         try:
             value = int.from_bytes(inet_pton(self.socket_family, host), "big")
-            if not slash or length == self.width:
+            if not slash:
                 return value, value
-            bits = int(self.width) - _BYTES[length]
+            bits = int(self.whole[1:]) - _BYTES[length]
         except (ValueError, KeyError, OSError):
             return None
         if bits <= 0 or length == "0":  # /0 matches everything and is not a match at all
@@ -241,6 +274,7 @@ class Reader:
             self.saved = False
             self.current = None
             self.shapes = []
+            self.patterns = []
         elif line.startswith("*") and not self.saved:
             self._start(line, number)
         elif line.startswith(":") and self.saved:
@@ -286,6 +320,8 @@ class Reader:
     def renamed(self, loading: Loading) -> None:
         """Forget what depends on which chains there are."""
         self.shapes = []
+        self.patterns = []
+        self.alike = {}
         loading.names = frozenset(loading.table.chains)
         loading.templates.clear()
 
