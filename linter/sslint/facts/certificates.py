@@ -157,6 +157,11 @@ class Certificate(Fact):
         return _unreadable(self._host, self.servers, paths)
 
     @field
+    def key_readable_by_all(self) -> bool:
+        """Every user of the host may read the private key."""
+        return self.key is not None and _readable_by_all(self._host, self.key)
+
+    @field
     def content(self) -> Content:
         """What stands in the files."""
         wanted = [name for name in self.names if is_public_name(name)]
@@ -303,6 +308,15 @@ def _unreadable(host: Host, servers: Sequence[str], paths: Sequence[str]) -> Unr
                 if not _may(host, place, *identity, last=end == len(parts)):
                     return Unreadable(server, user, place)
     return None
+
+
+def _readable_by_all(host: Host, path: str) -> bool:
+    """Tell whether a user who owns nothing and is in no group may read a file."""
+    if not path or host.tree.owner(path) is None:
+        return False
+    parts = host.tree.destination(path).split("/")
+    places = ["/".join(parts[:end]) for end in range(2, len(parts) + 1)]
+    return all(_may(host, place, -1, set(), last=place is places[-1]) for place in places)
 
 
 def _identity(host: Host, user: str) -> tuple[int, set[int]] | None:
