@@ -269,7 +269,7 @@ def _diff(parser: _Parser) -> None:
     parser.add_argument(
         "--fail-on-open",
         metavar="PORTS|any",
-        help="exit 1 if somebody gets in who did not: 5432,8000-8010,53/udp",
+        help="exit 1 if more sources can connect to these ports: 5432,8000-8010,53/udp",
     )
     _reading(parser)
     _printing(parser, DIFF_FORMATS)

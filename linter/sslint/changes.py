@@ -393,7 +393,7 @@ def ports_of(text: str | None) -> Ports:
 
 
 def opens_any(changes: Sequence[HostChange], ports: Ports) -> bool:
-    """Tell whether somebody reaches one of the ports, or a listener on it, who did not."""
+    """Tell whether more sources reach one of the ports, or a listener on it."""
     return any(
         one.opens for change in changes for one in change.traffic or () if _at(one, ports)
     ) or any(
@@ -405,7 +405,7 @@ def opens_any(changes: Sequence[HostChange], ports: Ports) -> bool:
 
 
 def may_open_any(changes: Sequence[HostChange], ports: Ports) -> bool:
-    """Tell whether it is not known of one of the ports that nobody new reaches it."""
+    """Tell whether it is not known of one of the ports that no more sources reach it."""
     if ports and any(change.traffic is None for change in changes):
         return True
     return any(

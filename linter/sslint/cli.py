@@ -538,7 +538,7 @@ def _diff(options: argparse.Namespace) -> int:
     if severities.intersection(failing) or comparing.opens_any(found, open_ports):
         return FOUND
     if comparing.may_open_any(found, open_ports):
-        _complain("--fail-on-open: whether one of these ports is open to more is not known")
+        _complain("--fail-on-open: cannot tell whether more sources reach one of these ports")
         return INCOMPLETE
     return INCOMPLETE if incomplete else 0
 

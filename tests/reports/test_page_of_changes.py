@@ -74,7 +74,7 @@ def test_listeners_that_come_go_and_change(capsys, sides) -> None:
     assert "changes nginx on 0.0.0.0:443/tcp" in text
     assert "tls: implicit → none" in text
     assert "listens nginx on 0.0.0.0:8080/tcp" in text
-    assert "listens no more nginx on 0.0.0.0:80/tcp" in text
+    assert "no longer listens nginx on 0.0.0.0:80/tcp" in text
 
 
 def test_a_renewed_certificate(capsys, sides) -> None:
@@ -91,9 +91,9 @@ def test_what_is_not_known_any_more(capsys, sides) -> None:
     rules = sides[1] / "etc/nftables.conf"
     rules.write_text(rules.read_text() + "table inet {\n")
     text = page(capsys, *sides).text
-    assert "not known any more" in text
+    assert "no longer known" in text
     assert "After not known" in text
-    assert "Not read any moreetc/nftables.conf syntax error" in text
+    assert "No longer readetc/nftables.conf syntax error" in text
 
 
 def test_no_difference(capsys, sides) -> None:

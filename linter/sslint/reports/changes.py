@@ -76,7 +76,7 @@ def lines(change: HostChange) -> Iterator[Line]:
     for one in change.appeared:
         yield Line("listens", f"{listener(one)}{_reach(one)}", place_of(one))
     for one in change.vanished:
-        yield Line("listens no more", listener(one), place_of(one))
+        yield Line("no longer listens", listener(one), place_of(one))
     for old, new in change.changed:
         differing = "; ".join(
             f"{name} {clean(before)} -> {clean(after)}"
@@ -89,9 +89,9 @@ def lines(change: HostChange) -> Iterator[Line]:
     for one in change.found:
         yield Line("new finding", _finding(one), place_of(one))
     for one in change.gone:
-        yield Line("found no more", _finding(one))
+        yield Line("finding gone", _finding(one))
     for one in change.unread:
-        yield Line("not read any more", f"{one['path']}: {one['reason']}")
+        yield Line("no longer read", f"{one['path']}: {one['reason']}")
     if change.is_empty and not change.not_compared and change.notes:
         yield Line(SAME, "in all that was compared")
     for reason in (*change.not_compared, *change.notes):
@@ -99,7 +99,7 @@ def lines(change: HostChange) -> Iterator[Line]:
 
 
 VERBS = (
-    "opens", "closes", "not known any more", "known now", "not known", "limits", "lifts the limit",
+    "opens", "closes", "no longer known", "known now", "not known", "limits", "lifts the limit",
 )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ class Shift:
 
 
 def shifts(change: HostChange) -> Iterator[Shift]:
-    """Yield who gets in or does not any more, by what happens to them."""
+    """Yield who gets in or no longer does, by what happens to them."""
     return _of_traffic(change) if change.traffic is not None else _of_reached(change)
 
 
@@ -229,7 +229,7 @@ def _some(texts: Sequence[str]) -> str:
 
 def _whom(verb: str, sources: Sources, shut: Sources) -> str:
     """Say to whom it happens, and on which side of what is known they are or were."""
-    was = {"not known any more": "was ", "known now": ""}.get(verb)
+    was = {"no longer known": "was ", "known now": ""}.get(verb)
     if was is None:
         return f" to {_who(sources)}"
     universe = sources.universe

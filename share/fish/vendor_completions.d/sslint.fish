@@ -80,7 +80,7 @@ complete -c sslint -n '__fish_seen_subcommand_from diff' -l against -x -d 'compa
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l old-firewall -r -d 'compare rulesets alone one of the old ones (repeatable)'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l new-firewall -r -d 'compare rulesets alone one of the new ones (repeatable)'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l fail-on -x -a 'error warning info never' -d 'exit 1 for new findings of this severity or worse'
-complete -c sslint -n '__fish_seen_subcommand_from diff' -l fail-on-open -x -d 'exit 1 if somebody gets in who did not 5432,8000-8010,53/udp'
+complete -c sslint -n '__fish_seen_subcommand_from diff' -l fail-on-open -x -d 'exit 1 if more sources can connect to these ports 5432,8000-8010,53/udp'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l root -r -d 'directory that stands for / in absolute paths'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l firewall -r -d 'use this ruleset instead of the hosts own (repeatable; - reads standard input); none the host filters nothing'
 complete -c sslint -n '__fish_seen_subcommand_from diff' -l announced -r -d 'what is published for clients a zone file, autoconfig, autodiscover, mobileconfig or MTA-STS policy (repeatable)'

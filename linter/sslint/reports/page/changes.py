@@ -47,7 +47,7 @@ _LEGEND = {
 }  # fmt: skip
 _NOUNS = {
     "opens": ("opened port", "opened ports"), "closes": ("closed port", "closed ports"),
-    "not known any more": ("port not known any more", "ports not known any more"),
+    "no longer known": ("port no longer known", "ports no longer known"),
     "known now": ("port known now", "ports known now"),
     "not known": ("port not known on either side", "ports not known on either side"),
     "limits": ("limited port", "limited ports"),
@@ -131,7 +131,7 @@ _TALLY: Mapping[str, tuple[str, str, str]] = {
     "warning": ("warning", "new warning", "new warnings"),
     "info": ("info", "new remark", "new remarks"),
     "gone": ("open", "finding gone", "findings gone"),
-    "unread": ("unknown", "file cannot be read any more", "files cannot be read any more"),
+    "unread": ("unknown", "file no longer read", "files no longer read"),
 }
 
 
@@ -164,7 +164,7 @@ def _matrix(named: Sequence[tuple[str, _Page]]) -> Markup:
 
 def _worst(one: _Page) -> str | None:
     """Return the class of a host: what its mark in the table looks like."""
-    for kind in ("error", "warning", "opens", "closes", "not known any more", "changes"):
+    for kind in ("error", "warning", "opens", "closes", "no longer known", "changes"):
         if one.counts[kind]:
             return _TALLY[kind][0]
     return None
@@ -191,7 +191,7 @@ def _host(key: str, one: _Page, *, alone: bool) -> Markup:
         parts += [tag("h2", "Findings that are gone"), tag("ul", items), _others(len(change.gone))]
     if change.unread:
         items = [_named(clean(one["path"]), clean(one["reason"])) for one in change.unread]
-        parts += [tag("h2", "Not read any more"), tag("ul", items)]
+        parts += [tag("h2", "No longer read"), tag("ul", items)]
     reasons = [*change.not_compared, *change.notes]
     if reasons:
         items = [tag("li", clean(reason)) for reason in reasons]
@@ -256,11 +256,11 @@ def _before(shift: Shift) -> list[tuple[State, str]]:
     """Return how the sources stood: where that is known no more, some may have stood otherwise."""
     if shift.verb == "known now":
         return [_UNKNOWN]
-    return _known(shift) if shift.verb == "not known any more" else [_STATES[shift.verb][0]]
+    return _known(shift) if shift.verb == "no longer known" else [_STATES[shift.verb][0]]
 
 
 def _after(shift: Shift) -> list[tuple[State, str]]:
-    if shift.verb == "not known any more":
+    if shift.verb == "no longer known":
         return [_UNKNOWN]
     return _known(shift) if shift.verb == "known now" else [_STATES[shift.verb][1]]
 
@@ -344,7 +344,7 @@ def _evidence(change: HostChange, shift: Shift, key: str) -> Markup:
 
 def _parts(shift: Shift, sources: Sources, shut: Sources) -> Iterator[tuple[str, Sources]]:
     """Yield the sources by how they stand on the side that is known."""
-    when = {"not known any more": ", before", "known now": ", now"}.get(shift.verb)
+    when = {"no longer known": ", before", "known now": ", now"}.get(shift.verb)
     if when is None:
         yield "", sources
         return
@@ -373,7 +373,7 @@ def _listeners(change: HostChange, key: str) -> Iterator[Markup]:
     number = 0
     for verb, state, pairs in (
         ("listens", "open", [(None, one) for one in change.appeared]),
-        ("listens no more", "calm", [(one, None) for one in change.vanished]),
+        ("no longer listens", "calm", [(one, None) for one in change.vanished]),
         ("changes", "info", [*change.changed]),
     ):
         for old, new in pairs:
