@@ -291,3 +291,8 @@ def test_no_rule_follows_one_that_passes_through() -> None:
     assert web is not None
     assert web.answer(80, "a.test", "/a").path == "/srv/b/c"
     assert web.answer(80, "a.test", "/x").kind == "redirect"
+
+
+def test_a_statement_without_a_name_is_none_of_those_that_are_looked_for() -> None:
+    reading = reading_of({"apache2.conf": f'{LOADED}Listen 80\n"" x\n<VirtualHost *:80>\n"" y\n'})
+    assert [endpoint.port for endpoint in reading.endpoints] == [80]

@@ -42,7 +42,7 @@ def walk(
 def may_hold(host: Host, names: tuple[str, ...]) -> bool:
     """Tell whether a server has one of some statements, or a section that may hold one."""
     own = host.own
-    return any(name in own for name in names) or any(name[0] == "<" for name in own)
+    return any(name in own for name in names) or any(name.startswith("<") for name in own)
 
 
 def redirects(host: Host, block: list[Directive], secure: bool | None) -> Iterator[Redirect]:
