@@ -175,6 +175,16 @@ def test_ports_that_no_client_uses_by_itself_are_asked_about() -> None:
         for family, every in ((4, "0.0.0.0/0"), (6, "::/0"))
         for ports in ("1-21", "23-65535")
     ]
+    # Where it depends on the clients' ports, no doubt of all of them is that of the low ones.
+    doubtful = BASE.format("tcp dport 22 accept\ntcp sport 5432 accept\nmeta cgroup 7 accept")
+    assert [one for one in _differences(old, doubtful) if " 4 " in one and "tcp/1-" in one] == [
+        "tcp/1-21 4 doubts 0.0.0.0/0 from (1024, 5431)",
+        "tcp/1-21 4 opens 0.0.0.0/0 from (5432, 5432)",
+        "tcp/1-21 4 doubts 0.0.0.0/0 from (5433, 65535)",
+    ]
+    narrow = doubtful.replace("sport 5432", "sport { 53, 5432 }")
+    assert "tcp/1-21 4 doubts 0.0.0.0/0 from (1, 52)" in _differences(old, narrow)
+    assert "tcp/1-21 4 opens 0.0.0.0/0 from (53, 53)" in _differences(old, narrow)
     low = BASE.format("tcp sport < 1024 tcp dport 22 accept")
     assert _differences(old, low) == [
         "tcp/22-22 4 closes 0.0.0.0/0",

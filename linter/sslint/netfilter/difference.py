@@ -564,9 +564,11 @@ def _at(
         for name in names:
             before = _exposure(old, one, _known_as(old, name))
             after = _exposure(new, one, _known_as(new, name))
-            runs = list(_from_low_ports(old, new, one, name, _masks(before, after), low))
+            runs: list[tuple[_Masks, tuple[int, int]]] = []
             if before != after or relevant & ~before.known:
-                runs += _by_source_port(old, new, one, name, before, after)
+                runs = [*_by_source_port(old, new, one, name, before, after)]
+            usual = runs[0][0] if [sports for _, sports in runs] == [CLIENT_PORTS] else None
+            runs += _from_low_ports(old, new, one, name, usual, low)
             if runs:
                 found = tuple((masks.within(relevant), sports) for masks, sports in runs)
                 by_place = groups.setdefault(found, {})
@@ -622,10 +624,13 @@ def _from_low_ports(
     new: Firewall,
     asked: _Asked,
     iif: str,
-    usual: _Masks,
+    usual: _Masks | None,
     classes: Sequence[tuple[int, int]],
 ) -> Iterator[tuple[_Masks, tuple[int, int]]]:
-    """Yield what differs for source ports below those of clients, where it is not the usual."""
+    """Yield what differs for source ports below those of clients, where it is not the usual.
+
+    That is what differs for all ports of clients alike, if it does.
+    """
     universe = new.universes[asked.family]
     relevant = universe.full & ~universe.never
     runs: list[tuple[_Masks, tuple[int, int]]] = []
@@ -633,7 +638,7 @@ def _from_low_ports(
         one = replace(asked, sport=first)
         found = _masks(*(_exposure(each, one, _known_as(each, iif)) for each in (old, new)))
         found = found.within(relevant)
-        if found == usual.within(relevant) or not found.changed:
+        if not found.changed or (usual is not None and found == usual.within(relevant)):
             continue
         if runs and runs[-1] == (found, (runs[-1][1][0], first - 1)):
             runs[-1] = (found, (runs[-1][1][0], last))

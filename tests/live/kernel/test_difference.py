@@ -198,17 +198,19 @@ def _compare(kind: str, number: int, sides: tuple[Side, Side], tally: Tally) -> 
     same = difference._content(old.ruleset) == difference._content(new.ruleset)
     again = f"SSLINT_SEED={number} SSLINT_COUNT=1 -k {kind}"
     for n, packet in enumerate(packets):
+        as_client = replace(packet, sport=FIRST_CLIENT_PORT)
+        meant = packet if low or packet.sport >= FIRST_CLIENT_PORT else as_client
         verdicts, usual = [], []
         for firewall_, each in zip((old, new), heard, strict=True):
-            said = _said(firewall_, packet, low if low and packet.sport < 1024 else classes)
-            usual.append(_said(firewall_, replace(packet, sport=FIRST_CLIENT_PORT), classes))
+            said = _said(firewall_, meant, [*low, *classes])
+            usual.append(_said(firewall_, as_client, classes))
             verdicts.append(said)
             if wrong := _wrong(firewall_, packet, said, each.first[n], each.connected[n]):
                 tally.wrong.append(f"{again}: {packet}: {wrong}")
         expected = set() if same else _EXPECTED.get((verdicts[0], verdicts[1]), set())
-        claimed = _claimed(packet, found)
-        if packet.sport < FIRST_CLIENT_PORT and not claimed and usual == verdicts:
-            claimed = _claimed(replace(packet, sport=FIRST_CLIENT_PORT), found)  # as any client's
+        claimed = _claimed(meant, found)
+        if meant.sport < FIRST_CLIENT_PORT and not claimed and usual == verdicts:
+            claimed = _claimed(as_client, found)
         if expected == {"unclear"} and not claimed:  # the packet meets the same rules on both sides
             expected = set()
             if len({each.first[n] for each in heard}) > 1 and not remembers(one, two):
@@ -240,8 +242,8 @@ def _is_asked_about(packet: Packet, old: Firewall, new: Firewall) -> bool:
 def _said(one: Firewall, packet: Packet, classes: Sequence[tuple[int, int]]) -> str:
     """Return what the comparison holds of a packet under one ruleset."""
     iif = difference._known_as(one, packet.iif)
-    first = next((low for low, high in classes if low <= packet.sport <= high), 0)
-    apart = first and (len(classes) > 1 or first < FIRST_CLIENT_PORT)
+    first = next(low for low, high in classes if low <= packet.sport <= high)
+    apart = first != FIRST_CLIENT_PORT or classes[-1][0] != FIRST_CLIENT_PORT
     asked = difference._Asked(
         packet.proto, packet.family, packet.dport, packet.dst, first if apart else None
     )
