@@ -290,16 +290,16 @@ class _Parser:
         while True:
             match = scan(text, position)
             if match is not None and (end := match.end()) - position < short:
-                said, end_char, closing = match.groups()
+                whole, end_char, closing = match.groups()
                 start, position = match.start(1), end
-                if said is None:
+                if whole is None:
                     end_char = "}" if closing else ""
                     start = end - 1
-                elif (statement := known.get(said)) is not None:
+                elif (statement := known.get(whole)) is not None:
                     name, args = statement
                 else:
-                    name, *rest = said.split()
-                    name, args = known[said] = intern(name), tuple(rest)
+                    name, *rest = whole.split()
+                    name, args = known[whole] = intern(name), tuple(rest)
             else:
                 found = self._words(position)
                 if found is None:
