@@ -34,6 +34,7 @@ def sockets(files: dict[str, str]) -> set[tuple[str, int]]:
         ("P = 5\ndaemon_smtp_ports = 2P", {25}),  # wherever its name stands
         ("P = 25\nP == 26\ndaemon_smtp_ports = P", {26}),
         ("daemon_smtp_ports = \\\n  # a comment\n  25 : \\\n  26", {25, 26}),
+        ("tls_certificate = \\\n  \ndaemon_smtp_ports = 26", {26}),  # a blank line ends it
         ("hide daemon_smtp_port = 26", {26}),
         ('daemon_smtp_ports = "25 : 26"', {25, 26}),
         ("daemon_smtp_ports = 0x1d1 : 031", {465, 25}),

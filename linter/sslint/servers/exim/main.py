@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from sslint.reasons import Code, Reason
 from sslint.regex import regex
-from sslint.servers.listening import lines
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
@@ -163,7 +162,10 @@ class Main:
 def _logical(file: SourceFile) -> Iterator[tuple[Location, str]]:
     """Yield the lines, those that end with a backslash joined to the next that is no comment."""
     begun: tuple[Location, str] | None = None
-    for index, text in lines(file):
+    for index in range(1, len(file.starts) + 1):
+        text = file.line(index).strip()
+        if text.startswith("#") or not (text or begun):
+            continue
         location, before = begun or (file.at(index), "")
         begun = None
         if text.endswith("\\") and len(before) < MAX_VALUE:
