@@ -87,6 +87,11 @@ class Modules:
         """Return where a directive may stand; None if no loaded module has it."""
         return self._known.get(directive)
 
+    def allowed(self, inside: bool) -> frozenset[str]:
+        """Return the directives that may stand inside of <Directory> and its like, or outside."""
+        fits = ("anywhere", "inside" if inside else "outside")
+        return frozenset(name for name, place in self._known.items() if place in fits)
+
     def is_core(self, directive: str) -> bool:
         """Tell whether a directive is the core's."""
         return any(directive in names for names in _directives()["core.c"].values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sslint import certificates
@@ -63,7 +63,8 @@ def check(apache: Apache) -> None:
     loaded = modules.names.intersection(_MPMS)
     if not loaded:
         modules.load("mpm_event_module")  # linked in, else it is refused below
-    _walk(loader, apache.statements, {}, inside=False, virtual=False)
+    plain = {inside: modules.allowed(inside) - _JUDGED for inside in (False, True)}
+    _walk(loader, apache.statements, {}, plain, inside=False, virtual=False)
     if len(loaded) > 1:
         loader.refuse(apache.main.where, "more than one MPM is loaded")
     elif (
@@ -81,17 +82,21 @@ def check(apache: Apache) -> None:
 
 
 def _walk(
-    loader: Loader, block: list[Directive], files: dict[str, bool], inside: bool, virtual: bool
+    loader: Loader,
+    block: list[Directive],
+    files: dict[str, bool],
+    plain: Mapping[bool, frozenset[str]],
+    inside: bool,
+    virtual: bool,
 ) -> None:
+    """Judge statements; `plain` are those of which only the place is asked."""
     modules = loader.modules
-    plain = ("anywhere", "inside" if inside else "outside")
+    sound = plain[inside]
     for directive in block:
-        if directive.doubt:
-            continue
         name = directive.name
-        place = modules.place(name)
-        if place in plain and name not in _JUDGED and not directive.block:
+        if (name in sound and not directive.block) or directive.doubt:
             continue
+        place = modules.place(name)
         if place is None:
             if name != "include" and UNKNOWN not in name and modules.lacks(name):
                 _invalid(loader, directive)
@@ -118,6 +123,7 @@ def _walk(
                 loader,
                 directive.block,
                 files,
+                plain,
                 inside or name in _INSIDE,
                 virtual or name == "<virtualhost",
             )
