@@ -23,7 +23,7 @@ from sslint.netfilter.model import (
     Verdict,
 )
 from sslint.netfilter.notes import MAX_CREDITED, Note, Notes
-from sslint.netfilter.packet import MISSING, PacketState, free_keys
+from sslint.netfilter.packet import MISSING, PacketState, Range, free_keys
 from sslint.values import dataclass, field
 
 _PLAIN = {"accept": "accept", "drop": "drop", "reject": "drop", "return": "return"}
@@ -269,9 +269,14 @@ class Batches:
             if isinstance(value, int):
                 groups += by_port.get(value, ())
                 rules += index.rules[name].get(value, ())
+            elif isinstance(value, Range):
+                for port in by_port:
+                    if value.low <= port <= value.high:
+                        groups += by_port[port]
+                        rules += index.rules[name].get(port, ())
             elif value is not MISSING:
                 return batch.groups, range(len(batch.rules))
-        return groups, sorted(rules)
+        return dict.fromkeys(groups), sorted(set(rules))
 
     def hits(self, batch: Batch, table: Table, state: PacketState) -> tuple[int, int]:
         """Return the far addresses that certainly meet a batch, and that possibly do."""

@@ -37,7 +37,7 @@ from sslint.netfilter.model import (
     Verdict,
     VerdictMap,
 )
-from sslint.netfilter.packet import CLIENT_PORTS, FIRST, RATED
+from sslint.netfilter.packet import CLIENT_PORTS, FIRST, LOW_PORT, RATED
 from sslint.netfilter.reach import Firewall
 from sslint.netfilter.trace import Packet
 from sslint.netfilter.verdicts import Decision
@@ -633,6 +633,11 @@ def _from_low_ports(
     """
     universe = new.universes[asked.family]
     relevant = universe.full & ~universe.never
+    if len(classes) > 1:  # all at once, if that is certain
+        one = replace(asked, sport=LOW_PORT)
+        sides = [_exposure(each, one, _known_as(each, iif)) for each in (old, new)]
+        if not relevant & ~(sides[0].known & sides[1].known):
+            classes = [(1, CLIENT_PORTS[0] - 1)]
     runs: list[tuple[_Masks, tuple[int, int]]] = []
     for first, last in classes:
         one = replace(asked, sport=first)

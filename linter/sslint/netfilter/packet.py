@@ -13,6 +13,7 @@ _WITH_PORTS = frozenset(PORTED.values())
 
 # Ports
 ANY_PORT: Final = -1  # a client's own: 1024-65535, not fixed
+LOW_PORT: Final = -2  # any below those: 1-1023
 NO_PORT: Final = -2
 CLIENT_PORTS = (1024, 65535)
 
@@ -316,6 +317,8 @@ def _ip(field: str, state: PacketState) -> Value:
 
 
 def _port(port: int) -> Value:
+    if port == LOW_PORT:
+        return Range(1, CLIENT_PORTS[0] - 1)
     return Range(*CLIENT_PORTS) if port == ANY_PORT else port
 
 
