@@ -13,7 +13,7 @@ _WITH_PORTS = frozenset(PORTED.values())
 
 # Ports
 ANY_PORT: Final = -1  # a client's own: 1024-65535, not fixed
-LOW_PORT: Final = -2  # any below those: 1-1023
+LOW_PORT: Final = -3  # any below those: 1-1023
 NO_PORT: Final = -2
 CLIENT_PORTS = (1024, 65535)
 
