@@ -139,6 +139,17 @@ def test_findings_of_one_line_are_shown_together(capsys, tmp_path: Path) -> None
     assert "\n3 warnings in 1 host" in report
 
 
+def test_many_consequences_are_counted(capsys, tmp_path: Path) -> None:
+    shutil.copytree(CLOSED, tmp_path / "host")
+    site = tmp_path / "host/etc/nginx/sites-enabled/shop"
+    redirect = "server {{ listen 80; server_name s{0}.test; return 301 https://s{0}.test$uri; }}\n"
+    site.write_text(site.read_text() + "".join(map(redirect.format, range(30))))
+    report = said(capsys, "check", tmp_path / "host")
+    told = re.findall(r"^ *= also: (.*)$", report, re.M)
+    assert len(told) == 21
+    assert re.fullmatch(r"\d+ more; --format json has them all", told[-1])
+
+
 # -- the table ------------------------------------------------------------------------------
 
 

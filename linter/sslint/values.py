@@ -94,7 +94,7 @@ else:
                 given.append(name)
             lines.append(f" self.{name} = {value}")
         text = f"def __init__({', '.join(given)}):\n" + "\n".join(lines or [" pass"])
-        exec(text, names)  # noqa: S102 - of the names of fields
+        exec(text, names)  # noqa: S102 # nosec B102 - of the names of fields
         return names["__init__"]
 
     def _equality(values: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:

@@ -62,7 +62,8 @@ def _parse(texts: Mapping[str, str]) -> Documents:
     found: Documents = {}
     for path, text in texts.items():
         family = path.partition("/")[0]
-        found.setdefault(family, []).append(yaml.load(text, loader))  # noqa: S506 - a safe one
+        document = yaml.load(text, loader)  # noqa: S506 - a safe loader # nosec B506
+        found.setdefault(family, []).append(document)
     return found
 
 

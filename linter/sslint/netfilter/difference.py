@@ -386,7 +386,7 @@ def _port_classes(old: Firewall, new: Firewall, transport: Literal["tcp", "udp"]
         values += [tuple((port, port) for port in doubt.ports) for doubt in side.unknown_ports]
     changes: dict[int, int] = {1: 0}
     for items in values:
-        number = random.getrandbits(128)
+        number = random.getrandbits(128)  # nosec B311
         for low, high in items:
             changes[low] = changes.get(low, 0) + number
             changes[high + 1] = changes.get(high + 1, 0) - number

@@ -28,6 +28,7 @@ MAX_WIDTH = 160  # characters of a source line that are shown
 MIN_WIDTH = 40
 MAX_EDITS = 3  # edits that are written out
 MAX_RELATED = 3  # places beside a finding's own that are shown
+MAX_ALSO = 20  # consequences of a finding that are shown
 
 
 def check_text(
@@ -164,7 +165,10 @@ class _Finding:
                 notes.append((label if not fix.edits else "fix", fix.title))
             notes += [(label, text) for text in _told(tuple(edits), fix.kind)]
             notes += [("now", command) for command in fix.commands]
-        also = [("also", self._consequence(other)) for other in finding.also_affects]
+        also = [("also", self._consequence(other)) for other in finding.also_affects[:MAX_ALSO]]
+        if len(finding.also_affects) > MAX_ALSO:
+            more = len(finding.also_affects) - MAX_ALSO
+            also.append(("also", f"{more:,} more; --format json has them all"))
         return notes + also
 
     def _consequence(self, other: Finding) -> str:

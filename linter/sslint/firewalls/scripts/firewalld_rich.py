@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import quoteattr  # nosec B406
 
 from sslint.firewalls.firewalld import stock
 from sslint.firewalls.firewalld.elements import InvalidFile

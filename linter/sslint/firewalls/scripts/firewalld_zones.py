@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import quoteattr  # nosec B406
 
 from sslint.firewalls.firewalld import stock
 from sslint.firewalls.firewalld.values import TRANSPORTS, address, is_mac, port_range, protocol
