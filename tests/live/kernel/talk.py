@@ -19,6 +19,7 @@ from ipaddress import ip_address
 from tests.live.kernel.lab import (
     CLIENT_MAC,
     HOST_MAC,
+    ROUTER4,
     Lab,
     Refused,
     flush_connections,
@@ -33,6 +34,7 @@ SO_RCVBUFFORCE = 33
 IP_PKTINFO, IPV6_PKTINFO, IPV6_RECVPKTINFO = 8, 50, 49
 SYN, ACK, SYN_ACK = 0x02, 0x10, 0x12
 ROUTER = ip_address("fe80::2")
+GATEWAY = ip_address(ROUTER4)
 QUIET = 0.02  # seconds without a packet after which none is on its way
 MOST_FRAMES = 20_000
 BACKLOG = 512
@@ -72,6 +74,7 @@ class Wire:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self._round = 0
+        self._found: set[tuple[str, bytes]] = set()  # by ARP: interface and address
         for interface, wire in lab.wires.items():
             wire.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 23)
             wire.bind((interface, ETH_P_ALL))
@@ -93,6 +96,7 @@ class Wire:
         tags = [self._round << 24 | number << 8 for number in range(1, len(packets) + 1)]
         with _listening({*ports, *(packet.dport for packet in packets)}) as sockets:
             self._drain(sockets, {}, act=False)
+            self._resolve(sockets, packets)
             # The host solicits its router from the address that is about to answer, and whether
             # that succeeds may depend on it.
             for destination in dict.fromkeys(packet.dst for packet in packets):
@@ -103,11 +107,26 @@ class Wire:
                     if packet.dst == destination
                 }
                 for tag, packet in some.items():
+                    address = ip_address(packet.dst)
+                    if address.version == 4 and (packet.iif, address.packed) not in self._found:
+                        continue
                     data = frame(packet, tag, CLIENT_MAC[packet.iif], HOST_MAC[packet.iif])
                     self.lab.wires[packet.iif].send(data)
                 self._drain(sockets, some)
         seen = self.lab.seen()
         return Heard([tag in seen for tag in tags], [tag + 1 in seen for tag in tags])
+
+    def _resolve(self, sockets: Collection[socket.socket], packets: Sequence[Packet]) -> None:
+        """Ask for the host's IPv4 addresses, as a router does before it sends the first packet."""
+        self._found.clear()
+        for interface, text in dict.fromkeys((packet.iif, packet.dst) for packet in packets):
+            address = ip_address(text)
+            if address.version == 4:
+                mac = CLIENT_MAC[interface]
+                request = struct.pack("!HHBBH", 1, ETH_P_IP, 6, 4, 1) + mac + GATEWAY.packed
+                request += bytes(6) + address.packed
+                self._send(interface, b"\xff" * 6 + mac + struct.pack("!H", ETH_P_ARP) + request)
+        self._drain(sockets, {})
 
     def _drain(
         self,
@@ -145,6 +164,9 @@ class Wire:
             mac = CLIENT_MAC[interface]
             reply = data[14:20] + b"\0\2" + mac + data[38:42] + data[22:32]
             self._send(interface, data[6:12] + mac + data[12:14] + reply)
+            return
+        if kind == ETH_P_ARP:
+            self._found.add((interface, data[28:32]))
             return
         one = _parsed(interface, kind, data[14:])
         if one is None:

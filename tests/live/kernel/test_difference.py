@@ -148,6 +148,30 @@ def test_random_edits(kind: str) -> None:
     assert tally.pairs < MANY or tally.unknown <= MOST_UNKNOWN, str(tally)
 
 
+NO_ARP = """\
+table netdev early {
+  chain ingress {
+    type filter hook ingress device "eth0" priority 0; policy drop;
+    tcp dport 443 accept
+  }
+}
+"""
+
+
+@pytest.mark.live(*COMMANDS["nft"])
+def test_a_router_that_does_not_find_the_host_sends_nothing() -> None:
+    packet = Packet("tcp", "203.0.113.1", "198.51.100.1", "eth0", 40000, 443)
+    found = {}
+    with ExitStack() as stack:
+        side = Side(stack)
+        for text in (NO_ARP, NO_ARP.replace("tcp", "ether type arp accept\n    tcp")):
+            case = side.load(Case({"nft": text}, [packet]))
+            assert case is not None
+            said = _said(firewall(case), packet, [(FIRST_CLIENT_PORT, 65535)])
+            found[said] = side.talk(case, [packet]).connected
+    assert found == {"shut": [False], "open": [True]}
+
+
 @pytest.mark.live(*RESTORERS, *TRANSLATORS.values())
 def test_translations() -> None:
     """What iptables' own translators make of rulesets differs from them as is said.
