@@ -139,6 +139,24 @@ def test_macros_that_grow_are_bounded() -> None:
     assert sockets({OWN: f"{text}daemon_smtp_ports = 26\n"}) == {("0.0.0.0", 26), ("::", 26)}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "local_interfaces = <; [192.0.2.1]:" + "9" * 5000,
+        "local_interfaces = <; [192.0.2.1]:99999",
+        "local_interfaces = 192.0.2.1.70000",
+        "local_interfaces = <; [192.0.2.1]:\u0663\u0664",
+        "daemon_smtp_ports = 99999",
+        "daemon_smtp_ports = 0",
+    ],
+)
+def test_a_port_that_cannot_be_one_is_said(text: str) -> None:
+    found = reading_of({OWN: f"{text}\nbegin acl\n"})
+    assert not found.complete
+    assert not [one for one in found.endpoints if one.certain]
+    assert all(f":1: {text.partition(' ')[0]} = " in str(gap) for gap in found.gaps)
+
+
 @pytest.mark.parametrize("text", ["", "nothing", "08", "0x", "1" * 50, "²"])
 def test_what_is_no_port(text: str) -> None:
     assert port_of(text) is None

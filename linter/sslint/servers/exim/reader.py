@@ -76,9 +76,10 @@ def _sockets(main: Main, version: tuple[int, ...] | None) -> Iterator[Listener]:
         if ":" in address and no_ipv6.value in ("yes", "true", ""):
             continue
         for text in chosen:
-            port = int(text) if own else port_of(text)
-            if port is None:
-                yield not_known(NAME, ports.location, f"daemon_smtp_ports = {text}")
+            port = number(text) if own else port_of(text)
+            if port is None or not 0 < port < 65536:
+                option, said = ("local_interfaces", local) if own else ("daemon_smtp_ports", ports)
+                yield not_known(NAME, said.location, f"{option} = {host if own else text}")
                 continue
             tls: Tls = early if port not in implicit else "implicit"
             yield Listener(
