@@ -333,8 +333,8 @@ def idle(tree: Tree, units: Units) -> Idle | None:
 
 def _runs_certbot(line: str) -> bool:
     text = line.lstrip()
-    idle = text[:1] == "#" or _NOT_UNDER_SYSTEMD in text or text == DEBIAN_CRON
-    return not idle and bool(_RUNS.search(text))
+    nothing = text[:1] == "#" or _NOT_UNDER_SYSTEMD in text or text == DEBIAN_CRON
+    return not nothing and bool(_RUNS.search(text))
 
 
 def starters_known(tree: Tree, units: Units) -> bool:

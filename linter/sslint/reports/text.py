@@ -165,10 +165,11 @@ class _Finding:
                 notes.append((label if not fix.edits else "fix", fix.title))
             notes += [(label, text) for text in _told(tuple(edits), fix.kind)]
             notes += [("now", command) for command in fix.commands]
-        also = [("also", self._consequence(other)) for other in finding.also_affects[:MAX_ALSO]]
-        if len(finding.also_affects) > MAX_ALSO:
-            more = len(finding.also_affects) - MAX_ALSO
-            also.append(("also", f"{more:,} more; --format json has them all"))
+        others = list({(one.message, one.span): one for one in finding.also_affects}.values())
+        also = [("also", self._consequence(other)) for other in others[:MAX_ALSO]]
+        if len(others) > MAX_ALSO:
+            more = f"{len(others) - MAX_ALSO:,} more; --format json has them all"
+            also.append(("also", more))
         return notes + also
 
     def _consequence(self, other: Finding) -> str:
