@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -567,3 +567,20 @@ def test_a_device_that_drops_arp_is_dead() -> None:
 def test_an_index_of_an_absent_interface_is_zero() -> None:
     zero = Match((Key("meta.oif"),), Intervals(((0, 0),)))
     assert verdict(firewall(incoming(ESTABLISHED, (zero, tcp(443), ACCEPT)))) == "open"
+
+
+@pytest.mark.parametrize(
+    ("family", "own", "target", "verdict"),
+    [(4, "198.51.100.9/24", "198.51.100.255", "unknown"),
+     (4, "198.51.100.9/24", "198.51.100.254", "open"),
+     (6, "2001:db8:1::9/64", "2001:db8:1::", "unknown"),
+     (6, "2001:db8:1::/64", "2001:db8:1::", "open"),  # it is this host's own as well
+     (6, "2001:db8:1::9/127", "2001:db8:1::8", "open")],
+)  # fmt: skip
+def test_dnat_to_an_address_of_many_hosts(
+    family: Literal[4, 6], own: str, target: str, verdict: str
+) -> None:
+    moved = nat_chain((tcp(443), Nat("dnat", values(target), (8443, 8443))))
+    known = network(public="eth0", interfaces={"eth0": (own,)})
+    judged = firewall(moved, incoming((tcp(8443), ACCEPT), policy="accept"), network=known)
+    assert judged.reach_outer("tcp", 443, family).verdict == verdict

@@ -43,6 +43,8 @@ _MARTIAN = (
 # Its route is looked for behind the ingress interface alone (rt6_need_strict).
 _MARTIAN6 = "the kernel delivers nothing to ::1 that came in by another interface than lo"
 _LOCALHOST6 = 1
+# It is delivered, but TCP answers nobody there (tcp_v4_conn_request, ipv6_unicast_destination).
+_SHARED = "a rule sends connections to a broadcast address, or to the anycast address of routers"
 _ND_TYPES = range(133, 138)  # RFC 4861: never tracked, nf_conntrack_proto_icmpv6.c
 # include/uapi/linux/netfilter/nf_conntrack_common.h
 _SRC_NAT_DONE, _DST_NAT_DONE = 128, 256
@@ -118,11 +120,10 @@ class Hooks:
         here: Flow = {}
         there: Flow = {}
         for state, mask in flow.items():
-            martian = self._is_martian(state)
+            martian, reason = self._martian(state)
             if state.mangled and martian is False:
                 martian = self._is_martian_source(state)
             if martian is not False:
-                reason = _MARTIAN if state.family == 4 else _MARTIAN6
                 _note(log, mask, state, "drop" if martian else "unknown", reason)
                 log.drop |= mask
                 if martian and not log.through:
@@ -175,17 +176,24 @@ class Hooks:
             return 0
         return self.matching.universes[6].mask(addresses.LINK_LOCAL[6])
 
-    def _is_martian(self, state: PacketState) -> bool | None:
-        """Tell whether routing drops a packet to 127.0.0.0/8 or 0.0.0.0 (ip_route_input_slow)."""
-        if state.family == 4 and state.host == 0:
-            return True
-        if state.family == 6 and state.host == _LOCALHOST6:
-            return state.iif != "lo"
-        loopback = state.family == 4 and addresses.contains(addresses.LOOPBACK[4], state.host)
-        if not loopback or state.iif == "lo":
-            return False
-        routed = self.matching.network.localnet(state.iif)
-        return None if routed is None else not routed
+    def _martian(self, state: PacketState) -> tuple[bool | None, str]:
+        """Tell whether a packet is dropped for where a rule sent it, or may be (None), and why.
+
+        Source: ip_route_input_slow (net/ipv4/route.c), ip6_route_input (net/ipv6/route.c).
+        """
+        network, host = self.matching.network, state.host
+        if state.family == ARP:
+            return False, ""
+        if host in network.shared(state.family) and host not in network.own(state.family):
+            return None, _SHARED
+        if state.family == 6:
+            return host == _LOCALHOST6 and state.iif != "lo", _MARTIAN6
+        if host == 0:
+            return True, _MARTIAN
+        if not addresses.contains(addresses.LOOPBACK[4], host) or state.iif == "lo":
+            return False, _MARTIAN
+        routed = network.localnet(state.iif)
+        return (None if routed is None else not routed), _MARTIAN
 
     def leave(self, flow: Flow, log: Log) -> Flow:
         """Take packets of this host's own out of it."""

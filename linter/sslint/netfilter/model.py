@@ -382,6 +382,7 @@ PRIORITIES = {  # nft(8), standard priority names
     "srcnat": 100,
 }
 CONNTRACK_PRIORITY = -200
+_ANYCAST = 127  # from this prefix length on a link has no anycast address (RFC 6164)
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,3 +556,14 @@ class HostNetwork:
         for interface in self.interfaces:
             known += tuple(address for address, _ in interface.addresses(family))
         return tuple(dict.fromkeys(known))
+
+    def shared(self, family: int) -> set[int]:
+        """Return the addresses at which every host of a link listens, or every router of it.
+
+        Over IPv4 they are the broadcast addresses, over IPv6 the anycast addresses of routers
+        (RFC 4291, 2.6.1): a host that forwards has them (net/ipv6/addrconf.c).
+        """
+        links = [link for interface in self.interfaces for link in interface.addresses(family)]
+        if family == 4:
+            return {0xFFFFFFFF, *(address | (1 << 32 - length) - 1 for address, length in links)}
+        return {address & -1 << 128 - length for address, length in links if length < _ANYCAST}

@@ -181,12 +181,6 @@ def _redirected(
     return after
 
 
-def _broadcasts(network: HostNetwork) -> set[int]:
-    """Return the addresses at which every host of a link, and so this one, listens."""
-    links = [link for interface in network.interfaces for link in interface.addresses(4)]
-    return {0xFFFFFFFF, *(address | (1 << 32 - length) - 1 for address, length in links)}
-
-
 def local(state: PacketState, own: tuple[int, ...], matching: Matching) -> bool | None:
     """Tell whether a packet's destination is this host; None if it may or may not be."""
     host, family = state.host, state.family
@@ -200,7 +194,7 @@ def local(state: PacketState, own: tuple[int, ...], matching: Matching) -> bool 
         return True
     if addresses.contains(addresses.MULTICAST[family], host):
         return True
-    if family == 4 and host in _broadcasts(matching.network):
+    if host in matching.network.shared(family):
         return None
     if matching.network.own(family):
         return addresses.contains(addresses.LOOPBACK[family], host)
