@@ -469,6 +469,22 @@ ROWS = (
         3,
         "10 open, 1 closed; not judged: the certificate of haproxy on tcp/8443 is not read",
     ),
+    *(
+        Row(
+            f"{server} with a port that cannot be one",
+            partial(write, files={f"etc/{path}": text, "etc/nftables.conf": DROP}),
+            ("etc",),
+            3,
+            f"not judged: what {server} listens on is not known: etc/{path}:1: ",
+        )
+        for server, path, text in (
+            ("caddy", "caddy/Caddyfile", ":99999 {\n}\n"),
+            ("docker", "docker/daemon.json", '{"hosts": ["tcp://0.0.0.0:99999"]}'),
+            ("exim", "exim4/exim4.conf", "daemon_smtp_ports = 99999\n"),
+            ("named", "bind/named.conf", "listen-on tls x port 99999 { any; };\n"),
+            ("unbound", "unbound/unbound.conf", "interface: ::@99999\n"),
+        )
+    ),
     Row(
         "HAProxy whose ports are not known",
         partial(

@@ -251,14 +251,14 @@ def _partly_read(host: Host) -> Iterator[Gap]:
 
 def _programs(host: Host) -> Iterator[Gap]:
     """Yield the programs that are no servers and may have TLS on a port of their own."""
-    from sslint.servers.programs import may_serve_tls
+    from sslint.servers.programs import MAY_SERVE_TLS, may_serve_tls
 
     exempt = _read_ports(host) | host.target.intent.terminated_elsewhere
     for reading in host.programs:
         found = [e for e in reading.endpoints if may_serve_tls(e) and _is_outward(e, exempt)]
         if found:
             yield _unread(Why.TLS_UNREAD, f"the TLS of {reading.server}", found)
-        elif not reading.complete and reading.server == "docker":
+        elif not reading.complete and reading.server in MAY_SERVE_TLS:
             said = f"what {reading.server} listens on is not known: {reading.gaps[0]}"
             yield Gap(Why.TLS_UNREAD, said)
 

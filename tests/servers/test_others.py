@@ -492,3 +492,59 @@ def test_programs_without_a_reader_are_told_where_they_may_serve_tls(files, expe
     found = [e for r in read_others(tree_of(files)) for e in r.endpoints]
     assert {(e.server, e.port) for e in found} == expected
     assert all(not e.certain and e.tls == "unknown" for e in found)
+
+
+@pytest.mark.parametrize(
+    ("server", "path", "text", "line"),
+    [
+        ("haproxy", "haproxy/haproxy.cfg", "frontend x\n bind :0\n", 2),
+        ("haproxy", "haproxy/haproxy.cfg", "frontend x\n bind :443-99999\n", 2),
+        ("lighttpd", "lighttpd/lighttpd.conf", "server.port = 99999\n", 1),
+        ("lighttpd", "lighttpd/lighttpd.conf", "server.port = var.p + 1\n", 1),
+        ("lighttpd", "lighttpd/lighttpd.conf", '\n$SERVER["socket"] == ":0" {\n}\n', 2),
+        ("stunnel", "stunnel/a.conf", "cert = /x\n[a]\naccept = 0\n", 3),
+        ("stunnel", "stunnel/a.conf", "cert = /x\n[a]\naccept = 127.0.0.1:99999\n", 3),
+        ("caddy", "caddy/Caddyfile", ":99999 {\n}\n", 1),
+        ("caddy", "caddy/Caddyfile", ":443-99999 {\n}\n", 1),
+        ("caddy", "caddy/Caddyfile", "a.b:abc {\n}\n", 1),
+        ("cyrus", "cyrus.conf", 'SERVICES {\n a cmd="imapd" listen="0"\n}\n', 2),
+        ("cyrus", "cyrus.conf", 'SERVICES {\n a cmd="imapd" listen="99999"\n}\n', 2),
+        ("docker", "docker/daemon.json", '{"hosts": ["tcp://0.0.0.0:99999"]}', 1),
+        ("named", "bind/named.conf", "options {\nlisten-on tls x port 99999 { any; };\n};\n", 2),
+        ("unbound", "unbound/unbound.conf", "server:\n interface: ::@99999\n", 2),
+        ("unbound", "unbound/unbound.conf", "server:\n interface: ::\n port: 99999\n", 2),
+        ("openvpn", "openvpn/server/a.conf", "tls-server\nport 99999\n", 2),
+        ("openssh", "ssh/sshd_config", "Port 99999\n", 1),
+        ("openssh", "ssh/sshd_config", "ListenAddress 192.0.2.1:99999\n", 1),
+        ("wireguard", "wireguard/wg0.conf", "[Interface]\nListenPort = 99999\n", 2),
+    ],
+)
+def test_a_port_that_cannot_be_one_is_said(server: str, path: str, text: str, line: int) -> None:
+    """No listener is made of it, nor of a default in its place; most programs do not start."""
+    found = read_others(tree_of({f"/etc/{path}": text, "/etc/hosts": ""}))
+    (reading,) = (one for one in found if one.server == server)
+    assert f"etc/{path}:{line}: " in str(reading.gaps[0])
+    assert not [one for one in reading.endpoints if one.location.line == line]
+
+
+@pytest.mark.parametrize("address", ["99999", "192.0.2.999", "no.such.name"])
+@pytest.mark.parametrize(
+    ("server", "path", "text"),
+    [
+        ("haproxy", "haproxy/haproxy.cfg", "frontend x\n bind ADDRESS:443\n"),
+        ("lighttpd", "lighttpd/lighttpd.conf", 'server.port = 443\nserver.bind = "ADDRESS"\n'),
+        ("stunnel", "stunnel/a.conf", "cert = /x\n[a]\naccept = ADDRESS:443\n"),
+        ("caddy", "caddy/Caddyfile", ":443 {\n bind ADDRESS\n}\n"),
+        ("cyrus", "cyrus.conf", 'SERVICES {\n a cmd="imapd" listen="ADDRESS:443"\n}\n'),
+        ("exim", "exim4/exim4.conf", "local_interfaces = ADDRESS\n"),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_said(
+    server: str, path: str, text: str, address: str
+) -> None:
+    found = read_others(tree_of({f"/etc/{path}": text.replace("ADDRESS", address)}))
+    (reading,) = (one for one in found if one.server == server)
+    assert {one.certain for one in reading.endpoints} == {False}
+    (reason,) = reading.endpoints[0].reasons
+    assert reason.startswith(f"etc/{path}:")
+    assert reason.endswith(f": the address of {address} is not known")

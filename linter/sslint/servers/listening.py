@@ -25,7 +25,7 @@ class Listener:
 
     server: str
     protocol: str
-    port: int
+    port: int  # no port (0, 70000): what it listens on is not known
     location: Location
     host: str = ""  # "", "*": all addresses
     transport: Transport = "tcp"
@@ -45,9 +45,7 @@ def not_known(server: str, location: Location, what: str) -> Listener:
 
 
 def endpoints(listener: Listener) -> Iterator[Endpoint]:
-    """Yield the sockets of a listener; none if its port or address cannot be one."""
-    if not 0 < listener.port < 65536:
-        return
+    """Yield the sockets of a listener whose port is one."""
     reasons = listener.reasons
     certain = listener.certain
     host = listener.host.strip("[]")
@@ -59,7 +57,8 @@ def endpoints(listener: Listener) -> Iterator[Endpoint]:
         literal = scoped(host)
         addresses = (literal,) if literal is not None else WILDCARDS
         if literal is None:
-            certain, reasons = False, (*reasons, f"the address of {host[:80]} is not known")
+            unknown = not_known(listener.server, listener.location, f"the address of {host}")
+            certain, reasons = False, (*reasons, *unknown.reasons)
     for address in addresses:
         yield Endpoint(
             server=listener.server,
@@ -103,9 +102,13 @@ def collect(
 
 def add(tree: Tree, listener: Listener, reading: ServerReading) -> None:
     """Add the sockets of a listener to a reading, or that they are not known."""
-    if not listener.port:
-        reading.gaps += [Reason(Code.UNKNOWN, None, reason) for reason in listener.reasons]
-    found = list(endpoints(listener))
+    found: list[Endpoint] = []
+    if 0 < listener.port < 65536:
+        found = list(endpoints(listener))
+    else:
+        unknown = not_known(listener.server, listener.location, listener.location.text.strip())
+        said = listener.reasons or unknown.reasons
+        reading.gaps += [Reason(Code.UNKNOWN, None, reason) for reason in said]
     tree.budgets.spend("sockets", len(found), listener.location)
     reading.endpoints += found
     path = listener.location.file.path
@@ -137,11 +140,11 @@ def number(text: str) -> int | None:
 
 
 def ports(text: str) -> Iterator[int]:
-    """Yield the ports of `80`, `8000-8010`; nothing for what is neither."""
+    """Yield the ports of `80`, `8000-8010`; nothing for what is neither, as with a port 0."""
     first, _, last = text.partition("-")
     low = number(first)
     high = number(last) if last else low
-    if low is not None and high is not None:
+    if low and high:
         yield from range(low, min(high, low + MAX_PORTS) + 1)
 
 

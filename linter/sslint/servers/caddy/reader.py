@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from sslint.regex import regex
 from sslint.servers.listening import Listener, collect, files, lines, not_known, number, words
 from sslint.servers.model import Knows, ServerReading
 from sslint.source import Location, SourceFile
@@ -16,6 +17,7 @@ NAME = "caddy"
 MAIN = "/etc/caddy/Caddyfile"
 MAX_DEPTH = 10
 MAX_LINES = 10_000  # of a site, its snippets put in
+_ADDRESS = regex(r"(?:(https?)://)?(\[[^\]]*\]|[^:/\s]*)(?::(\d{1,5}))?(?:/\S*)?\Z")
 _ANY = ("", "0.0.0.0", "::", "[::]")  # noqa: S104 - each takes both families
 _OF_SOME = "the option servers names some listeners"
 
@@ -50,12 +52,12 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
     snippets = {header[1:-1]: body for header, body, _ in blocks if header.startswith("(")}
     seen: set[tuple[str, int, str]] = set()
     for header, own, location in blocks:
-        if header.startswith("(") or not header:
+        if header.startswith(("(", "&(")) or not header:  # a snippet, a named route
             continue
         body = list(_with_snippets(own, snippets, 0))[:MAX_LINES]
         hosts = _words_of(body, "bind") or list(options.hosts)
         for address in re.split(r"[,\s]+", header):
-            if "{" in address:
+            if "{" in address or not _ADDRESS.match(address):
                 yield not_known(NAME, location, address)
             for listener in _site(address, options, body, location):
                 for host in hosts or [""]:
@@ -160,7 +162,7 @@ def _port(options: list[str], name: str, default: int) -> int:
 def _site(
     address: str, options: _Options, body: list[str], location: Location
 ) -> Iterator[Listener]:
-    match = re.match(r"(?:(https?)://)?(\[[^\]]*\]|[^:/\s]*)(?::(\d{1,5}))?(?:/\S*)?$", address)
+    match = _ADDRESS.match(address)
     if not address or not match:
         return
     scheme, host, port_text = match.groups()

@@ -5,15 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sslint.servers.listening import (
-    Listener,
-    collect,
-    files,
-    lines,
-    not_known,
-    number,
-    split_address,
-)
+from sslint.servers.listening import Listener, collect, files, lines, number, split_address
 from sslint.servers.model import Knows, ServerReading, Tls
 from sslint.tree import Tree
 
@@ -52,11 +44,7 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
             listen = options.get("listen", "")
             if section != "SERVICES" or not listen or listen.startswith("/"):
                 continue
-            host, port_text = split_address(listen)
-            port = number(port_text)
-            if port is None:
-                yield not_known(NAME, file.at(index), f"listen {listen}")
-                continue
+            host, port = split_address(listen)
             name = text.split()[0]
             command = options.get("cmd", "").split() or [name]
             tls: Tls = "implicit" if "-s" in command[1:] else "unknown"
@@ -64,7 +52,7 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
             yield Listener(
                 NAME,
                 _PROTOCOLS.get(program, (program, program))[tls == "implicit"],
-                port,
+                number(port) or 0,
                 file.at(index),
                 host=host,
                 tls=tls,

@@ -21,7 +21,7 @@ MAX_DEPTH = 10
 _IPV6 = "use-ipv6.pl"  # Debian's: a socket for IPv6 beside that of server.port
 _INCLUDE = regex(r"(include|include_shell)\s+(.{1,400})")
 _SOCKET = regex(r'(?:else\s+)?\$SERVER\["socket"\]\s*==\s*"([^"]{1,255})"')
-_VALUE = regex(r'server\.(port|bind)\s*:?=\s*"?([^"\s]{1,255})')
+_VALUE = regex(r'server\.(port|bind)\s*:?=\s*"?([^"#]{1,255})')
 _TLS = regex(r'ssl\.engine\s*:?=\s*"enable"')
 
 
@@ -37,7 +37,7 @@ class _Server:
     """What is read so far. `missing`: included, and not read: it may enable TLS anywhere."""
 
     where: Location
-    port: int | None = None
+    port: int | None = 0  # 0: by its TLS; None: not known
     bind: str = ANY
     secure: bool = False
     sockets: list[_Socket] = field(default_factory=list)
@@ -61,15 +61,12 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
         _read(tree, file, server, MAX_DEPTH)
     if server.missing:
         yield not_known(NAME, server.where, "what it includes")
-    port = server.port or (443 if server.secure else 80)
-    yield _listener(server, server.bind, port, server.where, secure=server.secure)
+    port = (443 if server.secure else 80) if server.port == 0 else server.port
+    yield _listener(server, server.bind, port or 0, server.where, secure=server.secure)
     for socket in server.sockets:
         host, _, text = socket.spec.rpartition(":")
-        each = port if text == "port" else number(text)
-        if each is None:
-            yield not_known(NAME, socket.location, f'$SERVER["socket"] == "{socket.spec}"')
-        else:
-            yield _listener(server, host or ANY, each, socket.location, secure=socket.secure)
+        each = (port if text == "port" else number(text)) or 0
+        yield _listener(server, host or ANY, each, socket.location, secure=socket.secure)
 
 
 def _read(tree: Tree, file: SourceFile, server: _Server, depth: int) -> None:
@@ -82,9 +79,9 @@ def _read(tree: Tree, file: SourceFile, server: _Server, depth: int) -> None:
         if socket:
             server.sockets.append(_Socket(socket[1], file.at(index)))
         elif value and level == 0 and value[1] == "port":
-            server.port, server.where = number(value[2]) or server.port, file.at(index)
+            server.port, server.where = number(value[2].strip()), file.at(index)
         elif value and level == 0:
-            server.bind = value[2]
+            server.bind = value[2].strip()
         elif include:
             _include(tree, file.at(index), include, server, depth)
         if _TLS.search(text):

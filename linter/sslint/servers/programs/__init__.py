@@ -80,6 +80,10 @@ class _Readings:
         return self._found.setdefault(server, ServerReading(server, knows=self._knows))
 
 
+# Of these a listener that is not known may speak TLS.
+MAY_SERVE_TLS = ("docker", "named", "unbound")
+
+
 def may_serve_tls(endpoint: Endpoint) -> bool:
     """Tell whether a program that is no server may speak TLS on a port of its own."""
     if endpoint.server in ("named", "unbound"):

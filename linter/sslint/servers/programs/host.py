@@ -7,14 +7,7 @@ import re
 from collections.abc import Iterator
 
 from sslint.inifile import sections
-from sslint.servers.listening import (
-    Listener,
-    files,
-    lines,
-    number,
-    split_address,
-    words,
-)
+from sslint.servers.listening import Listener, files, lines, number, split_address, words
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 
@@ -94,11 +87,10 @@ def openssh(tree: Tree) -> Iterator[Listener]:
         if match:
             host = match.group(1) or match.group(3) or ""
             own = match.group(2) or match.group(4)
-            pairs = [(int(own), where)] if own else chosen
+            pairs = [(number(own), where)] if own else chosen
         for port, place in pairs:
-            if port is not None:
-                at = where if addresses else place
-                yield Listener("openssh", "ssh", port, at, host=host, tls="none")
+            at = where if addresses else place
+            yield Listener("openssh", "ssh", port or 0, at, host=host, tls="none")
 
 
 def _sshd(tree: Tree, file: SourceFile, found: list[tuple[str, str, Location]], depth: int) -> None:
@@ -124,7 +116,7 @@ def docker(tree: Tree) -> Iterator[Listener]:
     if file is None:
         return
     secured = bool(re.search(r'"tls(verify)?"\s*:\s*true', file.text))
-    for match in re.finditer(r'"tcp://([^"/]{0,255}):(\d{1,5})"', file.text):
+    for match in re.finditer(r'"tcp://([^"/]{0,255}):(\d{1,10})"', file.text):
         yield Listener(
             "docker",
             "docker",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sslint.inifile import sections
 from sslint.servers.listening import WILDCARDS, Listener, files, lines, number, words
@@ -21,7 +21,7 @@ def wireguard(tree: Tree) -> Iterator[Listener]:
             if section.title.lower() not in ("interface", "wireguard"):
                 continue
             for entry in section.entries:
-                port = re.match(r"(\d{1,5})\s*(#.*)?$", entry.value)
+                port = re.match(r"(\d{1,10})\s*(#.*)?$", entry.value)
                 if entry.key.lower() == "listenport" and port:
                     yield Listener(
                         "wireguard",
@@ -49,16 +49,14 @@ def openvpn(tree: Tree) -> Iterator[Listener]:
         ]
         protocol = options.get("proto", [("udp", where)])[-1][0]
         host = options.get("local", [("", where)])[-1][0]
-        port = number(port_text)
-        if port is not None:
-            yield Listener(
-                "openvpn",
-                "openvpn",
-                port,
-                where,
-                host=host,
-                transport="tcp" if protocol.startswith("tcp") else "udp",
-            )
+        yield Listener(
+            "openvpn",
+            "openvpn",
+            number(port_text) or 0,
+            where,
+            host=host,
+            transport="tcp" if protocol.startswith("tcp") else "udp",
+        )
 
 
 # -- name servers --------------------------------------------------------------------------------
@@ -71,7 +69,7 @@ def bind(tree: Tree) -> Iterator[Listener]:
     )
     if not parts:
         return
-    found: dict[str, list[Listener]] = {"": [], "-v6": []}
+    found: dict[str, Iterable[Listener]] = {}
     for file in parts:
         for match in re.finditer(
             r"^[ \t]*listen-on(-v6)?((?:[ \t]+[\w.-]+){0,8})\s*\{([^{}]{0,4000})\}",
@@ -80,16 +78,14 @@ def bind(tree: Tree) -> Iterator[Listener]:
         ):
             options = match.group(2).split()
             pairs = dict(zip(options[::2], options[1::2], strict=False))
-            port = number(pairs.get("port", "")) or (853 if "tls" in pairs else 53)
+            port = number(pairs.get("port", "853" if "tls" in pairs else "53")) or 0
             place = file.span(match.start(), match.end())
             family = match.group(1) or ""
-            found[family] += _bind(family, match.group(3), port, "tls" in pairs, place)
-            found[family].append(Listener("named", "", 0, place))  # said, even if `none`
-    for family, listeners in found.items():
-        if listeners:
-            yield from (listener for listener in listeners if listener.port)
-        else:
-            yield from _bind(family, "any;", 53, False, parts[0].at(1))
+            listeners = _bind(family, match.group(3), port, "tls" in pairs, place)
+            found[family] = [*found.get(family, ()), *listeners]  # none, where it says so
+    for family in ("", "-v6"):
+        default = _bind(family, "any;", 53, False, parts[0].at(1))
+        yield from found.get(family, default)
 
 
 def _bind(
@@ -118,7 +114,8 @@ def unbound(tree: Tree) -> Iterator[Listener]:
     parts = list(files(tree, "/etc/unbound/unbound.conf", "/etc/unbound/unbound.conf.d/*.conf"))
     if not parts:
         return
-    port, tls_ports, https_port = 53, {853}, 443
+    port: int | None = 53  # 0: not opened
+    tls_ports, https_port = {853}, 443
     interfaces: list[tuple[str, Location]] = []
     for file in parts:
         for index, text in lines(file):
@@ -128,17 +125,19 @@ def unbound(tree: Tree) -> Iterator[Listener]:
                 interfaces.append((value, file.at(index)))
             elif key in ("port", "tls-port", "https-port", "tls-additional-port"):
                 each = number(value)
-                if each is None:
-                    continue
                 if key == "port":
                     port = each
+                elif each is None:
+                    continue
                 elif key == "https-port":
                     https_port = each
                 else:
                     tls_ports.add(each)
     for value, where in interfaces or _unbound_default(parts[0]):
         host, _, own = value.partition("@")
-        each = number(own) or port
+        if port == 0 and not own:
+            continue
+        each = (number(own) if own else port) or 0
         encrypted = each in tls_ports or each == https_port
         transports: tuple[Transport, ...] = ("tcp",) if encrypted else ("udp", "tcp")
         for transport in transports:

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sslint.inifile import sections
-from sslint.servers.listening import (
-    Listener,
-    collect,
-    files,
-    not_known,
-    number,
-    split_address,
-    words,
-)
+from sslint.servers.listening import Listener, collect, files, number, split_address, words
 from sslint.servers.model import Knows, ServerReading, Tls
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
@@ -65,16 +57,13 @@ def _services(file: SourceFile) -> Iterator[_Service]:
 
 
 def _listener(service: _Service, spec: str, location: Location) -> Listener:
-    host, port_text = split_address(spec)
-    port = number(port_text)
-    if port is None:
-        return not_known(NAME, location, f"accept = {spec}")
+    host, port = split_address(spec)
     early = service.protocol in _STARTTLS
     tls: Tls = "none" if service.client else "starttls" if early else "implicit"
     return Listener(
         NAME,
         service.protocol if early else "stream",
-        port,
+        number(port) or 0,
         location,
         host="0.0.0.0" if host in ("", "*") else host,  # noqa: S104
         tls=tls,
