@@ -533,6 +533,8 @@ def _diff(options: argparse.Namespace) -> int:
         _write(page.report(found))
     else:
         _write((reports.markdown if form == "markdown" else reports.text)(found))
+    if incomplete:
+        return INCOMPLETE
     failing = () if fail_on == "never" else FAIL_ON[: FAIL_ON.index(fail_on) + 1]
     severities = {finding["severity"] for change in found for finding in change.found}
     if severities.intersection(failing) or comparing.opens_any(found, open_ports):
@@ -540,7 +542,7 @@ def _diff(options: argparse.Namespace) -> int:
     if comparing.may_open_any(found, open_ports):
         _complain("--fail-on-open: cannot tell whether more sources reach one of these ports")
         return INCOMPLETE
-    return INCOMPLETE if incomplete else 0
+    return 0
 
 
 def _compared(options: argparse.Namespace) -> tuple[list[HostChange], bool]:
