@@ -8,7 +8,8 @@ import pytest
 
 from sslint.budgets import ExhaustedError
 from sslint.servers.nginx import reader as nginx
-from sslint.servers.nginx.syntax import Directive, Loader
+from sslint.servers.nginx.directive import Directive
+from sslint.servers.nginx.syntax import Loader
 from sslint.tree import Tree
 from tests.support import tree_of
 

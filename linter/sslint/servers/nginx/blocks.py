@@ -6,9 +6,11 @@ from functools import lru_cache
 from typing import Protocol
 
 from sslint.reasons import Code
+from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.listen import Kind, Listen
 from sslint.servers.nginx.semicolons import swallowed
-from sslint.servers.nginx.syntax import Directive, unknown_includes
+from sslint.servers.nginx.shapes import Alike
+from sslint.servers.nginx.syntax import unknown_includes
 from sslint.source import Location
 from sslint.values import dataclass, field
 
@@ -24,20 +26,30 @@ class Refuse(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Server:
-    """One `server` block: `own` are its statements by name, `outer` those around it."""
+    """One `server` block: `index` are its statements by name, `outer` those around it.
+
+    `index` is None for one of a known shape, which has them itself.
+    """
 
     number: int  # its index in ServerReading.sites
     kind: Kind
     directive: Directive
-    own: Index
+    index: Index | None
     outer: Index
     names: tuple[str, ...] = ()
     listens: list[Listen] = field(default_factory=list)
     unknown: Directive | None = None  # an include that may say more, in the block or around it
 
+    def own(self, name: str) -> list[Directive]:
+        """Return its own statements of one name."""
+        if self.index is not None:
+            return self.index.get(name, [])
+        assert isinstance(self.directive, Alike)
+        return self.directive.named(name)
+
     def effective(self, name: str) -> list[Directive]:
         """Return the statements of one name that are in force: its own, else the inherited."""
-        return self.own.get(name) or self.outer.get(name) or []
+        return self.own(name) or self.outer.get(name) or []
 
     def value(self, name: str) -> str | None:
         """Return the first argument of a statement in force, or None."""
@@ -147,7 +159,7 @@ def index(statements: list[Directive], context: str, refuse: Refuse) -> Index:
             found[name] = [directive]
         else:
             group.append(directive)
-        block = directive.block is not None
+        block = isinstance(directive, Alike) or directive.block is not None
         if _misshapen(name, context, len(directive.args), block) or name in _FLAGS:
             _check_shape(directive, context, refuse)
     return found
@@ -195,23 +207,47 @@ def collect(
         around = unknown_includes(outer.get("include", []))
         config.unknown += around
         for directive in outer.get("server", []):
-            if directive.block is not None:
-                own = index(directive.block, "server", refuse)
-                if kind == "http":
-                    check_locations(directive.block, refuse)
+            if isinstance(directive, Alike) and _is_sound(directive, kind):
+                server = Server(len(config.servers), kind, directive, None, outer)
+            elif directive.block is not None:
+                own = _index(directive, kind, refuse)
                 server = Server(len(config.servers), kind, directive, own, outer)
-                server.names = _names(own, kind, hostname, refuse)
-                inside = unknown_includes(own.get("include", []))
-                config.unknown += inside
-                server.unknown = next(iter([*inside, *around]), None)
-                config.servers.append(server)
+            else:
+                continue
+            server.names = _names(server, hostname, refuse)
+            inside = unknown_includes(server.own("include"))
+            config.unknown += inside
+            server.unknown = next(iter([*inside, *around]), None)
+            config.servers.append(server)
     return config
 
 
-def _names(own: Index, kind: Kind, hostname: str | None, refuse: Refuse) -> tuple[str, ...]:
+def _index(directive: Directive, kind: Kind, refuse: Refuse) -> Index:
+    """Return the statements of a server block by name, refusing what nginx refuses in it."""
+    own = index(directive.block or [], "server", refuse)
+    if kind == "http":
+        check_locations(directive.block or [], refuse)
+    return own
+
+
+def _is_sound(block: Alike, kind: Kind) -> bool:
+    """Tell whether nginx refuses no statement of a shape by its form or place."""
+    known = block.shape.sound.get(kind)
+    if known is None:
+        refused: list[Location] = []
+
+        def refuse(where: Location, text: str, code: Code = Code.REFUSED) -> None:
+            refused.append(where)
+
+        _index(block, kind, refuse)
+        known = block.shape.sound[kind] = not refused
+    return known
+
+
+def _names(server: Server, hostname: str | None, refuse: Refuse) -> tuple[str, ...]:
     """Return the names of a server in lower case, regular expressions as they are written."""
     names = []
-    for directive in own.get("server_name", []):
+    for directive in server.own("server_name"):
         for name in directive.args[: swallowed(directive)]:
             if name.startswith("~"):
                 names.append(name)
@@ -219,7 +255,7 @@ def _names(own: Index, kind: Kind, hostname: str | None, refuse: Refuse) -> tupl
             lowered = name.lower()
             if lowered == "$hostname" and hostname is not None:
                 lowered = hostname
-            if kind != "mail" and (
+            if server.kind != "mail" and (
                 (lowered.startswith("*") and (len(lowered) < 3 or lowered[1] != "."))
                 or lowered == "."
             ):

@@ -11,9 +11,9 @@ from functools import lru_cache
 from sslint.reasons import Code
 from sslint.servers.model import CertificateRef
 from sslint.servers.nginx.blocks import Refuse, Server
+from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.listen import Version
 from sslint.servers.nginx.sockets import Socket
-from sslint.servers.nginx.syntax import Directive
 from sslint.values import dataclass, field, replace
 
 
@@ -52,7 +52,7 @@ def credentials(server: Server, directory: str, refuse: Refuse) -> Credentials:
     if not files and server.unknown is not None:
         reason = f"may be set in {' '.join(server.unknown.args)}, which was not given"
         found.append(CertificateRef(None, None, server.unknown.location, reason=reason))
-    own = "ssl_certificate" in server.own
+    own = bool(server.own("ssl_certificate"))
     rejects = server.kind != "mail" and server.on("ssl_reject_handshake")
     return Credentials(tuple(found), own, rejects)
 

@@ -99,7 +99,7 @@ def _passes(socket: Socket) -> bool:
     return (
         socket.kind == "stream"
         and socket.transport == "tcp"
-        and bool(own.get("proxy_pass") or own.get("pass"))
+        and bool(own("proxy_pass") or own("pass"))
     )
 
 

@@ -13,7 +13,7 @@ from sslint.budgets import ExhaustedError
 from sslint.regex import regex
 from sslint.servers.hostnames import Resolver
 from sslint.servers.model import Transport
-from sslint.servers.nginx.syntax import Directive
+from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.templates import FILLED_IN
 from sslint.values import dataclass, field
 

@@ -15,7 +15,7 @@ _SMTP = {465: "submissions", 587: "submission"}
 
 def protocol(server: Server) -> str | None:
     """Return the protocol of a mail server block: as stated, else by its first known port."""
-    stated = server.own.get("protocol")
+    stated = server.own("protocol")
     if stated and stated[-1].args:
         return stated[-1].args[0].lower()
     for listen in server.listens:
@@ -45,7 +45,7 @@ def check(server: Server, has_certificate: bool, refuse: Refuse) -> None:
         word = "listen ... ssl" if wants else "starttls"
         text = f'no "ssl_certificate" is defined for the "{word}" directive'
         refuse(where, text, Code.NO_CERTIFICATE)
-    if "auth_http" not in server.own and "auth_http" not in server.outer:
+    if not server.own("auth_http") and "auth_http" not in server.outer:
         refuse(where, 'no "auth_http" is defined for server')
     if server.listens and protocol(server) is None:
         refuse(where, "unknown mail protocol for server")

@@ -11,13 +11,14 @@ from sslint.servers.nginx import ENTRIES, available
 from sslint.servers.nginx import certificates as tls
 from sslint.servers.nginx import mail as mail_blocks
 from sslint.servers.nginx.blocks import KINDS, Configuration, Server, collect
+from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.endpoints import endpoint_of, passed_on
 from sslint.servers.nginx.listen import Listen, parse_listen
 from sslint.servers.nginx.parsed import Nginx, certificates_for
 from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
 from sslint.servers.nginx.settings import header_dropped, settings
 from sslint.servers.nginx.sockets import SocketTable
-from sslint.servers.nginx.syntax import REST, Directive, Loader, unknown_includes
+from sslint.servers.nginx.syntax import REST, Loader, unknown_includes
 from sslint.servers.nginx.web import NginxWeb
 from sslint.source import Location
 from sslint.tree import Tree, TreeError
@@ -102,7 +103,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
     refuse = _pass_over if reading.sites_assumed else nginx.refuse
     parsed: dict[tuple[str, tuple[str, ...]], Listen] = {}
     for server in nginx.config.servers:
-        for directive in server.own.get("listen", []):
+        for directive in server.own("listen"):
             known = parsed.get((server.kind, directive.args))
             if known is None or directive.block is not None:
                 listen = parse_listen(directive, server.kind, nginx.version, resolve)
@@ -118,7 +119,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
                 tree.problem(directive.location, listen.unknown, decisive=False)
             server.listens.append(listen)
             nginx.table.add(server, listen, directive, refuse)
-        if "listen" in server.own or unknown_includes(server.own.get("include", [])):
+        if server.own("listen") or unknown_includes(server.own("include")):
             continue
         if server.kind == "http":
             nginx.table.add_default(server)
@@ -208,7 +209,7 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
 
 def _may_listen(server: Server) -> bool:
     """Tell whether a block may have sockets that are not known."""
-    inside = unknown_includes(server.own.get("include", []))
+    inside = unknown_includes(server.own("include"))
     return bool(inside) or any(listen.unknown for listen in server.listens)
 
 

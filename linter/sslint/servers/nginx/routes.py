@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TypeVar
 
 from sslint.regex import regex
 from sslint.servers.model import Redirect, Upstream
 from sslint.servers.nginx.blocks import Configuration, Server
+from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.listen import Kind
-from sslint.servers.nginx.syntax import Directive
+from sslint.servers.nginx.shapes import Alike, Part
 
 _URL = regex(r"(?:(https?)|(\$scheme)|(\$[A-Za-z0-9_{}]+))://([^/?#\s]*)")
 _AUTHORITY = regex(r"(\[[0-9A-Fa-f:.]+\]|[^:]*)(?::(.*))?\Z", re.DOTALL)
@@ -28,14 +30,22 @@ MAX_DEPTH = 64
 
 Groups = dict[str, Directive]
 Guarded = list[tuple[Directive, bool]]
+Found = TypeVar("Found", Directive, Part)
 
 
 def routes(server: Server) -> Guarded:
     """Return the statements of an http server block that send clients or requests elsewhere,
     each with whether an `if` guards it."""
+    block = server.directive
     found: Guarded = []
-    _collect(server.directive, False, 0, found)
-    return found
+    if not isinstance(block, Alike):
+        _collect(block.block or [], False, 0, found)
+        return found
+    parts = block.shape.routes
+    if parts is None:
+        parts = block.shape.routes = []
+        _collect(block.shape.block, False, 0, parts)
+    return [(block.statement(part), conditional) for part, conditional in parts]
 
 
 def redirects(server: Server, statements: Guarded) -> Iterator[Redirect]:
@@ -76,12 +86,14 @@ def _target(directive: Directive) -> str | None:
     return None
 
 
-def _collect(block: Directive, conditional: bool, depth: int, found: Guarded) -> None:
-    for directive in block.block or ():
-        if directive.name in _ROUTES:
-            found.append((directive, conditional))
-        elif depth < MAX_DEPTH and directive.name in _BLOCKS:
-            _collect(directive, conditional or directive.name == "if", depth + 1, found)
+def _collect(
+    statements: list[Found], conditional: bool, depth: int, found: list[tuple[Found, bool]]
+) -> None:
+    for one in statements:
+        if one.name in _ROUTES:
+            found.append((one, conditional))
+        elif depth < MAX_DEPTH and one.name in _BLOCKS and one.block is not None:
+            _collect(one.block, conditional or one.name == "if", depth + 1, found)
 
 
 @lru_cache(maxsize=256)
@@ -105,7 +117,7 @@ def upstreams(
     """
     if server.kind == "stream":
         scheme = "tls" if server.on("proxy_ssl") else "tcp"
-        for directive in server.own.get("proxy_pass", []):
+        for directive in server.own("proxy_pass"):
             for target in _values(directive, config):
                 yield from _peers(
                     server, directive, scheme, target, None, groups, server.on("proxy_protocol")

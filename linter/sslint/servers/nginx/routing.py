@@ -16,10 +16,11 @@ from sslint.servers.interface import Answer
 from sslint.servers.model import ServerReading
 from sslint.servers.nginx import regex as pcre
 from sslint.servers.nginx.blocks import Server
+from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.listen import ANY_IPV4, ANY_IPV6
 from sslint.servers.nginx.parsed import Nginx
 from sslint.servers.nginx.sockets import Socket
-from sslint.servers.nginx.syntax import Directive, unknown_includes
+from sslint.servers.nginx.syntax import unknown_includes
 from sslint.values import dataclass, field, replace
 
 _NOT_GIVEN = "a file that is included here was not given"
@@ -92,7 +93,7 @@ def answer(
     server = socket.find(name)
     if server is None:
         return Answer("unknown", reason=f"which server block answers for {name} is not known")
-    missing = unknown_includes(server.own.get("include", []))
+    missing = unknown_includes(server.own("include"))
     if missing:
         return Answer("unknown", server.number, missing[0].location, reason=_NOT_GIVEN)
     tls = bool(socket.flags & {"ssl"})

@@ -6,7 +6,7 @@ nginx starts with these: server_name takes any words.
 from __future__ import annotations
 
 from sslint.regex import regex
-from sslint.servers.nginx.syntax import Directive
+from sslint.servers.nginx.directive import Directive
 
 # A directive that no host name or file is called, and others where a value of theirs follows.
 _DIRECTIVE = regex(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sslint.servers.model import Setting
 from sslint.servers.nginx.blocks import Configuration, Server
+from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.semicolons import swallowed
-from sslint.servers.nginx.syntax import Directive
+from sslint.servers.nginx.shapes import Alike, Part
 
 _WANTED = frozenset(
     (
@@ -71,14 +72,36 @@ def settings(config: Configuration) -> list[Setting]:
     seen: set[int] = set()
     for kind, context in config.contexts.items():
         for directive in context.block or ():
-            if directive.name == "server" and directive.block is not None:
+            if isinstance(directive, Alike) or (
+                directive.name == "server" and directive.block is not None
+            ):
                 server = sites.get(id(directive))
                 if server is not None and id(directive) not in seen:
                     seen.add(id(directive))
-                    _walk(directive.block, "server", server.number, 0, found)
+                    _of_block(directive, server.number, found)
             else:
                 _statement(directive, kind, None, 0, found)
     return found
+
+
+def _of_block(block: Directive, site: int, found: list[Setting]) -> None:
+    """Find the statements of a server block."""
+    if not isinstance(block, Alike):
+        _walk(block.block or [], "server", site, 0, found)
+        return
+    asked = block.shape.asked
+    if asked is None:
+        asked = block.shape.asked = [p for p in block.shape.block if _is_asked(block, p)]
+    for part in asked:
+        _statement(block.statement(part), "server", site, 0, found)
+
+
+def _is_asked(block: Alike, part: Part) -> bool:
+    """Tell whether a statement of a shape may be one that a rule asks for, in any such block."""
+    found: list[Setting] = []
+    if part.name not in _SILENT:
+        _statement(block.statement(part), "server", None, 0, found)
+    return bool(found) or part.name == "server_name"
 
 
 def _walk(
@@ -123,7 +146,7 @@ def header_dropped(server: Server, header: str) -> Directive | None:
     where `add_header_inherit merge` says so (nginx 1.29.3).
     """
     wanted = header.lower()
-    for location in server.own.get("location", ()):
+    for location in server.own("location"):
         if location.args != ("/",):
             continue
         own = [d for d in location.block or () if d.name == "add_header" and d.args]

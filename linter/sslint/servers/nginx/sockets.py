@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from sslint.servers.model import BindConflict, Transport
 from sslint.servers.nginx.blocks import Refuse, Server
+from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.listen import ANY_IPV4, WILDCARDS, Kind, Listen
 from sslint.servers.nginx.names import VirtualNames
-from sslint.servers.nginx.syntax import Directive
 from sslint.source import Location
 from sslint.values import dataclass, field
 

@@ -13,6 +13,8 @@ from sys import intern
 from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code
 from sslint.regex import regex
+from sslint.servers.nginx.directive import Directive
+from sslint.servers.nginx.shapes import MAX_NESTED, Shapes
 from sslint.servers.nginx.templates import FILLED_IN, masked
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
@@ -74,29 +76,6 @@ HARMLESS_INCLUDES = frozenset(
 REST = "the rest of this file"  # what stands for it is an include that was not given
 
 
-@dataclass(slots=True, eq=False)
-class Directive:
-    """One statement: `block` is None for `name args;`. Offsets are those of the statement's
-    first line's words, the `;` or `{` included."""
-
-    name: str
-    args: tuple[str, ...]
-    file: SourceFile
-    start: int
-    end: int
-    block: list[Directive] | None = None
-
-    @property
-    def location(self) -> Location:
-        """Return the place of the statement, or of a block's first line."""
-        return self.file.span(self.start, self.end)
-
-    def argument(self, text: str) -> Location:
-        """Return the place of one argument as written, or of the whole statement."""
-        found = self.file.text.find(text, self.start + len(self.name), self.end)
-        return self.file.span(found, found + len(text)) if found >= 0 else self.location
-
-
 @dataclass(slots=True)
 class Loader:
     """Reads a main configuration file with all it includes; nothing is read twice.
@@ -118,6 +97,7 @@ class Loader:
     _open: list[str] = field(default_factory=list)
     # Statements by their text: sites say the same.
     words: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    shapes: Shapes = field(default_factory=Shapes)
 
     def load(self, path: str) -> list[Directive]:
         """Return the statements of a file. Raise TreeError if it cannot be read."""
@@ -130,7 +110,8 @@ class Loader:
             if is_template:
                 self.templates.add(file)
             try:
-                known = _Parser(file, text, self).parse()
+                shapes = None if is_template else self.shapes
+                known = _Parser(file, text, self, shapes).parse()
             finally:
                 self._open.pop()
             self._loaded[path] = known
@@ -263,10 +244,11 @@ def _weight(statements: list[Directive]) -> int:
 class _Parser:
     """Parses one file; an error ends it there and keeps what was read."""
 
-    def __init__(self, file: SourceFile, text: str, loader: Loader) -> None:
+    def __init__(self, file: SourceFile, text: str, loader: Loader, shapes: Shapes | None) -> None:
         self.file = file
         self.text = text
         self.loader = loader
+        self.shapes = shapes
 
     def fail(self, position: int, reason: str) -> None:
         position = min(position, len(self.text))
@@ -276,6 +258,7 @@ class _Parser:
         text, file = self.text, self.file
         scan = _STATEMENT.match
         known = self.loader.words
+        shapes = self.shapes
         short = MAX_TOKEN // 4
         name: str = ""
         args: tuple[str, ...] = ()
@@ -315,6 +298,13 @@ class _Parser:
                 else:
                     current.append(directive)
             elif end_char == "{":
+                is_server = name == "server" and not args and len(stack) < MAX_NESTED
+                if is_server and shapes is not None and inside not in _TABLES:
+                    alike = shapes.find(file, text, start, position)
+                    if alike is not None:
+                        current.append(alike[0])
+                        position = alike[1]
+                        continue
                 directive = Directive(name, args, file, start, position, [])
                 current.append(directive)
                 if name.endswith("_by_lua_block"):
@@ -334,7 +324,10 @@ class _Parser:
                 if not stack:
                     self.fail(start, 'unexpected "}"')
                     return top
+                ended = inside
                 current, inside = stack.pop()
+                if ended == "server" and shapes is not None:
+                    shapes.learn(text, current[-1], position)
             else:
                 if stack:
                     opened = stack[-1][0][-1].start
