@@ -11,12 +11,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
-from weakref import WeakKeyDictionary
 
 from sslint.regex import regex
 from sslint.servers.model import CertificateRef
 from sslint.tree import Status, Tree, TreeError
-from sslint.values import dataclass
+from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -114,16 +113,25 @@ class Certificate:
         return self.leaf is not None and any(mark in self.leaf.issuer for mark in _STAGING)
 
 
-_cache: WeakKeyDictionary[Tree, dict[tuple[object, ...], Certificate]] = WeakKeyDictionary()
-_files: WeakKeyDictionary[Tree, dict[str, _Pem]] = WeakKeyDictionary()
-_roots: WeakKeyDictionary[Tree, frozenset[bytes]] = WeakKeyDictionary()
+@dataclass(slots=True)
+class _Memo:
+    """What was read of the certificates of a tree."""
+
+    pairs: dict[tuple[object, ...], Certificate] = field(default_factory=dict)
+    files: dict[str, _Pem] = field(default_factory=dict)
+    roots: frozenset[bytes] | None = None
+
+
+def _memo(tree: Tree) -> _Memo:
+    found: _Memo | None = tree.memo.get("certificates")
+    if found is None:
+        found = tree.memo["certificates"] = _Memo()
+    return found
 
 
 def load(tree: Tree, ref: CertificateRef) -> Certificate:
     """Return what the files of a reference say; the same files are read only once."""
-    cache = _cache.get(tree)
-    if cache is None:
-        cache = _cache[tree] = {}
+    cache = _memo(tree).pairs
     key = (ref.path, ref.key, ref.chain_files, ref.issuer_files)
     found = cache.get(key)
     if found is None:
@@ -131,13 +139,16 @@ def load(tree: Tree, ref: CertificateRef) -> Certificate:
     return found
 
 
-def keep(tree: Tree, other: Tree, changed: Collection[str]) -> None:
-    """Take over what was read in one tree for another in which the files at some paths differ."""
-    if not any(tree.resolves_to(path, changed) for path in (*_files.get(tree, ()), *ROOTS)):
-        _cache[other] = dict(_cache.get(tree, {}))
-        _files[other] = dict(_files.get(tree, {}))
-        if tree in _roots:
-            _roots[other] = _roots[tree]
+def keep(tree: Tree, other: Tree, changed: Collection[str]) -> bool:
+    """Take over what was read in one tree for another in which the files at some paths differ.
+
+    Return False, and take nothing, if a certificate or a key was read from one of these.
+    """
+    known = _memo(tree)
+    if any(tree.resolves_to(path, changed) for path in (*known.files, *ROOTS)):
+        return False
+    other.memo["certificates"] = _Memo(dict(known.pairs), dict(known.files), known.roots)
+    return True
 
 
 def key_in(certificate: Certificate, others: Iterable[Certificate]) -> bool | None:
@@ -286,7 +297,7 @@ def _load(tree: Tree, ref: CertificateRef) -> Certificate:
 
 
 def _file(tree: Tree, path: str, *, key: bool = False) -> _Pem:
-    files = _files.setdefault(tree, {})
+    files = _memo(tree).files
     found = files.get(path)
     if found is None:
         found = files[path] = _read(tree, path)
@@ -621,14 +632,14 @@ def _name_digest(der: bytes, *, issuer: bool) -> bytes:
 
 def _root_names(tree: Tree) -> frozenset[bytes]:
     """Return the subjects of the roots that the tree's own system trusts, if it has them."""
-    found = _roots.get(tree)
-    if found is None:
+    known = _memo(tree)
+    if known.roots is None:
         names: set[bytes] = set()
         for path in ROOTS:
             if tree.status(path) is Status.FILE:
                 names.update(_subjects(tree, path))
-        found = _roots[tree] = frozenset(names)
-    return found
+        known.roots = frozenset(names)
+    return known.roots
 
 
 def _subjects(tree: Tree, path: str) -> Iterator[bytes]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sslint import announcements, renewal, serving
+from sslint import announcements, certificates, renewal, serving
 from sslint.announcements.model import Announced
 from sslint.edges import Edge
+from sslint.kept import Parts
 from sslint.netfilter import addresses
 from sslint.netfilter.model import Ruleset
 from sslint.reasons import Problem
@@ -16,7 +18,7 @@ from sslint.renewal import Renewal
 from sslint.servers import owners
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 from sslint.targets import Target
-from sslint.tree import Record, Tree
+from sslint.tree import Tree
 from sslint.values import dataclass, field, replace
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from sslint.netfilter.verdicts import Reach
     from sslint.network import HostFacts
     from sslint.shipped import Shipped
+
+    _Filter: TypeAlias = tuple[
+        Ruleset, Ruleset | None, Firewall | NoFirewall | None, Firewall | None
+    ]
 
 Scope = Literal["any", "private", "loopback"]
 
@@ -66,7 +72,9 @@ class Host:
     running: Firewall | None = None  # the kernel's, beside that of the files
     shipped: Shipped | None = None  # what stands for files that the tree does not hold
     completed: list[str] = field(default_factory=list)  # which of them were read
-    record: Record | None = None  # what all but the firewall was read from
+    bare: Tree | None = None  # the files as they were before they were completed
+    compared: bool = False  # with what another release ships
+    parts: Parts = field(default_factory=Parts)  # what each part of it was read from
     differs: bool = False  # by its firewall alone, from a host that was read before
     by_port: dict[tuple[str, int], list[Endpoint]] | None = None  # made when listeners are asked
     uses: dict[tuple[str | None, str | None], list[Any]] | None = None  # of pairs of certificates
@@ -107,102 +115,150 @@ def read(target: Target) -> Host:
 
     A part of /etc is read together with what the distribution ships.
     """
-    from sslint import shipped
-
     with Edge(target.tree, "host:", "/") as edge:
         target.tree.budgets.spend("hosts")
     if edge.reason:
-        host = Host(target.name, target, _network(replace(target, tree=Tree(None))))
+        host = Host(target.name, target, _network(replace(target, tree=Tree(None)), Parts()))
         _forget_firewall(host, edge.reason)
         return host
-    network = _network(target)
-    releases: list[str] = []
-    with Edge(target.tree, "what the distribution ships:", "/etc"):
-        releases = shipped.fitting(target.tree, network, target.versions)
-    host = _read_completed(target, releases) if releases else _finish(_begin(target, network))
-    host.record, target.tree.record = target.tree.record, Record()
-    return host
+    return _read(target)
 
 
-def reread(host: Host, target: Target, paths: Collection[str]) -> Host:
-    """Read a host again in which the files at some resolved paths have other texts.
+def reread(host: Host, texts: Mapping[str, str], executable: Collection[str] = ()) -> Host:
+    """Read a host again with other texts in files at resolved paths, others made executable.
 
-    If only the firewall was read from them, all else is what it was.
+    What was read from other files alone is what it was.
     """
-    tree = host.tree
-    record = host.record
-    if record is None or any(tree.resolves_to(path, paths) for path in record.files):
-        return read(target)
-    from sslint import certificates
-
-    target.tree.repeat(record)
-    certificates.keep(tree, target.tree, paths)
-    other = Host(
-        host.name,
-        target,
-        host.network,
-        host.readings,
-        host.programs,
-        announced=host.announced,
-        renewal=host.renewal,
-        published=host.published,
-        shipped=host.shipped,
-        completed=host.completed,
-        differs=True,
-        uses=host.uses,
-    )
-    _reach(other)
-    target.tree.close()
-    return other
+    paths = {*texts, *executable}
+    known = host.parts.without(host.tree, paths)
+    target = _edited(host.target, host.tree, texts, executable)
+    if (
+        known.has("network")
+        and (known.has("shipped") or host.shipped is None)
+        and not host.compared
+        and certificates.keep(host.tree, target.tree, paths)
+    ):
+        releases = _fitting(target, known)
+        other = _begin(target, known, host.shipped)
+        if not list(_otherwise(other, releases, host.tree)):
+            other.bare, other.completed = host.bare, host.completed
+            _finish(other)
+            other.differs = "firewall" in known.again and {*known.again} <= {"firewall", "shipped"}
+            other.uses = host.uses if other.differs else None
+            return other
+    return _read(_edited(host.target, host.bare or host.tree, texts, executable))
 
 
-def _network(target: Target) -> HostFacts:
+def _edited(
+    target: Target, tree: Tree, texts: Mapping[str, str], executable: Collection[str]
+) -> Target:
+    tree = tree.edited(texts)
+    for path in executable:
+        tree.make_executable(path)
+    return replace(target, tree=tree)
+
+
+def _read(target: Target) -> Host:
+    parts = Parts()
+    releases = _fitting(target, parts)
+    return _read_completed(target, releases, parts) if releases else _finish(_begin(target, parts))
+
+
+def _network(target: Target, parts: Parts, name: str = "network") -> HostFacts:
     from sslint.network import read_network
 
     with Edge(target.tree, "network:", "/etc"):
-        return read_network(target.tree, addresses=target.addresses)
+        return parts.read(
+            name, target.tree, None, lambda tree: read_network(tree, addresses=target.addresses)
+        )
     return read_network(Tree(None), addresses=target.addresses)
 
 
-def _read_completed(target: Target, releases: Sequence[str]) -> Host:
+def _fitting(target: Target, parts: Parts) -> list[str]:
+    """Return the releases of a distribution that may complete a host's files."""
+    from sslint import shipped
+
+    network = _network(target, parts)
+    with Edge(target.tree, "what the distribution ships:", "/etc"):
+        return parts.read(
+            "shipped",
+            target.tree,
+            network,
+            lambda tree: shipped.fitting(tree, network, target.versions),
+        )
+    return []
+
+
+def _read_completed(target: Target, releases: Sequence[str], parts: Parts) -> Host:
     """Read a part of a host's /etc as each release completes it; keep what all agree on."""
     from sslint import shipped
 
     bare = target.tree.with_overlay({})
     laid = shipped.complete(target.tree, releases[0])
-    host = _begin(target, _network(target))
-    host.shipped = laid
-    used = laid.used(target.tree)
-    for release in releases[1:]:
-        if used and shipped.differ(target.tree, used, releases[0], release):
-            tree = bare.with_overlay({})
-            shipped.complete(tree, release)
-            other = replace(target, tree=tree)
-            shipped.compare(host.readings, _begin(other, _network(other)).readings, releases)
-            tree.close()
+    host = _begin(target, parts, laid)
+    for release in list(_otherwise(host, releases)):
+        tree = bare.with_overlay({})
+        shipped.complete(tree, release)
+        other = _begin(replace(target, tree=tree), Parts(), laid)
+        shipped.compare(host.readings, other.readings, releases)
+        tree.close()
+        host.compared = True
     _finish(host)
-    host.completed = shipped.assumptions(target.tree, laid, releases)
-    shipped.forget_dormant(target.tree, laid.files, host.readings)
+    host.bare, host.completed = bare, shipped.assumptions(target.tree, laid, releases)
     return host
 
 
-def _begin(target: Target, network: HostFacts) -> Host:
-    """Return a host of which the servers are read."""
-    found = serving.read(target, network)
+def _otherwise(host: Host, releases: Sequence[str], before: Tree | None = None) -> Iterator[str]:
+    """Yield the releases that ship other files than the host was read with.
+
+    `before` is the tree that the host was read from in part.
+    """
+    from sslint import shipped
+
+    if host.shipped is None:
+        yield from releases
+        return
+    trees = [host.tree] if before is None else [host.tree, before]
+    used = sorted({path for tree in trees for path in host.shipped.used(tree)})
+    for release in releases[1:] if used else ():
+        if shipped.differ(host.tree, used, releases[0], release):
+            yield release
+
+
+def _begin(target: Target, parts: Parts, laid: Shipped | None = None) -> Host:
+    """Return a host of which the servers are read; `laid` is what its tree was completed with."""
+    network = _network(target, parts, "network" if laid is None else "completed network")
+    found = serving.read(target, network, parts)
     return Host(
-        target.name, target, network, found.readings, found.programs, published=found.published
+        target.name,
+        target,
+        network,
+        found.readings,
+        found.programs,
+        published=found.published,
+        parts=parts,
+        shipped=laid,
     )
 
 
 def _finish(host: Host) -> Host:
     """Read all else of a host, and who reaches its sockets."""
-    tree, target = host.tree, host.target
-    with tree.apart():
-        _reach(host)
+    tree, target, parts = host.tree, host.target, host.parts
+    _reach(host)
     with Edge(tree, "announcements:", "/etc"):
-        host.announced = announcements.read(tree, target.announced, web_roots(host))
+        roots = web_roots(host)
+        host.announced = parts.read(
+            "announcements",
+            tree,
+            roots,
+            lambda view: announcements.read(view, target.announced, roots),
+        )
     with Edge(tree, "certbot:", "/etc/letsencrypt"):
-        host.renewal = renewal.read(tree)
+        host.renewal = parts.read("certbot", tree, None, renewal.read)
+    if host.shipped is not None:
+        from sslint import shipped
+
+        shipped.forget_dormant(tree, host.shipped.files, host.readings)
     tree.close()
     return host
 
@@ -210,9 +266,12 @@ def _finish(host: Host) -> Host:
 def _reach(host: Host) -> None:
     """Read the firewall of a host, and say who reaches its sockets."""
     with Edge(host.tree, "firewall:", "/etc") as edge:
-        _read_firewall(host)
+        given = (host.network, host.published, _taken(host) if host.published else None)
+        found = host.parts.read("firewall", host.tree, given, partial(_read_firewall, host))
+        host.ruleset, host.own_ruleset, host.firewall, host.running = found
         _reach_sockets(host)
     if edge.reason:
+        host.parts.forget("firewall")
         _forget_firewall(host, edge.reason)
         _reach_sockets(host)
 
@@ -243,16 +302,17 @@ def web_server(host: Host, port: int) -> ServerReading | None:
     return next((r for r in found if r.server in here), found[0] if found else None)
 
 
-def _read_firewall(host: Host) -> None:
+def _read_firewall(host: Host, tree: Tree) -> _Filter:
+    """Read the firewall of a host through a view of its tree."""
     from sslint.firewalls import discovery, unseen
 
     if host.target.no_firewall:
         host.ruleset.families = {4, 6}
         host.ruleset.assumptions.append("this host filters nothing (firewall: none, as configured)")
     else:
-        host.ruleset = discovery.load(host.tree, host.network, host.target.firewall)
+        host.ruleset = discovery.load(tree, host.network, host.target.firewall)
         if host.ruleset.empty and _is_unfiltered(host):
-            host.ruleset.missing += unseen.scripts(host.tree, host.network)
+            host.ruleset.missing += unseen.scripts(tree, host.network)
         if host.ruleset.empty and _is_unfiltered(host):
             host.ruleset.families = {4, 6}
             host.ruleset.assumptions.append(_unfiltered(host))
@@ -269,10 +329,10 @@ def _read_firewall(host: Host) -> None:
 
             host.own_ruleset = host.ruleset
             host.ruleset = docker.assume(
-                host.tree, host.network, host.ruleset, host.published, _taken(host)
+                tree, host.network, host.ruleset, host.published, _taken(host)
             )
             host.ruleset.alternatives = [
-                docker.assume(host.tree, host.network, one, host.published, _taken(host))
+                docker.assume(tree, host.network, one, host.published, _taken(host))
                 for one in host.ruleset.alternatives
             ]
             network = replace(network, inner=(docker.BRIDGE,))
@@ -281,6 +341,7 @@ def _read_firewall(host: Host) -> None:
         from sslint.netfilter.reach import Firewall
 
         host.running = Firewall(host.target.running, host.network.network)
+    return host.ruleset, host.own_ruleset, host.firewall, host.running
 
 
 def _taken(host: Host) -> set[tuple[str, int]]:

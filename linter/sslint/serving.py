@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sslint.edges import Edge
+from sslint.kept import Parts
 from sslint.reasons import Code, Reason
 from sslint.servers import servers
 from sslint.servers.interface import Context
@@ -42,30 +44,42 @@ class Served:
         return next((r for r in self.readings if r.server == server), None)
 
 
-def read(target: Target, network: HostFacts) -> Served:
-    """Read the servers and the programs of a host; why one would not start is a problem."""
+def read(target: Target, network: HostFacts, parts: Parts) -> Served:
+    """Read the servers and the programs of a host, but for the parts that are known.
+
+    Why one would not start is a problem.
+    """
     tree = target.tree
     found = Served()
     if tree.root is None and tree.names("/") == ["given"]:
         return found  # rulesets and documents, and no server's files
     for server in servers():
         if any(_may_hold(tree, directory) for directory in server.directories):
-            reading = _read(target, network, server)
+            reader = partial(_read, target, network, server)
+            reading = parts.read(server.name, tree, network, reader)
             found.readings += [reading] if reading is not None else []
     found.readings += _lacking(target, network, found)
-    from sslint.servers import programs
-    from sslint.servers.programs import containers
-
-    unread = programs.read_unread(tree)
+    unread, found.programs, found.published = parts.read("programs", tree, network, _programs)
     found.readings += [one for one in unread if not _is_off(network, one.server)]
-    found.programs = programs.read_programs(tree)
-    with Edge(tree, "compose:", "/"):
-        for publication in containers.publications(tree):
-            tree.budgets.spend("published")
-            found.published.append(publication)
     for reading in found.readings:
         _report_refusals(tree, reading)
     return found
+
+
+def _programs(
+    tree: Tree,
+) -> tuple[list[ServerReading], list[ServerReading], list[Publication]]:
+    """Return the programs that may serve TLS, those that do not, and what containers publish."""
+    from sslint.servers import programs
+    from sslint.servers.programs import containers
+
+    unread, known = programs.read_unread(tree), programs.read_programs(tree)
+    published = []
+    with Edge(tree, "compose:", "/"):
+        for publication in containers.publications(tree):
+            tree.budgets.spend("published")
+            published.append(publication)
+    return unread, known, published
 
 
 def _report_refusals(tree: Tree, reading: ServerReading) -> None:
@@ -122,9 +136,8 @@ def _is_off(network: HostFacts, server: str) -> bool:
     return unit_states(network, server) <= {"disabled", "masked"}
 
 
-def _read(target: Target, network: HostFacts, server: Server) -> ServerReading | None:
+def _read(target: Target, network: HostFacts, server: Server, tree: Tree) -> ServerReading | None:
     """Read a server; one whose unit does not start at boot may not listen at all."""
-    tree = target.tree
     with Edge(tree, f"{server.name}:", server.directory) as edge:
         version = _version(target, network, server)
         reading = server.read(tree, Context(version, network))

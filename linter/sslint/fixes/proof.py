@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sslint.engine import OWN, Finding, Rule
 from sslint.fixes.edits import Edit, Fix, apply
-from sslint.host import Host, read, reread
+from sslint.host import Host, reread
 from sslint.values import replace
 
 MAX_READINGS = 32  # of one host, with edits on it
@@ -89,11 +89,12 @@ def edited(host: Host, edits: Iterable[Edit]) -> Host:
     for edit in edits:  # one file may have two names
         path = tree.resolve(edit.host_path)
         by_path[path].append(replace(edit, path=path, host_path=path))
-    texts = {path: apply(tree.read(path).text, own) for path, own in by_path.items()}
-    target = replace(host.target, tree=tree.edited(texts))
-    executable = {
-        path for path, own in by_path.items() if any(edit.action == "executable" for edit in own)
+    texts = {
+        path: apply(tree.read(path).text, own)
+        for path, own in by_path.items()
+        if any(edit.action != "executable" for edit in own)
     }
-    for path in executable:
-        target.tree.make_executable(path)
-    return read(target) if executable else reread(host, target, texts)
+    executable = [
+        path for path, own in by_path.items() if any(edit.action == "executable" for edit in own)
+    ]
+    return reread(host, texts, executable)

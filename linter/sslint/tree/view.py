@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import posixpath
 import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from posixpath import join
+from typing import Any
 
 from sslint import globs
 from sslint.budgets import Budgets, ExhaustedError
@@ -62,6 +63,7 @@ class Tree:
         self.problems: list[Problem] = []
         self.budgets = Budgets()
         self.record = Record()
+        self.memo: dict[str, Any] = {}  # what others remember of it, by their own names
         self._layers = Layers(root, overlay or {})
         self._names: dict[str, str] = {}  # of what was given as contents
         self._read_from: dict[str, str] = {}  # the files that some of it came from
@@ -126,14 +128,11 @@ class Tree:
         other._unlisted = set(self._unlisted)
         return other
 
-    @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Leave out of the record what is asked meanwhile."""
-        record, self.record = self.record, Record()
-        try:
-            yield
-        finally:
-            self.record = record
+    def view(self) -> Tree:
+        """Return the same tree with a record of its own: it has what is asked through this one."""
+        other = copy.copy(self)
+        other.record = Record()
+        return other
 
     def mount(self, path: str, real: Path, *, partial: bool = False) -> None:
         """Lay one more real file or directory over the tree at a host path.
