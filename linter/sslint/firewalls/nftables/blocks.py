@@ -16,7 +16,9 @@ from sslint.firewalls.nftables.stateful import STATEFUL
 from sslint.firewalls.nftables.syntax import Expression, SetLiteral
 from sslint.netfilter.model import Base, Chain, Set, TableFamily
 from sslint.source import Location
+from sslint.values import replace
 
+_SET_FLAGS = ("constant", "interval", "timeout", "dynamic")
 MAX_INCLUDE_DEPTH = 16  # nft's own
 MAX_INNER_CHAINS = 16
 MAX_SCOPES = 4  # SCOPE_NEST_MAX in nft's include/parser.h
@@ -169,18 +171,11 @@ def _in_table(at: Cursor, table: TableState, lexeme: str) -> None:
         declare_object(at, table, "flowtable", at.identifier())
         at.expect("{")
         flowtable_block(at)
-    elif lexeme == "ct":
-        kind = f"ct {at.word()}"
-        if kind.removeprefix("ct ") not in CT_OBJECTS:
-            at.position -= 1
-            at.unexpected()
+    elif lexeme == "ct" or lexeme in OBJECTS:
+        kind = f"ct {at.choice(CT_OBJECTS)}" if lexeme == "ct" else lexeme
         name = at.identifier()
         at.expect("{")
         object_block(at, table, kind, name)
-    elif lexeme in OBJECTS:
-        name = at.identifier()
-        at.expect("{")
-        object_block(at, table, lexeme, name)
     else:
         at.position = start
         at.unexpected()
@@ -239,20 +234,14 @@ def chain_block(at: Cursor, table: TableState, chain: Chain, new: bool) -> None:
                 at.script.pending.append((table, builder, first, last))
     at.script.scopes.pop()
     if policy is not None:
-        _set_policy(at, chain, *policy)
+        _set_policy(chain, *policy)
 
 
-def _set_policy(at: Cursor, chain: Chain, policy: str, location: Location) -> None:
-    base = chain.base
-    if base is None:
+def _set_policy(chain: Chain, policy: str, location: Location) -> None:
+    if chain.base is None:
         raise RulesetError("a policy without a hook", location)
-    chain.base = Base(
-        base.type,
-        base.hook,
-        base.priority,
-        "drop" if policy == "drop" else "accept",
-        base.devices,
-        location,
+    chain.base = replace(
+        chain.base, policy="drop" if policy == "drop" else "accept", policy_location=location
     )
 
 
@@ -443,15 +432,10 @@ def set_block(
 
 
 def _set_flags(at: Cursor) -> set[str]:
-    found = set()
-    while True:
-        flag = at.word()
-        if flag not in ("constant", "interval", "timeout", "dynamic"):
-            at.position -= 1
-            at.unexpected()
-        found.add(flag)
-        if not at.take(","):
-            return found
+    found = {at.choice(_SET_FLAGS)}
+    while at.take(","):
+        found.add(at.choice(_SET_FLAGS))
+    return found
 
 
 def _set_option(at: Cursor, state: SetState, lexeme: str, flags: set[str]) -> None:
@@ -462,9 +446,7 @@ def _set_option(at: Cursor, state: SetState, lexeme: str, flags: set[str]) -> No
     elif lexeme == "size":
         state.size = at.number()
     elif lexeme == "policy":
-        if at.word() not in ("performance", "memory"):
-            at.position -= 1
-            at.unexpected()
+        at.choice(("performance", "memory"))
     elif lexeme == "comment":
         at.string()
     else:

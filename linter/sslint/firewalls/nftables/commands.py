@@ -107,9 +107,7 @@ def _add(at: Cursor, verb: str) -> None:
 
 def _table_spec(at: Cursor) -> TableState:
     family = blocks.family_spec(at)
-    start = at.position
-    name = at.identifier()
-    return at.script.kernel.table(family, name, at.span(start, start))
+    return at.script.kernel.table(family, *at.named())
 
 
 def _add_table(at: Cursor, create: bool) -> None:
@@ -134,8 +132,7 @@ def _add_chain(at: Cursor, create: bool) -> None:
 
 def _add_rule(at: Cursor, verb: str) -> None:
     table = _table_spec(at)
-    start = at.position
-    chain = at.script.kernel.chain(table, at.identifier(), at.span(start, start))
+    chain = at.script.kernel.chain(table, *at.named())
     index = _position(at, table, chain, verb)
     builder, first, last = statements.rule(at)
     blocks.check_pending(at)
@@ -188,7 +185,7 @@ def _set_or_map(at: Cursor, create: bool, *, is_map: bool) -> None:
 def _add_element(at: Cursor, create: bool) -> None:
     table = _table_spec(at)
     start = at.position
-    state = at.script.kernel.set(table, at.identifier(), at.span(start, start))
+    state = at.script.kernel.set(table, *at.named())
     state.add(blocks.elements(at), blocks.place_in(at, start), create=create)
 
 
@@ -200,10 +197,7 @@ def _add_flowtable(at: Cursor, create: bool) -> None:
 
 
 def _add_ct_object(at: Cursor, create: bool) -> None:
-    kind = f"ct {at.word()}"
-    if kind.removeprefix("ct ") not in CT_OBJECTS:
-        at.position -= 1
-        at.unexpected()
+    kind = f"ct {at.choice(CT_OBJECTS)}"
     table = _table_spec(at)
     name = at.identifier()
     at.expect("{")
@@ -212,7 +206,7 @@ def _add_ct_object(at: Cursor, create: bool) -> None:
 
 def _add_object(at: Cursor, create: bool) -> None:
     kind = at.tokens[at.position - 1]
-    if not _is_object(at):
+    if at.tokens[at.position] in _ENDS:
         at.position -= 1
         _add_rule(at, "add")
         return
@@ -226,10 +220,6 @@ def _add_object(at: Cursor, create: bool) -> None:
         blocks.declare_object(at, table, kind, name, over=over, create=create)
 
 
-def _is_object(at: Cursor) -> bool:
-    return at.tokens[at.position] not in _ENDS
-
-
 # -- delete, flush ----------------------------------------------------------------------------
 
 
@@ -241,9 +231,7 @@ def _delete(at: Cursor, *, must_exist: bool) -> None:
     family = blocks.family_spec(at)
     if at.tokens[at.position] == "handle" and kind == "table":
         at.fail("a table's handle is not known from a file")
-    start = at.position
-    name = at.identifier()
-    location = at.span(start, start)
+    name, location = at.named()
     table = at.script.kernel.tables.get((family, name))
     if kind == "table":
         if table is None and must_exist:
@@ -262,14 +250,13 @@ def _delete_in(at: Cursor, table: TableState, kind: str, must_exist: bool) -> No
     if at.tokens[at.position] == "handle":
         at.fail("the handle is not known from a file")
     start = at.position
-    name = at.identifier()
-    location = at.span(start, start)
+    name, location = at.named()
     if kind == "chain":
         if must_exist or name in table.model.chains:
             if at.take("{"):
                 _delete_devices(at, at.script.kernel.chain(table, name, location))
-                return
-            at.script.kernel.delete_chain(table, name, location)
+            else:
+                at.script.kernel.delete_chain(table, name, location)
     elif kind == "rule":
         chain = at.script.kernel.chain(table, name, location)
         at.expect("handle")
@@ -320,13 +307,11 @@ def _flush(at: Cursor) -> None:
     table = _table_spec(at)
     if kind == "table":
         for chain in table.model.chains.values():
-            _flush_chain(at, table, chain)
+            _flush_chain(table, chain)
         return
-    start = at.position
-    name = at.identifier()
-    location = at.span(start, start)
+    name, location = at.named()
     if kind == "chain":
-        _flush_chain(at, table, at.script.kernel.chain(table, name, location))
+        _flush_chain(table, at.script.kernel.chain(table, name, location))
     elif kind in ("set", "map", "meter"):
         at.script.kernel.set(table, name, location).flush()
     else:
@@ -334,7 +319,7 @@ def _flush(at: Cursor) -> None:
         at.unexpected()
 
 
-def _flush_chain(at: Cursor, table: TableState, chain: Chain) -> None:
+def _flush_chain(table: TableState, chain: Chain) -> None:
     chain.rules.clear()
     table.handles[chain.name].clear()
     table.needs.pop(chain.name, None)

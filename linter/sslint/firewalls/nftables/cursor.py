@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import NoReturn
 
 from sslint.firewalls.errors import RulesetError
@@ -149,6 +149,19 @@ class Cursor:
             self.unexpected()
         self.position += 1
         return lexeme
+
+    def choice(self, words: Container[str]) -> str:
+        """Read one of some words. Raise RulesetError if another is next."""
+        lexeme = self.word()
+        if lexeme not in words:
+            self.position -= 1
+            self.unexpected()
+        return lexeme
+
+    def named(self) -> tuple[str, Location]:
+        """Read the name of a table, chain, set or object, and where it stands."""
+        start = self.position
+        return self.identifier(), self.span(start, start)
 
     def string(self) -> str:
         """Read a word or a quoted string, without its quotes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import datatypes as t
@@ -10,6 +11,7 @@ from sslint.firewalls.nftables import fields as f
 from sslint.firewalls.nftables.cursor import RESERVED, Cursor
 from sslint.firewalls.nftables.fields import Field
 from sslint.firewalls.nftables.syntax import (
+    VERDICTS,
     Binary,
     Concat,
     Expression,
@@ -25,7 +27,6 @@ from sslint.netfilter.model import Verdict
 
 MAX_DEPTH = 100  # parentheses and sets within each other
 
-VERDICTS = {word: Verdict(word) for word in ("accept", "drop", "continue", "return")}
 # Binary operators by how tightly they bind.
 _LEVELS = (("|",), ("^",), ("&",), ("<<", ">>"))
 _CONTINUES = frozenset((",", "-", "/", ".", "|", "&", "^", "<<", ">>"))
@@ -297,8 +298,7 @@ def verdict(at: Cursor) -> Verdict | None:
         return found
     if lexeme in ("jump", "goto") and at.tokens[at.position + 1] != "{":
         at.position += 1
-        kind = "jump" if lexeme == "jump" else "goto"
-        return Verdict("jump" if kind == "jump" else "goto", chain_name(at))
+        return Verdict("jump" if lexeme == "jump" else "goto", chain_name(at))
     return None
 
 
@@ -498,16 +498,18 @@ def _ct(at: Cursor) -> Field:
     direction = ""
     family = own_family(at)
     if at.tokens[at.position] in ("original", "reply"):
-        direction = at.tokens[at.position]
-        at.position += 1
-        if at.tokens[at.position] in ("ip", "ip6"):
-            family = 4 if at.tokens[at.position] == "ip" else 6
-            at.position += 1
+        direction = at.word()
+        family = address_family(at) or family
     found = f.ct(at.tokens[at.position], direction, family)
     if found is None:
         at.unexpected()
     at.position += 1
     return found
+
+
+def address_family(at: Cursor) -> Literal[0, 4, 6]:
+    """Read `ip` or `ip6`, or nothing: 0."""
+    return 4 if at.take("ip") else 6 if at.take("ip6") else 0
 
 
 def _fib(at: Cursor) -> Field:
@@ -522,19 +524,12 @@ def _fib(at: Cursor) -> Field:
 
 def _exthdr(at: Cursor) -> Field:
     at.position += 1
-    name = at.word()
-    if name not in f.EXTENSION_HEADERS:
-        at.position -= 1
-        at.unexpected()
-    return f.presence(f"exthdr.{name}", layer3=6)
+    return f.presence(f"exthdr.{at.choice(f.EXTENSION_HEADERS)}", layer3=6)
 
 
 def _raw(at: Cursor) -> Field:
     at.position += 1
-    base = at.word()
-    if base not in ("ll", "nh", "th", "ih"):
-        at.position -= 1
-        at.unexpected()
+    base = at.choice(("ll", "nh", "th", "ih"))
     at.expect(",")
     offset = at.number()
     at.expect(",")
@@ -560,11 +555,7 @@ def _osf(at: Cursor) -> Field:
         arg = at.word()
         if arg not in ("loose", "skip"):
             at.fail("invalid ttl option", at.position - 1)
-    name = at.word()
-    if name not in ("name", "version"):
-        at.position -= 1
-        at.unexpected()
-    return f.other(f"osf.{name}", t.STRING, arg)
+    return f.other(f"osf.{at.choice(('name', 'version'))}", t.STRING, arg)
 
 
 def _ipsec(at: Cursor) -> Field:
@@ -584,10 +575,7 @@ def _ipsec(at: Cursor) -> Field:
 
 def _numgen(at: Cursor) -> Field:
     at.position += 1
-    kind = at.word()
-    if kind not in ("inc", "random"):
-        at.position -= 1
-        at.unexpected()
+    kind = at.choice(("inc", "random"))
     return f.other(f"numgen.{kind}", arg=_modulus(at))
 
 
@@ -616,37 +604,10 @@ _CHUNK_FIELDS = frozenset(
     new-cum-tsn
     """.split()
 )
-_HEADERS = [
-    "ether",
-    "vlan",
-    "arp",
-    "ip",
-    "ip6",
-    "icmp",
-    "igmp",
-    "icmpv6",
-    "tcp",
-    "udp",
-    "udplite",
-    "sctp",
-    "dccp",
-    "th",
-    "ah",
-    "esp",
-    "comp",
-    "gre",
-    "gretap",
-    "vxlan",
-    "geneve",
-    "hbh",
-    "dst",
-    "frag",
-    "rt",
-    "rt0",
-    "rt2",
-    "srh",
-    "mh",
-]
+_HEADERS = """
+    ether vlan arp ip ip6 icmp igmp icmpv6 tcp udp udplite sctp dccp th ah esp comp gre
+    gretap vxlan geneve hbh dst frag rt rt0 rt2 srh mh
+""".split()
 _SELECTORS: dict[str, Callable[[Cursor], Field]] = {
     **dict.fromkeys(_HEADERS, _header),
     **dict.fromkeys(f.META_UNQUALIFIED, _meta),

@@ -18,8 +18,9 @@ from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.kernel import OBJECTS, Kernel, SetState, TableState
 from sslint.firewalls.nftables.limits import capacity_of, quota_stops
 from sslint.firewalls.nftables.operands import operand
-from sslint.firewalls.nftables.rules import RuleBuilder
+from sslint.firewalls.nftables.rules import Operation, RuleBuilder
 from sslint.firewalls.nftables.syntax import (
+    VERDICTS,
     Binary,
     Concat,
     Expression,
@@ -31,7 +32,7 @@ from sslint.firewalls.nftables.syntax import (
     SetLiteral,
     SetName,
 )
-from sslint.firewalls.nftables.translations import Family, Kind, tproxy, translate
+from sslint.firewalls.nftables.translations import KINDS, Family, Kind, tproxy, translate
 from sslint.netfilter.model import (
     Base,
     Notrack,
@@ -56,12 +57,6 @@ _INNER_CHAIN = regex(r"(?:jump|goto)\s*\{").match
 _BLANK = regex(r"[\s,]*")
 _OBJECTS = frozenset((*OBJECTS, "flowtable"))
 _BINARY = frozenset(("&", "|", "^", "<<", ">>"))
-_VERDICTS: dict[str, Verdict] = {
-    "accept": Verdict("accept"),
-    "drop": Verdict("drop"),
-    "continue": Verdict("continue"),
-    "return": Verdict("return"),
-}
 
 
 def read(file: SourceFile, into: Ruleset) -> None:
@@ -252,16 +247,14 @@ class _Reader:
             builder.items.append(Unmodelled(_short(statement)))
             return
         ((kind, body),) = statement.items()
-        if kind in _VERDICTS:
-            builder.verdict(_VERDICTS[kind])
-        elif kind in ("jump", "goto"):
+        if kind in VERDICTS or kind in ("jump", "goto"):
             builder.verdict(_verdict(statement))
         elif kind == "match":
             self._match(builder, body)
         elif kind == "vmap":
             builder.verdict_map(self._expression(body["key"]), self._expression(body["data"]))
-        elif kind in _NAT:
-            self._nat(builder, _NAT[kind], body or {})
+        elif kind in KINDS:
+            self._nat(builder, KINDS[kind], body or {})
         elif kind == "reject":
             self._reject(builder, body)
         elif kind in ("limit", "quota", "ct count"):
@@ -348,7 +341,7 @@ class _Reader:
 
     def _stateful(self, builder: RuleBuilder, kind: str, body: Any) -> None:
         if isinstance(body, str):
-            self._limit(builder, self.table.objects.get((kind, body)), f"{kind} name {body}")
+            builder.limit(self.table.objects.get((kind, body)), f"{kind} name {body}")
         elif "map" in body:
             builder.object_reference(kind, self._expression(body))
             builder.add(Unknown(f"a {kind} from a map"))
@@ -356,25 +349,10 @@ class _Reader:
             connections = _int(body.get("val", 0)) if kind == "ct count" else 0
             over = body.get("inv") is True if kind == "limit" else _stops(kind, body)
             text, capacity = _limit_text(kind, body), _capacity(kind, body)
-            self._limit(builder, over, text, connections, capacity, tracked=kind == "ct count")
-
-    def _limit(
-        self,
-        builder: RuleBuilder,
-        over: bool | None,
-        text: str,
-        connections: int = 0,
-        capacity: int | None = None,
-        *,
-        tracked: bool = False,
-    ) -> None:
-        if over is None:
-            builder.add(Unknown(f"{text} depends on the packet's size"))
-        else:
-            builder.limit(over, text, connections, capacity, tracked=tracked)
+            builder.limit(over, text, connections, capacity, tracked=kind == "ct count")
 
     def _set_update(self, builder: RuleBuilder, kind: str, body: dict[str, Any]) -> None:
-        operation: Literal["add", "update", "delete"] = body["op"]
+        operation: Operation = body["op"]
         if operation not in ("add", "update", "delete"):
             raise Refused(f"unknown operation {operation}")
         key = body["elem"]
@@ -436,7 +414,7 @@ class _Reader:
             return Mapping(key, self._expression(body["data"], depth + 1))
         if kind == "elem":
             return self._expression(body["val"], depth + 1)
-        if kind in _VERDICTS or kind in ("jump", "goto"):
+        if kind in VERDICTS or kind in ("jump", "goto"):
             return _verdict(value)
         return _field(kind, body, self)
 
@@ -467,12 +445,6 @@ class _Reader:
         return Item(key, data, -1, limited)
 
 
-_NAT: dict[str, Kind] = {
-    "dnat": "dnat",
-    "snat": "snat",
-    "masquerade": "masquerade",
-    "redirect": "redirect",
-}
 _FAMILIES: dict[Any, Family] = {"ip": 4, "ip6": 6}
 
 
@@ -484,13 +456,14 @@ def _family(body: dict[str, Any]) -> TableFamily:
 
 
 def _verdict(value: dict[str, Any]) -> Verdict:
+    kind: Any
     ((kind, body),) = value.items()
-    if kind in _VERDICTS:
-        return _VERDICTS[kind]
+    if kind in VERDICTS:
+        return VERDICTS[kind]
     target = body["target"]
     if not isinstance(target, str):
         raise Refused("a chain's name is expected")
-    return Verdict("jump" if kind == "jump" else "goto", target)
+    return Verdict(kind, target)
 
 
 def _int(value: Any) -> int:

@@ -59,6 +59,7 @@ from sslint.netfilter.model import (
     VerdictMap,
 )
 
+Operation = Literal["add", "update", "delete"]
 _NOT_COMPARED = frozenset(("meta.nftrace", "meta.secmark", "ct.secmark", "ct.event"))
 _COMPARED: dict[tuple[Field, str, str], RuleItem] = {}
 _MAX_COMPARED = 20_000
@@ -572,19 +573,25 @@ class RuleBuilder:
 
     def limit(
         self,
-        over: bool,
+        over: bool | None,
         text: str,
         connections: int = 0,
         capacity: int | None = None,
         *,
         tracked: bool = False,
     ) -> None:
-        """Add a rate, a quota or a number of connections at its start."""
-        self.add(Limit(not over, text, connections, capacity, tracked))
+        """Add a rate, a quota or a number of connections at its start.
+
+        `over` None: it depends on the packet's size whether the first packet passes.
+        """
+        if over is None:
+            self.add(Unknown(f"{text} depends on the packet's size"))
+        else:
+            self.add(Limit(not over, text, connections, capacity, tracked))
 
     def set_update(
         self,
-        operation: Literal["add", "update", "delete"],
+        operation: Operation,
         name: str,
         key: Expression,
         *,

@@ -74,7 +74,7 @@ def rate(at: Cursor) -> tuple[bool, int | None]:
     if rate == 0:
         at.fail("limit rate must be > 0", at.position - 1)
     if at.take("/"):
-        _rate_unit(at, at.word())
+        at.choice(_RATE_UNITS)
         _burst(at, {"packets": 1})
         return over, None
     unit, slash, period = at.word().partition("/")  # mbytes/second is one word
@@ -84,24 +84,17 @@ def rate(at: Cursor) -> tuple[bool, int | None]:
     if not slash:
         at.expect("/")
         period = at.word()
-    _rate_unit(at, period)
-    return over, capacity_of(rate * _DATA_FACTORS[unit], _burst(at, _DATA_FACTORS))
-
-
-def _rate_unit(at: Cursor, unit: str) -> None:
-    if unit not in _RATE_UNITS:
+    if period not in _RATE_UNITS:
         at.position -= 1
         at.unexpected()
+    return over, capacity_of(rate * _DATA_FACTORS[unit], _burst(at, _DATA_FACTORS))
 
 
 def _burst(at: Cursor, units: dict[str, int]) -> int:
     if not at.take("burst"):
         return 0
     number = at.number()
-    unit = at.word()
-    if unit not in units:
-        at.position -= 1
-        at.unexpected()
+    unit = at.choice(units)
     if unit == "packets" and not number:
         at.fail("packet limit burst must be > 0", at.position - 2)
     return number * units[unit]
@@ -114,14 +107,8 @@ def quota(at: Cursor, builder: RuleBuilder) -> None:
     if at.take("name"):
         _named(at, builder, "quota", start)
         return
-    _limited(at, builder, quota_spec(at), start)
-
-
-def _limited(at: Cursor, builder: RuleBuilder, over: bool | None, start: int) -> None:
-    if over is None:
-        builder.add(Unknown(f"{_text(at, start)} depends on the packet's size"))
-    else:
-        builder.limit(over, _text(at, start))
+    over = quota_spec(at)
+    builder.limit(over, _text(at, start))
 
 
 def quota_spec(at: Cursor) -> bool | None:
@@ -141,18 +128,14 @@ def quota_spec(at: Cursor) -> bool | None:
 
 def _amount(at: Cursor) -> int:
     count = at.number()
-    unit = at.tokens[at.position]
-    if unit not in _DATA_FACTORS:
-        at.unexpected()
-    at.position += 1
-    return count * _DATA_FACTORS[unit]
+    return count * _DATA_FACTORS[at.choice(_DATA_FACTORS)]
 
 
 def _named(at: Cursor, builder: RuleBuilder, kind: str, start: int) -> None:
     value = expressions.value(at)
     if builder.object_reference(kind, value):
         name = t.TEXT.parse(value) if isinstance(value, str) else ""
-        _limited(at, builder, object_is_over(at, kind, str(name)), start)
+        builder.limit(object_is_over(at, kind, str(name)), _text(at, start))
     else:
         builder.add(Unknown(f"a {kind} from a map"))
 

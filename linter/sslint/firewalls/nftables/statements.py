@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Literal
+from typing import cast, get_args
 
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables import expressions, stateful, xtables
 from sslint.firewalls.nftables.cursor import Cursor
 from sslint.firewalls.nftables.datatypes import Refused
-from sslint.firewalls.nftables.expressions import VERDICTS
 from sslint.firewalls.nftables.fields import Field
 from sslint.firewalls.nftables.kernel import SetState
 from sslint.firewalls.nftables.operands import operand
-from sslint.firewalls.nftables.rules import RuleBuilder
-from sslint.firewalls.nftables.syntax import Expression, Item, SetName
-from sslint.firewalls.nftables.translations import Family, Kind, tproxy, translate
+from sslint.firewalls.nftables.rules import Operation, RuleBuilder
+from sslint.firewalls.nftables.syntax import VERDICTS, Expression, Item, SetName
+from sslint.firewalls.nftables.translations import KINDS, tproxy, translate
 from sslint.firewalls.nftables.values import constant
 from sslint.netfilter.model import Notrack, Set, Synproxy, Unknown, Unmodelled, Verdict
 
@@ -125,12 +124,10 @@ def _ct_statement(at: Cursor, builder: RuleBuilder) -> None:
 
 def _jump(at: Cursor, builder: RuleBuilder) -> None:
     if at.tokens[at.position + 1] == "{":
-        kind: Literal["jump", "goto"] = "jump"
-        if at.tokens[at.position] == "goto":
-            kind = "goto"
+        kind = at.tokens[at.position]
         at.position += 1
         name = at.grammar.inner_chain(at)
-        builder.add(Verdict(kind, name))
+        builder.add(Verdict("jump" if kind == "jump" else "goto", name))
         return
     verdict = expressions.verdict(at)
     assert verdict is not None
@@ -178,14 +175,11 @@ def _reject(at: Cursor, builder: RuleBuilder) -> None:
     if not at.take("with"):
         builder.reject()
         return
-    kind = at.word()
+    kind = at.choice(("tcp", "icmp", "icmpv6", "icmpx"))
     if kind == "tcp":
         at.expect("reset")
         builder.reject("tcp reset")
         return
-    if kind not in ("icmp", "icmpv6", "icmpx"):
-        at.position -= 1
-        at.unexpected()
     at.take("type")
     code = expressions.primary_constant(at)
     builder.reject(kind, code)
@@ -230,19 +224,13 @@ def _log_prefix(at: Cursor) -> None:
 
 
 def _log_flags(at: Cursor) -> None:
-    kind = at.word()
+    kind = at.choice(("tcp", "ip", "skuid", "ether", "all"))
     if kind == "tcp":
-        while True:
-            if at.word() not in ("sequence", "options"):
-                at.position -= 1
-                at.unexpected()
-            if not at.take(","):
-                break
+        at.choice(("sequence", "options"))
+        while at.take(","):
+            at.choice(("sequence", "options"))
     elif kind == "ip":
         at.expect("options")
-    elif kind not in ("skuid", "ether", "all"):
-        at.position -= 1
-        at.unexpected()
 
 
 def _notrack(at: Cursor, builder: RuleBuilder) -> None:
@@ -301,8 +289,7 @@ def _forward(at: Cursor, builder: RuleBuilder) -> None:
     if at.script.family != "netdev":
         raise Refused("unsupported family")
     at.position += 1
-    if at.tokens[at.position] in ("ip", "ip6"):
-        at.position += 1
+    expressions.address_family(at)
     at.expect("to")
     expressions.value(at)
     if at.take("device"):
@@ -337,21 +324,12 @@ def _xt(at: Cursor, builder: RuleBuilder) -> None:
 
 
 def _nat(at: Cursor, builder: RuleBuilder) -> None:
-    kinds: dict[str, Kind] = {
-        "dnat": "dnat",
-        "snat": "snat",
-        "masquerade": "masquerade",
-        "redirect": "redirect",
-    }
-    kind = kinds[at.tokens[at.position]]
+    kind = KINDS[at.tokens[at.position]]
     at.position += 1
-    family: Family = 0
     prefix = False
     following = at.tokens[at.position + 1]
-    own = at.tokens[at.position] in ("ip", "ip6") and kind in ("dnat", "snat")
-    if own and following in ("to", "addr", "prefix", "interval"):
-        family = 4 if at.tokens[at.position] == "ip" else 6
-        at.position += 1
+    own = kind in ("dnat", "snat") and following in ("to", "addr", "prefix", "interval")
+    family = expressions.address_family(at) if own else 0
     if at.tokens[at.position] in ("prefix", "interval"):
         prefix = at.tokens[at.position] == "prefix"
         at.position += 1
@@ -382,10 +360,7 @@ def _nat_flags(at: Cursor) -> None:
 
 def _tproxy(at: Cursor, builder: RuleBuilder) -> None:
     at.position += 1
-    family: Family = 0
-    if at.tokens[at.position] in ("ip", "ip6"):
-        family = 4 if at.tokens[at.position] == "ip" else 6
-        at.position += 1
+    family = expressions.address_family(at)
     at.expect("to")
     address = port = None
     if at.tokens[at.position] != ":":
@@ -417,23 +392,14 @@ def _set_update(at: Cursor, builder: RuleBuilder) -> None:
     _update_body(at, builder, operation, name.name, declare=False)
 
 
-def _operation(at: Cursor) -> Literal["add", "update", "delete"]:
-    lexeme = at.tokens[at.position]
-    operations: dict[str, Literal["add", "update", "delete"]] = {
-        "add": "add",
-        "update": "update",
-        "delete": "delete",
-    }
-    if lexeme not in operations:
-        at.unexpected()
-    at.position += 1
-    return operations[lexeme]
+def _operation(at: Cursor) -> Operation:
+    return cast(Operation, at.choice(get_args(Operation)))
 
 
 def _update_body(
     at: Cursor,
     builder: RuleBuilder,
-    operation: Literal["add", "update", "delete"],
+    operation: Operation,
     name: str,
     *,
     declare: bool,

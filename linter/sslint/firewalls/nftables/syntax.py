@@ -6,6 +6,8 @@ from sslint.firewalls.nftables.fields import Field
 from sslint.netfilter.model import Verdict
 from sslint.values import dataclass
 
+VERDICTS = {word: Verdict(word) for word in ("accept", "drop", "continue", "return")}
+
 
 @dataclass(slots=True)
 class Prefix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables.datatypes import DataType, Refused
@@ -32,6 +32,7 @@ from sslint.netfilter.model import (
 )
 
 Kind = Literal["dnat", "redirect", "snat", "masquerade"]
+KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 Family = Literal[0, 4, 6]
 _HOOKS = {
     "dnat": frozenset(("prerouting", "output")),
