@@ -39,6 +39,7 @@ from sslint.firewalls.firewalld.objects import (
 from sslint.firewalls.firewalld.values import TRANSPORTS, address, mark_value
 from sslint.netfilter.model import (
     Assign,
+    ChainType,
     CtStatus,
     Hook,
     Intervals,
@@ -119,16 +120,16 @@ class _Builder:
     # -- the frame ----------------------------------------------------------------------------
 
     def _base_chains(self) -> None:
-        chains = self.chains
-        chains.base("mangle_PREROUTING", "filter", "prerouting", -150 + self.offset)
-        self._jump("mangle_PREROUTING", "mangle_PREROUTING_POLICIES")
-        chains.base("nat_PREROUTING", "nat", "prerouting", -100 + self.offset)
-        self._jump("nat_PREROUTING", "nat_PREROUTING_POLICIES")
-        chains.base("nat_POSTROUTING", "nat", "postrouting", 100 + self.offset)
-        self._jump("nat_POSTROUTING", "nat_POSTROUTING_POLICIES")
-        chains.base("nat_OUTPUT", "nat", "output", -100 + self.offset)
-        self._jump("nat_OUTPUT", "nat_OUTPUT_POLICIES")
-        chains.base("filter_PREROUTING", "filter", "prerouting", self.offset)
+        kinds: tuple[tuple[str, ChainType, Hook, int], ...] = (
+            ("mangle_PREROUTING", "filter", "prerouting", -150),
+            ("nat_PREROUTING", "nat", "prerouting", -100),
+            ("nat_POSTROUTING", "nat", "postrouting", 100),
+            ("nat_OUTPUT", "nat", "output", -100),
+        )
+        for name, kind, hook, priority in kinds:
+            self.chains.base(name, kind, hook, priority + self.offset)
+            self._jump(name, f"{name}_POLICIES")
+        self.chains.base("filter_PREROUTING", "filter", "prerouting", self.offset)
         self._reverse_path()
         for name in ("INPUT", "FORWARD", "OUTPUT"):
             self._filter_chain(name)
@@ -298,7 +299,8 @@ class _Builder:
         settings = flow.settings
         for service in settings.services:
             self._service(flow, service)
-        self._openings(flow, settings, "")
+        for items, location in _opened(settings):
+            self._allow(flow, items, location, flow.label)
         if settings.masquerade is not None:
             self._masquerade(flow, settings.masquerade, None)
         for port in settings.forward_ports:
@@ -311,26 +313,12 @@ class _Builder:
     def _allow(self, flow: Flow, items: list[RuleItem], location: Location, label: str) -> None:
         self.chains.add(f"{flow.base('filter')}_allow", [*items, m.ACCEPT], location, label)
 
-    def _openings(self, flow: Flow, settings: Settings, label: str) -> None:
-        for items, location in _opened(settings):
-            self._allow(flow, items, location, label or flow.label)
-
     def _service(self, flow: Flow, named: Named) -> None:
-        for service in self._with_includes(named.value):
+        for service in self.configuration.with_includes(named.value):
             for destination in _destinations(service, ("ipv4", "ipv6")):
                 for items, _ in _opened(service):
                     label = f"service {named.value}"
                     self._allow(flow, [*destination, *items], named.location, label)
-
-    def _with_includes(self, name: str) -> Iterator[Service]:
-        pending, seen = [name], {name}
-        while pending:
-            service = self.configuration.services[pending.pop()]
-            for include in service.includes:
-                if include.value not in seen:
-                    seen.add(include.value)
-                    pending.append(include.value)
-            yield service
 
     def _masquerade(self, flow: Flow, location: Location, rule: RichRule | None) -> None:
         ipv4: list[RuleItem] = [m.one("meta.nfproto", m.NFPROTO["ipv4"])]
@@ -414,7 +402,7 @@ class _Builder:
         conditions = self._conditions(rule)
         if rule.kind == "service" and isinstance(rule.element, Named):
             families = (rule.family,) if rule.family else self._source_families(rule)
-            for service in self._with_includes(rule.element.value):
+            for service in self.configuration.with_includes(rule.element.value):
                 for destination in _destinations(service, families):
                     for items, _ in _opened(service):
                         yield [*conditions, *destination, *items]

@@ -242,17 +242,9 @@ def _combine(tree: Tree, name: str, configuration: Configuration) -> None:
         return
     whole = Zone(name, parts[0].location)
     for zone in parts:
-        for field in (
-            "services",
-            "ports",
-            "source_ports",
-            "protocols",
-            "icmp_blocks",
-            "forward_ports",
-            "rules",
-            "interfaces",
-            "sources",
-        ):
+        for field in """
+            services ports source_ports protocols icmp_blocks forward_ports rules interfaces sources
+        """.split():
             getattr(whole, field).extend(getattr(zone, field))
         whole.masquerade = whole.masquerade or zone.masquerade
         whole.forward = whole.forward or zone.forward
@@ -291,7 +283,7 @@ def check(configuration: Configuration, *, complete: bool) -> None:
         for include in service.includes:
             _check_service(configuration, include, complete)
     for settings in applied(configuration):
-        for named in _allowed_services(settings):
+        for named in (*settings.services, *_rule_services(settings, "accept")):
             _check_helpers(configuration, named)
         for rule in settings.rules:
             _check_applied_rule(configuration, rule)
@@ -341,14 +333,11 @@ def _check_source_ipset(configuration: Configuration, name: str, location: Locat
         raise InvalidFile(location, f"an ipset of type {ipset.type} cannot be a source")
 
 
-_SOURCE_TYPES = (  # firewall/core/base.py SOURCE_IPSET_TYPES
-    "hash:ip",
-    "hash:ip,port",
-    "hash:ip,mark",
-    "hash:net",
-    "hash:net,port",
-    "hash:net,iface",
-    "hash:mac",
+# firewall/core/base.py SOURCE_IPSET_TYPES
+_SOURCE_TYPES = tuple(
+    """
+    hash:ip hash:ip,port hash:ip,mark hash:net hash:net,port hash:net,iface hash:mac
+    """.split()
 )
 
 
@@ -409,36 +398,15 @@ def _check_applied_rule(configuration: Configuration, rule: RichRule) -> None:
         if rule.family and families and rule.family not in families:
             raise InvalidFile(rule.location, f"{name} is not of the rule's family")
     both = rule.kind == "service" and rule.destination is not None
-    if both and _has_destination(configuration, name):
+    if both and any(one.destinations for one in configuration.with_includes(name)):
         raise InvalidFile(rule.location, "the rule and its service both have a destination")
 
 
 def _check_helpers(configuration: Configuration, service: Named) -> None:
-    pending, seen = [service.value], {service.value}
-    while pending:
-        found = configuration.services[pending.pop()]
+    for found in configuration.with_includes(service.value):
         for helper in (*found.helpers, *found.modules):
             if helper.value not in configuration.helpers:
                 raise InvalidFile(helper.location, f"there is no helper {helper.value}")
-        for include in found.includes:
-            if include.value not in seen:
-                seen.add(include.value)
-                pending.append(include.value)
-
-
-def _has_destination(configuration: Configuration, name: str) -> bool:
-    pending, seen = [name], {name}
-    while pending:
-        service = configuration.services.get(pending.pop())
-        if service is None:
-            continue
-        if service.destinations:
-            return True
-        for include in service.includes:
-            if include.value not in seen:
-                seen.add(include.value)
-                pending.append(include.value)
-    return False
 
 
 def _check_policy(configuration: Configuration, policy: Policy) -> None:
@@ -508,21 +476,11 @@ def _user_services(configuration: Configuration) -> Iterable[Service]:
     return services.added() if isinstance(services, Shipped) else services.values()
 
 
-def _allowed_services(settings: Settings) -> list[Named]:
-    accepting = [
-        rule.element
-        for rule in settings.rules
-        if isinstance(rule.element, Named)
-        and rule.kind == "service"
-        and rule.action is not None
-        and rule.action.kind == "accept"
-    ]
-    return [*settings.services, *accepting]
-
-
-def _rule_services(settings: Settings) -> list[Named]:
+def _rule_services(settings: Settings, action: str = "") -> list[Named]:
+    """Return the services that rich rules name, with an action only those of its rules."""
     return [
         rule.element
         for rule in settings.rules
         if rule.kind == "service" and isinstance(rule.element, Named)
+        if not action or (rule.action is not None and rule.action.kind == action)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from sslint.netfilter.model import Interval
@@ -224,3 +224,14 @@ class Configuration:
     ipsets: dict[str, IpSet] = field(default_factory=dict)
     icmptypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> families
     helpers: Mapping[str, str] = field(default_factory=dict)  # name -> module
+
+    def with_includes(self, name: str) -> Iterator[Service]:
+        """Yield a service and all that it includes, each once. Raise KeyError."""
+        pending = [name]
+        seen = {name}
+        while pending:
+            service = self.services[pending.pop()]
+            yield service
+            new = [one.value for one in service.includes if one.value not in seen]
+            seen.update(new)
+            pending += dict.fromkeys(new)
