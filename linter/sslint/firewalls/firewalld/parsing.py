@@ -42,18 +42,11 @@ _HELPER: Attributes = (
     {"short": (), "description": (), "helper": ("module",)},
     {"helper": ("name", "version", "family"), "port": ("port", "protocol")},
 )
-_IPSET_TYPES = (
-    "hash:ip",
-    "hash:ip,port",
-    "hash:ip,port,ip",
-    "hash:ip,port,net",
-    "hash:ip,mark",
-    "hash:net",
-    "hash:net,net",
-    "hash:net,port",
-    "hash:net,port,net",
-    "hash:net,iface",
-    "hash:mac",
+_IPSET_TYPES = tuple(
+    """
+    hash:ip hash:ip,port hash:ip,port,ip hash:ip,port,net hash:ip,mark hash:net hash:net,net
+    hash:net,port hash:net,port,net hash:net,iface hash:mac
+    """.split()
 )
 
 

@@ -283,16 +283,10 @@ class _SettingsReader:
             self.rule.action = Action(action.kind, action.detail, limited=True)
 
 
-_ELEMENTS = (
-    "service",
-    "port",
-    "protocol",
-    "tcp-mss-clamp",
-    "icmp-block",
-    "icmp-type",
-    "masquerade",
-    "forward-port",
-    "source-port",
+_ELEMENTS = tuple(
+    """
+    service port protocol tcp-mss-clamp icmp-block icmp-type masquerade forward-port source-port
+    """.split()
 )
 
 

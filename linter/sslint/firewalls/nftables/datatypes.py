@@ -240,6 +240,16 @@ def _class_id(text: str) -> int | None:
     return None
 
 
+def _counted(words: str) -> dict[str, int]:
+    """Return words that stand for 0, 1, 2 and so on."""
+    return {word: value for value, word in enumerate(words.split())}
+
+
+def _flags(words: str) -> dict[str, int]:
+    """Return words that stand for one bit each, the lowest first."""
+    return {word: 1 << bit for word, bit in _counted(words).items()}
+
+
 _ICMP_CODES = {
     "net-unreachable": 0,
     "host-unreachable": 1,
@@ -373,33 +383,13 @@ CT_EVENT = DataType(
     "ct_event",
     32,
     "bitmask",
-    {
-        word: 1 << bit
-        for bit, word in enumerate(
-            [
-                "new",
-                "related",
-                "destroy",
-                "reply",
-                "assured",
-                "protoinfo",
-                "helper",
-                "mark",
-                "seqadj",
-                "secmark",
-                "label",
-            ]
-        )
-    },
+    _flags("new related destroy reply assured protoinfo helper mark seqadj secmark label"),
 )
 TCP_FLAGS = DataType(
     "tcp_flag",
     8,
     "bitmask",
-    {
-        word: 1 << bit
-        for bit, word in enumerate(("fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"))
-    },
+    _flags("fin syn rst psh ack urg ecn cwr"),
 )
 ICMP_TYPE = DataType("icmp_type", 8, symbols=_ICMP_TYPES)
 ICMPV6_TYPE = DataType("icmpv6_type", 8, symbols=_ICMPV6_TYPES)
@@ -409,22 +399,11 @@ ICMPX_CODE = DataType("icmpx_code", 8, symbols=_ICMPX_CODES)
 FIB_TYPE = DataType(
     "fib_addrtype",
     32,
-    symbols={
-        word: value
-        for value, word in enumerate(
-            (
-                "unspec",
-                "unicast",
-                "local",
-                "broadcast",
-                "anycast",
-                "multicast",
-                "blackhole",
-                "unreachable",
-                "prohibit",
-            )
-        )
-    },
+    symbols=_counted(
+        """
+        unspec unicast local broadcast anycast multicast blackhole unreachable prohibit
+        """
+    ),
 )
 PKTTYPE = DataType(
     "pkt_type",
@@ -449,22 +428,11 @@ ECN = DataType("ecn", 2, symbols={"not-ect": 0, "ect1": 1, "ect0": 2, "ce": 3})
 MPTCP = DataType(
     "integer",
     4,
-    symbols={
-        word: value
-        for value, word in enumerate(
-            [
-                "mp-capable",
-                "mp-join",
-                "dss",
-                "add-addr",
-                "remove-addr",
-                "mp-prio",
-                "mp-fail",
-                "mp-fastclose",
-                "mp-tcprst",
-            ]
-        )
-    },
+    symbols=_counted(
+        """
+        mp-capable mp-join dss add-addr remove-addr mp-prio mp-fail mp-fastclose mp-tcprst
+        """
+    ),
 )
 FLAG = DataType("integer", 1)
 BOOLEAN = DataType("boolean", 8, symbols={"exists": 1, "missing": 0})
@@ -505,47 +473,18 @@ IGMP_TYPE = DataType(
 DCCP_TYPE = DataType(
     "dccp_pkttype",
     4,
-    symbols={
-        word: value
-        for value, word in enumerate(
-            [
-                "request",
-                "response",
-                "data",
-                "ack",
-                "dataack",
-                "closereq",
-                "close",
-                "reset",
-                "sync",
-                "syncack",
-            ]
-        )
-    },
+    symbols=_counted("request response data ack dataack closereq close reset sync syncack"),
 )
 MH_TYPE = DataType(
     "mh_type",
     8,
-    symbols={
-        word: value
-        for value, word in enumerate(
-            (
-                "binding-refresh-request",
-                "home-test-init",
-                "careof-test-init",
-                "home-test",
-                "careof-test",
-                "binding-update",
-                "binding-acknowledgement",
-                "binding-error",
-                "fast-binding-update",
-                "fast-binding-acknowledgement",
-                "fast-binding-advertisement",
-                "experimental-mobility-header",
-                "home-agent-switch-message",
-            )
-        )
-    },
+    symbols=_counted(
+        """
+        binding-refresh-request home-test-init careof-test-init home-test careof-test binding-update
+        binding-acknowledgement binding-error fast-binding-update fast-binding-acknowledgement
+        fast-binding-advertisement experimental-mobility-header home-agent-switch-message
+        """
+    ),
 )
 
 BY_NAME: dict[str, DataType] = {

@@ -21,26 +21,15 @@ _INSIDE = (
     *("<if", "<elseif", "<else", "<proxy", "<proxymatch", "<limit", "<limitexcept"),
 )
 # Sections whose statements are not those of the table.
-_OTHER = (
-    "<requireall",
-    "<requireany",
-    "<requirenone",
-    "<mdomain",
-    "<mdomainset",
-    "<authnprovideralias",
+_OTHER = tuple(
+    "<requireall <requireany <requirenone <mdomain <mdomainset <authnprovideralias".split()
 )
-_FILES = (
-    "sslcertificatefile",
-    "sslcertificatekeyfile",
-    "sslcertificatechainfile",
-    "sslcacertificatefile",
-    "sslcarevocationfile",
-    "sslcadnrequestfile",
-    "sslproxycacertificatefile",
-    "sslproxycarevocationfile",
-    "sslproxymachinecertificatefile",
-    "sslproxymachinecertificatechainfile",
-    "sslsessionticketkeyfile",
+_FILES = tuple(
+    """
+    sslcertificatefile sslcertificatekeyfile sslcertificatechainfile sslcacertificatefile
+    sslcarevocationfile sslcadnrequestfile sslproxycacertificatefile sslproxycarevocationfile
+    sslproxymachinecertificatefile sslproxymachinecertificatechainfile sslsessionticketkeyfile
+    """.split()
 )
 _COMMANDS = ("certificate", "dhparameters", "privatekey")  # of SSLOpenSSLConfCmd that name a file
 _KEYS = ("sslcertificatekeyfile", "sslsessionticketkeyfile", "sslproxymachinecertificatefile")

@@ -29,17 +29,11 @@ from sslint.tree import Status, Tree
 from sslint.values import dataclass, replace
 
 MAX_INSTANCES = 100
-_NON_EMPTY = (
-    "myhostname",
-    "mydomain",
-    "myorigin",
-    "mail_name",
-    "mail_owner",
-    "setgid_group",
-    "queue_directory",
-    "data_directory",
-    "daemon_directory",
-    "command_directory",
+_NON_EMPTY = tuple(
+    """
+    myhostname mydomain myorigin mail_name mail_owner setgid_group queue_directory data_directory
+    daemon_directory command_directory
+    """.split()
 )
 _ROLES = {25: "smtp", 465: "submissions", 587: "submission"}
 

@@ -13,19 +13,12 @@ from sslint.servers.postfix.parameters import Scope
 from sslint.servers.postfix.sockets import Resolver, split_host_port
 from sslint.source import Location
 
-_NAMES = (
-    "compatibility_level",
-    "default_transport",
-    "inet_interfaces",
-    "inet_protocols",
-    "known_tcp_ports",
-    "master_service_disable",
-    "mydomain",
-    "myhostname",
-    "relayhost",
-    "smtpd_sasl_auth_enable",
-    "smtpd_upstream_proxy_protocol",
-    "postscreen_upstream_proxy_protocol",
+_NAMES = tuple(
+    """
+    compatibility_level default_transport inet_interfaces inet_protocols known_tcp_ports
+    master_service_disable mydomain myhostname relayhost smtpd_sasl_auth_enable
+    smtpd_upstream_proxy_protocol postscreen_upstream_proxy_protocol
+    """.split()
 )
 
 
