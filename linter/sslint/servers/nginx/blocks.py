@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from sslint.reasons import Code
 from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.listen import Kind, Listen
 from sslint.servers.nginx.semicolons import swallowed
-from sslint.servers.nginx.shapes import Alike
+from sslint.servers.nginx.shapes import Alike, Part
 from sslint.servers.nginx.syntax import unknown_includes
 from sslint.source import Location
 from sslint.values import dataclass, field
@@ -46,6 +47,31 @@ class Server:
             return self.index.get(name, [])
         assert isinstance(self.directive, Alike)
         return self.directive.named(name)
+
+    def has(self, name: str) -> bool:
+        """Tell whether it has a statement of its own of one name."""
+        if self.index is not None:
+            return name in self.index
+        assert isinstance(self.directive, Alike)
+        return name in self.directive.shape.named
+
+    def said(self, name: str) -> Sequence[Directive | Part]:
+        """Return its own statements of one name, those of a shape as they stand in all of it."""
+        if self.index is not None:
+            return self.index.get(name, ())
+        assert isinstance(self.directive, Alike)
+        return self.directive.shape.named.get(name, ())
+
+    def statement(self, said: Directive | Part) -> Directive:
+        """Return what `said` returned as it stands in this block."""
+        if isinstance(said, Directive):
+            return said
+        assert isinstance(self.directive, Alike)
+        return self.directive.statement(said)
+
+    def includes(self) -> list[Directive]:
+        """Return the includes in it that may say more; a shape has none."""
+        return unknown_includes(self.index.get("include", [])) if self.index is not None else []
 
     def effective(self, name: str) -> list[Directive]:
         """Return the statements of one name that are in force: its own, else the inherited."""
@@ -215,9 +241,9 @@ def collect(
             else:
                 continue
             server.names = _names(server, hostname, refuse)
-            inside = unknown_includes(server.own("include"))
+            inside = server.includes()
             config.unknown += inside
-            server.unknown = next(iter([*inside, *around]), None)
+            server.unknown = next(iter(inside or around), None)
             config.servers.append(server)
     return config
 

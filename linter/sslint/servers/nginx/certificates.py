@@ -52,7 +52,7 @@ def credentials(server: Server, directory: str, refuse: Refuse) -> Credentials:
     if not files and server.unknown is not None:
         reason = f"may be set in {' '.join(server.unknown.args)}, which was not given"
         found.append(CertificateRef(None, None, server.unknown.location, reason=reason))
-    own = bool(server.own("ssl_certificate"))
+    own = server.has("ssl_certificate")
     rejects = server.kind != "mail" and server.on("ssl_reject_handshake")
     return Credentials(tuple(found), own, rejects)
 

@@ -45,7 +45,7 @@ def check(server: Server, has_certificate: bool, refuse: Refuse) -> None:
         word = "listen ... ssl" if wants else "starttls"
         text = f'no "ssl_certificate" is defined for the "{word}" directive'
         refuse(where, text, Code.NO_CERTIFICATE)
-    if not server.own("auth_http") and "auth_http" not in server.outer:
+    if not server.has("auth_http") and "auth_http" not in server.outer:
         refuse(where, 'no "auth_http" is defined for server')
     if server.listens and protocol(server) is None:
         refuse(where, "unknown mail protocol for server")

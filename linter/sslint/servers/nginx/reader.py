@@ -18,7 +18,7 @@ from sslint.servers.nginx.parsed import Nginx, certificates_for
 from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
 from sslint.servers.nginx.settings import header_dropped, settings
 from sslint.servers.nginx.sockets import SocketTable
-from sslint.servers.nginx.syntax import REST, Loader, unknown_includes
+from sslint.servers.nginx.syntax import REST, Loader
 from sslint.servers.nginx.web import NginxWeb
 from sslint.source import Location
 from sslint.tree import Tree, TreeError
@@ -103,23 +103,24 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
     refuse = _pass_over if reading.sites_assumed else nginx.refuse
     parsed: dict[tuple[str, tuple[str, ...]], Listen] = {}
     for server in nginx.config.servers:
-        for directive in server.own("listen"):
-            known = parsed.get((server.kind, directive.args))
-            if known is None or directive.block is not None:
+        for said in server.said("listen"):
+            listen = parsed.get((server.kind, said.args))
+            if listen is None or said.block is not None:  # thousands of blocks say the same
+                directive = server.statement(said)
                 listen = parse_listen(directive, server.kind, nginx.version, resolve)
-                parsed[server.kind, directive.args] = listen
+                parsed[server.kind, said.args] = listen
                 tree.budgets.spend("sockets", len(listen.addresses), directive.location)
-            else:  # thousands of blocks say the same
-                listen = known
             if listen.error is not None:
-                nginx.refuse(directive.location, listen.error)
+                nginx.refuse(server.statement(said).location, listen.error)
                 continue
             if listen.unknown is not None:
-                reading.gaps.append(Reason(Code.UNKNOWN, directive.location, listen.unknown))
-                tree.problem(directive.location, listen.unknown, decisive=False)
+                where = server.statement(said).location
+                reading.gaps.append(Reason(Code.UNKNOWN, where, listen.unknown))
+                tree.problem(where, listen.unknown, decisive=False)
             server.listens.append(listen)
-            nginx.table.add(server, listen, directive, refuse)
-        if server.own("listen") or unknown_includes(server.own("include")):
+            for wrong in nginx.table.add(server, listen):
+                refuse(server.statement(said).location, wrong)
+        if server.has("listen") or server.includes():
             continue
         if server.kind == "http":
             nginx.table.add_default(server)
@@ -127,8 +128,8 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
             nginx.refuse(server.directive.location, 'no "listen" is defined for server')
     nginx.table.settle()
     if nginx.table.too_many:
-        said = "the port ranges name too many sockets"
-        reading.gaps.append(Reason(Code.LIMIT, None, said))
+        text = "the port ranges name too many sockets"
+        reading.gaps.append(Reason(Code.LIMIT, None, text))
 
 
 def _tls(nginx: Nginx) -> None:
@@ -209,8 +210,7 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
 
 def _may_listen(server: Server) -> bool:
     """Tell whether a block may have sockets that are not known."""
-    inside = unknown_includes(server.own("include"))
-    return bool(inside) or any(listen.unknown for listen in server.listens)
+    return bool(server.includes()) or any(listen.unknown for listen in server.listens)
 
 
 def _decided_by_template(nginx: Nginx, reading: ServerReading) -> None:

@@ -93,7 +93,7 @@ def answer(
     server = socket.find(name)
     if server is None:
         return Answer("unknown", reason=f"which server block answers for {name} is not known")
-    missing = unknown_includes(server.own("include"))
+    missing = server.includes()
     if missing:
         return Answer("unknown", server.number, missing[0].location, reason=_NOT_GIVEN)
     tls = bool(socket.flags & {"ssl"})

@@ -6,11 +6,10 @@ Protocol flags and socket options belong to the address and port, not to the ser
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from sslint.servers.model import BindConflict, Transport
-from sslint.servers.nginx.blocks import Refuse, Server
-from sslint.servers.nginx.directive import Directive
+from sslint.servers.nginx.blocks import Server
 from sslint.servers.nginx.listen import ANY_IPV4, WILDCARDS, Kind, Listen
 from sslint.servers.nginx.names import VirtualNames
 from sslint.source import Location
@@ -113,12 +112,13 @@ class SocketTable:
     _size: int = 0
     _unsure: list[tuple[Server, Listen, str, int]] = field(default_factory=list)
 
-    def add(self, server: Server, listen: Listen, directive: Directive, refuse: Refuse) -> None:
-        """Enter every address of a `listen` statement of a server."""
+    def add(self, server: Server, listen: Listen) -> Sequence[str]:
+        """Enter every address of a `listen` statement of a server; return what nginx refuses."""
         self._size += len(listen.addresses) * (1 + len(server.names))
         if self._size > MAX_SIZE:
             self.too_many = True
-            return
+            return ()
+        wrong: list[str] = []
         for address, port in listen.addresses:
             if address in listen.unsure:
                 self._unsure.append((server, listen, address, port))
@@ -129,8 +129,9 @@ class SocketTable:
                 socket = Socket(server.kind, listen.transport, address, port)
                 self.sockets[key] = socket
             else:
-                _check_again(socket, server, listen, directive, refuse)
+                wrong += _wrong_again(socket, server, listen)
             _merge(socket, server, listen)
+        return wrong
 
     def add_default(self, server: Server) -> None:
         """Enter `*:80`, which an http server without `listen` gets when root starts nginx."""
@@ -207,17 +208,15 @@ def _overlap(wildcard: Socket, other: Socket) -> bool:
     return six.wildcard and not six.ipv6only
 
 
-def _check_again(
-    socket: Socket, server: Server, listen: Listen, directive: Directive, refuse: Refuse
-) -> None:
+def _wrong_again(socket: Socket, server: Server, listen: Listen) -> Iterator[str]:
     if socket.servers and socket.servers[-1] is server:
-        refuse(directive.location, f"a duplicate listen {socket.name}")
+        yield f"a duplicate listen {socket.name}"
     if server.kind == "mail":
-        refuse(directive.location, f'duplicate "{socket.name}" address and port pair')
+        yield f'duplicate "{socket.name}" address and port pair'
     if listen.explicit and socket.options is not None:
-        refuse(directive.location, f"duplicate listen options for {socket.name}")
+        yield f"duplicate listen options for {socket.name}"
     if "default_server" in listen.flags and socket.explicit_default:
-        refuse(directive.location, f"a duplicate default server for {socket.name}")
+        yield f"a duplicate default server for {socket.name}"
 
 
 def _merge(socket: Socket, server: Server, listen: Listen) -> None:
