@@ -39,6 +39,13 @@ class SourceFile:
             self._starts = list(accumulate(map((1).__add__, lengths), initial=0))[:-1]
         return self._starts
 
+    def offset(self, line: int, column: int) -> int:
+        """Return the offset of a place; a line that the file has not is counted from its end."""
+        starts = self.starts
+        if 1 <= line <= len(starts):
+            return starts[line - 1] + column - 1
+        return len(self.text) + line
+
     def line(self, number: int) -> str:
         """Return line `number` (from 1) without its line feed, or "" past the end."""
         starts = self.starts
@@ -97,7 +104,7 @@ class Location:
     line: int
     column: int
     end: int | None
-    _offsets: tuple[int, int | None]  # what `SourceFile.span` was given, of one that has no line
+    _offsets: tuple[int, int | None] | None  # what `SourceFile.span` was given
 
     def __init__(
         self, file: SourceFile, line: int, column: int = 1, end: int | None = None
@@ -106,24 +113,31 @@ class Location:
         self.line = line
         self.column = column
         self.end = end
+        self._offsets = None
 
     def __getattr__(self, name: str) -> int | None:
         """Count the line of a span when it is first asked for."""
-        if name not in ("line", "column", "end"):
+        if name not in ("line", "column", "end") or self._offsets is None:
             raise AttributeError(name)
         self.line, self.column, self.end = self.file._count(*self._offsets)
         found: int | None = getattr(self, name)
         return found
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (
-            isinstance(other, Location)
-            and self.file is other.file
-            and (self.line, self.column, self.end) == (other.line, other.column, other.end)
-        )
+        if self is other:
+            return True
+        if not isinstance(other, Location) or self.file is not other.file:
+            return False
+        own, its = self._offsets, other._offsets
+        if own is not None and its is not None and own[0] != its[0]:
+            return False  # no line needs to be counted
+        return (self.line, self.column, self.end) == (other.line, other.column, other.end)
 
     def __hash__(self) -> int:
-        return hash((self.file, self.line, self.column, self.end))
+        offsets = self._offsets
+        if offsets is not None:
+            return hash((self.file, offsets[0]))
+        return hash((self.file, self.file.offset(self.line, self.column)))
 
     def __repr__(self) -> str:
         return f"Location({self})"
