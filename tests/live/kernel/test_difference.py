@@ -252,11 +252,15 @@ _EXPECTED = {
 
 
 def _is_asked_about(packet: Packet, old: Firewall, new: Firewall) -> bool:
-    """Tell whether it is a client's packet to an address that clients are meant to use."""
+    """Tell whether it is a client's packet to an address that clients are meant to use.
+
+    Where rules compute with ports, those below 1024 are said not to be compared.
+    """
     source, destination = int(ip_address(packet.src)), int(ip_address(packet.dst))
     universe = new.universes[packet.family]
+    computed = old.survey.port_sums or new.survey.port_sums
     return (
-        packet.sport > 0
+        packet.sport >= (FIRST_CLIENT_PORT if computed else 1)
         and not universe.bit(source) & universe.never
         and destination in new.connections.clients_use(packet.family)
         and old.network == new.network
