@@ -15,7 +15,7 @@ from sslint.netfilter import addresses
 from sslint.netfilter.model import Ruleset
 from sslint.reasons import Problem
 from sslint.renewal import Renewal
-from sslint.servers import owners
+from sslint.servers import owners, server
 from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 from sslint.targets import Target
 from sslint.tree import Tree
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sslint.netfilter.trace import PortTrace
     from sslint.netfilter.verdicts import Reach
     from sslint.network import HostFacts
+    from sslint.servers.programs.contained import Container, Containers
     from sslint.shipped import Shipped
 
     _Filter: TypeAlias = tuple[
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     ]
 
 Scope = Literal["any", "private", "loopback"]
+SCOPES: tuple[Scope, ...] = ("any", "private", "loopback")  # the widest first
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Socket:
     scope: Scope
     ipv4: Reach | None = None
     ipv6: Reach | None = None
+    container: Container | None = None  # in which it listens
 
     @property
     def reaches(self) -> tuple[Reach, ...]:
@@ -68,6 +71,7 @@ class Host:
     announced: Announced = field(default_factory=Announced)
     renewal: Renewal = field(default_factory=Renewal)
     published: list[Publication] = field(default_factory=list)  # by containers
+    containers: Containers | None = None  # with a server's configuration
     own_ruleset: Ruleset | None = None  # without what Docker is assumed to add for these
     running: Firewall | None = None  # the kernel's, beside that of the files
     shipped: Shipped | None = None  # what stands for files that the tree does not hold
@@ -236,6 +240,7 @@ def _begin(target: Target, parts: Parts, laid: Shipped | None = None) -> Host:
         found.readings,
         found.programs,
         published=found.published,
+        containers=found.containers,
         parts=parts,
         shipped=laid,
     )
@@ -277,9 +282,13 @@ def _reach(host: Host) -> None:
 
 
 def _reach_sockets(host: Host) -> None:
-    host.sockets = [
-        _socket(host, endpoint) for reading in host.readings for endpoint in reading.endpoints
-    ]
+    host.sockets = []
+    for reading in host.readings:
+        containers = None
+        if host.containers is not None:
+            ports = {(e.transport, e.port) for e in reading.endpoints}
+            containers = host.containers.serving(ports)
+        host.sockets += [_socket(host, endpoint, containers) for endpoint in reading.endpoints]
 
 
 def only_relays(reading: ServerReading) -> bool:
@@ -409,20 +418,60 @@ def scope_of(address: str) -> Scope:
     return "any" if addresses.contains(addresses.PUBLIC[family], number) else "private"
 
 
-def _socket(host: Host, endpoint: Endpoint) -> Socket:
+def _socket(host: Host, endpoint: Endpoint, containers: Containers | None) -> Socket:
     assert host.firewall is not None
     scope = scope_of(endpoint.address)
     socket = Socket(endpoint, scope)
-    wildcard = endpoint.address in ("0.0.0.0", "::")  # noqa: S104
-    address = None if wildcard else endpoint.address
     is_ipv6 = ":" in endpoint.address
-    if not is_ipv6 or (wildcard and not endpoint.ipv6only):
+    wildcard = endpoint.address in ("0.0.0.0", "::")  # noqa: S104
+    takes_ipv4 = not is_ipv6 or (wildcard and not endpoint.ipv6only)
+    if containers is not None and scope != "loopback":
+        directories = known.directories if (known := server(endpoint.server)) else ()
+        socket.container = containers.of(endpoint.location.file.name, directories)
+    if socket.container is not None:
+        outside = socket.container.outside(endpoint.transport, endpoint.port)
+        bound = {scope_of(address) for address, _ in outside or ()}
+        socket.scope = next((one for one in SCOPES if one in bound), scope)
+        socket.ipv4 = _through(host, socket, outside, 4) if takes_ipv4 else None
+        socket.ipv6 = _through(host, socket, outside, 6) if is_ipv6 else None
+        return socket
+    address = None if wildcard else endpoint.address
+    if takes_ipv4:
         translated = address is None and _published(host, endpoint)
         ask = host.firewall.reach_outer if translated else host.firewall.reach
         socket.ipv4 = ask(endpoint.transport, endpoint.port, 4, address)
     if is_ipv6:
         socket.ipv6 = host.firewall.reach(endpoint.transport, endpoint.port, 6, address)
     return socket
+
+
+def _through(
+    host: Host, socket: Socket, outside: Collection[tuple[str, int]] | None, family: Family
+) -> Reach | None:
+    """Return who reaches a socket in a container: who gets to a port of the host that leads there.
+
+    None: it is published on addresses of the other family alone. Docker takes IPv4 there by NAT;
+    over IPv6 its proxy listens on the host (firewalls/docker.py).
+    """
+    from sslint.netfilter.verdicts import Reach, widest
+
+    assert host.firewall is not None
+    assert socket.container is not None
+    endpoint, container = socket.endpoint, socket.container
+    where = f"{container.location.path}:{container.location.line}"
+    if outside is None:
+        why = container.reason or "its ports are not known"
+        return Reach("unknown", reasons=(f"{where}: container {container.service}: {why}",))
+    ask = host.firewall.reach_outer if family == 4 else host.firewall.reach
+    if not outside:
+        port = f"{endpoint.transport}/{endpoint.port}"
+        shut = f"{where}: container {container.service} does not publish {port}"
+        return Reach("closed", reasons=(shut,))
+    return widest(
+        ask(endpoint.transport, port, family, address or None)
+        for address, port in outside
+        if not address or (":" in address) == (family == 6)
+    )
 
 
 def _published(host: Host, endpoint: Endpoint) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sslint.firewalls.docker import Publication
     from sslint.network import HostFacts
     from sslint.servers.interface import Server
+    from sslint.servers.programs.contained import Container, Containers
 
 # Why a server does not start, where a rule of its own says so.
 _HAS_RULE = (
@@ -38,6 +39,7 @@ class Served:
     readings: list[ServerReading] = field(default_factory=list)
     programs: list[ServerReading] = field(default_factory=list)
     published: list[Publication] = field(default_factory=list)  # by containers
+    containers: Containers | None = None  # with a server's configuration
 
     def of(self, server: str) -> ServerReading | None:
         """Return what was read of a server."""
@@ -59,7 +61,8 @@ def read(target: Target, network: HostFacts, parts: Parts) -> Served:
             reading = parts.read(server.name, tree, network, reader)
             found.readings += [reading] if reading is not None else []
     found.readings += _lacking(target, network, found)
-    unread, found.programs, found.published = parts.read("programs", tree, network, _programs)
+    programs = parts.read("programs", tree, network, _programs)
+    unread, found.programs, found.published, found.containers = programs
     found.readings += [one for one in unread if not _is_off(network, one.server)]
     for reading in found.readings:
         _report_refusals(tree, reading)
@@ -68,18 +71,27 @@ def read(target: Target, network: HostFacts, parts: Parts) -> Served:
 
 def _programs(
     tree: Tree,
-) -> tuple[list[ServerReading], list[ServerReading], list[Publication]]:
+) -> tuple[list[ServerReading], list[ServerReading], list[Publication], Containers | None]:
     """Return the programs that may serve TLS, those that do not, and what containers publish."""
+    from sslint.firewalls.docker import Publication
     from sslint.servers import programs
     from sslint.servers.programs import containers
 
     unread, known = programs.read_unread(tree), programs.read_programs(tree)
-    published = []
+    published: list[Publication] = []
+    mounted: list[Container] = []
     with Edge(tree, "compose:", "/"):
-        for publication in containers.publications(tree):
-            tree.budgets.spend("published")
-            published.append(publication)
-    return unread, known, published
+        for one in containers.publications(tree):
+            if isinstance(one, Publication):
+                tree.budgets.spend("published")
+                published.append(one)
+            else:
+                mounted.append(one)
+    if not mounted:
+        return unread, known, published, None
+    from sslint.servers.programs.contained import Containers
+
+    return unread, known, published, Containers(mounted)
 
 
 def _report_refusals(tree: Tree, reading: ServerReading) -> None:

@@ -10,9 +10,10 @@ from sslint.certificates import covers, load
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field
 from sslint.facts.ports import Listener, Tls, Transport, common_tls, listening
-from sslint.facts.reach import Reach, best, blocking_spans
+from sslint.facts.reach import Reach, blocking_spans
 from sslint.host import owner_of
 from sslint.netfilter import addresses
+from sslint.netfilter.verdicts import widest
 
 if TYPE_CHECKING:
     from sslint.announcements import model
@@ -226,8 +227,8 @@ class Announcement(Fact):
     @field
     def reach(self) -> Reach | None:
         """Who reaches what listens there."""
-        ipv4 = best(s.ipv4 for s in self._sockets)
-        ipv6 = best(s.ipv6 for s in self._sockets)
+        ipv4 = widest(s.ipv4 for s in self._sockets)
+        ipv6 = widest(s.ipv6 for s in self._sockets)
         return Reach((ipv4, ipv6)) if self._sockets else None
 
     @field

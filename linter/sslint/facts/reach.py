@@ -132,13 +132,6 @@ def combined(verdicts: Sequence[str]) -> Verdict | None:
     return "closed" if found == {"closed"} else "limited"
 
 
-def best(reaches: Iterable[verdicts.Reach | None]) -> verdicts.Reach | None:
-    """Return the reach of several sockets of one family and port: the widest one."""
-    rank = {"open": 0, "limited": 1, "unknown": 2, "closed": 3}
-    present = (reach for reach in reaches if reach is not None)
-    return min(present, key=lambda reach: rank[reach.verdict], default=None)
-
-
 def blocking_spans(reaches: Iterable[verdicts.Reach | None], what: str) -> Places:
     """Return the lines that keep a port closed, each once, with what they do."""
     spans: dict[tuple[str, int], Span] = {}

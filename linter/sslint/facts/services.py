@@ -12,9 +12,10 @@ from sslint.facts.fact import Places, field, of
 from sslint.facts.managers import narrow_profile, owner
 from sslint.facts.ports import EXPECTED_TLS, PortFact, Tls, Transport
 from sslint.facts.proxies import only_proxies
-from sslint.facts.reach import Reach, Verdict, best, blocking_spans, combined, deciding_spans
+from sslint.facts.reach import Reach, Verdict, blocking_spans, combined, deciding_spans
 from sslint.host import Scope, listeners
 from sslint.netfilter import addresses
+from sslint.netfilter.verdicts import widest
 
 if TYPE_CHECKING:
     from sslint.facts.collection import Facts
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sslint.host import Socket
     from sslint.netfilter import verdicts
     from sslint.servers.model import Endpoint, ServerReading
+    from sslint.servers.programs.contained import Container
 
 # Ports that say nothing of what is served there.
 ANY_PURPOSE = frozenset({8443, 9443})
@@ -96,7 +98,7 @@ class Service(PortFact):
         return self._subjects | self.facts.grouping.subjects.get(id(self), frozenset())
 
     @property
-    def _key(self) -> tuple[str, int]:
+    def _key(self) -> tuple[Transport, int]:
         return self.transport, self.port
 
     @property
@@ -106,7 +108,7 @@ class Service(PortFact):
     @property
     def _families(self) -> tuple[verdicts.Reach | None, verdicts.Reach | None]:
         shown = self.sockets_shown
-        return best(s.ipv4 for s in shown), best(s.ipv6 for s in shown)
+        return widest(s.ipv4 for s in shown), widest(s.ipv6 for s in shown)
 
     # -- what it is ---------------------------------------------------------------------------
 
@@ -233,6 +235,28 @@ class Service(PortFact):
     def sockets(self) -> Places:
         """Its other sockets."""
         return tuple(Span(s.endpoint.location, "the same port") for s in self.sockets_shown[1:])
+
+    # -- the container it runs in -------------------------------------------------------------
+
+    @property
+    def _container(self) -> Container | None:
+        return self.sockets_shown[0].container
+
+    container: str | None = of("_container.service")
+    "The service of a compose file into which its configuration is mounted."
+    container_publishes: str | None = of("_container.published")
+    "The ports of the container that the compose file publishes."
+
+    @field
+    def unpublished(self) -> bool:
+        """It runs in a container, and the compose file certainly does not publish the port."""
+        return self._container is not None and self._container.outside(*self._key) == []
+
+    @field
+    def container_at(self) -> Places:
+        """What the container publishes."""
+        found = self._container
+        return (Span(found.location, f"publishes {found.published}"),) if found else ()
 
     # -- who reaches it -----------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, cast
 
 from sslint.netfilter.addresses import Sources, Universe
@@ -100,6 +101,13 @@ class Reach:
     def unknown(self) -> tuple[str, ...]:
         """The sources of which neither can be said, as minimal CIDRs."""
         return self.doubtful.cidrs if self.doubtful is not None else ()
+
+
+def widest(reaches: Iterable[Reach | None]) -> Reach | None:
+    """Return what most sources get through, of several sockets of one family and port."""
+    rank = {"open": 0, "limited": 1, "unknown": 2, "closed": 3}
+    present = (reach for reach in reaches if reach is not None)
+    return min(present, key=lambda reach: rank[reach.verdict], default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Compose files: the ports that containers publish, and in which of Docker's networks.
+"""Compose files: the ports that containers publish, in which of Docker's networks, and for whom.
 
 A repository keeps them anywhere (docker/proxy/docker-compose.yml): they are looked for in all of a
 tree but in what is there to be tried or read, and but on the machine itself.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +19,19 @@ from sslint.regex import regex
 from sslint.servers.listening import MAX_PORTS, WILDCARDS, Listener, files
 from sslint.servers.programs.container_units import container_units
 from sslint.servers.programs.publishing import NAMES, UNSET, may_be_tls, published
-from sslint.source import SourceFile
+from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 
 if TYPE_CHECKING:
     import yaml
 
+    from sslint.servers.programs.contained import Container
+
 MAX_COMPOSE_FILES = 100
 MAX_COMPOSE_SIZE = 1 << 20  # characters
 MAX_NODES = 100_000
 MAX_PUBLISHED = 256  # each is asked who reaches it
+MAX_MOUNTS = 100  # of a container
 MAX_DEPTH = 6
 MAX_DIRECTORIES = 5_000  # that are looked into for compose files
 BESIDE = "/given/compose/"  # where what lies beside a host's directory is mounted
@@ -68,8 +72,7 @@ def compose(tree: Tree) -> Iterator[Listener]:
     for one in _published(tree):
         if isinstance(one, Listener):
             yield one
-            continue
-        if one.floating:
+        if not isinstance(one, Publication) or one.floating:
             continue  # which of the host's ports it is, is not known
         for port in one.ports[:MAX_PORTS]:
             for address in (one.host,) if one.host else WILDCARDS:
@@ -84,22 +87,22 @@ def compose(tree: Tree) -> Iterator[Listener]:
                 )
 
 
-def publications(tree: Tree) -> Iterator[Publication]:
-    """Yield the ports that compose files in the usual places publish."""
-    return (one for one in _published(tree) if isinstance(one, Publication))
+def publications(tree: Tree) -> Iterator[Publication | Container]:
+    """Yield the ports that compose files in the usual places publish, and whose they are."""
+    return (one for one in _published(tree) if not isinstance(one, Listener))
 
 
-def _published(tree: Tree) -> Iterator[Publication | Listener]:
+def _published(tree: Tree) -> Iterator[Publication | Listener | Container]:
     """Yield what is published; a listener stands for TLS on a port that is not known."""
-    found = 0
+    counts: Counter[type] = Counter()
     read: set[str] = set()
     for count, paths in enumerate(_projects(tree)):
         if count >= MAX_COMPOSE_FILES:
             tree.problem(paths[0], "more compose files than are read", decisive=False)
             return
         for one in _project(tree, list(files(tree, *paths)), read):
-            found += 1
-            if found > MAX_PUBLISHED:
+            counts[type(one)] += 1
+            if max(counts.values()) > MAX_PUBLISHED:
                 tree.problem(one.location, "more published ports than are followed")
                 return
             yield one
@@ -166,7 +169,7 @@ def find(top: Path, excluded: Sequence[str], beside: Path | None) -> Iterator[Pa
 
 def _project(
     tree: Tree, parts: list[SourceFile], read: set[str]
-) -> Iterator[Publication | Listener]:
+) -> Iterator[Publication | Listener | Container]:
     """Yield what one project publishes, with what it includes; `read` are the files so far."""
     documents = [
         (file, root)
@@ -193,16 +196,55 @@ def _project(
         bridge, reason = _network(nodes, networks)
         reason = reason or doubt
         yield from _elsewhere(bodies, networks)
-        for file, node in _ports(bodies):
+        ports = _ports(bodies)
+        own: list[Publication] = []
+        for file, node in ports:
             location = file.at(node.start_mark.line + 1)
             text = _text(node, variables)
             for one in published(text, name, location, bridge, reason):
+                own.append(one)
                 yield one
                 if one.floating and may_be_tls(text):
                     where = f"{location.path}:{location.line}: {location.text[:80]}"
                     yield Listener(
                         "docker", "container", 0, location, certain=False, reasons=(where,)
                     )  # fmt: skip
+        mounts = tuple(_mounts(tree, bodies, variables))
+        if mounts and not any(_host_network(node, networks) for node in nodes):
+            from sslint.servers.programs.contained import Container
+
+            places: list[tuple[SourceFile, Node]] = [*ports, *bodies]
+            yield Container(name, _start(*places[0]), mounts, tuple(own), reason)
+
+
+def _start(file: SourceFile, node: Node) -> Location:
+    import yaml
+
+    return file.at(node.start_mark.line + 1 if isinstance(node, yaml.Node) else 1)
+
+
+def _mounts(
+    tree: Tree, bodies: list[tuple[SourceFile, Node]], variables: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield what is mounted into a container, and where."""
+    import yaml
+
+    from sslint.servers.programs.contained import bind
+
+    for file, body in bodies:
+        listed = _member(body, "volumes")
+        for node in listed.value[:MAX_MOUNTS] if isinstance(listed, yaml.SequenceNode) else ():
+            if isinstance(node, yaml.ScalarNode):
+                source, _, target = _substituted(node.value, variables).partition(":")
+                target = target.partition(":")[0]
+            else:
+                source, target = (
+                    _substituted(_scalar(_member(node, key)), variables)
+                    for key in ("source", "target")
+                )
+            mount = bind(source, target, posixpath.dirname(tree.name(file.path)))
+            if mount is not None:
+                yield mount
 
 
 def _services(root: Node) -> Iterator[tuple[str, Node]]:
@@ -217,7 +259,7 @@ def _services(root: Node) -> Iterator[tuple[str, Node]]:
 
 def _included(
     tree: Tree, file: SourceFile, root: Node, read: set[str]
-) -> Iterator[Publication | Listener]:
+) -> Iterator[Publication | Listener | Container]:
     """Yield what the projects of `include` publish, compose-spec's 14-include.md."""
     import yaml
 

@@ -1,0 +1,105 @@
+"""Servers whose configuration a compose file mounts into a container: who reaches them."""
+
+from __future__ import annotations
+
+import pytest
+
+from sslint.host import Socket, read
+from sslint.targets import Target
+from tests.support import tree_of
+
+NGINX = """events {}
+http {
+  server {
+    listen 443 ssl;
+    listen [::]:443 ssl;
+    listen 443 quic;
+    ssl_certificate /etc/ssl/a.pem;
+    ssl_certificate_key /etc/ssl/a.key;
+  }
+}
+"""
+COMPOSE = """services:
+  web:
+    image: nginx
+    volumes: ["../../etc/nginx:/etc/nginx:ro"]
+    ports: [%s]
+%s"""
+SHUT = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\n%sCOMMIT\n"
+WEB = "-A INPUT -p tcp --dport 443 -j ACCEPT\n"
+
+
+def sockets(
+    ports: str, rules: str = "", more: str = "", compose: str = COMPOSE
+) -> dict[str, Socket]:
+    """Return the sockets of a host that drops what comes to itself, by transport and family."""
+    files = {
+        "etc/nginx/nginx.conf": NGINX,
+        "srv/app/compose.yaml": compose % (ports, more),
+        "etc/iptables/rules.v4": SHUT % rules,
+        "etc/iptables/rules.v6": SHUT % "",
+    }
+    found = read(Target("h", tree_of(files)))
+    names = {("tcp", "0.0.0.0"): "tcp4", ("tcp", "::"): "tcp6", ("udp", "0.0.0.0"): "udp4"}
+    return {names[s.endpoint.transport, s.endpoint.address]: s for s in found.sockets}
+
+
+@pytest.mark.parametrize(
+    ("ports", "rules", "tcp", "udp"),
+    [
+        ('"443:443"', "", "open", "closed"),
+        ('"443:443", "443:443/udp"', "", "open", "open"),
+        ('"8443:443"', "", "open", "closed"),  # INPUT is not asked about what Docker forwards
+        ('"8443:443"', WEB, "open", "closed"),
+        ('"80-90:435-445"', "", "open", "closed"),
+        ('"8443:443", "443:80"', WEB, "open", "closed"),
+        ('"127.0.0.1:443:443"', WEB, "closed", "closed"),
+        ('"${PORT}:443"', WEB, "unknown", "closed"),
+        ('"443:443", "$EXTRA"', "", "unknown", "unknown"),
+        ('"443"', WEB, "unknown", "closed"),
+        ('"not.an.address:443:443"', WEB, "unknown", "closed"),
+    ],
+)
+def test_who_reaches_it(ports: str, rules: str, tcp: str, udp: str) -> None:
+    found = sockets(ports, rules)
+    assert [found[name].ipv4.verdict for name in ("tcp4", "udp4")] == [tcp, udp]  # type: ignore[union-attr]
+
+
+def test_what_is_not_published_says_where() -> None:
+    (reason,) = sockets('"443:443"')["udp4"].ipv4.reasons  # type: ignore[union-attr]
+    assert reason == "srv/app/compose.yaml:5: container web does not publish udp/443"
+
+
+def test_dockers_proxy_is_reached_over_ipv6_where_input_lets_it() -> None:
+    assert sockets('"443:443"')["tcp6"].ipv6.verdict == "closed"  # type: ignore[union-attr]
+    assert sockets('"198.51.100.7:443:443"')["tcp6"].ipv6 is None
+
+
+@pytest.mark.parametrize(
+    ("address", "scope"),
+    [("", "any"), ("127.0.0.1:", "loopback"), ("10.0.0.5:", "private"), ("8.8.8.8:", "any")],
+)
+def test_its_scope_is_that_of_the_address_it_is_published_on(address: str, scope: str) -> None:
+    assert sockets(f'"{address}443:443"')["tcp4"].scope == scope
+
+
+@pytest.mark.parametrize(
+    "compose",
+    [
+        COMPOSE.replace("../../etc/nginx:/etc/nginx:ro", "../../etc/nginx:/backup"),
+        COMPOSE.replace("../../etc/nginx:/etc/nginx:ro", "config:/etc/nginx"),
+        COMPOSE.replace("../../etc/nginx:/etc/nginx:ro", "/etc/nginx:/etc/nginx"),
+        COMPOSE.replace("../../etc/nginx", "../../etc/nginx-old"),
+        COMPOSE.replace("image: nginx", "network_mode: host"),
+        COMPOSE.replace("[%s]", '["9000:9000"] #%s'),
+    ],
+)
+def test_what_is_no_container_of_it(compose: str) -> None:
+    found = sockets('"443:443"', WEB, compose=compose)
+    assert {one.container for one in found.values()} == {None}
+
+
+def test_two_containers_with_one_configuration_are_one() -> None:
+    other = COMPOSE[COMPOSE.index("  web:") :].replace("web", "udp") % ('"443:443/udp"', "")
+    found = sockets('"443:443"', more=other)
+    assert [found[name].ipv4.verdict for name in ("tcp4", "udp4")] == ["open", "open"]  # type: ignore[union-attr]
