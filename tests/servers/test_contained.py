@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from sslint import cli
 from sslint.host import Socket, read
 from sslint.targets import Target
 from tests.support import tree_of
@@ -103,3 +106,12 @@ def test_two_containers_with_one_configuration_are_one() -> None:
     other = COMPOSE[COMPOSE.index("  web:") :].replace("web", "udp") % ('"443:443/udp"', "")
     found = sockets('"443:443"', more=other)
     assert [found[name].ipv4.verdict for name in ("tcp4", "udp4")] == ["open", "open"]  # type: ignore[union-attr]
+
+
+def test_trace_names_the_container(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in {"etc/nginx/nginx.conf": NGINX, "srv/app/compose.yaml": COMPOSE}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text % ('"443:443"', "") if "%s" in text else text)
+    cli.main(["trace", "443/udp", "--root", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "in the container web, which publishes tcp/443" in said

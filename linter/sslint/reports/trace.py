@@ -134,6 +134,9 @@ def _listeners(host: Host, question: Ask, shown: Places) -> list[str]:
             address = clean(endpoint.address)
             where = _place(endpoint.location, shown)
             found.append(f"{endpoint.server} listens on {address} ({where})")
+            if (one := socket.container) is not None:
+                found[-1] += f" in the container {clean(one.service)}, "
+                found[-1] += f"which publishes {one.published}"
     found += [
         f"a container publishes it ({_place(one.location, shown)})"
         for one in host.published
