@@ -6,7 +6,8 @@ until nothing new comes of it. The outcome is one state in which some rules are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from sslint.budgets import ExhaustedError
@@ -255,16 +256,22 @@ class Interpreter:
     def command(self, command: Command) -> Status:
         """Run one command."""
         self.spend(1)
-        self.levels += 1
-        if self.levels > MAX_LEVELS:
-            self.fail("too many levels of nesting")
-        try:
+        with self._deeper():
             self.line = command.line
             status = self._command(command)
-        finally:
-            self.levels -= 1
         self.state.status = status
         return status
+
+    @contextmanager
+    def _deeper(self) -> Iterator[None]:
+        """Count a level of commands within each other."""
+        self.levels += 1
+        try:
+            if self.levels > MAX_LEVELS:
+                self.fail("too many levels of nesting")
+            yield
+        finally:
+            self.levels -= 1
 
     def _command(self, command: Command) -> Status:
         if isinstance(command, Simple):
@@ -336,16 +343,11 @@ class Interpreter:
                 return self.run(body)
             if status is None:
                 rest = branches[number + 1 :]
-                self.levels += 1
-                try:
-                    if self.levels > MAX_LEVELS:
-                        self.fail("too many levels of nesting")
+                with self._deeper():
                     return self.either(
                         lambda: self.run(body),  # noqa: B023 - called at once
                         lambda: self._if(rest, otherwise),  # noqa: B023
                     )
-                finally:
-                    self.levels -= 1
         return self.run(otherwise)
 
     def _and_or(self, command: AndOr) -> Status:
@@ -358,16 +360,11 @@ class Interpreter:
             if (operator == "&&" and status) or (operator == "||" and status == 0):
                 continue
             if operator and status is None:
-                self.levels += 1
-                try:
-                    if self.levels > MAX_LEVELS:
-                        self.fail("too many levels of nesting")
+                with self._deeper():
                     return self.either(
                         lambda: self._links(chain, number, 0),  # noqa: B023 - called at once
                         lambda: self._links(chain, number, 1),  # noqa: B023
                     )
-                finally:
-                    self.levels -= 1
             last = number == len(chain) - 1
             status = self.command(link) if last else self.condition((link,))
         return status

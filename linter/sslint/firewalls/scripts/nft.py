@@ -36,6 +36,11 @@ class Entry:
     guess: tuple[str, str, str, bool, Rule] | None = None  # table, chain, at the top, rule
 
 
+def placed(text: str, where: Location) -> SourceFile:
+    """Return a text as a file whose lines are numbered as where it stands in the script."""
+    return SourceFile(where.file.path, where.file.name, "\n" * (where.line - 1) + text)
+
+
 class Nft:
     """The tables of nft. Commands return the exit status, None where it is not known."""
 
@@ -105,8 +110,7 @@ class Nft:
         if _LISTS.match(text) and "\n" not in text.strip():
             return self._listed(text, where)
         self.touched = True
-        padded = "\n" * (where.line - 1) + text
-        entry = Entry(SourceFile(where.file.path, where.file.name, padded))
+        entry = Entry(placed(text, where))
         try:
             self._replay()
             self._load(entry)

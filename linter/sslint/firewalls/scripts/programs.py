@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sslint.firewalls.scripts import builtins
 from sslint.firewalls.scripts.ends import Leave, Status
+from sslint.firewalls.scripts.nft import placed
 from sslint.firewalls.scripts.parsing import parse
 from sslint.firewalls.scripts.partial import HOLE, HOLES, has_hole
 from sslint.firewalls.scripts.syntax import Function
@@ -85,10 +86,15 @@ def _named(shell: Interpreter, name: str, rest: list[str]) -> Status:
     base = name.rpartition("/")[2]
     if base in ("sh", "bash", "dash", "ash", "source"):
         return _shell(shell, base, rest)
-    tool = _tool(shell, base, rest)
-    if tool is not _NOT_A_TOOL:
-        return tool  # type: ignore[return-value]
-    return _program(shell, name, rest)
+    if base in ("xtables-nft-multi", "xtables-legacy-multi", "xtables-multi") and rest:
+        base, rest = rest[0], rest[1:]
+    if IPTABLES.match(base):
+        return _iptables(shell, base, rest)
+    if _SAVES.match(base):
+        shell.print(HOLE)
+        return 0
+    tool = _TOOLS_READ.get(base)
+    return tool(shell, rest) if tool is not None else _program(shell, name, rest)
 
 
 def read(shell: Interpreter, path: str) -> str | None:
@@ -109,13 +115,6 @@ def read(shell: Interpreter, path: str) -> str | None:
 def _shown(name: str) -> str:
     """Return a name as a reason may quote it."""
     return name if re.fullmatch(r"[\w./+-]{1,100}", name, re.ASCII) else "a program"
-
-
-class _NotATool:
-    pass
-
-
-_NOT_A_TOOL = _NotATool()
 
 
 def _bare(shell: Interpreter, words: list[str]) -> list[str]:
@@ -165,55 +164,51 @@ def _is_tool(word: str) -> bool:
     return IPTABLES.match(base) is not None or base in ("nft", "ipset")
 
 
-def _tool(shell: Interpreter, base: str, rest: list[str]) -> Status | _NotATool:
-    """Run a tool of the kernel's firewall."""
+def _iptables(shell: Interpreter, name: str, rest: list[str]) -> Status:
+    """Run iptables, ip6tables or their -restore."""
     world, where = shell.state.world, shell.here()
-    found = IPTABLES.match(base)
-    if base in ("xtables-nft-multi", "xtables-legacy-multi", "xtables-multi") and rest:
-        found, base, rest = IPTABLES.match(rest[0]), rest[0], rest[1:]
-    if found is not None:
-        if found["restore"]:
-            if has_hole(rest):
-                world.of_iptables(base).lose(f"what {base} reads is not known", where)
-                return None
-            text = _rest_of_input(shell)
-            shell.spend(1 + len(text or "") // 100 + world.of_iptables(base).size() // 30)
-            return world.run_restore(base, rest, text, where)
-        held = world.of_iptables(base)
-        shell.spend(held.breadth // 50)
-        if not _APPENDS.intersection(rest):  # the others look at what is there
-            shell.spend(1 + held.size() // 40)
-        status = world.run_iptables(base, rest, where)
-        if any(
-            word in ("-L", "-S", "--list", "--list-rules", "-nL", "-nvL", "-vnL") for word in rest
-        ):
-            shell.print(HOLE)
-        return status
-    if base == "nft":
-        if has_hole(rest) and any(word in ("-f", "--file") for word in rest):
-            world.nft.lose("what nft loads is not known", where)
+    held = world.of_iptables(name)
+    if name.endswith("-restore"):
+        if has_hole(rest):
+            held.lose(f"what {name} reads is not known", where)
             return None
-        if any(word in ("list", "-a") for word in rest):
-            shell.print(HOLE)
         text = _rest_of_input(shell)
-        shell.spend(1 + len(text or "") // 100 + world.nft.weight // 20)
-        status = world.run_nft(rest, text, where)
-        if status:  # then all that it holds is read again
-            shell.spend(world.nft.weight)
-        return status
-    if base == "ipset":
-        return _ipset(shell, rest)
-    if base == "firewall-cmd":
+        shell.spend(1 + len(text or "") // 100 + held.size() // 30)
+        return world.run_restore(name, rest, text, where)
+    shell.spend(held.breadth // 50)
+    if not _APPENDS.intersection(rest):  # the others look at what is there
+        shell.spend(1 + held.size() // 40)
+    status = world.run_iptables(name, rest, where)
+    if any(word in ("-L", "-S", "--list", "--list-rules", "-nL", "-nvL", "-vnL") for word in rest):
         shell.print(HOLE)
-        return world.firewalld.run(rest, where)
-    if base == "ufw":
+    return status
+
+
+def _nft(shell: Interpreter, rest: list[str]) -> Status:
+    world, where = shell.state.world, shell.here()
+    if has_hole(rest) and any(word in ("-f", "--file") for word in rest):
+        world.nft.lose("what nft loads is not known", where)
+        return None
+    if any(word in ("list", "-a") for word in rest):
         shell.print(HOLE)
-        shell.spend(1 + len(world.ufw.kept) // 8)
-        return world.ufw.run(rest, where, _rest_of_input(shell))
-    if _SAVES.match(base):
-        shell.print(HOLE)
-        return 0
-    return _NOT_A_TOOL
+    text = _rest_of_input(shell)
+    shell.spend(1 + len(text or "") // 100 + world.nft.weight // 20)
+    status = world.run_nft(rest, text, where)
+    if status:  # then all that it holds is read again
+        shell.spend(world.nft.weight)
+    return status
+
+
+def _firewall_cmd(shell: Interpreter, rest: list[str]) -> Status:
+    shell.print(HOLE)
+    return shell.state.world.firewalld.run(rest, shell.here())
+
+
+def _ufw(shell: Interpreter, rest: list[str]) -> Status:
+    shell.print(HOLE)
+    ufw = shell.state.world.ufw
+    shell.spend(1 + len(ufw.kept) // 8)
+    return ufw.run(rest, shell.here(), _rest_of_input(shell))
 
 
 def _rest_of_input(shell: Interpreter) -> str | None:
@@ -272,10 +267,9 @@ def _text(shell: Interpreter, text: str, arguments: list[str], *, bash: bool) ->
 
 
 def _placed(shell: Interpreter, text: str) -> SourceFile:
-    """Return a text as a file whose lines are numbered from the line where it stands."""
     where = shell.here()
     shell.spend(1 + (len(text) + where.line) // 2000)
-    return SourceFile(where.file.path, where.file.name, "\n" * (where.line - 1) + text)
+    return placed(text, where)
 
 
 def script(shell: Interpreter, path: str, arguments: list[str], *, bash: bool | None) -> Status:
@@ -556,6 +550,12 @@ def _nothing(shell: Interpreter, rest: list[str]) -> Status:
     return 0
 
 
+_TOOLS_READ: dict[str, Callable[[Interpreter, list[str]], Status]] = {
+    "nft": _nft,
+    "ipset": _ipset,
+    "firewall-cmd": _firewall_cmd,
+    "ufw": _ufw,
+}
 _BUILTINS: dict[str, Callable[[Interpreter, list[str]], Status]] = {
     ":": _nothing,
     ".": _source,

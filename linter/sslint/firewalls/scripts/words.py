@@ -76,6 +76,12 @@ class Characters:
         yield
         self.depth -= 1
 
+    def inner(self, text: str, line: int) -> Characters:
+        """Return what reads a part of the text by itself; it starts on a line."""
+        found = type(self)(self.file, bash=self.bash, text=text)
+        found.first_line, found.depth = line, self.depth
+        return found
+
     def at_end(self) -> bool:
         """Tell whether nothing is left."""
         return self.position >= len(self.text)
@@ -136,9 +142,7 @@ class Characters:
         body = "".join(f"{one}\n" for one in lines)
         if quoted:
             return Redirection("<<", (Literal(body, True),), fd, body_line)
-        inner = type(self)(self.file, bash=self.bash, text=body)
-        inner.first_line, inner.depth = body_line, self.depth
-        return Redirection("<<", inner.quoted_text(""), fd, body_line)
+        return Redirection("<<", self.inner(body, body_line).quoted_text(""), fd, body_line)
 
     _documents_end = 0
 
@@ -270,10 +274,8 @@ class Characters:
             self.fail("a backquote is not closed")
         marks = _QUOTED_MARKS if quoted else _MARKS
         text = marks.sub(r"\1", self.text[start:end])
-        inner = type(self)(self.file, bash=self.bash, text=text)
-        inner.first_line, inner.depth = self.line(), self.depth
-        with self.nested():
-            body = inner.commands(frozenset())
+        inner = self.inner(text, self.line())
+        body = inner.commands(frozenset())
         if not inner.at_end():
             inner.fail(f"`{inner.peek()}' is not expected")
         self.position = end + 1
@@ -295,10 +297,7 @@ class Characters:
         if not self.text.startswith("))", end):
             self.position = begin if start is None else start
             self.fail("an arithmetic expression is not closed")
-        inner = type(self)(self.file, bash=self.bash, text=self.text[begin:end])
-        inner.first_line, inner.depth = self.line(), self.depth
-        with self.nested():
-            word = inner.quoted_text("")
+        word = self.inner(self.text[begin:end], self.line()).quoted_text("")
         self.position = end + 2
         return word
 
@@ -327,10 +326,9 @@ class Characters:
         inner_text = self.text[self.position : end]
         if end < 0 or not re.fullmatch(r"[\w@*$+{}-]{1,60}", inner_text):
             return None
-        inner = type(self)(self.file, bash=self.bash, text=inner_text)
-        inner.first_line, inner.depth = self.line(), self.depth + 1
+        line = self.line()
         self.position = end + 1
-        return inner.quoted_text("")
+        return self.inner(inner_text, line).quoted_text("")
 
     def braced(self, quoted: bool) -> Parameter:
         """Read `${...}` from behind the brace."""

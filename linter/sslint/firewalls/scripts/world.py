@@ -6,13 +6,13 @@ import re
 
 from sslint.firewalls.iptables.dump import Origin
 from sslint.firewalls.scripts.firewalld import Firewalld
-from sslint.firewalls.scripts.nft import Ipset, Nft
+from sslint.firewalls.scripts.nft import Ipset, Nft, placed
 from sslint.firewalls.scripts.partial import has_hole
 from sslint.firewalls.scripts.tables import Iptables
 from sslint.firewalls.scripts.ufw import Ufw
 from sslint.netfilter.model import Ruleset
 from sslint.regex import regex
-from sslint.source import Location, SourceFile
+from sslint.source import Location
 from sslint.tree import Tree, TreeError
 
 IPTABLES = regex(r"(?P<name>ip6?tables)(?:-(?P<kind>nft|legacy))?(?P<restore>-restore)?$")
@@ -156,7 +156,7 @@ class World:
             state.touched = True
             state.lose(f"what {name} reads is not known", where)
             return None
-        return state.restore(_placed(text, where), noflush=noflush, where=where)
+        return state.restore(placed(text, where), noflush=noflush, where=where)
 
     def _text_of(self, path: str) -> str | None:
         try:
@@ -232,11 +232,6 @@ class World:
         return state.origin != "iptables-legacy" and any(
             _OF_XTABLES.search(entry.file.text) is not None for entry in self.nft.entries
         )
-
-
-def _placed(text: str, where: Location) -> SourceFile:
-    """Return a text as a file whose lines are numbered as where it stands in the script."""
-    return SourceFile(where.file.path, where.file.name, "\n" * (where.line - 1) + text)
 
 
 def _shown(path: str) -> str:
