@@ -430,9 +430,9 @@ def test_an_extension_that_may_be_misspelt_leaves_all_in_doubt() -> None:
 def test_targets() -> None:
     assert items("-j web") == [Verdict("jump", "web")]
     assert items("-g web") == [Verdict("goto", "web")]
-    assert items("-j REJECT") == [Verdict("reject", reject_with="icmp port-unreachable")]
+    assert items("-j REJECT") == [Verdict("reject")]
     assert items("-p tcp -j REJECT --reject-with tcp-reset")[1] == Verdict(
-        "reject", reject_with="tcp reset", reject_protocol=6
+        "reject", reject_protocol=6
     )
     assert items("-j NFQUEUE --queue-num 1 --queue-bypass") == [Verdict("queue", bypass=True)]
     assert items('-j LOG --log-prefix "x: " --log-level warn') == []

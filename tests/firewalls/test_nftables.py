@@ -162,16 +162,13 @@ def test_verdict_maps() -> None:
 @pytest.mark.parametrize(
     ("family", "rule", "expected"),
     [
-        ("ip", "reject", Verdict("reject", reject_with="icmp port-unreachable", reject_family=4)),
-        ("inet", "reject", Verdict("reject", reject_with="icmpx port-unreachable")),
-        ("inet", "reject with icmp host-unreachable",
-         Verdict("reject", reject_with="icmp host-unreachable", reject_family=4)),
-        ("inet", "reject with icmpv6 type no-route",
-         Verdict("reject", reject_with="icmpv6 no-route", reject_family=6)),
-        ("inet", "reject with tcp reset",
-         Verdict("reject", reject_with="tcp reset", reject_protocol=6)),
+        ("ip", "reject", Verdict("reject", reject_family=4)),
+        ("inet", "reject", Verdict("reject")),
+        ("inet", "reject with icmp host-unreachable", Verdict("reject", reject_family=4)),
+        ("inet", "reject with icmpv6 type no-route", Verdict("reject", reject_family=6)),
+        ("inet", "reject with tcp reset", Verdict("reject", reject_protocol=6)),
     ],
-)  # fmt: skip
+)
 def test_reject(family: str, rule: str, expected: Verdict) -> None:
     assert rule_items(rule, family)[-1] == expected
 
@@ -213,7 +210,7 @@ def test_what_a_reject_depends_on_stands_in_front() -> None:
     assert len(rule_items("tcp dport 22 reject with tcp reset")) == 2
     # Of a set the last one counts, as written: no match on TCP is added, and UDP is dropped.
     listed = rule_items("meta l4proto { udp, tcp } reject with tcp reset")
-    assert listed[-1] == Verdict("reject", reject_with="tcp reset")
+    assert listed[-1] == Verdict("reject")
     assert len(listed) == 2
 
 

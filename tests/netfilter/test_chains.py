@@ -112,7 +112,7 @@ def test_a_verdict_map_that_is_not_in_the_input_is_unknown() -> None:
 
 
 def test_reject_with_tcp_reset_lets_datagrams_fall_through() -> None:
-    reset = Verdict("reject", reject_with="tcp reset", reject_protocol=6)
+    reset = Verdict("reject", reject_protocol=6)
     judged = firewall(incoming((reset,), policy="accept"))
     assert verdict(judged) == "closed"
     assert reach(judged).rejected

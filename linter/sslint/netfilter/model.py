@@ -225,7 +225,6 @@ class Verdict:
     kind: Literal["accept", "drop", "reject", "return", "jump", "goto", "continue", "queue"]
     chain: str = ""
     bypass: bool = False
-    reject_with: str = ""
     reject_protocol: int | None = None
     reject_family: int | None = None
 

@@ -16,7 +16,7 @@ INVALID = m.Match((m.Key("ct.state"),), m.Intervals(((m.CtState.INVALID,) * 2,))
 ACCEPT = m.Verdict("accept")
 DROP = m.Verdict("drop")
 RETURN = m.Verdict("return")
-REJECT = m.Verdict("reject", reject_with="icmpx admin-prohibited")
+REJECT = m.Verdict("reject")
 
 
 def one(key: str, value: int) -> m.Match:
@@ -60,43 +60,12 @@ def host(side: str, text: str, ipsets: dict[str, IpSet], *, negate: bool = False
 
 def reject(kind: str) -> m.Verdict:
     """Return the verdict of a rich rule's reject, firewall/core/nftables.py."""
-    if not kind:
-        return m.Verdict("reject", reject_with="icmpx port-unreachable")
+    if kind in ("", "port-unreach"):
+        return REJECT
     if kind in ("tcp-reset", "tcp-rst"):
-        return m.Verdict("reject", reject_with="tcp reset", reject_protocol=6)
-    name = _REJECT_NAMES.get(kind, kind)
-    if kind == "port-unreach":
-        return m.Verdict("reject", reject_with=f"icmpx {name}")
+        return m.Verdict("reject", reject_protocol=6)
     six = kind.startswith("icmp6-") or kind in ("adm-prohibited", "addr-unreach", "no-route")
-    return m.Verdict(
-        "reject",
-        reject_with=f"{'icmpv6' if six else 'icmp'} {name}",
-        reject_family=6 if six else 4,
-    )
-
-
-_REJECT_NAMES = {
-    "icmp-host-prohibited": "host-prohibited",
-    "host-prohib": "host-prohibited",
-    "icmp-net-prohibited": "net-prohibited",
-    "net-prohib": "net-prohibited",
-    "icmp-admin-prohibited": "admin-prohibited",
-    "admin-prohib": "admin-prohibited",
-    "icmp6-adm-prohibited": "admin-prohibited",
-    "adm-prohibited": "admin-prohibited",
-    "icmp-net-unreachable": "net-unreachable",
-    "net-unreach": "net-unreachable",
-    "icmp-host-unreachable": "host-unreachable",
-    "host-unreach": "host-unreachable",
-    "icmp-port-unreachable": "port-unreachable",
-    "icmp6-port-unreachable": "port-unreachable",
-    "port-unreach": "port-unreachable",
-    "icmp-proto-unreachable": "prot-unreachable",
-    "proto-unreach": "prot-unreachable",
-    "icmp6-addr-unreachable": "addr-unreachable",
-    "addr-unreach": "addr-unreachable",
-    "icmp6-no-route": "no-route",
-}
+    return m.Verdict("reject", reject_family=6 if six else 4)
 
 
 # -- ICMP -------------------------------------------------------------------------------------

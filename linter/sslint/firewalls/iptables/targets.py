@@ -149,38 +149,38 @@ def _verdict(kind: Literal["accept", "drop", "return"]) -> Builder:
 
 # -- REJECT and the queues --------------------------------------------------------------------
 
-# --reject-with: the name (its beginning does), its short form, and nft's words for it.
+# --reject-with: the name (its beginning does), and its short form.
 _REJECT4 = (
-    ("icmp-net-unreachable", "net-unreach", "icmp net-unreachable"),
-    ("icmp-host-unreachable", "host-unreach", "icmp host-unreachable"),
-    ("icmp-proto-unreachable", "proto-unreach", "icmp prot-unreachable"),
-    ("icmp-port-unreachable", "port-unreach", "icmp port-unreachable"),
-    ("icmp-net-prohibited", "net-prohib", "icmp net-prohibited"),
-    ("icmp-host-prohibited", "host-prohib", "icmp host-prohibited"),
-    ("tcp-reset", "tcp-rst", "tcp reset"),
-    ("icmp-admin-prohibited", "admin-prohib", "icmp admin-prohibited"),
+    ("icmp-net-unreachable", "net-unreach"),
+    ("icmp-host-unreachable", "host-unreach"),
+    ("icmp-proto-unreachable", "proto-unreach"),
+    ("icmp-port-unreachable", "port-unreach"),
+    ("icmp-net-prohibited", "net-prohib"),
+    ("icmp-host-prohibited", "host-prohib"),
+    ("tcp-reset", "tcp-rst"),
+    ("icmp-admin-prohibited", "admin-prohib"),
 )
 _REJECT6 = (
-    ("icmp6-no-route", "no-route", "icmpv6 no-route"),
-    ("icmp6-adm-prohibited", "adm-prohibited", "icmpv6 admin-prohibited"),
-    ("icmp6-addr-unreachable", "addr-unreach", "icmpv6 addr-unreachable"),
-    ("icmp6-port-unreachable", "port-unreach", "icmpv6 port-unreachable"),
-    ("tcp-reset", "tcp-reset", "tcp reset"),
-    ("icmp6-policy-fail", "policy-fail", "icmpv6 policy-fail"),
-    ("icmp6-reject-route", "reject-route", "icmpv6 reject-route"),
+    ("icmp6-no-route", "no-route"),
+    ("icmp6-adm-prohibited", "adm-prohibited"),
+    ("icmp6-addr-unreachable", "addr-unreach"),
+    ("icmp6-port-unreachable", "port-unreach"),
+    ("tcp-reset", "tcp-reset"),
+    ("icmp6-policy-fail", "policy-fail"),
+    ("icmp6-reject-route", "reject-route"),
 )
 
 
 def _reject(target: Extension, arguments: Arguments) -> list[RuleItem]:
     given = target.first("reject-with")
     wanted = "port-unreach" if given is None else str(given.value).lower()
-    for name, short, words in _REJECT4 if arguments.family == 4 else _REJECT6:
+    for name, short in _REJECT4 if arguments.family == 4 else _REJECT6:
         if wanted and (name.startswith(wanted) or short.startswith(wanted)):
             if name != "tcp-reset":
-                return [Verdict("reject", reject_with=words)]
+                return [Verdict("reject")]
             if arguments.only_protocol != 6:
                 raise RulesetError("REJECT --reject-with tcp-reset needs -p tcp")
-            return [Verdict("reject", reject_with=words, reject_protocol=6)]
+            return [Verdict("reject", reject_protocol=6)]
     raise RulesetError(f'unknown reject type "{wanted}"')
 
 

@@ -420,7 +420,7 @@ class RuleBuilder:
                 self._only_for("meta.l4proto", 6)
             # After `meta l4proto { udp, tcp }` nft adds no match on TCP: the others are dropped.
             protocol = None if self.several else 6
-            self.verdict(Verdict("reject", reject_with="tcp reset", reject_protocol=protocol))
+            self.verdict(Verdict("reject", reject_protocol=protocol))
             return
         if not kind:
             kind = {4: "icmp", 6: "icmpv6"}.get(self.layer3, "icmpx")
@@ -434,21 +434,12 @@ class RuleBuilder:
             else:
                 self._only_for("meta.protocol", 0x800 if family == 4 else 0x86DD)
         dtype = {"icmp": t.ICMP_CODE, "icmpv6": t.ICMPV6_CODE, "icmpx": t.ICMPX_CODE}[kind]
-        number = constant("port-unreachable" if code is None else code, dtype)
-        if kind == "icmpx" and self.layer3 in (4, 6) and isinstance(number, int):
-            # nft(8): icmpx stands for the code of the packet's own family
-            name = next((k for k, v in t.ICMPX_CODE.symbols.items() if v == number), str(number))
-            self._rejected(f"icmpx {name}", None)
-            return
-        name = next((k for k, v in dtype.symbols.items() if v == number), str(number))
-        self._rejected(f"{kind} {name}", family)
+        constant("port-unreachable" if code is None else code, dtype)
+        self.verdict(Verdict("reject", reject_family=family))
 
     def _only_for(self, name: str, number: int) -> None:
         """Put a match in front of the whole rule, where nft puts what a reject depends on."""
         self.items.insert(0, Match((Key(name),), Intervals(((number, number),))))
-
-    def _rejected(self, text: str, family: int | None) -> None:
-        self.verdict(Verdict("reject", reject_with=text, reject_family=family))
 
     # -- statements that write --------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ def item(kind: str, name: str) -> RuleItem | None:
     if name in _WITHOUT_EFFECT:
         return None
     if name == "REJECT":
-        return Verdict("reject", reject_with="unknown")
+        return Verdict("reject")
     if name in _UNKNOWN_NAT:
         return _UNKNOWN_NAT[name]
     if name in _WRITES:
