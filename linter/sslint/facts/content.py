@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sslint.source import Location
 
 SKEW = timedelta(hours=1)  # a clock may be off by this much
-SNAKEOIL = ("snakeoil", "localhost", "ubuntu", "debian")
 Chain = Literal["complete", "leaf-only", "misordered", "self-signed", "issued-by-root-unknown"]
 
 

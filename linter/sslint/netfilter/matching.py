@@ -96,7 +96,7 @@ class Matching:
             else:
                 answer = self._member(found, match.keys, read_values, state)
         elif isinstance(values, tuple):
-            answer = self._look_up(values, (), False, match.keys, read_values, state)
+            answer = self._look_up(values, (), match.keys, read_values, state)
         else:
             answer = self._compare(read_values[0], match.keys[0], values, match.test, state)
         if match.negate:
@@ -153,7 +153,7 @@ class Matching:
         elif merged is not None:
             answer = self._compare(values[0], keys[0], merged, "in", state)
         else:
-            answer = self._look_up(found.elements, found.holes, True, keys, values, state)
+            answer = self._look_up(found.elements, found.holes, keys, values, state)
         if found.dynamic and state.history == BANNED:
             return answer[0], full, f"the set {found.name} is filled at run time"
         return answer
@@ -171,7 +171,6 @@ class Matching:
         self,
         elements: Sequence[Element],
         holes: Sequence[Element],
-        named: bool,
         keys: Sequence[Key],
         values: Sequence[Value],
         state: PacketState,

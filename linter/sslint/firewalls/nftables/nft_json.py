@@ -416,7 +416,7 @@ class _Reader:
             return self._expression(body["val"], depth + 1)
         if kind in VERDICTS or kind in ("jump", "goto"):
             return _verdict(value)
-        return _field(kind, body, self)
+        return _field(kind, body)
 
     def _binary(self, kind: str, body: list[Any], depth: int) -> Expression:
         found = self._expression(body[0], depth + 1)
@@ -514,7 +514,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _field(kind: str, body: Any, reader: _Reader) -> Expression:
+def _field(kind: str, body: Any) -> Expression:
     """Return what is looked at. Raise Refused if it is not known."""
     found: f.Field | None = None
     if kind == "payload":

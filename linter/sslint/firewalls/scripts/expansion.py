@@ -89,7 +89,7 @@ def fields(word: Word, shell: Shell) -> list[str]:
 
 def text(word: Word, shell: Shell) -> str:
     """Return a word as one text, as in assignments and here-documents."""
-    found = "".join(piece for part in word for piece, _ in _joined(_expanded(part, shell), shell))
+    found = "".join(piece for part in word for piece, _ in _joined(_expanded(part, shell)))
     if len(found) > MAX_FIELD:
         raise NotFollowedError(f"a value is longer than {MAX_FIELD:,} characters", shell.here())
     return found.replace(HOLES, HOLE)
@@ -100,7 +100,7 @@ def pattern(word: Word, shell: Shell) -> str:
     return "".join(
         _escaped(piece) if quoted else piece
         for part in word
-        for piece, quoted in _joined(_expanded(part, shell), shell)
+        for piece, quoted in _joined(_expanded(part, shell))
     )
 
 
@@ -188,8 +188,6 @@ def _split(word: Word, shell: Shell) -> list[list[Piece]]:
                         current = []
                     if chunk:
                         current.append((chunk, False))
-        if not expanded and not current:
-            continue
     if current:
         done.append(current)
     return [pieces for pieces in done if pieces]
@@ -209,7 +207,7 @@ def _chunks(value: str, separators: str) -> list[tuple[str, bool]]:
     return [(chunk, index > 0) for index, chunk in enumerate(found)]
 
 
-def _joined(expanded: list[list[Piece]], shell: Shell) -> list[Piece]:
+def _joined(expanded: list[list[Piece]]) -> list[Piece]:
     """Put the fields of `$@` together with blanks, where one text is wanted."""
     found: list[Piece] = []
     for number, pieces in enumerate(expanded):
@@ -328,7 +326,7 @@ def _word_pieces(part: Parameter, shell: Shell) -> list[list[Piece]]:
         return [[(text(part.word, shell), True)]]
     found: list[Piece] = []
     for one in part.word:
-        for piece in _joined(_expanded(one, shell), shell):
+        for piece in _joined(_expanded(one, shell)):
             found.append(piece)
     return [found]
 

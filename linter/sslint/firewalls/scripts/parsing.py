@@ -31,7 +31,6 @@ from sslint.source import SourceFile
 _SEPARATORS = " \t\n;&|<>()"
 _RESERVED = frozenset("if then elif else fi for while until do done case esac { } ! in".split())
 _OPERATOR = regex(r"(\d*)(<<<|<<-|<<|<&|<>|<|>>|>&|>\||>)")
-_NAME = regex(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNED = regex(r"([A-Za-z_][A-Za-z0-9_]*)(\[)?(\+?=)?")
 _FUNCTION = regex(r"([A-Za-z_][\w.:-]*)[ \t]*\([ \t]*\)")
 

@@ -42,7 +42,6 @@ _CONDITIONS = ("<ifmodule", "<ifdefine", "<iffile", "<ifdirective", "<ifsection"
 _AT_ONCE = frozenset(
     ("include", "includeoptional", "define", "undefine", "loadmodule", "serverroot", "use")
 )  # what is carried out while it is read
-_PARAMETER = regex(r"[$%@]\w+", re.ASCII)
 
 
 @dataclass(slots=True)

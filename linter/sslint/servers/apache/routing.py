@@ -125,7 +125,7 @@ class Router:
 
     def _undisturbed(self, request: Request) -> None:
         """Raise if a <Location> may change what the rewrite rules of the server have decided."""
-        for section in self._sections("<location", request.first):
+        for section in self._locations(request.first):
             for directive in section.block or ():
                 if directive.name in _DECIDES:
                     raise _UnknownError("a <Location> may come before the rules", directive)
@@ -278,7 +278,7 @@ class Router:
     # -- mod_proxy ---------------------------------------------------------------------------
 
     def _proxied(self, request: Request) -> Answer | None:
-        for section in self._sections("<location", request.first):
+        for section in self._locations(request.first):
             for directive in section.block or ():
                 if directive.name == "proxypass" and directive.args:
                     if directive.value == "!":
@@ -346,7 +346,7 @@ class Router:
     def _located(self, request: Request) -> Answer | None:
         """Return the redirect of a <Location>, which comes before those of the server."""
         found = None
-        for section in self._sections("<location", request.first):
+        for section in self._locations(request.first):
             for directive in section.block or ():
                 if directive.name in _REDIRECTS:
                     status, path, target = routes.redirect_of(directive, True)
@@ -406,7 +406,7 @@ class Router:
         """Return the refusal of a request that Require does not grant."""
         decided: Directive | None = None
         sections = list(self._directories(answer.path)) if answer.path else []
-        sections += self._sections("<location", uri)
+        sections += self._locations(uri)
         for section in sections:
             for directive in section.block or ():
                 if directive.name in ("require", "deny", "order", "<requireall", "<requireany"):
@@ -453,10 +453,10 @@ class Router:
         yield from (section for _, section in sorted(plain, key=lambda one: one[0]))
         yield from patterns
 
-    def _sections(self, name: str, uri: str) -> list[Directive]:
+    def _locations(self, uri: str) -> list[Directive]:
         """Return the <Location> sections that fit a URI, in their order."""
         found = []
-        for section in self._all(name, f"{name}match"):
+        for section in self._all("<location", "<locationmatch"):
             args = section.args
             if not args:
                 continue

@@ -235,7 +235,7 @@ class _ServiceReader:
             else:
                 self._dormant("ssl-off", name, known, off.location, explicit)
             return
-        self._sockets(event, name, port, ssl, location, port_value)
+        self._sockets(event, name, port, ssl, location)
 
     def _sockets(
         self,
@@ -244,16 +244,15 @@ class _ServiceReader:
         port: int,
         ssl: bool | None,
         location: Location,
-        port_value: Value | None,
     ) -> None:
         addresses = self._addresses(event)
         if addresses is None:
             return
-        reasons = []
-        if self.enabled is None:
-            reasons.append(UNDECIDED)
+        reasons = [UNDECIDED] if self.enabled is None else []
         if ssl is not False and self.ssl_off is not None and self.ssl_off.text is None:
             reasons.append(f"ssl: {self.ssl_off.reason}")
+        haproxy = self._flag(self.lookup.value("inet_listener_haproxy", event), False)
+        reuse_port = self._flag(self.lookup.value("inet_listener_reuse_port", event), False)
         for address in addresses:
             self.listening.sockets.append(
                 Socket(
@@ -264,11 +263,8 @@ class _ServiceReader:
                     address=address,
                     port=port,
                     ssl=ssl,
-                    haproxy=self._flag(self.lookup.value("inet_listener_haproxy", event), False),
-                    reuse_port=self._flag(
-                        self.lookup.value("inet_listener_reuse_port", event), False
-                    )
-                    is True,
+                    haproxy=haproxy,
+                    reuse_port=reuse_port is True,
                     reasons=tuple(reasons),
                     location=location,
                 )

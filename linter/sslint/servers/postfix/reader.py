@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sslint.reasons import Code, Reason
 from sslint.regex import regex
@@ -124,7 +125,6 @@ class _Listener:
     service: Service
     host: str
     port: int | None
-    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -158,12 +158,22 @@ class _Instance:
         if gap not in self.reading.gaps:
             self.reading.gaps.append(gap)
 
+    @contextmanager
+    def _judged(self, where: Location | None = None, code: Code = Code.REFUSED) -> Iterator[None]:
+        """Say what Postfix refuses, or what is not known, where a block stops at it."""
+        try:
+            yield
+        except ConfigurationError as error:
+            self._refuse(str(error), where, code)
+        except Unknown as reason:
+            self._unsure(str(reason), where)
+
     def _start(self) -> None:
         """Check what every Postfix program checks first (mail_params.c)."""
         scope = self.scope
         level = scope.text("compatibility_level")
         relay, own = scope.text("relayhost"), scope.text("myhostname")
-        try:
+        with self._judged():
             if level is not None:
                 compatibility_level(level)
             tls.check_flags(scope, defaults.MASTER_FLAGS)
@@ -173,10 +183,6 @@ class _Instance:
             if relay and own and relay.lower() == own.lower():
                 raise ConfigurationError("myhostname and relayhost must not be identical")
             self.resolver.ports = known_tcp_ports(scope)
-        except ConfigurationError as error:
-            self._refuse(str(error))
-        except Unknown as reason:
-            self._unsure(str(reason))
 
     # -- services ---------------------------------------------------------------------------
 
@@ -222,14 +228,9 @@ class _Instance:
                 self.tree.problem(parameter.location, reason, decisive=False)
 
     def _split_disabled(self, master: MasterCf) -> tuple[list[Service], list[Service]]:
-        try:
+        patterns: list[str] = []
+        with self._judged():
             patterns = self.scope.get("master_service_disable").replace(",", " ").split()
-        except ConfigurationError as error:
-            self._refuse(str(error))
-            patterns = []
-        except Unknown as reason:
-            self._unsure(str(reason))
-            patterns = []
         disabled = [s for s in master.services if _is_disabled(s, patterns)]
         return disabled, [s for s in master.services if not _is_disabled(s, patterns)]
 
@@ -240,15 +241,9 @@ class _Instance:
             if service.type != "inet" or service.error:
                 continue
             listener = _Listener(service, "", None)
-            try:
+            with self._judged(service.location, Code.SERVICE_NAME):
                 listener.host, port = split_host_port(service.name)
                 listener.port = self.resolver.port(port)
-            except ConfigurationError as error:
-                self._refuse(str(error), service.location, Code.SERVICE_NAME)
-                listener.reason = str(error)
-            except Unknown as reason:
-                self._unsure(str(reason), service.location)
-                listener.reason = str(reason)
             if listener.port is None:
                 found[service.name] = listener
             else:
@@ -271,15 +266,9 @@ class _Instance:
         if not own and not reasons and not listener.host:
             self._refuse("inet_interfaces names no address to listen on", service.location)
         if listener.host:
-            reasons = []
-            try:
+            addresses, reasons = [], []
+            with self._judged(service.location):
                 addresses = self.resolver.addresses(listener.host, allowed)
-            except ConfigurationError as error:
-                self._refuse(str(error), service.location)
-                return
-            except Unknown as reason:
-                self._unsure(str(reason), service.location)
-                return
         mode = self._mode(service, passed)
         uncertain = [] if self.certain else ["it is not known whether this instance is started"]
         if not service.certain:

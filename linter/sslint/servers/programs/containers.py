@@ -60,7 +60,6 @@ _OVERRIDES = (
 _OTHER_NAME = regex(r"^((docker-)?compose|.*stack)[\w.-]*\.ya?ml$", re.I)
 _TRIED = regex(r"(^|[^a-z])(dev|test|ci|local|debug|example|sample|override|broken)", re.I)
 _VARIABLE = regex(r"\$(?:(\$)|(\w+)|\{(\w+)(?:(:?[-?+])([^{}$]*))?\})")
-_SET = regex(r"""\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\s]*).*)""")
 # What only a swarm reads of `deploy`, compose-spec's deploy.md.
 _SWARM = {"mode", "placement", "endpoint_mode", "update_config", "rollback_config"}
 
