@@ -409,3 +409,19 @@ def test_a_network_whose_address_goes_on(tmp_path: Path) -> None:
     }
     found = read_network(host(tmp_path, {}, files)).network
     assert {link.name for link in found.interfaces} == {"eth0", "eth1"}
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"/etc/default/grub": 'GRUB_CMDLINE_LINUX="quiet ipv6.disable=1"\n'}, True),
+        ({"/etc/default/grub": 'GRUB_CMDLINE_LINUX="ipv6.disable_ipv6=1"\n'}, False),
+        ({"/etc/kernel/cmdline": "root=/dev/vda1 ipv6.disable=1\n"}, True),
+        ({"/etc/modprobe.d/a.conf": "options ipv6 disable=1\n"}, True),
+        ({"/etc/modprobe.d/a.conf": "options ipv6 disable_ipv6=1\n"}, False),
+        ({"/etc/modprobe.d/a.conf": "#options ipv6 disable=1\n"}, False),
+        ({"/etc/sysctl.d/a.conf": "net.ipv6.conf.all.disable_ipv6 = 1\n"}, False),
+    ],
+)
+def test_a_kernel_without_sockets_of_ipv6(files: dict[str, str], found: bool) -> None:
+    assert (read_network(tree_of(files)).no_ipv6_sockets is not None) is found

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sslint.netfilter.model import HostNetwork
 from sslint.network import sysctl
 from sslint.network.interfaces import Address, Links, host_network, parse_address, read_links
 from sslint.network.packages import Package, Packages
 from sslint.network.units import Command, Units, UnitState
+from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Tree
 from sslint.values import replace
+
+_PARAMETER = regex(r"(?<![\w.])ipv6\.(disable(?:_ipv6)?)=1\b")
+_OPTION = regex(r"(?:^\s*options\s+ipv6\s.*\b|(?<![\w.])ipv6\.)(disable(?:_ipv6)?)=1\b")
 
 __all__ = ["Command", "HostFacts", "UnitState", "read_network"]
 
@@ -38,9 +41,9 @@ class HostFacts:
         if self._network is None:
             parsed = (parse_address(text) for text in self._given)
             own: tuple[Address, ...] = tuple(address for address in parsed if address)
-            self.ipv6_disabled_by = sysctl.ipv6_disabled(
-                self.tree, systemd=self.systemd
-            ) or _kernel_command_line(self.tree)
+            self.ipv6_disabled_by = sysctl.ipv6_disabled(self.tree, systemd=self.systemd) or next(
+                (place for place, _ in _kernel_parameters(self.tree)), None
+            )
             known = host_network(
                 self.links,
                 own,
@@ -50,6 +53,12 @@ class HostFacts:
             localnet = sysctl.route_localnet(self.tree, systemd=self.systemd)
             self._network = replace(known, route_localnet=tuple(localnet.items()))
         return self._network
+
+    @property
+    def no_ipv6_sockets(self) -> Location | None:
+        """The line that leaves the kernel without sockets of IPv6: they cannot be opened."""
+        found = _kernel_parameters(self.tree)
+        return next((place for place, parameter in found if parameter == "disable"), None)
 
     @property
     def links(self) -> Links:
@@ -91,15 +100,18 @@ def read_network(tree: Tree, *, addresses: Sequence[str] = ()) -> HostFacts:
     return HostFacts(tree, addresses)
 
 
-def _kernel_command_line(tree: Tree) -> Location | None:
-    """Return the line that disables IPv6 as the kernel or its module starts."""
+def _kernel_parameters(tree: Tree) -> Iterator[tuple[Location, str]]:
+    """Yield the lines that disable IPv6 as the kernel or its module starts, and the parameter.
+
+    `disable` leaves the kernel without sockets of IPv6, `disable_ipv6` interfaces without addresses
+    (Documentation/networking/ipv6.rst).
+    """
     for path in ("/etc/default/grub", "/etc/kernel/cmdline", *tree.glob("/etc/modprobe.d/*.conf")):
         file = tree.try_read(path, decisive=False)
         if file is None:
             continue
+        pattern = _OPTION if "/modprobe.d/" in path else _PARAMETER
         for number, line in enumerate(file.text.split("\n"), 1):
-            if re.search(r"(?<![\w.#])ipv6\.disable(_ipv6)?=1\b", line.partition("#")[0]) or (
-                "/modprobe.d/" in path and re.match(r"\s*options\s+ipv6\s.*\bdisable=1\b", line)
-            ):
-                return file.at(number)
-    return None
+            match = pattern.search(line.partition("#")[0])
+            if match:
+                yield file.at(number), match.group(1)

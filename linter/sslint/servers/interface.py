@@ -127,6 +127,7 @@ class Server:
     control: tuple[str, ...] = ()  # programs that take a verb, after an option: "nginx -s"
     reloads: tuple[str, ...] = ()  # its own words for a reload, beside the usual ones
     keeps_certificate: bool = False  # the old one is served until it is reloaded
+    needs_ipv6: bool = False  # it does not start where one of its addresses has no such socket
 
     # What rules and reports say of it.
     trusting: tuple[str, ...] = ()  # settings that name the proxies whose header is believed

@@ -70,5 +70,6 @@ SERVER = Server(
     control=("dovecot", "doveadm"),
     ports=tuple(("tcp", port) for port in (110, 143, 993, 995, 4190)),
     keeps_certificate=True,
+    needs_ipv6=True,
     key="dovecot.conf, or the directory that holds it.",
 )

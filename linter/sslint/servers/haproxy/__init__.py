@@ -31,4 +31,5 @@ SERVER = Server(
     ports=(("tcp", 80), ("tcp", 443)),
     keeps_certificate=True,
     counts_sockets=True,
+    needs_ipv6=True,
 )

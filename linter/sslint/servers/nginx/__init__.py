@@ -75,5 +75,6 @@ SERVER = Server(
     ),
     keeps_certificate=True,
     counts_sockets=True,
+    needs_ipv6=True,
     key="nginx.conf, or the directory that holds it.",
 )

@@ -29,4 +29,5 @@ SERVER = Server(
     units=("stunnel4", "stunnel"),
     keeps_certificate=True,
     counts_sockets=True,
+    needs_ipv6=True,
 )
