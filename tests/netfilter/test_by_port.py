@@ -82,3 +82,11 @@ def test_a_rule_that_may_change_the_packet_keeps_all_rules(monkeypatch: pytest.M
         firewall = _firewall("\n".join([*lines, f"-A INPUT {last}", "COMMIT", ""]))
         rules = firewall.ruleset.tables[0].chains["INPUT"].rules
         assert (by_port.port_rules(rules) is not None) is known
+
+
+def test_a_port_that_no_rule_names_leaves_the_rules_to_others() -> None:
+    lines = ["*filter", ":INPUT DROP [0:0]", ":own - [0:0]", "-A INPUT -j own"]
+    lines += [f"-A own -p tcp -m tcp --dport {port} -j ACCEPT" for port in range(1, 1100)]
+    firewall = _firewall("\n".join([*lines, "COMMIT", ""]))
+    verdicts = [firewall.reach("tcp", port, 4).verdict for port in (2000, 443)]
+    assert verdicts == ["closed", "open"]

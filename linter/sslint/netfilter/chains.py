@@ -186,7 +186,7 @@ class Evaluator:
         rules: Sequence[Rule] = chain.rules
         concerned = self._concerned(chain, flow)
         if concerned is not None:
-            memo = (*memo, *concerned)
+            memo = (*memo, tuple(concerned))  # which is not the whole chain, if it is empty
             known = self._views.get(memo)
             if len(self._views) > MAX_VIEWS:
                 self._views.clear()
