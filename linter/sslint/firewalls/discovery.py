@@ -549,12 +549,7 @@ def _merge(part: Ruleset, into: Ruleset) -> None:
     for table in part.tables:
         for chain in table.chains.values():
             chain.order += offset
-    into.tables += part.tables
-    into.ipsets.update(part.ipsets)
-    into.sources += [source for source in part.sources if source not in into.sources]
-    into.missing += part.missing
-    into.assumptions += [text for text in part.assumptions if text not in into.assumptions]
-    into.families |= part.families
+    into.add(part)
 
 
 def _shared_tables(tree: Tree, active: list[Candidate], ruleset: Ruleset) -> None:

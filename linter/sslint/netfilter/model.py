@@ -493,6 +493,15 @@ class Ruleset:
     # What each manager loads by itself, where one of them is in force and not known which.
     alternatives: list[Ruleset] = field(default_factory=list)
 
+    def add(self, part: Ruleset) -> None:
+        """Add what another holds; a source or an assumption of both is there once."""
+        self.tables += part.tables
+        self.ipsets.update(part.ipsets)
+        self.sources += [source for source in part.sources if source not in self.sources]
+        self.missing += part.missing
+        self.assumptions += [text for text in part.assumptions if text not in self.assumptions]
+        self.families |= part.families
+
     @property
     def possible(self) -> bool:
         """Whether it is what a script would leave, and nothing says that it is loaded."""

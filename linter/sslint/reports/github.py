@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sslint.plain import harmless
-from sslint.reports.rows import Gap, Place, Row, gaps, rows
+from sslint.reports.rows import Place, Row, gaps, rows
 
 if TYPE_CHECKING:
     from sslint.result import Result
@@ -23,7 +23,11 @@ _PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ","
 
 def report(result: Result) -> str:
     """Return the commands, a line each."""
-    found = [_gap(gap) for gap in gaps(result) if gap.decisive]
+    found = [
+        ("error", _command("error", gap.place, "sslint: not judged", gap.reason))
+        for gap in gaps(result)
+        if gap.decisive
+    ]
     found += [_row(row) for row in rows(result)]
     lines, counts = [], Counter[str]()
     for kind, line in found:
@@ -45,10 +49,6 @@ def _row(row: Row) -> tuple[str, str]:
     return kind, _command(kind, row.place, f"sslint {row.rule.name}", "\n".join(parts))
 
 
-def _gap(gap: Gap) -> tuple[str, str]:
-    return "error", _command("error", gap.place, "sslint: not judged", gap.reason)
-
-
 def _command(kind: str, place: Place, title: str, text: str) -> str:
     settings = {
         "file": place.file,
@@ -58,10 +58,7 @@ def _command(kind: str, place: Place, title: str, text: str) -> str:
         "endColumn": str(place.end),
         "title": title,
     }
-    said = ",".join(f"{key}={_safe(value).translate(_PROPERTY)}" for key, value in settings.items())
-    return f"::{kind} {said}::{_safe(text).translate(_DATA)}"
-
-
-def _safe(text: str) -> str:
-    """Return text in which the runner finds no command of its own."""
-    return harmless(text)
+    said = ",".join(
+        f"{key}={harmless(value).translate(_PROPERTY)}" for key, value in settings.items()
+    )
+    return f"::{kind} {said}::{harmless(text).translate(_DATA)}"

@@ -417,10 +417,6 @@ def _absent(why: str) -> Callable[[Extension, Arguments], list[RuleItem]]:
     return build
 
 
-def _nothing(extension: Extension, arguments: Arguments) -> list[RuleItem]:
-    return []
-
-
 def _comment(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     if len(str(extension.given["comment"][0].value).encode("utf-8", "surrogateescape")) > 255:
         raise RulesetError("COMMENT must be shorter than 256 characters")

@@ -249,10 +249,8 @@ class Firewalld:
             files[f"/etc/firewalld/zones/{name}.xml"] = zone.file()
         part = Ruleset()
         read(self.tree.with_overlay(files), part)
-        into.tables += part.tables
-        into.missing += part.missing
-        into.families |= {4, 6}
-        into.assumptions += part.assumptions
+        part.sources.clear()  # the script is the source
+        into.add(part)
         into.assumptions.append(
             "firewalld's zones are as it ships them, with the default zone public"
         )

@@ -94,12 +94,7 @@ def load(tree: Tree, path: str, into: Ruleset, ran: Location | None = None) -> N
     if part.sources and ran is None:
         name = tree.name(path)
         part.assumptions.append(f"{name} is run at boot: what runs it is not in these files")
-    into.tables += part.tables
-    into.ipsets.update(part.ipsets)
-    into.sources += part.sources
-    into.missing += part.missing
-    into.assumptions += part.assumptions
-    into.families |= part.families
+    into.add(part)
 
 
 def _says_who_enters(ruleset: Ruleset) -> bool:

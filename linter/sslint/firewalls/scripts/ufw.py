@@ -282,10 +282,8 @@ class Ufw:
                 chain.rules[:] = [
                     replace(one, location=_moved(one.location, places)) for one in chain.rules
                 ]
-        into.tables += part.tables
-        into.missing += part.missing
-        into.families |= {4, 6}
-        into.assumptions += part.assumptions
+        part.sources.clear()  # the script is the source
+        into.add(part)
         into.assumptions.append("ufw's own files are as Debian 13 ships them")
 
 

@@ -73,10 +73,6 @@ class World:
             and told == [(one.words, one.doubt) for one in other.ipset.told]
         )
 
-    def lose(self, reason: str, where: Location) -> None:
-        """Give up everything."""
-        self.nft.lose(reason, where)
-
     def write(self, path: str, where: Location) -> None:
         """Note that a file is written, which may be one of a manager's."""
         if re.search(r"\.rules\.[\d*]", path):

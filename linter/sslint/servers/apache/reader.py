@@ -49,11 +49,6 @@ class Apache:
         """Return the virtual hosts for connections to an address; None: the main server alone."""
         return self.table.find(address, port)
 
-    def base(self, address: str, port: int) -> Host:
-        """Return the server that decides whether a connection speaks TLS."""
-        chain = self.chain(address, port)
-        return chain.hosts[0] if chain is not None else self.main
-
     def site(self, address: str, port: int, name: str) -> Host:
         """Return the server that answers a request for a host name."""
         chain = self.chain(address, port)
