@@ -14,14 +14,15 @@ _ENCRYPTED = {
     "OpenSSL": b"Salted__",
     "transcrypt": b"U2FsdGVkX1",
 }
+_MARKS = tuple(_ENCRYPTED.values())
 _SOPS = b"ENC[AES256_GCM,data:"
 
 
 def not_its_text(data: bytes) -> str:
     """Say what a repository keeps in place of a file's text, "" if that is its text."""
-    for program, mark in _ENCRYPTED.items():
-        if data.startswith(mark):
-            return f"is encrypted with {program.strip()}"
+    if data.startswith(_MARKS):
+        program = next(name for name, mark in _ENCRYPTED.items() if data.startswith(mark))
+        return f"is encrypted with {program.strip()}"
     if _SOPS in data and re.search(rb"^[ \t]*\W?sops(\b|_)", data, re.M):
         return "is encrypted with sops"
     if data.startswith(b"version https://git-lfs.github.com/spec/"):

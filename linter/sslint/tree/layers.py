@@ -140,6 +140,11 @@ class Layers:
         current, status, links, _ = start
         if status is Status.UNKNOWN or (status is Status.ABSENT and name not in (".", "..")):
             return start
+        if status is Status.DIRECTORY and name not in (".", ".."):  # nearly always no link
+            path = below(current, name)
+            found, target, why = self._look(path)
+            if target is None:
+                return Resolved(path, found, links, why)
         pending = [name]  # the next one last
         while pending:
             part = pending.pop()

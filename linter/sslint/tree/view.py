@@ -65,6 +65,7 @@ class Tree:
         self.record = Record()
         self.memo: dict[str, Any] = {}  # what others remember of it, by their own names
         self._layers = Layers(root, overlay or {})
+        self._below_base = _below(self.base, root)
         self._names: dict[str, str] = {}  # of what was given as contents
         self._read_from: dict[str, str] = {}  # the files that some of it came from
         self._executable: set[str] = set()
@@ -224,6 +225,8 @@ class Tree:
         path = normal(path)
         if path in self._names:
             return self._names[path]
+        if self._below_base is not None and not self.mounts and path != "/":
+            return self._below_base + path[1:]
         place = self._layers.place(path)
         if place is not None and self.base is not None:
             real, base = join(*place).rstrip("/") or "/", str(self.base)
@@ -565,6 +568,14 @@ class Tree:
     def lexists(self, path: str) -> bool:
         """Tell whether the tree has a path, if only a link that leads nowhere."""
         return self.exists(path) or self.link_target(path) is not None
+
+
+def _below(base: Path | None, root: Path | None) -> str | None:
+    """Return what stands before the names below a root that lies in the base, None for others."""
+    if root is None:
+        return None
+    top, start = f"{os.path.abspath(root).rstrip('/')}/", f"{str(base).rstrip('/')}/"
+    return top.removeprefix(start) if top.startswith(start) else None
 
 
 def _not_known(path: str, found: Resolved) -> TreeError:

@@ -77,10 +77,17 @@ class Server:
         """Return the statements of one name that are in force: its own, else the inherited."""
         return self.own(name) or self.outer.get(name) or []
 
+    def words(self, name: str) -> list[tuple[str, ...]]:
+        """Return the arguments of the statements of one name that are in force."""
+        block, own = self.directive, self.said(name)
+        if own and isinstance(block, Alike):
+            return [block.words(one) for one in own if isinstance(one, Part)]
+        return [one.args for one in own or self.outer.get(name, ())]
+
     def value(self, name: str) -> str | None:
         """Return the first argument of a statement in force, or None."""
-        found = self.effective(name)
-        return found[-1].args[0] if found and found[-1].args else None
+        found = self.words(name)
+        return found[-1][0] if found and found[-1] else None
 
     def on(self, name: str) -> bool:
         """Tell whether a flag is on; nginx reads flags without regard to case."""

@@ -14,7 +14,7 @@ from sslint.servers.nginx.blocks import Refuse, Server
 from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.listen import Version
 from sslint.servers.nginx.sockets import Socket
-from sslint.values import dataclass, field, replace
+from sslint.values import dataclass, field
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +30,11 @@ class Credentials:
         """Return the certificates as clients of some names get them; sockets share them."""
         found = self._named.get(names)
         if found is None:
-            found = self._named[names] = [replace(ref, names=names) for ref in self.certificates]
+            found = self._named[names] = [
+                CertificateRef(ref.path, ref.key, ref.location, ref.key_location, names,
+                               reason=ref.reason)
+                for ref in self.certificates
+            ]  # fmt: skip
         return found
 
 

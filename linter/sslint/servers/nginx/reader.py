@@ -15,7 +15,7 @@ from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.endpoints import endpoint_of, passed_on
 from sslint.servers.nginx.listen import Listen, parse_listen
 from sslint.servers.nginx.parsed import Nginx, certificates_for
-from sslint.servers.nginx.routes import redirects, routes, upstream_groups, upstreams
+from sslint.servers.nginx.routes import connections, redirects, requests, routes, upstream_groups
 from sslint.servers.nginx.settings import header_dropped, settings
 from sslint.servers.nginx.sockets import SocketTable
 from sslint.servers.nginx.syntax import REST, Loader
@@ -134,24 +134,25 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
 
 def _tls(nginx: Nginx) -> None:
     """Find every block's certificates, and what nginx refuses about TLS."""
-    config = nginx.config
+    config, version = nginx.config, nginx.version
     for server in config.servers:
         found = tls.credentials(server, config.directory, nginx.refuse)
         nginx.credentials[server.number] = found
         if server.kind == "mail":
             mail_blocks.check(server, bool(found.certificates), nginx.refuse)
+        if version is None:
+            continue
         old = server.effective("ssl")
-        if old and nginx.version is not None and nginx.version >= (1, 25, 1):
+        if old and version >= (1, 25, 1):
             said = '"ssl" directive was removed in 1.25.1'
             nginx.refuse(old[0].location, said, Code.OLD_SETTING)
-        for name, since in _SINCE.items() if nginx.version is not None else ():
-            new = server.effective(name)
-            if new and nginx.version is not None and nginx.version < since:
+        for name, since in _SINCE.items():
+            if version < since and (new := server.effective(name)):
                 nginx.refuse(new[0].location, f'unknown directive "{name}"')
     for socket in nginx.table.sockets.values():
         if socket.flags & {"ssl", "quic"} and socket.kind != "mail":
             tls.check_default(socket, nginx.credentials, nginx.refuse)
-        old_stream = nginx.version is not None and nginx.version < (1, 25, 5)
+        old_stream = version is not None and version < (1, 25, 5)
         if old_stream and socket.kind == "stream" and len(socket.servers) > 1:
             nginx.refuse(socket.where, f'duplicate "{socket.name}" address and port pair')
 
@@ -188,11 +189,12 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
                 mine.rejects,
             )
         )
-        statements = routes(server) if server.kind == "http" else []
-        reading.redirects += redirects(server, statements)
-        if server.kind != "mail":
-            known = groups[server.kind]
-            reading.upstreams += upstreams(server, nginx.config, known, statements)
+        if server.kind == "http":
+            statements = routes(server)
+            reading.redirects += redirects(server, statements)
+            reading.upstreams += requests(server, groups["http"], statements)
+        elif server.kind == "stream":
+            reading.upstreams += connections(server, nginx.config, groups["stream"])
     reading.endpoints = passed_on(nginx, reading.endpoints, reading.upstreams)
     reading.settings += settings(nginx.config)
     if nginx.version is not None and nginx.version >= (1, 26):

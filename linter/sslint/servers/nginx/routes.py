@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TypeVar
 
@@ -108,70 +108,69 @@ def _port(text: str | None, default: int | None) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
 
 
-def upstreams(
-    server: Server, config: Configuration, groups: Groups, statements: Guarded
-) -> Iterator[Upstream]:
-    """Yield where a server block passes requests or connections, upstream blocks resolved.
+def connections(server: Server, config: Configuration, groups: Groups) -> Iterator[Upstream]:
+    """Yield where a stream server passes connections, upstream blocks and variables resolved.
 
-    `groups` are the `upstream_groups` of its kind, `statements` an http server's `routes`.
+    `groups` are the `upstream_groups` of its kind.
     """
-    if server.kind == "stream":
-        scheme = "tls" if server.on("proxy_ssl") else "tcp"
-        for directive in server.own("proxy_pass"):
-            for target in _values(directive, config):
-                yield from _peers(
-                    server, directive, scheme, target, None, groups, server.on("proxy_protocol")
-                )
-        return
+    scheme, header = "tls" if server.on("proxy_ssl") else "tcp", server.on("proxy_protocol")
+    for directive in server.own("proxy_pass"):
+        for target in _values(directive, config):
+            for host, port in _peers(target, None, groups):
+                yield Upstream(server.number, scheme, host, port, directive.location, header)
+
+
+def requests(server: Server, groups: Groups, statements: Guarded) -> Iterator[Upstream]:
+    """Yield where an http server passes requests, upstream blocks resolved.
+
+    `groups` are the `upstream_groups` of its kind, `statements` its `routes`.
+    """
     for directive, _ in statements:
-        if directive.name in ("proxy_pass", "grpc_pass") and directive.args:
-            yield from _http_upstream(server, directive, groups)
+        name, args = directive.name, directive.args
+        if args and (name == "proxy_pass" or name == "grpc_pass"):
+            scheme, authority, default = _passed(name, args[0])
+            if authority is None:
+                yield Upstream(server.number, None, None, None, directive.location)
+            elif authority[:5] != "unix:":
+                for host, port in _peers(authority, default, groups):
+                    yield Upstream(server.number, scheme, host, port, directive.location)
 
 
-def _http_upstream(server: Server, directive: Directive, groups: Groups) -> Iterator[Upstream]:
-    scheme, separator, rest = directive.args[0].partition("://")
+@lru_cache(maxsize=256)
+def _passed(name: str, url: str) -> tuple[str | None, str | None, int | None]:
+    """Return scheme, authority and default port of what a request is passed to.
+
+    Without an authority it is not known.
+    """
+    scheme, separator, rest = url.partition("://")
     if not separator:
-        if directive.name == "grpc_pass" and "$" not in scheme:
-            scheme, rest = "grpc", directive.args[0]
-        else:
-            yield Upstream(server.number, None, None, None, directive.location)
-            return
-    authority = _AUTHORITY_ENDS.split(rest, maxsplit=1)[0]
+        if name != "grpc_pass" or "$" in scheme:
+            return None, None, None
+        scheme, rest = "grpc", url
     if rest.startswith("unix:"):
-        return
+        return None, rest, None
+    authority = _AUTHORITY_ENDS.split(rest, maxsplit=1)[0]
     shown = None if "$" in scheme else _GRPC.get(scheme.lower(), scheme.lower())
-    default = _DEFAULT_PORTS.get(scheme.lower())
-    yield from _peers(server, directive, shown, authority, default, groups, False)
+    return shown, authority, _DEFAULT_PORTS.get(scheme.lower())
 
 
 def _peers(
-    server: Server,
-    directive: Directive,
-    scheme: str | None,
-    target: str,
-    default: int | None,
-    groups: Groups,
-    proxy_protocol: bool,
-) -> Iterator[Upstream]:
+    target: str, default: int | None, groups: Groups
+) -> Iterable[tuple[str | None, int | None]]:
+    """Return host and port of each server that a target stands for; None = not known."""
     group = groups.get(target.lower())
     if group is None:
-        peers = [(target, directive)]
-    else:
-        peers = [(d.args[0], d) for d in group.block or () if d.name == "server" and d.args]
-        default = default and 80  # ngx_http_upstream_server: 80 whatever the scheme
-    for peer, _ in peers:
-        if peer.startswith("unix:"):
-            continue
-        host, port = _authority(peer)
-        known = None if "$" in host or not host else host
-        yield Upstream(
-            server.number,
-            scheme,
-            known,
-            _port(port, default) if known else None,
-            directive.location,
-            proxy_protocol,
-        )
+        return (_peer(target, default),) if target[:5] != "unix:" else ()
+    default = default and 80  # ngx_http_upstream_server: 80 whatever the scheme
+    peers = (d.args[0] for d in group.block or () if d.name == "server" and d.args)
+    return [_peer(peer, default) for peer in peers if not peer.startswith("unix:")]
+
+
+@lru_cache(maxsize=256)
+def _peer(text: str, default: int | None) -> tuple[str | None, int | None]:
+    host, port = _authority(text)
+    known = None if "$" in host or not host else host
+    return known, _port(port, default) if known else None
 
 
 def upstream_groups(config: Configuration, kind: Kind) -> Groups:

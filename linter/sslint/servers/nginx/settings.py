@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sslint.servers.model import Setting
 from sslint.servers.nginx.blocks import Configuration, Server
 from sslint.servers.nginx.directive import Directive
@@ -120,23 +122,27 @@ def _statement(
     directive: Directive, scope: str, site: int | None, depth: int, found: list[Setting]
 ) -> None:
     name, args = directive.name, directive.args
-
-    def add(name: str, value: str | None, args: tuple[str, ...]) -> None:
-        found.append(Setting("nginx", name, value, directive.location, scope, args, site))
-
     if directive.block is not None:
         if depth < MAX_DEPTH and name in ("location", "if", "limit_except"):
             _walk(directive.block, name, site, depth + 1, found)
-    elif name == "listen":
-        for flag in _LISTEN if len(args) > 1 else ():
-            if flag in args[1:]:
-                add(f"listen.{flag}", flag, args)
-    elif name in _WANTED or name.startswith(_PREFIXES):
-        add(name, args[0] if args else None, args)
-    elif name == "server_name" and (place := swallowed(directive)) is not None:
-        add(SWALLOWED, args[place], args)
-    elif name == "add_header" and len(args) >= 2 and args[0].lower() in _HEADERS:
-        add(_HEADERS[args[0].lower()], args[1], args[1:])
+        return
+    for called, value, words in _told(directive, name, args):
+        found.append(Setting("nginx", called, value, directive.location, scope, words, site))
+
+
+def _told(
+    directive: Directive, name: str, args: tuple[str, ...]
+) -> Iterable[tuple[str, str | None, tuple[str, ...]]]:
+    """Return what a statement sets, by the names that rules have for it."""
+    if name == "listen":
+        return [(f"listen.{flag}", flag, args) for flag in _LISTEN if flag in args[1:]]
+    if name in _WANTED or name.startswith(_PREFIXES):
+        return ((name, args[0] if args else None, args),)
+    if name == "server_name" and (place := swallowed(directive)) is not None:
+        return ((SWALLOWED, args[place], args),)
+    if name == "add_header" and len(args) >= 2 and args[0].lower() in _HEADERS:
+        return ((_HEADERS[args[0].lower()], args[1], args[1:]),)
+    return ()
 
 
 def header_dropped(server: Server, header: str) -> Directive | None:

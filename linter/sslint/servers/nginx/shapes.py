@@ -96,15 +96,19 @@ class Alike(Directive):
         self.block = [self.statement(part) for part in self.shape.block]
         return self.block
 
+    def words(self, part: Part) -> tuple[str, ...]:
+        """Return the words of one part of the shape in this block."""
+        return tuple(self._groups[part.group].split()) if part.group else part.args
+
     def statement(self, part: Part) -> Directive:
         """Return what one part of the shape is in this block."""
         found = self._made[part.number]
         if found is None:
-            group, (after, distance), (behind, more) = part.group, part.start, part.end
+            (after, distance), (behind, more) = part.start, part.end
             match = self._groups
             found = self._made[part.number] = Directive(
                 part.name,
-                tuple(match[group].split()) if group else part.args,
+                self.words(part),
                 self.file,
                 distance + (match.end(after) if after else self.start),
                 more + (match.end(behind) if behind else self.start),

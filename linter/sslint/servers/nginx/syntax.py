@@ -181,8 +181,9 @@ class Loader:
         except TreeError as error:
             self._missing(directive, path, error)
             return [directive]
-        self.tree.budgets.spend("includes", 1, directive.location)
-        self.tree.budgets.spend("statements", self._weight(path, statements), directive.location)
+        where = directive.location
+        self.tree.budgets.spend("includes", 1, where)
+        self.tree.budgets.spend("statements", self._weight(path, statements), where)
         return statements
 
     def _missing(self, directive: Directive, path: str, error: TreeError) -> None:

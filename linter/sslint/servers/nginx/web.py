@@ -33,10 +33,10 @@ class NginxWeb:
     def roots(self) -> list[str]:
         """Return the directories that nginx serves."""
         roots = (
-            directive.args[0]
+            words[0]
             for server in self._nginx.config.servers
-            for directive in server.effective("root")
-            if directive.args and "$" not in directive.args[0]
+            for words in server.words("root")
+            if words and "$" not in words[0]
         )
         return list(dict.fromkeys(roots))
 
