@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import pytest
 
 from sslint import host
-from sslint.engine import Finding, causes
+from sslint.engine import Finding, Many, causes
 from sslint.facts.collection import Facts
 from sslint.targets import Target
 from sslint.tree import Tree
@@ -25,6 +27,7 @@ ENDS = (
     "location / { proxy_pass https://127.0.0.1:80; }",
     "location / { proxy_pass http://127.0.0.1:443; }",
 )
+PAIR = "ssl_certificate {0}.pem; ssl_certificate_key {0}.key;"
 SAID = (
     "http2 on;",
     "ssl_protocols TLSv1 TLSv1.2;",
@@ -34,6 +37,7 @@ SAID = (
     "add_header Alt-Svc 'h3=\":443\"; ma=86400';",
     "ssl on;",
     "http2_push /x;",
+    "ssl_reject_handshake on;",
 )
 
 
@@ -47,10 +51,19 @@ def _told(found: list[Finding]) -> list[object]:
     ]  # fmt: skip
 
 
+_make = Many.__init__
+
+
+def _each_apart(self: Many[object], keys: Sequence[Hashable], *given: Any) -> None:
+    _make(self, range(len(keys)), *given)
+
+
 def _same(target: Target, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     read = host.read(target)
     rules = list(RULES.values())
+    monkeypatch.setattr(Many, "__init__", _each_apart)
     wanted = _told(causes.run(rules, Facts(read)))
+    monkeypatch.undo()
     monkeypatch.setattr(causes, "MANY", 1)
     assert _told(causes.run(rules, Facts(read))) == wanted
     monkeypatch.undo()
@@ -69,14 +82,18 @@ def test_of_many_blocks(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = []
     for number in range(30):
         name = f"{choose.choice(('', 'www.', 'a.'))}s{number // 3}.example.org"
+        name = choose.choice((name, name, name, name, "_", "~^x$"))
         listen = choose.choice(("80", "443 ssl", "8443 ssl", "[::]:443 ssl", "443 quic"))
         said = choose.sample(SAID, choose.randrange(3))
         pair = choose.choice(("/etc/a", "/etc/b"))
         lines = [f"listen {listen};", f"server_name {name};", *said, choose.choice(ENDS)]
-        lines.append(f"ssl_certificate {pair}.pem; ssl_certificate_key {pair}.key;")
+        if choose.random() < 0.8:
+            lines.append(choose.choice((PAIR.format(pair), PAIR.format(pair), "include pair;")))
         blocks.append(f"server {{ {' '.join(lines)} }}")
+    outer = choose.choice(("", PAIR.format("/etc/b"), "ssl_stapling on;"))
     overlay = {
-        "/etc/nginx/nginx.conf": "events {}\nhttp {\n" + "\n".join(blocks) + "\n}\n",
+        "/etc/nginx/nginx.conf": f"events {{}}\nhttp {{\n{outer}\n" + "\n".join(blocks) + "\n}\n",
+        "/etc/nginx/pair": f"{PAIR.format('/etc/a')}\n",
         "/etc/nftables.conf": (SOUND / "web-nftables/etc/nftables.conf")
         .read_text()
         .replace("443", choose.choice(("443", "8443", "80"))),

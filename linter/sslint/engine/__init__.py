@@ -7,7 +7,7 @@ It knows no server and no format. `language` has the conditions, `words` fills w
 from __future__ import annotations
 
 from sslint.engine.causes import Finding, merge_twins, order_causes, run
-from sslint.engine.language import Fact, Span, Subject
+from sslint.engine.language import Fact, Many, Span, Subject
 from sslint.engine.loader import (
     MAX_RULE,
     OWN,
@@ -27,6 +27,7 @@ __all__ = [
     "SEVERITIES",
     "Fact",
     "Finding",
+    "Many",
     "Rule",
     "Severity",
     "Span",

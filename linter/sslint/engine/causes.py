@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from sslint.engine.language import Fact, Span, Subject, reader
+from sslint.engine.language import Fact, Many, Span, Subject, reader
 from sslint.engine.loader import SEVERITIES, Rule, Severity
 from sslint.engine.words import fill, placeholders
 from sslint.values import dataclass, field
 
-MANY = 64  # facts that a rule is held against, and of which many may be alike
+MANY = 64  # facts of a kind, from which on those that are alike are asked once
 
 
 @dataclass(slots=True)
@@ -45,43 +45,43 @@ class Finding:
 
 def run(rules: Iterable[Rule], facts: object) -> list[Finding]:
     """Return the findings of all rules over a host's facts, without ordering causes."""
-    groups = _Groups(facts)
+    groups = _Groups()
     found: list[Finding] = []
     for rule in rules:
-        fitting = groups.fitting(rule)
-        if len(fitting) < MANY:
+        kind = getattr(facts, rule.collection)
+        if isinstance(kind, Many) and len(kind) >= MANY:
+            found += _of_many(rule, kind, groups, facts)
+        else:
             found += [
                 _finding(rule, fact, facts)
-                for fact in fitting
+                for fact in groups.fitting(rule, kind)
                 if rule.test(fact, facts, None) is True
             ]
-        else:
-            found += _of_many(rule, fitting, facts)
     return found
 
 
-def _of_many(rule: Rule, fitting: Sequence[Fact], facts: object) -> Iterator[Finding]:
+def _of_many(rule: Rule, kind: Many[Fact], groups: _Groups, facts: object) -> Iterator[Finding]:
     """Yield what a rule finds on many facts, asking those once that are alike to it."""
-    asked, shown = _asked(rule)
-    apart = fitting[0].apart
-    alike = fitting[0].alike is not None and (apart | _RELATING).isdisjoint(asked)
-    tested: dict[object, bool] = {}
+    firsts = groups.fitting(rule, list(kind.firsts.values()), kind.apart)
+    asked, shown = _asked(rule) if firsts else (kind.apart, kind.apart)
+    same = (kind.apart | _RELATING).isdisjoint(asked)
+    if same:
+        firsts = [first for first in firsts if rule.test(first, facts, None) is True]
+    chosen = set(map(id, firsts))
+    keys = {key for key, first in kind.firsts.items() if id(first) in chosen}
     said: dict[object, Finding] = {}
-    for fact in fitting:
-        key = fact.alike if alike else None
-        fires = tested.get(key)
-        if fires is None:
-            fires = rule.test(fact, facts, None) is True
-            if alike:
-                tested[key] = fires
-        if not fires:
+    for number, key in enumerate(kind.keys) if keys else ():
+        if key not in keys:
+            continue
+        fact = kind[number]
+        if not same and rule.test(fact, facts, None) is not True:
             continue
         first = said.get(key)
         if first is not None:
             yield _like(first, fact)
             continue
         first = _finding(rule, fact, facts)
-        if alike and apart.isdisjoint(shown):
+        if same and kind.apart.isdisjoint(shown):
             said[key] = first
         yield first
 
@@ -150,16 +150,19 @@ class _Groups:
     No fact is asked for a field that a rule would not ask it for that tests one after the other.
     """
 
-    def __init__(self, facts: object) -> None:
-        self._facts = facts
+    def __init__(self) -> None:
         self._made: dict[tuple[object, ...], dict[object, list[Fact]]] = {}
 
-    def fitting(self, rule: Rule) -> Sequence[Fact]:
-        """Return the facts that have the values which the first conditions of a rule name."""
-        found: Sequence[Fact] = getattr(self._facts, rule.collection)
+    def fitting(
+        self, rule: Rule, found: Sequence[Fact], apart: frozenset[str] = frozenset()
+    ) -> Sequence[Fact]:
+        """Return the facts that have the values which the first conditions of a rule name.
+
+        Those of fields that are `apart`, and what follows them, are left to its test.
+        """
         path: tuple[object, ...] = (rule.collection,)
         for name, value in rule.values:
-            if not found:
+            if not found or name in apart:
                 break
             path = (*path, name)
             groups = self._made.get(path)

@@ -6,10 +6,10 @@ a rule fires only on what is certainly true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from sslint.engine.vocabulary import (
     MalformedError,
@@ -53,13 +53,58 @@ class Fact(Protocol):
     def subjects(self) -> frozenset[Subject]:
         """What it is about."""
 
-    @property
-    def alike(self) -> object:
-        """What it has in common with others whose fields have the same values; None: nothing."""
+
+Made = TypeVar("Made")
+
+
+class Many(Generic[Made]):
+    """Facts of one kind in their order, each made when it is asked for.
+
+    `keys` say of each what it has in common with others whose fields have the same values, but for
+    those fields that are `apart`.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[Hashable],
+        make: Callable[[int], Made],
+        apart: frozenset[str] = frozenset(),
+    ) -> None:
+        self.keys = keys
+        self.apart = apart
+        self._make = make
+        self._made: dict[int, Made] = {}
+        self._firsts: dict[Hashable, Made] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, number: int) -> Made:
+        found = self._made.get(number)
+        if found is None:
+            found = self._made[number] = self._make(number)
+        return found
+
+    def __iter__(self) -> Iterator[Made]:
+        return map(self.__getitem__, range(len(self.keys)))
 
     @property
-    def apart(self) -> frozenset[str]:
-        """The fields that differ all the same."""
+    def firsts(self) -> dict[Hashable, Made]:
+        """The first of those that are alike, by what they have in common."""
+        if self._firsts is None:
+            last_to_first = range(len(self.keys) - 1, -1, -1)
+            numbers = dict(zip(reversed(self.keys), last_to_first, strict=True))
+            self._firsts = {key: self[numbers[key]] for key in dict.fromkeys(self.keys)}
+        return self._firsts
+
+    def having(self, keys: Container[Hashable]) -> Iterator[Made]:
+        """Yield the facts that have one of some keys."""
+        return (self[number] for number, key in enumerate(self.keys) if key in keys)
+
+    def where(self, test: Callable[[Made], bool]) -> list[Made]:
+        """Return the facts that a test takes, which asks for nothing that is apart."""
+        keys = {key for key, first in self.firsts.items() if test(first)}
+        return list(self.having(keys)) if keys else []
 
 
 Matcher = Callable[[Any, object, Any], Truth]

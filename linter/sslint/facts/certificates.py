@@ -84,7 +84,7 @@ class _BackEnds:
             for socket in facts.host.sockets
             if socket.endpoint.tls != "none"
         }
-        passed = {u.port for u in facts.upstreams if u.scheme == "tcp"}
+        passed = {u.port for u in facts.upstreams.firsts.values() if u.scheme == "tcp"}
         self._passed = passed
         self._any = None in passed or any(other.endpoints for other in facts.without_sites)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sslint.engine import Many
 from sslint.facts.alternatives import Grouping, Ways
 from sslint.facts.announcements import Announcement, Whereabouts, announcements, disagreements
 from sslint.facts.certificates import Certificate, certificates
@@ -81,22 +82,22 @@ class Facts:
     # -- what servers are told ----------------------------------------------------------------
 
     @field
-    def sites(self) -> list[Site]:
+    def sites(self) -> Many[Site]:
         """Server blocks."""
         return sites(self)
 
     @field
-    def redirects(self) -> list[Redirect]:
+    def redirects(self) -> Many[Redirect]:
         """Redirects to other URLs."""
         return redirects(self)
 
     @field
-    def upstreams(self) -> list[Upstream]:
+    def upstreams(self) -> Many[Upstream]:
         """Places that requests are passed on to."""
         return upstreams(self)
 
     @field
-    def settings(self) -> list[Setting]:
+    def settings(self) -> Many[Setting]:
         """Single statements."""
         return settings(self)
 

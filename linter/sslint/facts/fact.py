@@ -102,16 +102,6 @@ class Fact(Fields):
         return self._subjects
 
     @property
-    def alike(self) -> object:
-        """What it has in common with others whose fields have the same values; None: nothing."""
-        return None
-
-    @property
-    def apart(self) -> frozenset[str]:
-        """The fields that differ all the same."""
-        return frozenset()
-
-    @property
     def _host(self) -> Host:
         return self.facts.host
 

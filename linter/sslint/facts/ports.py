@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sslint.facts.openings import Opening
     from sslint.facts.redirects import Redirect, Upstream
     from sslint.host import Host
-    from sslint.servers.model import Endpoint
+    from sslint.servers.model import Endpoint, ServerReading
 
 Transport = Literal["tcp", "udp"]
 Family = Literal[4, 6]
@@ -79,15 +79,27 @@ class Demand:
     def __init__(self, facts: Facts) -> None:
         self.openings: dict[Port, list[Opening]] = by_port(facts.openings)
         self.announcements: dict[Port, list[Announcement]] = by_port(facts.announcements)
+        # Of redirects and upstreams that are alike the first.
         self.redirects: dict[int | None, list[Redirect]] = {}
-        self.redirecting: set[int] = set()  # the ports of the blocks that redirect
-        for redirect in facts.redirects:
+        for redirect in facts.redirects.firsts.values():
             self.redirects.setdefault(redirect.port, []).append(redirect)
-            self.redirecting.update(redirect.from_ports or ())
-        self.over_ipv6 = any(6 in opening.families for opening in facts.openings)
         self.upstreams: dict[int | None, list[Upstream]] = {}
-        for upstream in facts.upstreams:
+        for upstream in facts.upstreams.firsts.values():
             self.upstreams.setdefault(upstream.port, []).append(upstream)
+        # The ports of the blocks that redirect.
+        self.redirecting = {
+            port
+            for reading in facts.host.readings
+            for listens in _redirecting(reading)
+            for _, _, port, _ in listens
+        }
+        self.over_ipv6 = any(6 in opening.families for opening in facts.openings)
+
+
+def _redirecting(reading: ServerReading) -> set[tuple[tuple[str, str, int, bool], ...]]:
+    """Return the sockets of each block with a redirect; many blocks have the same ones."""
+    sites = reading.sites
+    return {sites[one.site].listens for one in reading.redirects if one.site < len(sites)}
 
 
 class PortFact(Fact):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sslint import certificates
-from sslint.engine import Span, Subject
+from sslint.engine import Many, Span, Subject
 from sslint.facts.certificates import is_public_name
 from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import Listener, Tls, common_tls, listening
@@ -20,17 +20,30 @@ if TYPE_CHECKING:
     from sslint.servers import model
     from sslint.servers.model import CertificateRef, Endpoint, ServerReading
 
+# What depends on the names and sockets of the block.
 _OF_BLOCKS = frozenset(("answer", "answered_at", "from_ports", "misdirected"))
+_Said = tuple["model.Redirect", "ServerReading", "model.Site | None", set[str]]
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 
-def redirects(facts: Facts) -> list[Redirect]:
+def redirects(facts: Facts) -> Many[Redirect]:
     """Return a fact for each redirect to another URL."""
-    found = []
+    found: list[_Said] = []
+    keys: list[object] = []
     for reading in facts.host.readings:
         served = {name for site in reading.sites for name in site.names}
-        found += [Redirect(facts, redirect, reading, served) for redirect in reading.redirects]
-    return found
+        for one in reading.redirects:
+            site = _site(reading, one)
+            own = one.own_name or (site is not None and one.host in site.names)
+            found.append((one, reading, site, served))
+            keys.append(
+                (id(reading), one.scheme, one.host, one.port, one.conditional, one.own_name, own)
+            )
+    return Many(keys, lambda number: Redirect(facts, *found[number]), _OF_BLOCKS)
+
+
+def _site(reading: ServerReading, said: model.Redirect | model.Upstream) -> model.Site | None:
+    return reading.sites[said.site] if said.site < len(reading.sites) else None
 
 
 def secure_endpoints(host: Host) -> dict[tuple[str, int], list[Endpoint]]:
@@ -65,11 +78,16 @@ class Redirect(Fact):
     "It stands under an `if`."
 
     def __init__(
-        self, facts: Facts, source: model.Redirect, reading: ServerReading, served: set[str]
+        self,
+        facts: Facts,
+        source: model.Redirect,
+        reading: ServerReading,
+        site: model.Site | None,
+        served: set[str],
     ) -> None:
         self._reading = reading
         self._served = served  # the names of all its server blocks
-        self._site = reading.sites[source.site] if source.site < len(reading.sites) else None
+        self._site = site
         self.source = source
         target = source.host or ("its own name" if self.own_name else "another name")
         entity = f"{reading.server} redirect to {source.scheme or '?'} on {target}"
@@ -87,18 +105,6 @@ class Redirect(Fact):
         found: set[Subject] = {("tcp", port)} if port else set()
         found |= {("certificate", ref.path) for _, ref in self._wrong if ref and ref.path}
         return frozenset(found)
-
-    @property
-    def alike(self) -> object:
-        """The URL, whoever is sent there."""
-        own = self.source
-        url = own.scheme, own.host, own.port
-        return id(self._reading), url, own.conditional, own.own_name, self.own_name
-
-    @property
-    def apart(self) -> frozenset[str]:
-        """What depends on the names and sockets of its block."""
-        return _OF_BLOCKS
 
     @field
     def own_name(self) -> bool:
@@ -232,15 +238,20 @@ class Redirect(Fact):
 # -- proxies ----------------------------------------------------------------------------------
 
 
-def upstreams(facts: Facts) -> list[Upstream]:
+def upstreams(facts: Facts) -> Many[Upstream]:
     """Return a fact for each place that requests are passed on to."""
     host = facts.host
     own = {*host.target.addresses, *LOCAL_NAMES}
-    return [
-        Upstream(facts, upstream, reading, own)
+    found = [
+        (upstream, reading, _site(reading, upstream))
         for reading in (*host.readings, *host.programs)
         for upstream in reading.upstreams
     ]
+    keys = [
+        (reading.server, site and site.kind, one.scheme, one.host, one.port, one.proxy_protocol)
+        for one, reading, site in found
+    ]
+    return Many(keys, lambda number: Upstream(facts, *found[number], own))
 
 
 class Upstream(Fact):
@@ -256,24 +267,22 @@ class Upstream(Fact):
     "The port."
 
     def __init__(
-        self, facts: Facts, source: model.Upstream, reading: ServerReading, own: set[str]
+        self,
+        facts: Facts,
+        source: model.Upstream,
+        reading: ServerReading,
+        site: model.Site | None,
+        own: set[str],
     ) -> None:
         entity = f"{reading.server} upstream {source.host or '?'}:{source.port or '?'}"
         super().__init__(facts, source, entity)
         self._own = own  # the addresses and names of this host
-        self._site = reading.sites[source.site] if source.site < len(reading.sites) else None
+        self._site = site
 
     @field
     def span(self) -> Span:
         """The statement."""
         return Span(self.source.location, "proxies requests")
-
-    @property
-    def alike(self) -> object:
-        """The place, whatever is passed on to it."""
-        own = self.source
-        place = own.scheme, own.host, own.port
-        return self.entity, place, own.proxy_protocol, self.passes_tls
 
     @field
     def local(self) -> bool | None:

@@ -483,14 +483,16 @@ class Service(PortFact):
     @property
     def _unfitting(self) -> list[Upstream]:
         """The proxies of this host that send the header unasked, or do not where it is asked."""
-        return [
-            upstream
-            for upstream in self.facts.demand.upstreams.get(self.port, ())
-            if upstream.local
-            and upstream.target_known
-            and self.transport == "tcp"
-            and upstream.sends_proxy_protocol != self.proxy_protocol
-        ]
+        if self.transport != "tcp":
+            return []
+        return self.facts.upstreams.where(
+            lambda one: (
+                one.port == self.port
+                and bool(one.local)
+                and one.target_known
+                and one.sends_proxy_protocol != self.proxy_protocol
+            )
+        )
 
     @field
     def proxy_header(self) -> Literal["unexpected", "missing", "unexplained"] | None:

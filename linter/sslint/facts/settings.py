@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sslint import certificates
-from sslint.engine import Span, Subject
+from sslint.engine import Many, Span, Subject
 from sslint.facts.fact import Fact, Fields, Places, field
 from sslint.host import scope_of
 from sslint.regex import regex
@@ -32,13 +32,14 @@ _LABELS = {
 }
 
 
+# What depends on the names of the block, or is another place.
 _OF_BLOCKS = frozenset(("hsts", "related"))
 _ABOUT_PORTS = ("virtualhost.plain-first", "listen.ipv6-lost")
 _LEGACY = regex(r"(?<![!\w.-])(SSLv2|SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
 _MINIMUM = regex(r">=?\s*(SSLv3|TLSv1(?:\.[01])?)(?![\w.])")
 
 
-def settings(facts: Facts) -> list[Setting]:
+def settings(facts: Facts) -> Many[Setting]:
     """Return a fact for each statement that a rule may ask for.
 
     A statement of a file that the distribution ships, and the tree does not hold, is judged only by
@@ -46,12 +47,17 @@ def settings(facts: Facts) -> list[Setting]:
     """
     shipped = facts.host.shipped
     theirs = shipped.files if shipped is not None else ()
-    return [
-        Setting(facts, setting, context)
+    found = [
+        (setting, context)
         for context in (_Context(facts.host, reading) for reading in facts.host.readings)
         for setting in context.reading.settings
         if setting.location.file.path not in theirs
     ]
+    keys = [
+        (id(context), one.name, one.value, one.scope, one.arguments, one.offered)
+        for one, context in found
+    ]
+    return Many(keys, lambda number: Setting(facts, *found[number]), _OF_BLOCKS)
 
 
 class _Context:
@@ -112,17 +118,6 @@ class Setting(Fact):
     def span(self) -> Span:
         """The statement."""
         return Span(self.source.location, _LABELS.get(self.source.name, self.source.name))
-
-    @property
-    def alike(self) -> object:
-        """The statement as it stands in any block."""
-        own = self.source
-        return id(self._context), own.name, own.value, own.scope, own.arguments, own.offered
-
-    @property
-    def apart(self) -> frozenset[str]:
-        """What depends on the names of its block, or is another place."""
-        return _OF_BLOCKS
 
     @field
     def server_version(self) -> tuple[int, ...] | None:

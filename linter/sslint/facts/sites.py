@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from sslint import certificates
-from sslint.engine import Span, Subject
+from sslint.engine import Many, Span, Subject
 from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import EXPECTED_TLS
 
@@ -17,20 +17,44 @@ if TYPE_CHECKING:
     from sslint.servers import model
     from sslint.servers.model import ServerReading, Setting
 
+# What depends on the names of the block and on its certificate, or is another place.
+_OF_BLOCKS = frozenset(
+    (
+        *("names", "name", "certificate", "certificate_ocsp", "borrowed_covers"),
+        *("first_owner", "block", "advertised_at", "stapling_at", "default_server"),
+    )
+)
+_ASKED = ("Alt-Svc", "http3", "ssl_stapling")
 Owners = dict[tuple[str, str, int], dict[str, "model.Site"]]
 
 
-def sites(facts: Facts) -> list[Site]:
+def sites(facts: Facts) -> Many[Site]:
     """Return a fact for each server block."""
-    found = []
+    found: list[tuple[model.Site, _Blocks, int, dict[str, model.Site]]] = []
+    keys: list[object] = []
     for reading in facts.host.readings:
         blocks = _Blocks(reading)
         owners: Owners = {}
         for number, site in enumerate(reading.sites):
             if reading.sites_assumed:
                 owners = {}
-            found.append(Site(facts, site, blocks, number, _taken(site, owners)))
-    return found
+            taken = _taken(site, owners)
+            found.append((site, blocks, number, taken))
+            keys.append((id(blocks), blocks.asked.get(number), *_key(site), *sorted(taken)))
+    return Many(keys, lambda number: Site(facts, *found[number]), _OF_BLOCKS)
+
+
+def _key(site: model.Site) -> tuple[object, ...]:
+    """Return what decides about the fields of a block, beside what it says and its names."""
+    own = site.certificates[0].location.file is site.location.file if site.certificates else None
+    return (
+        *(site.kind, site.tls, site.listens, own, site.own_certificate, site.rejects_handshake),
+        bool(_exact(site.names)),
+    )
+
+
+def _exact(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name not in ("", "_") and name[0] != "~"]
 
 
 def _taken(site: model.Site, owners: Owners) -> dict[str, model.Site]:
@@ -65,13 +89,18 @@ def unserved(facts: Facts) -> list[Opening]:
 
 
 class _Blocks:
-    """The server blocks of one reading: what each says, and who answers by default."""
+    """The server blocks of one reading: what facts ask of each, and who answers by default."""
 
     def __init__(self, reading: ServerReading) -> None:
         self.settings: dict[int | None, list[Setting]] = {}
         for setting in reading.settings:
-            self.settings.setdefault(setting.site, []).append(setting)
+            if setting.name in _ASKED:
+                self.settings.setdefault(setting.site, []).append(setting)
         self.from_file = any(s.name == "ssl_stapling_file" for s in reading.settings)
+        self.asked = {
+            number: tuple([(one.name, one.value, one.scope) for one in own])
+            for number, own in self.settings.items()
+        }
         # By kind and socket: the block with a certificate that comes first, a default before all.
         self._first: dict[tuple[str, str, str, int], tuple[bool, int, model.Site]] = {}
         for number, site in enumerate(reading.sites):
@@ -154,7 +183,7 @@ class Site(Fact):
 
     @property
     def _exact(self) -> list[str]:
-        return [n for n in self.names if n not in ("", "_") and not n.startswith("~")]
+        return _exact(self.names)
 
     @field
     def ports(self) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ def kinds() -> dict[str, type[Fact]]:
     found = {}
     for name, made in vars(Facts).items():
         kind = _kind(name) if hasattr(made, "fget") else None
-        if kind is not None and made.fget.__annotations__["return"].startswith("list["):
+        if kind is not None and made.fget.__annotations__["return"].startswith(("list[", "Many[")):
             [item] = typing.get_args(_hints(made.fget)["return"])
             if issubclass(item, Fact):
                 found[kind] = item
