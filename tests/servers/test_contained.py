@@ -108,6 +108,95 @@ def test_two_containers_with_one_configuration_are_one() -> None:
     assert [found[name].ipv4.verdict for name in ("tcp4", "udp4")] == ["open", "open"]  # type: ignore[union-attr]
 
 
+BASE = COMPOSE % ('"80:80", "443:443"', "")
+QUIC = "services:\n  web:\n    ports: ['443:443/udp']\n"
+
+
+@pytest.mark.parametrize(
+    ("beside", "udp"),
+    [
+        ({"compose.prod.yaml": QUIC}, "unknown"),
+        ({"compose.prod.yaml": QUIC.replace("443:443/udp", "$PORTS")}, "unknown"),
+        ({"compose.override.yaml": QUIC}, "open"),
+        ({"compose.prod.yaml": BASE.replace('"443:443"', '"443:443", "443:443/udp"')}, "unknown"),
+        ({"compose.prod.yaml": BASE}, "closed"),  # neither of them publishes it
+        ({"compose.prod.yaml": QUIC.replace("web", "other")}, "closed"),
+        ({"../prod.yaml": QUIC}, "closed"),
+    ],
+)
+def test_what_a_file_beside_it_may_publish_is_not_known(beside: dict[str, str], udp: str) -> None:
+    """`docker compose -f compose.yaml -f compose.prod.yaml` merges them."""
+    assert beside_it(BASE, beside)["udp4"] == udp
+
+
+def beside_it(compose: str, beside: dict[str, str]) -> dict[str, str]:
+    """Return the verdicts over IPv4 with further files beside the compose file."""
+    files = {"etc/nginx/nginx.conf": NGINX, "etc/iptables/rules.v4": SHUT % ""}
+    files |= {f"srv/app/{name}": text for name, text in {"compose.yaml": compose, **beside}.items()}
+    found = read(Target("h", tree_of(files))).sockets
+    verdicts = {s.endpoint.transport: s.ipv4.verdict for s in found if s.ipv4 is not None}
+    return {f"{transport}4": verdict for transport, verdict in verdicts.items()}
+
+
+@pytest.mark.parametrize("extends", ["web", "{service: web}", "{file: compose.yaml, service: web}"])
+def test_what_extends_it_may_publish_more(extends: str) -> None:
+    more = f"  prod:\n    extends: {extends}\n    ports: ['443:443/udp']\n"
+    assert sockets('"443:443"', more=more)["udp4"].ipv4.verdict == "unknown"  # type: ignore[union-attr]
+
+
+def test_a_socket_of_files_in_two_containers_is_not_closed() -> None:
+    """Each is a server of its own; the socket is shown at the first file that names it."""
+    site = "server { listen 443 ssl; ssl_certificate /a.pem; ssl_certificate_key /a.key; }\n"
+    container = (
+        "  {0}:\n    image: nginx\n    volumes: ['../../etc/nginx/conf.d/{0}.conf:"
+        "/etc/nginx/conf.d/{0}.conf']\n    ports: ['{1}']\n"
+    )
+    files = {
+        "etc/nginx/nginx.conf": "events {} http { include /etc/nginx/conf.d/*.conf; }",
+        "etc/nginx/conf.d/a.conf": site + "server { listen 80; }",
+        "etc/nginx/conf.d/b.conf": site,
+        "srv/compose.yaml": "services:\n"
+        + container.format("a", "80:80")
+        + container.format("b", "443:443"),
+    }
+    files["srv/compose.yaml"] = files["srv/compose.yaml"].replace("../../", "../")
+    found = read(Target("h", tree_of(files))).sockets
+    assert {s.endpoint.port: s.ipv4.verdict for s in found if s.ipv4}[443] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "ports",
+    ['"440-445"', '"444:${P}"', '"443:443/${PROTO}"', "{target: 443, protocol: $P}"],
+)
+def test_a_port_that_may_be_published_is_not_closed(ports: str) -> None:
+    found = sockets(f'"443:443/udp", {ports}')
+    assert found["tcp4"].ipv4.verdict == "unknown"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("volumes", "inside"),
+    [
+        ('"${PWD}/../../etc/nginx:/etc/nginx"', True),
+        ("{type: bind, source: ../../etc/nginx, target: /etc/nginx}", True),
+        ("{type: bind, source: x/../../../etc/nginx, target: /etc/nginx}", True),
+        ("{type: volume, source: x/../../../etc/nginx, target: /etc/nginx}", False),
+        ('"../../etc/nginx:/opt/app/nginx"', False),
+        ('"../../etc/nginx:/opt/nginx/conf"', True),
+        ('"../../etc/nginx:/etc/nginx", "../other:/etc/nginx/"', False),  # the last one counts
+    ],
+)
+def test_where_it_is_mounted(volumes: str, inside: bool) -> None:
+    compose = COMPOSE.replace('"../../etc/nginx:/etc/nginx:ro"', volumes)
+    found = sockets('"443:443"', compose=compose)
+    assert (found["tcp4"].container is not None) is inside
+
+
+def test_volumes_that_an_override_resets_are_not_mounted() -> None:
+    override = "services:\n  web:\n    volumes: !override ['./a:/b']\n"
+    shut = beside_it(BASE, {"compose.override.yaml": override})
+    assert shut == beside_it(BASE.replace("volumes", "labels"), {})
+
+
 def test_trace_names_the_container(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, text in {"etc/nginx/nginx.conf": NGINX, "srv/app/compose.yaml": COMPOSE}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from sslint.regex import regex
 from sslint.values import dataclass, replace
 
 if TYPE_CHECKING:
@@ -15,44 +16,51 @@ if TYPE_CHECKING:
 Transport = Literal["tcp", "udp"]
 MAX_SHARING = 8  # containers with one mount, of which it is asked
 
+_SHARED = {"/opt", "/usr/local", "/usr/local/etc"}
+_NAMED = regex(r"(/opt|/usr/local)(/etc)?/(nginx|openresty|haproxy)/")
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
     """A service of a compose file, with the files and directories that are mounted into it.
 
     `mounts` are names as in reports, each with its path in the container. `reason` says why it is
-    not known what it publishes, or is "".
+    not known what it publishes, or is ""; `optional` if that is but whether its file is used.
     """
 
     service: str
     location: Location  # of its `ports`, or where they would stand
-    mounts: tuple[tuple[str, str], ...]
+    mounts: tuple[tuple[str, str], ...] = ()
     publications: tuple[Publication, ...] = ()
     reason: str = ""
+    optional: bool = False
+    known_as: tuple[tuple[str, str], ...] = ()
+    """Directories and names of the service itself and of those that it extends."""
+    others: tuple[Publication, ...] = ()
+    """What is published by containers that may be this one, or run the same server."""
 
     def serves(self, ports: Collection[tuple[str, int]]) -> bool:
         """Tell whether it publishes one of a server's ports: the server runs there.
 
         What mounts a configuration and publishes none of its ports tests, saves or watches it.
         """
-        return any(
-            one.target and any(t == one.transport and p in _inside(one) for t, p in ports)
-            for one in self.publications
-        )
+        return any(_leads(one, *port) for one in self.publications for port in ports)
 
     def outside(self, transport: Transport, port: int) -> list[tuple[str, int]] | None:
         """Return the host's addresses ("" for all) and ports that lead to a port of the container.
 
         None: it is not known.
         """
-        found, doubtful = [], bool(self.reason)
-        for one in self.publications:
-            meant = one.transport == transport and port in _inside(one)
-            if not one.target or (meant and (one.floating or one.reason or one.unbound)):
-                doubtful = True
-            elif meant:
-                found.append((one.host, one.port + port - one.target))
-        return None if doubtful else found
+        if self.reason or not all(one.target for one in self.publications):
+            return None
+        meant = [one for one in self.publications if _leads(one, transport, port)]
+        places = {one: (one.host, one.port + port - one.target) for one in meant}
+        doubtful = [one for one in meant if one.floating or one.reason or one.unbound]
+        found = list(dict.fromkeys(places[one] for one in meant if one not in doubtful))
+        if any(one.floating or one.unbound or places[one] not in found for one in doubtful):
+            return None
+        elsewhere = any(not one.target or _leads(one, transport, port) for one in self.others)
+        return None if elsewhere and not found else found
 
     @property
     def published(self) -> str:
@@ -73,13 +81,22 @@ def _inside(one: Publication) -> range:
     )
 
 
+def _leads(one: Publication, transport: str, port: int) -> bool:
+    """Tell whether a publication leads to a port of its container."""
+    return one.transport == transport and port in _inside(one)
+
+
 class Containers:
     """The containers of a host, by what is mounted into them."""
 
-    def __init__(self, containers: Iterable[Container] = ()) -> None:
-        self._every = tuple(containers)
+    def __init__(
+        self, containers: Iterable[Container] = (), among: Collection[Container] = ()
+    ) -> None:
+        listed = tuple(containers)
+        self._among = among or listed
+        self._known: dict[tuple[Collection[str], frozenset[int]], Container] = {}
         self._mounted: dict[str, list[tuple[str, Container]]] = {}
-        for container in self._every:
+        for container in listed:
             for source, target in container.mounts:
                 sharing = self._mounted.setdefault(source, [])
                 if len(sharing) < MAX_SHARING:
@@ -87,7 +104,7 @@ class Containers:
 
     def serving(self, ports: Collection[tuple[str, int]]) -> Containers:
         """Return those that publish one of a server's ports."""
-        return Containers(one for one in self._every if one.serves(ports))
+        return Containers((one for one in self._among if one.serves(ports)), self._among)
 
     def of(self, name: str, directories: Collection[str]) -> Container | None:
         """Return the container in which a server reads a file, given its name in reports.
@@ -99,14 +116,44 @@ class Containers:
         for source in _ancestors(name):
             for target, container in self._mounted.get(source, ()):
                 path = posixpath.normpath(f"{target}/{posixpath.relpath(name, source)}")
-                if any(path.startswith(f"{directory}/") for directory in directories):
+                if _holds(directories, path):
                     found[id(container)] = container
         if not found:
             return None
-        first, *others = found.values()
-        every = tuple(one for container in found.values() for one in container.publications)
-        reason = next((one.reason for one in found.values() if one.reason), "")
-        return replace(first, publications=every, reason=reason) if others else first
+        if (key := (directories, frozenset(found))) not in self._known:
+            self._known[key] = _together(list(found.values()), self._among, directories)
+        return self._known[key]
+
+
+def _together(
+    mine: Sequence[Container], among: Iterable[Container], directories: Collection[str]
+) -> Container:
+    """Return the containers with one file as one, and what others publish that may be these."""
+    certain = [one for one in mine if not one.optional] or mine
+    names = {name for one in mine for name in one.known_as}
+    others = (
+        one
+        for one in among
+        if not any(one is known for known in mine)
+        and (
+            not names.isdisjoint(one.known_as)
+            or any(_holds(directories, f"{target}/") for _, target in one.mounts)
+        )
+    )
+    return replace(
+        mine[0],
+        publications=tuple(publication for one in mine for publication in one.publications),
+        reason=next((one.reason for one in certain if one.reason), ""),
+        others=tuple(publication for one in others for publication in one.publications),
+    )
+
+
+def _holds(directories: Collection[str], path: str) -> bool:
+    """Tell whether a path lies in a server's directories; many programs have /opt to themselves."""
+    return any(
+        path.startswith(f"{one}/") and (one not in _SHARED or _NAMED.match(path) is not None)
+        for one in directories
+    )
 
 
 def _ancestors(name: str) -> Iterator[str]:
@@ -117,12 +164,13 @@ def _ancestors(name: str) -> Iterator[str]:
     yield "."
 
 
-def bind(source: str, target: str, beside: str) -> tuple[str, str] | None:
+def bind(source: str, target: str, beside: str, *, always: bool = False) -> tuple[str, str] | None:
     """Return the name and the target of a bind mount; `beside` is the compose file's directory.
 
-    None: it is a volume, or a directory of the machine itself, which other programs read as well
-    (compose-spec, 05-services.md).
+    None: it is a volume, unless it is `always` a path, or a directory of the machine itself, which
+    other programs read as well (compose-spec, 05-services.md).
     """
-    if source[:1] != "." or target[:1] != "/":
+    relative = source[:1] == "." or (always and source[:1] not in ("", "/", "~"))
+    if not relative or target[:1] != "/":
         return None
     return posixpath.normpath(posixpath.join(beside, source)), posixpath.normpath(target)

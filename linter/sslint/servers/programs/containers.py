@@ -193,6 +193,7 @@ def _project(
     for name, bodies in services.items():
         nodes = [body for _, body in bodies]
         bridge, reason = _network(nodes, networks)
+        optional = not reason and doubt != ""
         reason = reason or doubt
         yield from _elsewhere(bodies, networks)
         ports = _ports(bodies)
@@ -208,12 +209,29 @@ def _project(
                     yield Listener(
                         "docker", "container", 0, location, certain=False, reasons=(where,)
                     )  # fmt: skip
-        mounts = tuple(_mounts(tree, bodies, variables))
-        if mounts and not any(_host_network(node, networks) for node in nodes):
+        if own and not any(_host_network(node, networks) for node in nodes):
             from sslint.servers.programs.contained import Container
 
-            places: list[tuple[SourceFile, Node]] = [*ports, *bodies]
-            yield Container(name, _start(*places[0]), mounts, tuple(own), reason)
+            yield Container(
+                name,
+                _start(*(ports or bodies)[0]),
+                tuple(_mounts(tree, bodies, variables)),
+                tuple(own),
+                reason,
+                optional,
+                tuple(_known_as(name, bodies)),
+            )
+
+
+def _known_as(name: str, bodies: list[tuple[SourceFile, Node]]) -> Iterator[tuple[str, str]]:
+    """Yield the directory and the name of a service, and of those that it extends."""
+    for file, body in bodies:
+        yield posixpath.dirname(file.path), name
+        extended = _member(body, "extends")
+        path = posixpath.join(posixpath.dirname(file.path), _scalar(_member(extended, "file")))
+        of = _scalar(extended) or _scalar(_member(extended, "service"))
+        if of:
+            yield posixpath.normpath(posixpath.dirname(path)), of
 
 
 def _start(file: SourceFile, node: Node) -> Location:
@@ -225,14 +243,20 @@ def _start(file: SourceFile, node: Node) -> Location:
 def _mounts(
     tree: Tree, bodies: list[tuple[SourceFile, Node]], variables: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is mounted into a container, and where."""
+    """Yield what is mounted into a container, and where; the last one of a target counts."""
     import yaml
 
     from sslint.servers.programs.contained import bind
 
+    variables = {"PWD": ".", **variables}  # where compose is run
+    found: dict[str, str] = {}
     for file, body in bodies:
         listed = _member(body, "volumes")
-        for node in listed.value[:MAX_MOUNTS] if isinstance(listed, yaml.SequenceNode) else ():
+        if isinstance(listed, yaml.Node) and listed.tag in ("!reset", "!override"):
+            found.clear()
+        if not isinstance(listed, yaml.SequenceNode) or listed.tag == "!reset":
+            continue
+        for node in listed.value[:MAX_MOUNTS]:
             if isinstance(node, yaml.ScalarNode):
                 source, _, target = _substituted(node.value, variables).partition(":")
                 target = target.partition(":")[0]
@@ -241,9 +265,12 @@ def _mounts(
                     _substituted(_scalar(_member(node, key)), variables)
                     for key in ("source", "target")
                 )
-            mount = bind(source, target, posixpath.dirname(tree.name(file.path)))
+            is_path = _scalar(_member(node, "type")) == "bind"
+            mount = bind(source, target, posixpath.dirname(tree.name(file.path)), always=is_path)
+            found.pop(posixpath.normpath(target), None)
             if mount is not None:
-                yield mount
+                found[mount[1]] = mount[0]
+    return ((source, target) for target, source in found.items())
 
 
 def _services(root: Node) -> Iterator[tuple[str, Node]]:

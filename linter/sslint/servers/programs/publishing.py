@@ -39,8 +39,14 @@ def published(
     files, the one who starts the project sets it: it is any port.
     """
     spec, _, protocol = text.partition("/")
-    transport: Transport = "udp" if protocol.partition("/")[0].lower() == "udp" else "tcp"
-    if protocol.partition("/")[0].lower() not in ("", "tcp", "udp"):
+    protocol = protocol.partition("/")[0].lower()
+    if UNSET in protocol:
+        reason = reason or "its protocol is not in the files"
+        for either in ("tcp", "udp"):
+            yield from published(f"{spec}/{either}", service, location, bridge, reason)
+        return
+    transport: Transport = "udp" if protocol == "udp" else "tcp"
+    if protocol not in ("", "tcp", "udp"):
         return
     outer, _, inner = spec.rpartition(":")
     host, _, outside = outer.rpartition(":")
@@ -51,7 +57,7 @@ def published(
         yield Publication(
             transport,
             chosen[0],
-            inner_ports[0] if inner_ports is not None else 0,
+            inner_ports[0] if inner_ports is not None and len(inner_ports) == 1 else 0,
             host.strip("[]") if _is_address(host) else "",
             service,
             location,
@@ -63,6 +69,7 @@ def published(
         return
     if UNSET in host:
         host, reason = "", reason or "its address is not in the files"
+    inside_known = inner_ports is not None
     if inner_ports is None:  # a variable that is not set here
         inner_ports, reason = outer_ports, reason or "its port in the container is not known"
     count = len(outer_ports)
@@ -76,7 +83,7 @@ def published(
         yield Publication(
             transport,
             outer_ports[index],
-            inner_ports[index if one else 0],
+            inner_ports[index if one else 0] if inside_known else 0,
             host.strip("[]"),
             service,
             location,
