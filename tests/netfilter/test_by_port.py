@@ -7,7 +7,7 @@ import random
 import pytest
 
 from sslint.firewalls import iptables
-from sslint.netfilter import by_port, chains
+from sslint.netfilter import by_port
 from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.tree import Tree
@@ -69,7 +69,6 @@ def test_rules_of_other_ports_change_nothing(seed: int, monkeypatch: pytest.Monk
     policy = choose.choice(("ACCEPT", "DROP"))
     text = "\n".join(["*filter", f":INPUT {policy} [0:0]", *rules, "COMMIT", ""])
     wanted = _answers(text)
-    monkeypatch.setattr(chains, "LONG", 2)
     monkeypatch.setattr(by_port, "LONG", 2)
     monkeypatch.setattr(by_port, "MOST", 60)
     assert _answers(text) == wanted
@@ -80,8 +79,8 @@ def test_a_rule_that_may_change_the_packet_keeps_all_rules(monkeypatch: pytest.M
     lines = ["*filter", ":INPUT DROP [0:0]", ":own - [0:0]", "-A INPUT -p tcp --dport 1 -j DROP"]
     for last, known in (("-j ACCEPT", True), ("-j own", False), ("-j MARK --set-mark 1", False)):
         firewall = _firewall("\n".join([*lines, f"-A INPUT {last}", "COMMIT", ""]))
-        rules = firewall.ruleset.tables[0].chains["INPUT"].rules
-        assert (by_port.port_rules(rules) is not None) is known
+        chain = firewall.ruleset.tables[0].chains["INPUT"]
+        assert (by_port.port_rules(chain) is not None) is known
 
 
 def test_a_port_that_no_rule_names_leaves_the_rules_to_others() -> None:

@@ -173,7 +173,7 @@ def _filters(ruleset: Ruleset) -> bool:
     chains = [chain for table in ruleset.tables for chain in table.chains.values()]
     bases = [(chain, chain.base) for chain in chains if chain.base and chain.base.type == "filter"]
     return any(
-        base.hook not in ("output", "postrouting") and (chain.rules or base.policy == "drop")
+        base.hook not in ("output", "postrouting") and (chain.parts or base.policy == "drop")
         for chain, base in bases
     )
 

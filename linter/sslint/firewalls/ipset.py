@@ -383,7 +383,9 @@ def resolve(ruleset: m.Ruleset) -> None:
     """
     for table in ruleset.tables:
         for chain in table.chains.values():
-            for index, rule in enumerate(chain.rules):
+            for index, rule in enumerate(chain.parts):
+                if isinstance(rule, m.Listing):  # which compares numbers alone
+                    continue
                 for item in rule.items:
                     kind = type(item)
                     if kind is m.Match and type(item.values) is not m.SetRef:  # type: ignore[union-attr]
@@ -393,7 +395,7 @@ def resolve(ruleset: m.Ruleset) -> None:
                 else:
                     continue
                 items = [new for item in rule.items for new in _resolved(item, table, ruleset)]
-                chain.rules[index] = replace(rule, items=tuple(items))
+                chain.parts[index] = replace(rule, items=tuple(items))
 
 
 def _names_ipset(item: m.Match | m.SetUpdate) -> bool:

@@ -155,24 +155,44 @@ class Universe:
 
     def mask(self, intervals: Sequence[Interval]) -> int:
         """Return the atoms that lie in the intervals."""
-        if len(intervals) <= MANY:
+        return self.joined(self.spans(*zip(*intervals, strict=True))) if intervals else 0
+
+    def spans(self, lows: Sequence[int], highs: Sequence[int]) -> list[Interval]:
+        """Return the first atom of each of many intervals, and the one after its last."""
+        if len(lows) <= MANY or (self._places is None and len(lows) << 3 < self.atoms):
+            return [*map(self.span, lows, highs)]  # sooner than `places` is made
+        place = self.places.get
+        found = []
+        for low, high in zip(lows, highs, strict=True):
+            first, after = place(low), place(high + 1)
+            if first is None or after is None:
+                first, after = self.span(low, high)
+            found.append((first, after))
+        return found
+
+    def joined(self, spans: Sequence[Interval]) -> int:
+        """Return the atoms of spans, as a mask."""
+        if len(spans) <= MANY:
             result = 0
-            for low, high in intervals:
-                first, end = self.span(low, high)
+            for first, end in spans:
                 if end > first:
                     result |= (1 << end) - (1 << first)
             return result
         filled = bytearray(self.atoms + 1)
-        place = self.places.get
-        for low, high in intervals:
-            start, after = place(low), place(high + 1)
-            known = start is not None and after is not None
-            first, end = (start, after) if known else self.span(low, high)  # type: ignore[assignment]
+        for first, end in spans:
             if end == first + 1:
                 filled[first] = 1
             elif end > first:
                 filled[first:end] = b"\1" * (end - first)
         return int(filled[::-1].translate(_DIGITS), 2)
+
+    def points(self, addresses: Collection[int]) -> int:
+        """Return the atoms of addresses that are one each, as a mask."""
+        if len(addresses) <= MANY:
+            return self.joined([self.span(address, address) for address in addresses])
+        held = set(addresses)
+        filled = bytes(map(held.__contains__, reversed(self.starts)))
+        return int(filled.translate(_DIGITS), 2)
 
     def covers(self, intervals: Sequence[Interval]) -> int:
         """Return the atoms that the intervals touch; where they are endpoints, `mask`."""

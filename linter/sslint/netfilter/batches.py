@@ -6,7 +6,8 @@ however many rules say it; what does is one set for all the rules that share the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from sslint.netfilter.matching import Matching
 from sslint.netfilter.model import (
@@ -15,6 +16,7 @@ from sslint.netfilter.model import (
     Interval,
     Intervals,
     Key,
+    Listing,
     Match,
     Names,
     Rule,
@@ -24,49 +26,12 @@ from sslint.netfilter.model import (
 )
 from sslint.netfilter.notes import MAX_CREDITED, Note, Notes
 from sslint.netfilter.packet import MISSING, PacketState, Range, free_keys
-from sslint.values import dataclass, field
+from sslint.netfilter.runs import PLAIN, Batch, Group, PlainRule, PortIndex, Turns
+from sslint.values import dataclass
 
-_PLAIN = {"accept": "accept", "drop": "drop", "reject": "drop", "return": "return"}
+MANY = 64  # batches of a listing from which on they are left together
 MAX_INDEXED = 16  # ports one guard may name, or rules a batch may have, to be looked at in a row
 _TRUE, _FALSE = -1, -2  # the numbers of guards that are constant
-
-
-@dataclass(slots=True)
-class Group:
-    """The rules of a batch that share all but the far address."""
-
-    sources: list[tuple[Match, ...]] = field(default_factory=list)
-    every: bool = False
-    mask: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PlainRule:
-    """A rule that only matches and then ends in a verdict: its guards, and its far addresses."""
-
-    rule: Rule
-    guards: tuple[int, ...]
-    sources: tuple[Match, ...]
-
-
-@dataclass(slots=True)
-class Batch:
-    """Consecutive plain rules with one verdict."""
-
-    kind: str
-    rules: list[PlainRule] = field(default_factory=list)
-    groups: dict[tuple[int, ...], Group] = field(default_factory=dict)
-    by_port: PortIndex | None = None
-
-
-@dataclass(slots=True)
-class PortIndex:
-    """Which guards, and which rules by number, concern a packet, by the port that they name."""
-
-    groups: dict[str, dict[int, list[tuple[int, ...]]]] = field(default_factory=dict)
-    rules: dict[str, dict[int, list[int]]] = field(default_factory=dict)
-    other_groups: list[tuple[int, ...]] = field(default_factory=list)
-    other_rules: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +65,13 @@ class Batches:
     # -- making ---------------------------------------------------------------------------------
 
     def compile(
-        self, table: Table, rules: Iterable[Rule], family: int, inbound: bool
-    ) -> list[Batch | Rule]:
+        self, table: Table, parts: Iterable[Rule | Listing], family: int, inbound: bool
+    ) -> list[Batch | Turns | Rule]:
         """Return a chain's rules in order, the plain ones in batches."""
-        steps: list[Batch | Rule] = []
+        steps: list[Batch | Turns | Rule] = []
         free = free_keys(family, inbound)
         plain: PlainRule | None = None
-        for rule in rules:
+        for rule in self._listings(table, parts, free, family, steps):
             if plain is not None and _is_next_of_a_list(rule, plain):
                 plain = PlainRule(rule, plain.guards, rule.items[:1])  # type: ignore[arg-type]
             else:
@@ -116,11 +81,8 @@ class Batches:
                 continue
             last_item = rule.items[-1]
             assert isinstance(last_item, Verdict)
-            kind = _PLAIN[last_item.kind]
-            last = steps[-1] if steps else None
-            if not (type(last) is Batch and last.kind == kind):
-                last = Batch(kind)
-                steps.append(last)
+            last = _batch(steps, PLAIN[last_item.kind])
+            last.rejects |= last_item.kind == "reject"
             last.rules.append(plain)
             if plain.guards and _FALSE in plain.guards:
                 continue
@@ -133,11 +95,44 @@ class Batches:
                 group.every = True
         return steps
 
+    def _listings(
+        self,
+        table: Table,
+        parts: Iterable[Rule | Listing],
+        free: frozenset[str],
+        family: int,
+        steps: list[Batch | Turns | Rule],
+    ) -> Iterator[Rule]:
+        """Put the batches of listings among the steps as they are, and yield all other rules."""
+        for part in parts:
+            if not isinstance(part, Listing):
+                yield part
+                continue
+            first = part.rule(0)
+            plain = self._plain(first, table, free, family)
+            addresses = part.columns[0]
+            if plain is None or len(part.columns) > 1 or addresses.negate:
+                alike = False
+            else:
+                alike = plain.sources == (first.items[addresses.place],)
+            if plain is None or not alike:
+                yield from map(part.rule, range(len(part)))
+                continue
+            starts = _starts(part.chosen)
+            turns = Turns(part, plain.guards, starts)
+            last = len(turns) - 1
+            several = last > MANY
+            for number in (0,) if several else range(last):
+                _batch(steps, turns.kind(number)).extend(turns.listed(number, number + 1))
+            if several:  # the outermost may be one with what stands beside them
+                steps.append(Turns(part, plain.guards, starts[1:-1]))
+            _batch(steps, turns.kind(last)).extend(turns.listed(last, last + 1))
+
     def _plain(
         self, rule: Rule, table: Table, free: frozenset[str], family: int
     ) -> PlainRule | None:
         verdict = rule.items[-1] if rule.items else None
-        if not isinstance(verdict, Verdict) or verdict.kind not in _PLAIN:
+        if not isinstance(verdict, Verdict) or verdict.kind not in PLAIN:
             return None
         guards: list[int] = []
         sources: list[Match] = []
@@ -223,8 +218,8 @@ class Batches:
                     index.other_groups.append(guards)
             if not index.groups:
                 return index
-            for number, plain in enumerate(batch.rules):
-                name, ports = named.get(plain.guards) or self.ports(plain.guards)
+            for number, guards in enumerate(batch.rules.guards()):
+                name, ports = named.get(guards) or self.ports(guards)
                 for port in ports:
                     index.rules.setdefault(name, {}).setdefault(port, []).append(number)
                 if not name:
@@ -295,13 +290,20 @@ class Batches:
                     certain = False
             else:
                 if group.mask is None:
-                    every = group.every
-                    full = self.matching.full(state)
-                    group.mask = full if every else self.union(group.sources, table, state)
+                    group.mask = self._mask(group, table, state)
                 maybe |= group.mask
                 if certain:
                     sure |= group.mask
         return sure, maybe
+
+    def _mask(self, group: Group, table: Table, state: PacketState) -> int:
+        """Return the far addresses of a group."""
+        if group.every:
+            return self.matching.full(state)
+        mask = self.union(group.sources, table, state)
+        for listed in group.listed:
+            mask |= listed.mask(self.matching.universes[state.family or 4])
+        return mask
 
     def union(self, several: Iterable[tuple[Match, ...]], table: Table, state: PacketState) -> int:
         """Return the far addresses of any of these rules."""
@@ -405,6 +407,21 @@ class Crediting:
             effect, hit, place.table, place.chain, plain.rule, self.state, "", place.depth, more
         )
         self.notes.credit(done, apart=not plain.sources)
+
+
+def _batch(steps: list[Batch | Turns | Rule], kind: str) -> Batch:
+    """Return the batch that the next plain rule of a kind goes to."""
+    last = steps[-1] if steps else None
+    if not (type(last) is Batch and last.kind == kind):
+        last = Batch(kind)
+        steps.append(last)
+    return last
+
+
+def _starts(chosen: bytes) -> list[int]:
+    """Return where the verdicts of a listing change: each start, and the end."""
+    changes = [at for at, (one, other) in enumerate(pairwise(chosen), 1) if one != other]
+    return [0, *changes, len(chosen)]
 
 
 def _is_next_of_a_list(rule: Rule, last: PlainRule) -> bool:

@@ -6,10 +6,11 @@ ready. That is looked at once a chain, at the cost of a glance at each rule.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from sslint.netfilter.matching import Matching
-from sslint.netfilter.model import Constant, Intervals, Key, Match, Rule, Verdict
+from sslint.netfilter.model import Chain, Constant, Intervals, Key, Listing, Match, Rule, Verdict
 from sslint.netfilter.packet import MISSING, PacketState
 from sslint.values import dataclass, field
 
@@ -24,8 +25,13 @@ _PLAIN = frozenset(("accept", "drop", "return"))
 
 @dataclass(slots=True)
 class PortRules:
-    """The numbers of a chain's rules by field and port, and of those that name none."""
+    """The numbers of a chain's rules by field and port, and of those that name none.
 
+    `starts`: the number of the first rule of each of the chain's `parts`.
+    """
+
+    parts: Sequence[Rule | Listing]
+    starts: list[int] = field(default_factory=list)
     by_port: dict[str, dict[int, list[int]]] = field(default_factory=dict)
     others: list[int] = field(default_factory=list)
 
@@ -43,23 +49,49 @@ class PortRules:
                     return None
         return sorted(found) if len(found) <= MOST else None
 
+    def rule(self, number: int) -> Rule:
+        """Return a rule by its number."""
+        place = bisect_right(self.starts, number) - 1
+        part = self.parts[place]
+        return part.rule(number - self.starts[place]) if isinstance(part, Listing) else part
 
-def port_rules(rules: Sequence[Rule]) -> PortRules | None:
+
+def port_rules(chain: Chain) -> PortRules | None:
     """Sort the rules of a chain by the ports they name; None where too few of them do."""
-    if len(rules) < LONG:
+    if chain.length < LONG:
         return None
-    found = PortRules()
+    found = PortRules(chain.parts)
     named: dict[int, str] = {}  # by the identity of keys: the port's field, "" for another
-    for number, rule in enumerate(rules):
-        place = _port(rule, named)
-        if place is None:
-            found.others.append(number)
-            if len(found.others) > MOST or not _is_plain(rule):
+    number = 0
+    for part in chain.parts:
+        found.starts.append(number)
+        if isinstance(part, Listing):
+            ports = _ports(part)
+            if ports is None:
                 return None
-        else:
+            name, values = ports
+            by_port = found.by_port.setdefault(name, {})
+            for at, port in enumerate(values, number):
+                by_port.setdefault(port, []).append(at)
+        elif (place := _port(part, named)) is not None:
             name, port = place
             found.by_port.setdefault(name, {}).setdefault(port, []).append(number)
+        else:
+            found.others.append(number)
+            if len(found.others) > MOST or not _is_plain(part):
+                return None
+        number += len(part) if isinstance(part, Listing) else 1
     return found
+
+
+def _ports(listing: Listing) -> tuple[str, Sequence[int]] | None:
+    """Return the one port without which each rule of a listing certainly does nothing."""
+    first = _port(listing.rule(0), {})
+    for column in reversed(listing.columns):
+        single = column.lows is column.highs
+        if first is not None and column.keys[0].name == first[0] and single and not column.negate:
+            return first[0], column.lows
+    return (first[0], [first[1]] * len(listing)) if first is not None else None
 
 
 def _port(rule: Rule, named: dict[int, str]) -> tuple[str, int] | None:

@@ -6,12 +6,12 @@ certainly happens follows in the end: an address with no other outcome has that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sslint.budgets import spend
 from sslint.netfilter import addresses, nat, writes
-from sslint.netfilter.batches import Batch, Batches, Crediting, Place
-from sslint.netfilter.by_port import LONG, PortRules, port_rules
+from sslint.netfilter.batches import Batches, Crediting, Place
+from sslint.netfilter.by_port import PortRules, port_rules
 from sslint.netfilter.matching import Answer, Matching
 from sslint.netfilter.model import (
     Assign,
@@ -23,6 +23,7 @@ from sslint.netfilter.model import (
     Intervals,
     Key,
     Limit,
+    Listing,
     Match,
     Nat,
     Notrack,
@@ -53,7 +54,18 @@ from sslint.netfilter.packet import (
     PacketState,
     Value,
 )
-from sslint.netfilter.series import MANY, Lot, Series, deal, dealable, joined
+from sslint.netfilter.runs import Batch, Turns
+from sslint.netfilter.series import (
+    MANY,
+    Lot,
+    Rest,
+    Series,
+    are_plain,
+    deal,
+    dealable,
+    joined,
+    lot_of,
+)
 from sslint.netfilter.survey import MAX_DEPTH, PORTS, is_ban_chain
 from sslint.values import dataclass, field
 
@@ -183,14 +195,15 @@ class Evaluator:
         known = self._views.get(memo)
         if known is not None:
             return known
-        rules: Sequence[Rule] = chain.rules
-        concerned = self._concerned(chain, flow)
-        if concerned is not None:
+        rules: Sequence[Rule | Listing] = chain.parts
+        by_port = self._ports(chain)
+        concerned = by_port.concerned(flow, self.batches.matching) if by_port is not None else None
+        if by_port is not None and concerned is not None:
             memo = (*memo, tuple(concerned))  # which is not the whole chain, if it is empty
             known = self._views.get(memo)
             if len(self._views) > MAX_VIEWS:
                 self._views.clear()
-            rules = [rules[number] for number in concerned]
+            rules = [by_port.rule(number) for number in concerned]
         if known is None:
             steps = self.batches.compile(table, rules, state.family, state.inbound)
             known = self._views[memo] = [*joined(steps, self.batches, state.family or 4)]
@@ -213,14 +226,11 @@ class Evaluator:
             return not addresses.contains(ports, value)
         return value is MISSING
 
-    def _concerned(self, chain: Chain, flow: Flow) -> Sequence[int] | None:
-        """Return which rules of a long chain packets may meet by their ports, if those are few."""
-        if len(chain.rules) < LONG:
-            return None
+    def _ports(self, chain: Chain) -> PortRules | None:
+        """Return which rules of a long chain packets may meet by their ports."""
         if id(chain) not in self._by_port:
-            self._by_port[id(chain)] = port_rules(chain.rules)
-        by_port = self._by_port[id(chain)]
-        return by_port.concerned(flow, self.batches.matching) if by_port is not None else None
+            self._by_port[id(chain)] = port_rules(chain)
+        return self._by_port[id(chain)]
 
     def _run_series(
         self, series: Series, place: Place, flow: Flow, out: Outcome, notes: Notes | None
@@ -229,47 +239,24 @@ class Evaluator:
 
         So it is for one state, once more rules of a kind are noted than are told apart.
         """
-        steps = 0
-        pending: list[Lot] = []
-        wanted = notes.wanted if notes is not None else ()
-        untold: set[str] = set()
+        wanted = notes.wanted if notes is not None else frozenset()
         concerned = series.concerned(self.batches, flow)
-        lots = series.lots if len(concerned) >= MANY else []
+        turns = [one for one in map(series.batches.__getitem__, concerned) if type(one) is Turns]
+        if turns and not are_plain(self.batches, turns, flow, wanted):
+            series = series.expanded(self.batches)
+            concerned = series.concerned(self.batches, flow)
+        run = _SeriesRun(self, place, flow, out, notes)
+        lots = series.lots if turns or len(concerned) >= MANY else []
         for number in concerned:
-            lot = lots[number] if lots else None
-            if lot is not None and len(flow) == 1:
-                (state,) = flow
-                kind = lot.batch.kind
-                if kind not in untold and (notes is None or notes.full(place.chain, kind, state)):
-                    untold.add(kind)
-                if kind in untold and not state.mangled:
-                    plain = not wanted and not lot.guarded
-                    if plain or dealable(self.batches, lot, state, wanted):
-                        pending.append(lot)
-                        continue
-            steps += self._run_lots(pending, place, flow, out, notes)
-            pending = []
             if not flow:
                 break
-            steps += len(flow)
-            self._run_batch(series.batches[number], place, flow, out, notes)
-        return steps + self._run_lots(pending, place, flow, out, notes)
-
-    def _run_lots(
-        self, lots: list[Lot], place: Place, flow: Flow, out: Outcome, notes: Notes | None
-    ) -> int:
-        """Run lots that are dealable for the one state of a flow; return the steps it takes."""
-        if len(lots) < MANY:
-            for lot in lots:
-                self._run_batch(lot.batch, place, flow, out, notes)
-            return len(lots)
-        ((state, mask),) = flow.items()
-        for kind, dealt in deal(self.batches, lots, state, mask).items():
-            if notes is not None:
-                self._steps += dealt.rules
-                notes.add(place.chain, kind, state, dealt.mask, dealt.rules)
-            self._take(kind, state, dealt.mask, dealt.mask, flow, out)
-        return MANY
+            batch = series.batches[number]
+            if isinstance(batch, Turns):
+                run.turns(batch)
+            else:
+                run.batch(batch, lots[number] if lots else None, wanted)
+        run.deal()
+        return run.steps
 
     def _take(
         self, kind: str, state: PacketState, hit: int, sure: int, flow: Flow, out: Outcome
@@ -325,6 +312,77 @@ class Evaluator:
             if not mask:
                 return
         add(flow, state, mask)
+
+
+class _SeriesRun:
+    """A series run from batch to batch; `pending` are those that are dealt out next."""
+
+    __slots__ = ("evaluator", "flow", "notes", "out", "pending", "place", "steps", "untold")
+
+    def __init__(
+        self, evaluator: Evaluator, place: Place, flow: Flow, out: Outcome, notes: Notes | None
+    ) -> None:
+        self.evaluator = evaluator
+        self.place = place
+        self.flow = flow
+        self.out = out
+        self.notes = notes
+        self.pending: list[Lot | Rest] = []
+        self.untold: set[str] = set()  # the kinds of which no more rules are told apart
+        self.steps = 0
+
+    def batch(self, batch: Batch, lot: Lot | None, wanted: Collection[int]) -> None:
+        """Run a batch, or leave it pending where that is the same."""
+        if lot is not None and len(self.flow) == 1 and self._is_untold(batch.kind):
+            (state,) = self.flow
+            plain = not wanted and not lot.guarded
+            batches = self.evaluator.batches
+            if not state.mangled and (plain or dealable(batches, lot, state, wanted)):
+                self.pending.append(lot)
+                return
+        self.deal()
+        if self.flow:
+            self.steps += len(self.flow)
+            self.evaluator._run_batch(batch, self.place, self.flow, self.out, self.notes)
+
+    def turns(self, turns: Turns) -> None:
+        """Run turns whose batches can all be dealt out: up to where no more rules are told."""
+        kinds = turns.kinds
+        for number in range(len(turns)):
+            if not self.flow:
+                return
+            if all(map(self._is_untold, kinds)):
+                self.pending.append(Rest(turns, number))
+                return
+            batch = turns.batch(number)
+            (state, *_) = self.flow
+            universe = self.evaluator.matching.universes[state.family or 4]
+            self.batch(batch, lot_of(batch, universe), ())
+
+    def _is_untold(self, kind: str) -> bool:
+        if kind not in self.untold:
+            (state,) = self.flow
+            if self.notes is None or self.notes.full(self.place.chain, kind, state):
+                self.untold.add(kind)
+        return kind in self.untold
+
+    def deal(self) -> None:
+        """Run what is pending."""
+        pending, self.pending = self.pending, []
+        evaluator, number = self.evaluator, sum(map(len, pending))
+        if number < MANY:
+            self.steps += number
+            for lot in pending:
+                for batch in lot.batches():
+                    evaluator._run_batch(batch, self.place, self.flow, self.out, self.notes)
+            return
+        self.steps += MANY
+        ((state, mask),) = self.flow.items()
+        for kind, dealt in deal(evaluator.batches, pending, state, mask).items():
+            if self.notes is not None:
+                evaluator._steps += dealt.rules
+                self.notes.add(self.place.chain, kind, state, dealt.mask, dealt.rules)
+            evaluator._take(kind, state, dealt.mask, dealt.mask, self.flow, self.out)
 
 
 def _port_of(rule: Rule) -> tuple[Key, tuple[Interval, ...]] | None:
@@ -488,7 +546,7 @@ class _Run:
             for mask in outcome.accept.values():
                 passed |= mask & possible
             if evaluator._steps < MAX_STEPS and (passed or outcome.drop & possible):
-                evaluator._steps += len(callee.rules)
+                evaluator._steps += callee.length
                 flow = {state: possible}
                 outcome = evaluator.walk(self.table, callee, flow, self.notes, self.depth + 1)
             self._note("accepts through", passed, state, verdict.chain)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sslint.netfilter import addresses, explain
 from sslint.netfilter.evaluation import Evaluation
-from sslint.netfilter.model import Intervals, Match, Nat, Rule, Values
+from sslint.netfilter.model import Intervals, Listing, Match, Nat, Rule, Values
 from sslint.source import Location
 from sslint.values import dataclass
 
@@ -33,7 +33,9 @@ def to_loopback(firewall: Evaluation) -> Iterator[ToLoopback]:
         if table.family == "ip6" or table.dormant:
             continue
         for chain in table.chains.values():
-            for rule in chain.rules:
+            for rule in chain.parts:
+                if isinstance(rule, Listing):
+                    continue
                 item = rule.items[-1] if rule.items else None
                 address = _loopback(item.addresses) if isinstance(item, Nat) else None
                 if address is not None and isinstance(item, Nat):

@@ -9,11 +9,12 @@ integers of `ipaddress`; which family they belong to is said by the key they are
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import Literal
+from typing import Literal, cast
 
-from sslint.source import Location
-from sslint.values import dataclass, field
+from sslint.source import Location, SourceFile
+from sslint.values import dataclass, field, replace
 
 Interval = tuple[int, int]
 """An inclusive range of integers."""
@@ -368,6 +369,60 @@ class Rule:
         return self.location.text
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The match of a listing's rules at one place: rule `i` compares from lows[i] to highs[i].
+
+    Both are one sequence where each compares with a single number.
+    """
+
+    place: int
+    keys: tuple[Key, ...]
+    negate: bool
+    lows: Sequence[int]
+    highs: Sequence[int]
+
+    def match(self, number: int) -> Match:
+        """Return the match of one rule."""
+        return Match(self.keys, Intervals(((self.lows[number], self.highs[number]),)), self.negate)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Rules of consecutive lines that differ in a few numbers and the verdict alone.
+
+    `items` are those of one of them: matches of one key with numbers or names, then a plain
+    verdict (accept, drop or return). `columns` replace some of the matches; `chosen` says by number
+    which of the `verdicts` each rule ends in. `line` is the first one's, from 1. Rules that were
+    asked for are in `made`, so that each is one object.
+    """
+
+    file: SourceFile
+    line: int
+    label: str
+    items: tuple[RuleItem, ...]
+    columns: tuple[Column, ...]
+    verdicts: tuple[Verdict, ...]
+    chosen: bytes
+    made: dict[int, Rule] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def rule(self, number: int) -> Rule:
+        """Return a rule by its number, from 0."""
+        made = self.made.get(number)
+        if made is None:
+            items = list(self.items)
+            for column in self.columns:
+                items[column.place] = column.match(number)
+            items[-1] = self.verdicts[self.chosen[number]]
+            line = self.line + number
+            location = Location(self.file, line, 1, len(self.file.line(line)) + 1)
+            made = self.made[number] = Rule(tuple(items), location, self.label)
+        return made
+
+
 Hook = Literal["ingress", "prerouting", "input", "forward", "output", "postrouting", "egress"]
 ChainType = Literal["filter", "nat", "route"]
 TableFamily = Literal["ip", "ip6", "inet", "netdev", "arp", "bridge"]
@@ -398,13 +453,50 @@ class Base:
 
 @dataclass(slots=True)
 class Chain:
-    """A chain of rules; a base chain if `base` is given. `order` is when it was registered."""
+    """A chain of rules; a base chain if `base` is given. `order` is when it was registered.
+
+    `parts` are its rules, in order, where those of a listing are not made. `listed` says that
+    there are listings.
+    """
 
     name: str
     location: Location
     base: Base | None = None
-    rules: list[Rule] = field(default_factory=list)
+    parts: list[Rule | Listing] = field(default_factory=list)
     order: int = 0
+    listed: bool = False
+
+    @property
+    def rules(self) -> list[Rule]:
+        """All rules, to read and to change: from now on there are no listings."""
+        if self.listed:
+            self.parts = [*self.each()]
+            self.listed = False
+        return cast(list[Rule], self.parts)
+
+    @rules.setter
+    def rules(self, rules: list[Rule]) -> None:
+        self.parts = cast(list[Rule | Listing], rules)
+        self.listed = False
+
+    @property
+    def length(self) -> int:
+        """How many rules there are."""
+        if not self.listed:
+            return len(self.parts)
+        return sum(len(part) if type(part) is Listing else 1 for part in self.parts)
+
+    def each(self) -> Iterator[Rule]:
+        """Yield all rules."""
+        for part in self.parts:
+            if isinstance(part, Listing):
+                yield from map(part.rule, range(len(part)))
+            else:
+                yield part
+
+    def copy(self) -> Chain:
+        """Return a chain whose rules can be changed without changing this one's."""
+        return replace(self, parts=list(self.parts))
 
 
 @dataclass(slots=True)

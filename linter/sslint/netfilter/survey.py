@@ -100,7 +100,10 @@ def _chain(
     """Look at the items of a chain's rules: what many rules share, once."""
     seen: set[int] = set()
     plain: dict[int, list[m.Interval]] = {}  # where addresses go, by the identity of their keys
-    for rule in chain.rules:
+    for rule in chain.parts:
+        if isinstance(rule, m.Listing):
+            _listing(found, own, ruleset, table, rule)
+            continue
         for item in rule.items:
             if id(item) in seen:
                 continue
@@ -119,6 +122,20 @@ def _chain(
             elif isinstance(item, m.Verdict):
                 seen.add(id(item))
             _items(found, own, ruleset, table, (item,))
+
+
+def _listing(
+    found: Survey, own: _Mentions, ruleset: m.Ruleset, table: m.Table, listing: m.Listing
+) -> None:
+    """Look at the rules of a listing by what they share, and by its columns."""
+    columns = {column.place: column for column in listing.columns}
+    for place, item in enumerate(listing.items):
+        column = columns.get(place)
+        if column is None:
+            _items(found, own, ruleset, table, (item,))
+        else:
+            values = m.Intervals(tuple(zip(column.lows, column.highs, strict=True)))
+            _plain(found, own, table, column.keys[0], values)
 
 
 def _items(

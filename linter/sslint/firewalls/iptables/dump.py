@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Literal
 
@@ -30,8 +31,10 @@ from sslint.netfilter.model import (
     Base,
     Chain,
     ChainType,
+    Column,
     Intervals,
     Key,
+    Listing,
     Match,
     Missing,
     Rule,
@@ -41,28 +44,13 @@ from sslint.netfilter.model import (
 )
 from sslint.regex import regex
 from sslint.source import Location, SourceFile
-from sslint.values import dataclass
 
 Origin = Literal["nft", "iptables", "iptables-legacy", "ufw", "firewalld"]
 
 MAX_TEMPLATES = 10_000
-MAX_SHAPES = 4  # that lines have by turns
-MANY = 64  # lines that are alike, before a pattern is made of them
+MANY = 64  # lines that are alike, from which on they are read together
 MAX_COMPARED = 2_000_000  # rules, to find those that -D names
 MAX_LINE = 10239  # iptables-restore's buffer
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What lines have in common that differ in one address only, and where their rules go."""
-
-    before: str
-    after: str
-    head: tuple[RuleItem, ...]
-    keys: tuple[Key, ...]
-    negate: bool
-    tail: tuple[RuleItem, ...]
-    rules: list[Rule]
 
 
 class Reader:
@@ -97,20 +85,17 @@ class Reader:
         self.tables: dict[str, Loading] = dict(tables or {})
         self.missing: list[Missing] = []
         self.current: Loading | None = None
-        self.shapes: list[Shape] = []  # of the last lines, each other than the others
-        # What many lines were like that differ in several places, and how many were, by identity.
-        self.patterns: list[tuple[Callable[[str], re.Match[str] | None], Template]] = []
-        self.alike: dict[int, int] = {}
         self.saved = False  # in a `*table ... COMMIT` block
         self.prompted = "filter"
         self.prompts = False
         self.forgiven: dict[str, int] = {}  # what iptables-restore refuses, and the first line
-        self.generated = _GENERATED.search(file.text) is not None
+        self.generated = _is_generated(file.text)
         self.label_of = label_of
         self.label = ""
         # The chains in which one line may be several rules, and what -D has compared.
         self.split = {id(c) for t in self.tables.values() for c in t.table.chains.values()}
         self.compared = 0
+        self.edited = False  # a rule was inserted, replaced or deleted
         self.whole = "/32" if family == 4 else "/128"
         self.keys: dict[tuple[Key, ...], tuple[Key, ...]] = {}  # those of all templates
         self.socket_family = AF_INET if family == 4 else AF_INET6
@@ -121,15 +106,24 @@ class Reader:
     def read(self) -> dict[str, Loading]:
         """Read the file. Raise RulesetError, with its place, if it cannot be loaded."""
         number = 0
-        lines = self.file.text.split("\n")
-        if not self.strict and "\r" in self.file.text:
-            lines = [line.rstrip("\r") for line in lines]
-            first = self.file.text.index("\r")
-            self.forgive("carriage returns", self.file.text.count("\n", 0, first) + 1)
+        start = 0
+        text = self.file.text
+        captured = not self.strict and "\r" in text
+        if captured:
+            self.forgive("carriage returns", text.count("\n", 0, text.index("\r")) + 1)
         try:
-            for number, line in enumerate(lines, 1):
+            while start <= len(text):
+                end = text.find("\n", start)
+                line = text[start:end] if end >= 0 else text[start:]
+                start = end + 1 if end >= 0 else len(text) + 1
+                number += 1
+                if captured:
+                    line = line.rstrip("\r")
                 if line[:3] == "-A " and self.saved:
-                    if self.again(line, number, len(line)) or self.fast(line, number, len(line)):
+                    if template := self.fast(line, number, len(line)):
+                        if template.wait <= 0 and (more := self.listing(template, number, start)):
+                            number += more
+                            start = self.file.starts[number]
                         continue
                 elif line[:1] == "[" and self.saved:
                     if self.fast(_COUNTERS.sub("", line), number, len(line)):
@@ -153,73 +147,81 @@ class Reader:
             raise RulesetError(error.reason, self.file.at(max(last, 1))) from None
         return self.tables
 
-    def again(self, line: str, number: int, width: int) -> bool:
-        """Append a rule that differs from one of the lines before in one address only: bans."""
-        for shape in self.shapes:
-            if line.startswith(shape.before) and line.endswith(shape.after):
-                break
-        else:
-            return False
-        interval = self.network(line[len(shape.before) : len(line) - len(shape.after)])
-        if interval is None:
-            return False
-        match = Match(shape.keys, Intervals((interval,)), shape.negate)
-        location = Location(self.file, number, 1, width + 1)
-        shape.rules.append(Rule((*shape.head, match, *shape.tail), location, self.label))
-        return True
-
-    def fast(self, line: str, number: int, width: int) -> bool:
+    def fast(self, line: str, number: int, width: int) -> Template | None:
         """Append a rule that differs from an earlier one only in plain addresses and ports."""
-        template: Template | None = None
-        parts: list[str] = []
-        for fitting, one in self.patterns:
-            if (found := fitting(line)) is not None:
-                template, texts = one, found.groups()
-                break
+        assert self.current is not None
+        parts = _parts(line)
+        texts = parts[2::3]
+        del parts[2::3]
+        template = self.current.templates.get(tuple(parts))
         if template is None:
-            assert self.current is not None
-            parts = _parts(line)
-            texts = tuple(parts[2::3])
-            del parts[2::3]
-            template = self.current.templates.get(tuple(parts))
-            if template is None:
-                return False
-            self._count(template, parts, line)
-        items, slots, rules = template
-        if slots:
+            return None
+        items = template.items
+        if template.slots:
             filled = list(items)
-            for slot, text in zip(slots, texts, strict=True):
+            for slot, text in zip(template.slots, texts, strict=True):
                 match = slot.known.get(text)
                 if match is None:
                     interval = self.network(text) if slot.addressed else _decimal_port(text)
                     if interval is None:
-                        return False
+                        return None
                     match = Match(slot.keys, Intervals((interval,)), slot.negate)
                     if not slot.addressed:  # rules share the few ports there are
                         slot.known[text] = match
                 filled[slot.place] = match
-            slot = slots[0]
-            if parts and len(slots) == 1 and slot.addressed:
-                before, after = parts[0] + parts[1], parts[2]
-                if line == before + texts[0] + after:
-                    head, tail = items[: slot.place], items[slot.place + 1 :]
-                    shape = Shape(before, after, head, slot.keys, slot.negate, tail, rules)
-                    self.shapes = [shape, *self.shapes[: MAX_SHAPES - 1]]
             items = tuple(filled)
-        rules.append(Rule(items, Location(self.file, number, 1, width + 1), self.label))
-        return True
+        location = Location(self.file, number, 1, width + 1)
+        template.chain.parts.append(Rule(items, location, self.label))
+        template.wait -= 1
+        return template
 
-    def _count(self, template: Template, parts: list[str], line: str) -> None:
-        """Make a pattern of a template of several slots, once many lines were like it."""
-        number = self.alike[id(template)] = self.alike.get(id(template), 0) + 1
-        several = len(template[1]) > 1 and '"' not in line
-        if several and number == MANY and len(self.patterns) < MAX_SHAPES:
-            text = re.escape(parts[0])
-            for option, after in zip(parts[1::2], parts[2::2], strict=True):
-                text += f"{re.escape(option)}([0-9a-f.:/]++){re.escape(after)}"
-            self.patterns.append((re.compile(text).fullmatch, template))
+    def listing(self, template: Template, number: int, start: int) -> int:
+        """Append the rules of the lines after one that differ from it as little; count them.
 
-    def remember_shape(self, line: str, rule: Rule, rules: list[Rule]) -> None:
+        `start`: where in the text they begin.
+        """
+        template.wait = MANY
+        found = None if self.edited else self._listed(template, number, start)
+        if found is None:
+            return 0
+        template.chain.parts.append(found)
+        template.chain.listed = True
+        return len(found)
+
+    def _listed(self, template: Template, number: int, start: int) -> Listing | None:
+        assert self.current is not None
+        endings = self.current.endings(template)
+        if not endings:
+            return None
+        pattern = _line_pattern(template, list(endings), self.family)
+        alike = re.compile(f"(?:{pattern})++").match(self.file.text, start)
+        if alike is None:
+            return None
+        rows = re.compile(pattern).findall(self.file.text, start, alike.end())
+        *columns, targets = zip(*rows, strict=True)
+        most = len(rows) if self.last_line is None else self.last_line - 1 - number
+        values = [
+            self.networks(texts) if slot.addressed else _decimal_ports(texts)
+            for slot, texts in zip(template.slots, columns, strict=True)
+        ]
+        length = min(most, *(len(lows) for lows, _ in values))
+        if length < MANY:
+            return None
+        numbers = {target: number for number, target in enumerate(endings)}
+        return Listing(
+            self.file,
+            number + 1,
+            self.label,
+            template.items,
+            tuple(
+                _column(slot, lows, highs, length)
+                for slot, (lows, highs) in zip(template.slots, values, strict=True)
+            ),
+            tuple(endings.values()),
+            bytes(map(numbers.__getitem__, targets[:length])),
+        )
+
+    def remember_shape(self, line: str, rule: Rule, chain: Chain) -> None:
         """Keep a rule as the template of those that differ only in plain addresses and ports."""
         assert self.current is not None
         parts = _parts(line)
@@ -245,7 +247,8 @@ class Reader:
         places = {slot.place for slot in slots}
         if len(places) == len(slots) and len(self.current.templates) < MAX_TEMPLATES:
             del parts[2::3]
-            self.current.templates[tuple(parts)] = rule.items, tuple(slots), rules
+            key = tuple(parts)
+            self.current.templates[key] = Template(key, rule.items, tuple(slots), chain, MANY)
 
     def network(self, text: str) -> tuple[int, int] | None:
         """Read a plain address or network, the shape that dumps are full of."""
@@ -264,6 +267,22 @@ class Reader:
         host_bits = (1 << bits) - 1
         return value & ~host_bits, value | host_bits
 
+    def networks(self, texts: Sequence[str]) -> tuple[Sequence[int], Sequence[int]]:
+        """Read plain addresses and networks up to the first that is none: (first, last) of each."""
+        whole = self.whole
+        try:
+            packed = [inet_pton(self.socket_family, text.removesuffix(whole)) for text in texts]
+        except OSError:
+            lows, highs = [], []
+            for interval in map(self.network, texts):
+                if interval is None:
+                    break
+                lows.append(interval[0])
+                highs.append(interval[1])
+            return lows, highs
+        lows = [int.from_bytes(address, "big") for address in packed]
+        return lows, lows
+
     def line(self, line: str, number: int) -> None:
         """Read any line."""
         if len(line) > MAX_LINE:
@@ -273,8 +292,6 @@ class Reader:
         elif self.saved and line == "COMMIT":
             self.saved = False
             self.current = None
-            self.shapes = []
-            self.patterns = []
         elif line.startswith("*") and not self.saved:
             self._start(line, number)
         elif line.startswith(":") and self.saved:
@@ -319,9 +336,6 @@ class Reader:
 
     def renamed(self, loading: Loading) -> None:
         """Forget what depends on which chains there are."""
-        self.shapes = []
-        self.patterns = []
-        self.alike = {}
         loading.names = frozenset(loading.table.chains)
         loading.templates.clear()
 
@@ -461,6 +475,7 @@ class Reader:
     def _edit(self, chain: Chain, arguments: Arguments, line: str, number: int) -> None:
         assert self.current is not None
         position = int(arguments.operands[0], 0) if arguments.operands else None
+        self.edited |= arguments.command != "A"
         if arguments.command == "D":
             self._delete(chain, arguments, position)
             return
@@ -473,10 +488,10 @@ class Reader:
             self.split.add(id(chain))
         self.remember(chain.name, arguments, location, rules)
         if arguments.command == "A":
-            chain.rules += rules
+            chain.parts += rules
             text = _COUNTERS.sub("", line)
             if len(rules) == 1 and text.startswith("-A "):
-                self.remember_shape(text, rules[0], chain.rules)
+                self.remember_shape(text, rules[0], chain)
             return
         places = self._places(chain)
         index = (position or 1) - 1
@@ -630,6 +645,31 @@ def _decimal_port(text: str) -> tuple[int, int] | None:
     return (port, port) if port < 65536 else None
 
 
+def _decimal_ports(texts: Sequence[str]) -> tuple[Sequence[int], Sequence[int]]:
+    """Read ports up to the first that is none: (first, last) of each."""
+    ports = [*takewhile((65536).__gt__, map(int, texts))]
+    return ports, ports
+
+
+# Values that a template's line may have in a listing: one that is not read after all is refused.
+_BYTE = r"(?:0|[1-9][0-9]{0,2}+)"
+_ADDRESS = {
+    4: rf"{_BYTE}(?:\.{_BYTE}){{3}}(?:/[1-9][0-9]?+)?+",
+    6: r"[0-9a-f]{0,4}+:[0-9a-f:.]*+(?:/[1-9][0-9]{0,2}+)?+",
+}
+_PORT = r"[1-9][0-9]{0,4}+"
+
+
+def _line_pattern(template: Template, targets: Sequence[str], family: int) -> str:
+    """Return the pattern of the lines that differ from a template's in its values and target."""
+    text = re.escape(template.parts[0])
+    rest = zip(template.slots, template.parts[1::2], template.parts[2::2], strict=True)
+    for slot, option, after in rest:
+        value = _ADDRESS[family] if slot.addressed else _PORT
+        text += f"{re.escape(option)}({value}){re.escape(after)}"
+    return text.removesuffix(template.target) + f"({'|'.join(targets)})\\n"
+
+
 def _words(text: str) -> list[str]:
     """Split as iptables-restore does: a carriage return is a part of the word."""
     return [word for word in re.split(r"[ \t]+", text) if word]
@@ -651,6 +691,19 @@ _NOISE = regex(
     r"Script (?:started|done)|\[sudo\] |exit$|logout$|```|"
     rf"(?![-*:]|COMMIT|\[\d*:){_SHELL}(?:\s(?!.*(?:tables|nft)).*)?$"
 )
+
+
+def _is_generated(text: str) -> bool:
+    """Tell whether a text is iptables' own; what is found in no time is looked for first."""
+    likely = "# Generated by ip" in text or "-P " in text
+    return likely and _GENERATED.search(text) is not None
+
+
+def _column(slot: Slot, lows: Sequence[int], highs: Sequence[int], length: int) -> Column:
+    """Return the first values of a slot as a column; one sequence where each is a single one."""
+    first = lows[:length]
+    last = first if lows is highs else highs[:length]
+    return Column(slot.place, slot.keys, slot.negate, first, last)
 
 
 class _Single(Sequence[tuple[int, int]]):

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sslint.firewalls.errors import RulesetError
-from sslint.netfilter.model import Hook, Key, Match, Rule, RuleItem, Table
+from sslint.netfilter.model import (
+    Chain,
+    Hook,
+    Intervals,
+    Key,
+    Match,
+    Names,
+    RuleItem,
+    Table,
+    Verdict,
+)
 from sslint.source import Location
 from sslint.values import dataclass, field, replace
 
@@ -38,6 +48,8 @@ BASES: dict[str, tuple[tuple[str, Hook, int], ...]] = {
     ),
 }
 
+TARGETS = ("ACCEPT", "DROP", "RETURN")
+
 BASE_NAMES = {name: frozenset(base[0] for base in bases) for name, bases in BASES.items()}
 
 
@@ -62,9 +74,40 @@ class Slot:
     known: dict[str, Match] = field(default_factory=dict)
 
 
-Template = tuple[tuple[RuleItem, ...], tuple[Slot, ...], list[Rule]]
-"""A rule's items, which of them hold the values that its text leaves open, and the rules of its
-chain."""
+@dataclass(slots=True)
+class Template:
+    """A rule of which other lines differ in the values of some slots alone.
+
+    `parts`: what its line has between the values, the option before each apart. `wait`: how many
+    more lines are to be like it before those that follow are looked at together.
+    """
+
+    parts: tuple[str, ...]
+    items: tuple[RuleItem, ...]
+    slots: tuple[Slot, ...]
+    chain: Chain
+    wait: int
+
+    @property
+    def target(self) -> str:
+        """The word after -j, if its line ends in that."""
+        return self.parts[-1].rpartition(" -j ")[2]
+
+    def differs_in_target(self, other: Template) -> bool:
+        """Tell whether another's rules are this one's but for the values and a plain verdict."""
+        ours, theirs = self.items, other.items
+        places = {slot.place for slot in self.slots}
+        kinds = [(slot.place, slot.addressed, slot.keys, slot.negate) for slot in self.slots]
+        return (
+            kinds == [(slot.place, slot.addressed, slot.keys, slot.negate) for slot in other.slots]
+            and len(ours) == len(theirs)
+            and isinstance(theirs[-1], Verdict)
+            and theirs[-1].kind in ("accept", "drop", "return")
+            and all(
+                place in places or (item == ours[place] and is_plain(item))
+                for place, item in enumerate(theirs[:-1])
+            )
+        )
 
 
 @dataclass(slots=True)
@@ -77,17 +120,38 @@ class Loading:
     templates: dict[tuple[str, ...], Template] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
 
+    def endings(self, template: Template) -> dict[str, Verdict]:
+        """Return the verdicts of the rules that differ from a template's in that at most.
+
+        They are named by their targets, of those that were seen; none if it has no plain verdict.
+        """
+        found: dict[str, Verdict] = {}
+        text = "".join(template.parts)
+        if template.slots and template.target in TARGETS and '"' not in text:
+            for target in TARGETS:
+                last = template.parts[-1].removesuffix(template.target) + target
+                other = self.templates.get((*template.parts[:-1], last))
+                if other is not None and template.differs_in_target(other):
+                    found[target] = other.items[-1]  # type: ignore[assignment]
+        return found
+
     def copy(self) -> Loading:
         """Return a copy that can be added to without changing this one."""
         table = replace(
             self.table,
-            chains={
-                name: replace(chain, rules=list(chain.rules))
-                for name, chain in self.table.chains.items()
-            },
+            chains={name: chain.copy() for name, chain in self.table.chains.items()},
         )
         jumps = {name: dict(targets) for name, targets in self.jumps.items()}
         return Loading(table, list(self.places), jumps, {}, self.names)
+
+
+def is_plain(item: RuleItem) -> bool:
+    """Tell whether an item compares one field with what the rule itself says."""
+    return (
+        isinstance(item, Match)
+        and len(item.keys) == 1
+        and isinstance(item.values, (Intervals, Names))
+    )
 
 
 def check_table(loading: Loading) -> None:

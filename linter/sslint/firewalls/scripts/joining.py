@@ -96,7 +96,7 @@ def join_tables(left: Loading, right: Loading, doubtful: set[str]) -> Loading:
     for name, chain in right.table.chains.items():
         own = chains.get(name)
         if own is None:
-            chains[name] = replace(chain, rules=list(chain.rules))
+            chains[name] = chain.copy()
             doubtful.add(name)
         else:
             own.rules = join_rules(own.rules, chain.rules)
@@ -111,4 +111,4 @@ def join_tables(left: Loading, right: Loading, doubtful: set[str]) -> Loading:
 def empty_twin(chain: Chain) -> Chain:
     """Return a base chain as it is before anything is written into it."""
     assert chain.base is not None
-    return replace(chain, rules=[], base=replace(chain.base, policy="accept"))
+    return replace(chain, parts=[], listed=False, base=replace(chain.base, policy="accept"))

@@ -361,6 +361,17 @@ class Rules:
         parts[1:] = sorted(parts[1:], key=lambda part: part.startswith("-m "))
         return " ".join([*parts, target]).strip()
 
+    def alike(self, chain: str) -> list[str]:
+        """Return a list: rules that differ in their addresses, their ports and their verdict."""
+        targets = self.random.choice((("DROP",), ("ACCEPT", "DROP"), ("ACCEPT", "DROP", "RETURN")))
+        named = self.words.chance(0.3)
+        lines = []
+        for _ in range(self.random.choice((12, 40, 200))):
+            port = f" -p tcp -m tcp --dport {self.words.port()}" if named else ""
+            target = self.random.choice(targets)
+            lines.append(f"-A {chain} -s {self.words.prefix(self.family)}{port} -j {target}")
+        return lines
+
     def table(self, name: str) -> list[str]:
         """Return the lines of one table."""
         own = [f"{name[:2]}c{number}" for number in range(self.random.randint(0, 4))]
@@ -376,6 +387,8 @@ class Rules:
         for hook in HOOKS[name]:
             for _ in range(self.random.randint(0, 8 if name == "filter" else 3)):
                 lines.append(self.rule(name, hook, hook, own))
+            if name != "nat" and self.words.chance(0.15):
+                lines += self.alike(hook)
         for number, chain in enumerate(own):
             for _ in range(self.random.randint(0, 5)):
                 # A chain may be called from several hooks: only what all of them allow.
