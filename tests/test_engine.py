@@ -218,6 +218,7 @@ def test_a_long_list_is_counted() -> None:
     names = [f"{letter}.example" for letter in "abcdefgh"]
     assert fill("{names|or}", service(names=names[:3])) == "a.example, b.example or c.example"
     assert fill("{names|or}", service(names=names[:1])) == "a.example"
+    assert fill("reload {names|blank}", service(names=names[:2])) == "reload a.example b.example"
     assert fill("{names|and}", service(names=names)).endswith("e.example and 3 more")
 
 

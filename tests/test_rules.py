@@ -147,4 +147,16 @@ def test_a_name_that_a_shell_would_obey_is_quoted_where_it_may_be_pasted() -> No
     )
     [finding] = check([target("web-certbot", changes)], [RULES["renewal-no-reload"]]).findings
     assert "--cert-name 'a;reboot' --deploy-hook" in finding.advice
-    assert finding.message.startswith("a;reboot is used by")
+    assert finding.message == "nothing reloads nginx after a;reboot is renewed"
+
+
+@pytest.mark.parametrize("unit", ["apache2", "httpd"])
+def test_the_hook_names_the_unit_of_the_server(unit: str) -> None:
+    """Of Apache, Debian's is apache2.service and Fedora's is httpd.service."""
+    changes = (
+        {"remove": "etc/letsencrypt/renewal-hooks/deploy/reload"},
+        {"write": f"etc/systemd/system/multi-user.target.wants/{unit}.service", "text": ""},
+    )
+    [finding] = check([target("web-apache", changes)], [RULES["renewal-no-reload"]]).findings
+    assert f"--deploy-hook 'systemctl reload {unit}'" in finding.advice
+    assert finding.message.startswith("nothing reloads apache after")

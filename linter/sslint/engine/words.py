@@ -10,7 +10,7 @@ from typing import Any
 from sslint.engine.language import Fact, Span, reader
 from sslint.regex import regex
 
-_PLACEHOLDER = regex(r"\{([a-z_][a-z0-9_.]*)(?:\|(and|or))?\}")
+_PLACEHOLDER = regex(r"\{([a-z_][a-z0-9_.]*)(?:\|(and|or|blank))?\}")
 _OBEYED = regex(r"[;&|`$<>\\\n'\"#!]|\s-")
 MAX_NAMED = 5  # names of a list that a sentence tells before it only counts them
 
@@ -24,7 +24,8 @@ def fill(
 ) -> str:
     """Fill `{field}` placeholders from a fact.
 
-    A list is joined by commas, as `{field|or}` with "or" before its last item. What has no word in
+    A list is joined by commas, as `{field|or}` with "or" before its last item, as
+    `{field|blank}` by blanks, for a command. What has no word in
     `words` is shown as it is, or as `?` where it is not known. `to_paste`: it may be pasted into a
     shell, so what a shell would obey is quoted.
     """
@@ -53,6 +54,8 @@ def fill(
         if not found and name in words:
             return said(None)
         texts = [said(item) for item in found]
+        if conjunction == "blank":
+            return " ".join(texts)
         return enumerated(texts, conjunction) if conjunction else ", ".join(texts)
 
     return _PLACEHOLDER.sub(value, template)

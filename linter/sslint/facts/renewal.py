@@ -232,6 +232,16 @@ class Lineage(Fact):
         return tuple(found) or None
 
     @field
+    def reload_units(self) -> tuple[str, ...]:
+        """Their units: of several the one that starts at boot, else Debian's."""
+        network, known = self._host.network, {one.name: one.units for one in servers()}
+        found = []
+        for units in (known[name] for name in self.not_reloaded or ()):
+            enabled = [unit for unit in units if network.unit_state(unit) == "enabled"]
+            found.append((enabled or units)[0])
+        return tuple(found)
+
+    @field
     def opaque_hooks(self) -> bool:
         """A hook, or a program of a container, does what is not seen here, or the hooks were not
         given: certbot makes their directory."""

@@ -33,8 +33,8 @@ def rule_data(rule: Rule) -> dict[str, Any]:
 
 # How a rule's edit is made, by the kind of the fix.
 EDITED = {
-    "safe": "`sslint fix` makes the edit where it proves right.",
-    "opens": "`sslint fix --allow-open` makes the edit where it proves right: it lets clients in.",
+    "safe": "`sslint fix` makes the edit if it can prove it.",
+    "opens": "`sslint fix --allow-open` makes the edit if it can prove it. It lets clients in.",
 }
 
 
