@@ -14,6 +14,7 @@ from typing import Any
 from sslint import inifile
 from sslint.inifile import Section
 from sslint.netfilter.model import HostNetwork, Interface
+from sslint.network.units import by_name
 from sslint.reasons import Code
 from sslint.regex import regex
 from sslint.source import SourceFile
@@ -243,13 +244,8 @@ _NETPLAN_VIRTUAL = ("tunnels", "dummy-devices", "virtual-ethernets", "vrfs")
 
 
 def _netplan(tree: Tree, links: Links) -> None:
-    paths: dict[str, str] = {}
-    for directory in ("/usr/lib/netplan", "/etc/netplan"):
-        for name in tree.names(directory):
-            if name.endswith(".yaml"):
-                paths[name] = f"{directory}/{name}"
-    for name in sorted(paths):
-        file = tree.try_read(paths[name], decisive=False)
+    for path in by_name(tree, ("/usr/lib/netplan", "/etc/netplan"), ".yaml"):
+        file = tree.try_read(path, decisive=False)
         network = _yaml(tree, file).get("network") if file is not None else None
         if not isinstance(network, dict):
             continue
@@ -314,15 +310,11 @@ def _list(value: object) -> list[Any]:
 
 
 def _networkd(tree: Tree, links: Links) -> None:
-    paths: dict[str, str] = {}
-    for directory in ("/usr/lib/systemd/network", "/etc/systemd/network"):
-        for name in tree.names(directory):
-            if name.endswith(".network"):
-                paths[name] = f"{directory}/{name}"
-    for name in sorted(paths):
-        if tree.link_target(paths[name]) == "/dev/null" or paths[name].startswith("/usr/lib"):
+    directories = ("/usr/lib/systemd/network", "/etc/systemd/network")
+    for path in by_name(tree, directories, ".network"):
+        if tree.link_target(path) == "/dev/null" or path.startswith("/usr/lib"):
             continue  # vendor files speak of containers and of interfaces by type
-        file = tree.try_read(paths[name], decisive=False)
+        file = tree.try_read(path, decisive=False)
         if file is None:
             continue
         sections = inifile.sections(file.text, systemd=True)

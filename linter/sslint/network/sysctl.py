@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sslint.network.units import by_name
 from sslint.regex import regex
 from sslint.source import Location
 from sslint.tree import Tree
@@ -59,12 +60,8 @@ def _assignments(tree: Tree, word: str, systemd: bool) -> Iterator[tuple[str, st
 
     Names have slashes, `net/ipv4/ip_forward`. Only files that hold the word are looked at.
     """
-    paths: dict[str, str] = {}
-    for directory in ("/usr/lib/sysctl.d", "/usr/local/lib/sysctl.d", "/etc/sysctl.d"):
-        for name in tree.names(directory):
-            if name.endswith(".conf"):
-                paths[name] = f"{directory}/{name}"
-    ordered = [paths[name] for name in sorted(paths)]
+    directories = ("/usr/lib/sysctl.d", "/usr/local/lib/sysctl.d", "/etc/sysctl.d")
+    ordered = by_name(tree, directories, ".conf")
     # systemd-sysctl reads /etc/sysctl.conf only through a link such as 99-sysctl.conf.
     if not systemd:
         ordered.append("/etc/sysctl.conf")

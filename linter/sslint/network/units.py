@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import shlex
+from collections.abc import Sequence
 from typing import Literal
 
 from sslint.inifile import sections
@@ -202,18 +203,24 @@ class Units:
     def _files(self, name: str) -> list[str]:
         """Return a unit's own file and its drop-ins, systemd.unit(5)."""
         own = self._own(name)
-        files = [own] if own else []
-        drop_ins: dict[str, str] = {}
         names = [name]
         if "@" in name:
             stem, _, suffix = name.partition("@")
             names.append(f"{stem}@.{suffix.rpartition('.')[2]}")
-        for directory in reversed(UNIT_PATH):
-            for unit in reversed(names):
-                for entry in self.tree.names(f"{directory}/{unit}.d"):
-                    if entry.endswith(".conf"):
-                        drop_ins[entry] = f"{directory}/{unit}.d/{entry}"
-        return files + [drop_ins[entry] for entry in sorted(drop_ins)]
+        places = [f"{directory}/{unit}.d" for directory in UNIT_PATH for unit in names]
+        drop_ins = by_name(self.tree, places[::-1], ".conf")
+        return [own, *drop_ins] if own else drop_ins
+
+
+def by_name(tree: Tree, directories: Sequence[str], suffix: str) -> list[str]:
+    """Return the files of directories in the order of their names; the last one's hides others."""
+    found = {
+        name: f"{directory}/{name}"
+        for directory in directories
+        for name in tree.names(directory)
+        if name.endswith(suffix)
+    }
+    return [found[name] for name in sorted(found)]
 
 
 def _has_units(tree: Tree) -> bool:
