@@ -270,11 +270,11 @@ def _mail_server(
             return  # the documents of Apple differ in the default of UseSSL, and so in the port
         port = _DEFAULT_PORTS[service, "implicit" if ssl else "none"]
     # UseSSL does not tell TLS from the first byte from STARTTLS; the port does.
-    security: Security | None = None if ssl else "none" if ssl is False else None
-    if ssl:
-        security = "implicit" if port in (465, 993, 995) else "starttls"
-        if port not in (25, 110, 143, 465, 587, 993, 995):
-            security = None
+    security: Security | None = "none" if ssl is False else None
+    if ssl and port in (465, 993, 995):
+        security = "implicit"
+    elif ssl and port in (25, 110, 143, 587):
+        security = "starttls"
     key, value = (
         (f"{side}MailServerHostName", host)
         if given is None

@@ -23,8 +23,7 @@ DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 TIMEOUT = 20  # seconds for one command
 ENVIRONMENT = {"PATH": ":".join(DIRECTORIES), "LC_ALL": "C"}
 Family = Literal[4, 6]
-_PREFIX: dict[Family, str] = {4: "ip", 6: "ip6"}
-_JSON_FAMILY: dict[Family, str] = {4: "ip", 6: "ip6"}
+_PREFIX: dict[Family, str] = {4: "ip", 6: "ip6"}  # of tools' names, and the families of nft
 
 
 class _CommandError(Exception):
@@ -114,7 +113,7 @@ def _iptables_nft(
         item["table"]["name"]
         for item in objects
         if isinstance(item.get("table"), dict)
-        and item["table"].get("family") == _JSON_FAMILY[family]
+        and item["table"].get("family") == _PREFIX[family]
         and isinstance(item["table"].get("name"), str)
     }
     tables &= {"filter", "nat", "mangle", "raw", "security"}
@@ -133,7 +132,7 @@ def _native(objects: list[dict[str, Any]], family: Family) -> set[str]:
     names = set()
     for item in objects:
         rule = item.get("rule")
-        if isinstance(rule, dict) and rule.get("family") == _JSON_FAMILY[family]:
+        if isinstance(rule, dict) and rule.get("family") == _PREFIX[family]:
             text = json.dumps(rule.get("expr"))
             if '"set":' in text or '"vmap":' in text or '"map":' in text:
                 names.add(str(rule.get("table")))
@@ -252,10 +251,8 @@ def _iptc_parameters(part: Any) -> list[str]:
 
 
 def _ipsets(ruleset: Ruleset) -> None:
-    if not Path("/sys/module/ip_set").exists():
-        return
     command = _find("ipset")
-    if command is None:
+    if command is None or not Path("/sys/module/ip_set").exists():
         return
     from sslint.firewalls import ipset
 
@@ -272,11 +269,8 @@ def _ipsets(ruleset: Ruleset) -> None:
 
 def _find(name: str) -> str | None:
     """Find a command where root's commands are; PATH is the caller's and is not asked."""
-    for directory in DIRECTORIES:
-        path = f"{directory}/{name}"
-        if os.access(path, os.X_OK):
-            return path
-    return None
+    paths = (f"{directory}/{name}" for directory in DIRECTORIES)
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 
 def _nft_variant(name: str) -> str | None:
