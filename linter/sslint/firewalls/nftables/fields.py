@@ -58,231 +58,88 @@ class Field:
         return self.layer4 in (1, 2, 58)
 
 
-_PORTS = {"sport": t.SERVICE, "dport": t.SERVICE}
-_HEADERS: dict[str, tuple[int, int, dict[str, DataType]]] = {
+@cache
+def _typed(text: str) -> dict[str, DataType]:
+    """Read `name=TYPE`: a type of datatypes.py, or an integer of so many bits."""
+    pairs = (word.split("=") for word in text.split())
+    return {
+        name.replace("_", " "): integer(int(kind)) if kind.isdigit() else getattr(t, kind.upper())
+        for name, kind in pairs
+    }
+
+
+_HEADERS: dict[str, tuple[int, int, str]] = {
     # protocol: layer 3, layer 4, fields
-    "ether": (0, 0, {"saddr": t.ETHER, "daddr": t.ETHER, "type": t.ETHER_TYPE}),
-    "vlan": (
-        0,
-        0,
-        {
-            "id": integer(12),
-            "dei": integer(1),
-            "pcp": integer(3),
-            "type": t.ETHER_TYPE,
-        },
-    ),
+    "ether": (0, 0, "saddr=ether daddr=ether type=ether_type"),
+    "vlan": (0, 0, "id=12 dei=1 pcp=3 type=ether_type"),
     "arp": (
         ARP,
         0,
-        {
-            "htype": integer(16),
-            "ptype": t.ETHER_TYPE,
-            "hlen": integer(8),
-            "plen": integer(8),
-            "operation": t.ARP_OPERATION,
-            "saddr ether": t.ETHER,
-            "daddr ether": t.ETHER,
-            "saddr ip": t.IPV4,
-            "daddr ip": t.IPV4,
-        },
+        "htype=16 ptype=ether_type hlen=8 plen=8 operation=arp_operation saddr_ether=ether "
+        "daddr_ether=ether saddr_ip=ipv4 daddr_ip=ipv4",
     ),
     "ip": (
         4,
         0,
-        {
-            "version": integer(4),
-            "hdrlength": integer(4),
-            "dscp": t.DSCP,
-            "ecn": t.ECN,
-            "length": integer(16),
-            "id": integer(16),
-            "frag-off": integer(16),
-            "ttl": integer(8),
-            "protocol": t.PROTOCOL,
-            "checksum": integer(16),
-            "saddr": t.IPV4,
-            "daddr": t.IPV4,
-        },
+        "version=4 hdrlength=4 dscp=dscp ecn=ecn length=16 id=16 frag-off=16 ttl=8 "
+        "protocol=protocol checksum=16 saddr=ipv4 daddr=ipv4",
     ),
     "ip6": (
         6,
         0,
-        {
-            "version": integer(4),
-            "dscp": t.DSCP,
-            "ecn": t.ECN,
-            "flowlabel": integer(20),
-            "length": integer(16),
-            "nexthdr": t.PROTOCOL,
-            "hoplimit": integer(8),
-            "saddr": t.IPV6,
-            "daddr": t.IPV6,
-        },
+        "version=4 dscp=dscp ecn=ecn flowlabel=20 length=16 nexthdr=protocol hoplimit=8 "
+        "saddr=ipv6 daddr=ipv6",
     ),
-    "icmp": (
-        4,
-        1,
-        {
-            "type": t.ICMP_TYPE,
-            "code": t.ICMP_CODE,
-            "checksum": integer(16),
-            "id": integer(16),
-            "sequence": integer(16),
-            "gateway": integer(32),
-            "mtu": integer(16),
-        },
-    ),
-    "igmp": (
-        4,
-        2,
-        {
-            "type": t.IGMP_TYPE,
-            "checksum": integer(16),
-            "mrt": integer(8),
-            "group": t.IPV4,
-        },
-    ),
+    "icmp": (4, 1, "type=icmp_type code=icmp_code checksum=16 id=16 sequence=16 gateway=32 mtu=16"),
+    "igmp": (4, 2, "type=igmp_type checksum=16 mrt=8 group=ipv4"),
     "icmpv6": (
         6,
         58,
-        {
-            "type": t.ICMPV6_TYPE,
-            "code": t.ICMPV6_CODE,
-            "checksum": integer(16),
-            "parameter-problem": integer(32),
-            "packet-too-big": integer(32),
-            "mtu": integer(32),
-            "id": integer(16),
-            "sequence": integer(16),
-            "max-delay": integer(16),
-            "taddr": t.IPV6,
-            "daddr": t.IPV6,
-        },
+        "type=icmpv6_type code=icmpv6_code checksum=16 parameter-problem=32 "
+        "packet-too-big=32 mtu=32 id=16 sequence=16 max-delay=16 taddr=ipv6 "
+        "daddr=ipv6",
     ),
     "tcp": (
         0,
         6,
-        {
-            **_PORTS,
-            "sequence": integer(32),
-            "ackseq": integer(32),
-            "doff": integer(4),
-            "reserved": integer(4),
-            "flags": t.TCP_FLAGS,
-            "window": integer(16),
-            "checksum": integer(16),
-            "urgptr": integer(16),
-        },
+        "sport=service dport=service sequence=32 ackseq=32 doff=4 reserved=4 "
+        "flags=tcp_flags window=16 checksum=16 urgptr=16",
     ),
-    "udp": (0, 17, {**_PORTS, "length": integer(16), "checksum": integer(16)}),
-    "udplite": (0, 136, {**_PORTS, "csumcov": integer(16), "checksum": integer(16)}),
-    "sctp": (0, 132, {**_PORTS, "vtag": integer(32), "checksum": integer(32)}),
-    "dccp": (0, 33, {**_PORTS, "type": t.DCCP_TYPE}),
-    "th": (0, 0, dict(_PORTS)),
-    "ah": (
-        0,
-        51,
-        {
-            "nexthdr": t.PROTOCOL,
-            "hdrlength": integer(8),
-            "reserved": integer(16),
-            "spi": integer(32),
-            "sequence": integer(32),
-        },
-    ),
-    "esp": (0, 50, {"spi": integer(32), "sequence": integer(32)}),
-    "comp": (0, 108, {"nexthdr": t.PROTOCOL, "flags": integer(8), "cpi": integer(16)}),
-    "gre": (0, 47, {"flags": integer(5), "version": integer(3), "protocol": t.ETHER_TYPE}),
-    "vxlan": (0, 17, {"vni": integer(24), "flags": integer(8)}),
-    "geneve": (0, 17, {"vni": integer(24), "type": t.ETHER_TYPE}),
-    "gretap": (0, 47, {}),
+    "udp": (0, 17, "sport=service dport=service length=16 checksum=16"),
+    "udplite": (0, 136, "sport=service dport=service csumcov=16 checksum=16"),
+    "sctp": (0, 132, "sport=service dport=service vtag=32 checksum=32"),
+    "dccp": (0, 33, "sport=service dport=service type=dccp_type"),
+    "th": (0, 0, "sport=service dport=service"),
+    "ah": (0, 51, "nexthdr=protocol hdrlength=8 reserved=16 spi=32 sequence=32"),
+    "esp": (0, 50, "spi=32 sequence=32"),
+    "comp": (0, 108, "nexthdr=protocol flags=8 cpi=16"),
+    "gre": (0, 47, "flags=5 version=3 protocol=ether_type"),
+    "vxlan": (0, 17, "vni=24 flags=8"),
+    "geneve": (0, 17, "vni=24 type=ether_type"),
+    "gretap": (0, 47, ""),
     # IPv6 extension headers
-    "hbh": (6, 0, {"nexthdr": t.PROTOCOL, "hdrlength": integer(8)}),
-    "dst": (6, 0, {"nexthdr": t.PROTOCOL, "hdrlength": integer(8)}),
-    "frag": (
-        6,
-        0,
-        {
-            "nexthdr": t.PROTOCOL,
-            "reserved": integer(8),
-            "frag-off": integer(13),
-            "reserved2": integer(2),
-            "more-fragments": integer(1),
-            "id": integer(32),
-        },
-    ),
-    "rt": (
-        6,
-        0,
-        {
-            "nexthdr": t.PROTOCOL,
-            "hdrlength": integer(8),
-            "type": integer(8),
-            "seg-left": integer(8),
-        },
-    ),
-    "rt0": (6, 0, {"addr": t.IPV6}),
-    "rt2": (6, 0, {"addr": t.IPV6}),
-    "srh": (
-        6,
-        0,
-        {"last-entry": integer(8), "flags": integer(8), "tag": integer(16), "sid": t.IPV6},
-    ),
-    "mh": (
-        6,
-        0,
-        {
-            "nexthdr": t.PROTOCOL,
-            "hdrlength": integer(8),
-            "type": t.MH_TYPE,
-            "reserved": integer(8),
-            "checksum": integer(16),
-        },
-    ),
+    "hbh": (6, 0, "nexthdr=protocol hdrlength=8"),
+    "dst": (6, 0, "nexthdr=protocol hdrlength=8"),
+    "frag": (6, 0, "nexthdr=protocol reserved=8 frag-off=13 reserved2=2 more-fragments=1 id=32"),
+    "rt": (6, 0, "nexthdr=protocol hdrlength=8 type=8 seg-left=8"),
+    "rt0": (6, 0, "addr=ipv6"),
+    "rt2": (6, 0, "addr=ipv6"),
+    "srh": (6, 0, "last-entry=8 flags=8 tag=16 sid=ipv6"),
+    "mh": (6, 0, "nexthdr=protocol hdrlength=8 type=mh_type reserved=8 checksum=16"),
 }
 EXTENSION_HEADERS = frozenset(("hbh", "dst", "frag", "rt", "rt0", "rt2", "srh", "mh"))
 TUNNELS = frozenset(("gre", "gretap", "vxlan", "geneve"))
 
-_META: dict[str, DataType] = {
-    "length": integer(32),
-    "protocol": t.ETHER_TYPE,
-    "priority": t.CLASSID,
-    "mark": t.MARK,
-    "iif": t.IFINDEX,
-    "oif": t.IFINDEX,
-    "iifname": t.IFNAME,
-    "oifname": t.IFNAME,
-    "iiftype": t.IFTYPE,
-    "oiftype": t.IFTYPE,
-    "skuid": t.UID,
-    "skgid": t.GID,
-    "nftrace": integer(1),
-    "rtclassid": t.REALM,
-    "secmark": integer(32),
-    "nfproto": t.NFPROTO,
-    "l4proto": t.PROTOCOL,
-    "ibrname": t.IFNAME,
-    "obrname": t.IFNAME,
-    "pkttype": t.PKTTYPE,
-    "cpu": integer(32),
-    "iifgroup": t.DEVGROUP,
-    "oifgroup": t.DEVGROUP,
-    "cgroup": integer(32),
-    "random": integer(32),
-    "ipsec": t.BOOLEAN,
-    "iifkind": t.IFNAME,
-    "oifkind": t.IFNAME,
-    "ibrpvid": integer(16),
-    "ibrvproto": t.ETHER_TYPE,
-    "time": t.DATE,
-    "day": t.DAY,
-    "hour": t.HOUR,
-    "sdif": t.IFINDEX,
-    "sdifname": t.IFNAME,
-    "broute": integer(1),
-    "ibrhwaddr": t.ETHER,
-}
+_META = _typed(
+    """
+    length=32 protocol=ether_type priority=classid mark=mark iif=ifindex oif=ifindex
+    iifname=ifname oifname=ifname iiftype=iftype oiftype=iftype skuid=uid skgid=gid nftrace=1
+    rtclassid=realm secmark=32 nfproto=nfproto l4proto=protocol ibrname=ifname obrname=ifname
+    pkttype=pkttype cpu=32 iifgroup=devgroup oifgroup=devgroup cgroup=32 random=32 ipsec=boolean
+    iifkind=ifname oifkind=ifname ibrpvid=16 ibrvproto=ether_type time=date day=day hour=hour
+    sdif=ifindex sdifname=ifname broute=1 ibrhwaddr=ether
+    """
+)
 _META_ALIASES = {"ibriport": "ibrname", "obriport": "obrname", "secpath": "ipsec"}
 META_UNQUALIFIED = frozenset(
     """
@@ -291,28 +148,14 @@ META_UNQUALIFIED = frozenset(
     """.split()
 )
 
-_CT: dict[str, DataType] = {
-    "state": t.CT_STATE,
-    "direction": t.CT_DIRECTION,
-    "status": t.CT_STATUS,
-    "mark": t.MARK,
-    "secmark": integer(32),
-    "expiration": t.TIME,
-    "helper": t.STRING,
-    "label": t.CT_LABEL,
-    "l3proto": t.NFPROTO,
-    "protocol": t.PROTOCOL,
-    "proto-src": t.SERVICE,
-    "proto-dst": t.SERVICE,
-    "packets": integer(64),
-    "bytes": integer(64),
-    "avgpkt": integer(64),
-    "zone": integer(16),
-    "event": t.CT_EVENT,
-    "id": integer(32),
-    "saddr": t.ADDRESS,
-    "daddr": t.ADDRESS,
-}
+_CT = _typed(
+    """
+    state=ct_state direction=ct_direction status=ct_status mark=mark secmark=32 expiration=time
+    helper=string label=ct_label l3proto=nfproto protocol=protocol proto-src=service
+    proto-dst=service packets=64 bytes=64 avgpkt=64 zone=16 event=ct_event id=32 saddr=address
+    daddr=address
+    """
+)
 
 
 # What a statement may write, beside the fields of headers and of TCP's options.
@@ -347,10 +190,11 @@ def header(protocol: str, name: str) -> Field | None:
     name = name.partition("[")[0]  # addr[1], sid[1]
     if (protocol, name) == ("vlan", "cfi"):
         name = "dei"
-    if found is None or name not in found[2]:
+    dtype = _typed(found[2]).get(name) if found is not None else None
+    if found is None or dtype is None:
         return None
     prefix = "exthdr." if protocol in EXTENSION_HEADERS else ""
-    return Field(f"{prefix}{protocol}.{name}", found[2][name], found[0], found[1])
+    return Field(f"{prefix}{protocol}.{name}", dtype, found[0], found[1])
 
 
 def is_header(protocol: str) -> bool:
