@@ -240,6 +240,11 @@ def _class_id(text: str) -> int | None:
     return None
 
 
+def _valued(text: str) -> dict[str, int]:
+    """Read `name=number`."""
+    return {name: int(number) for name, number in (word.split("=") for word in text.split())}
+
+
 def _counted(words: str) -> dict[str, int]:
     """Return words that stand for 0, 1, 2 and so on."""
     return {word: value for value, word in enumerate(words.split())}
@@ -250,68 +255,35 @@ def _flags(words: str) -> dict[str, int]:
     return {word: 1 << bit for word, bit in _counted(words).items()}
 
 
-_ICMP_CODES = {
-    "net-unreachable": 0,
-    "host-unreachable": 1,
-    "prot-unreachable": 2,
-    "port-unreachable": 3,
-    "frag-needed": 4,
-    "net-prohibited": 9,
-    "host-prohibited": 10,
-    "admin-prohibited": 13,
-}
-_ICMPV6_CODES = {
-    "no-route": 0,
-    "admin-prohibited": 1,
-    "addr-unreachable": 3,
-    "port-unreachable": 4,
-    "policy-fail": 5,
-    "reject-route": 6,
-}
-_ICMPX_CODES = {
-    "port-unreachable": 1,
-    "admin-prohibited": 3,
-    "no-route": 0,
-    "host-unreachable": 2,
-}
-_ICMP_TYPES = {
-    "echo-reply": 0,
-    "destination-unreachable": 3,
-    "source-quench": 4,
-    "redirect": 5,
-    "echo-request": 8,
-    "router-advertisement": 9,
-    "router-solicitation": 10,
-    "time-exceeded": 11,
-    "parameter-problem": 12,
-    "timestamp-request": 13,
-    "timestamp-reply": 14,
-    "info-request": 15,
-    "info-reply": 16,
-    "address-mask-request": 17,
-    "address-mask-reply": 18,
-}
-_ICMPV6_TYPES = {
-    "destination-unreachable": 1,
-    "packet-too-big": 2,
-    "time-exceeded": 3,
-    "parameter-problem": 4,
-    "echo-request": 128,
-    "echo-reply": 129,
-    "mld-listener-query": 130,
-    "mld-listener-report": 131,
-    "mld-listener-done": 132,
-    "mld-listener-reduction": 132,
-    "nd-router-solicit": 133,
-    "nd-router-advert": 134,
-    "nd-neighbor-solicit": 135,
-    "nd-neighbor-advert": 136,
-    "nd-redirect": 137,
-    "router-renumbering": 138,
-    "ind-neighbor-solicit": 141,
-    "ind-neighbor-advert": 142,
-    "mld2-listener-report": 143,
-}
+_ICMP_CODES = _valued(
+    """
+    net-unreachable=0 host-unreachable=1 prot-unreachable=2 port-unreachable=3 frag-needed=4
+    net-prohibited=9 host-prohibited=10 admin-prohibited=13
+    """
+)
+_ICMPV6_CODES = _valued(
+    """
+    no-route=0 admin-prohibited=1 addr-unreachable=3 port-unreachable=4 policy-fail=5 reject-route=6
+    """
+)
+_ICMPX_CODES = _valued("port-unreachable=1 admin-prohibited=3 no-route=0 host-unreachable=2")
+_ICMP_TYPES = _valued(
+    """
+    echo-reply=0 destination-unreachable=3 source-quench=4 redirect=5 echo-request=8
+    router-advertisement=9 router-solicitation=10 time-exceeded=11 parameter-problem=12
+    timestamp-request=13 timestamp-reply=14 info-request=15 info-reply=16 address-mask-request=17
+    address-mask-reply=18
+    """
+)
+_ICMPV6_TYPES = _valued(
+    """
+    destination-unreachable=1 packet-too-big=2 time-exceeded=3 parameter-problem=4 echo-request=128
+    echo-reply=129 mld-listener-query=130 mld-listener-report=131 mld-listener-done=132
+    mld-listener-reduction=132 nd-router-solicit=133 nd-router-advert=134 nd-neighbor-solicit=135
+    nd-neighbor-advert=136 nd-redirect=137 router-renumbering=138 ind-neighbor-solicit=141
+    ind-neighbor-advert=142 mld2-listener-report=143
+    """
+)
 _DSCP = {f"cs{n}": n << 3 for n in range(8)} | {
     "df": 0,
     "be": 0,
@@ -413,15 +385,7 @@ PKTTYPE = DataType(
 IFTYPE = DataType(
     "iface_type",
     16,
-    symbols={
-        "ether": 1,
-        "ppp": 512,
-        "ipip": 768,
-        "ipip6": 769,
-        "loopback": 772,
-        "sit": 776,
-        "ipgre": 778,
-    },
+    symbols=_valued("ether=1 ppp=512 ipip=768 ipip6=769 loopback=772 sit=776 ipgre=778"),
 )
 DSCP = DataType("dscp", 6, symbols=_DSCP)
 ECN = DataType("ecn", 2, symbols={"not-ect": 0, "ect1": 1, "ect0": 2, "ce": 3})
@@ -449,26 +413,17 @@ DAY = DataType("day", 8, other=_day)
 ARP_OPERATION = DataType(
     "arp_op",
     16,
-    symbols={
-        "request": 1,
-        "reply": 2,
-        "rrequest": 3,
-        "rreply": 4,
-        "inrequest": 8,
-        "inreply": 9,
-        "nak": 10,
-    },
+    symbols=_valued("request=1 reply=2 rrequest=3 rreply=4 inrequest=8 inreply=9 nak=10"),
 )
 IGMP_TYPE = DataType(
     "igmp_type",
     8,
-    symbols={
-        "membership-query": 17,
-        "membership-report-v1": 18,
-        "membership-report-v2": 22,
-        "membership-report-v3": 34,
-        "leave-group": 23,
-    },
+    symbols=_valued(
+        """
+        membership-query=17 membership-report-v1=18 membership-report-v2=22 membership-report-v3=34
+        leave-group=23
+        """
+    ),
 )
 DCCP_TYPE = DataType(
     "dccp_pkttype",
