@@ -194,11 +194,11 @@ def test_a_file_exchanged_for_a_link_is_not_followed(root: Path, outside: Path) 
 
 def test_doubled_slashes_collapse(root: Path, tmp_path: Path) -> None:
     (root / "etc/a").write_text("a\n")
+    (root / "etc/link").symlink_to("//etc/a")
     tree = Tree(root, mounts={"//etc/ssl": root / "etc"}, overlay={"//etc//b": "b\n"})
     assert tree.read("//etc///a").text == "a\n"
     assert tree.read("/etc/ssl/a").text == "a\n"
     assert tree.read("/etc/b").text == "b\n"
-    (root / "etc/link").symlink_to("//etc/a")
     assert tree.read("/etc/link").text == "a\n"
     assert tree.destination("/etc/link") == "/etc/a"
 
@@ -293,3 +293,49 @@ def test_what_a_repository_keeps_encrypted_is_called_so(
         with pytest.raises(TreeError) as error:
             read("/etc/file")
         assert (error.value.reason, error.value.status) == (reason, Status.UNKNOWN)
+
+
+def test_one_listing_answers_for_what_is_looked_for_in_a_directory(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory, a link, a pipe and what is missing are told apart as lstat(2) tells them."""
+    (root / "etc/sub").mkdir()
+    (root / "etc/file").write_text("a\n")
+    (root / "etc/link").symlink_to("file")
+    os.mkfifo(root / "etc/pipe")
+    names = ("sub", "file", "link", "pipe", "none", "none\0", "n" * 300)
+    alone = {name: Tree(root).status(f"/etc/{name}") for name in names}
+    tree = Tree(root)
+    for number in range(10):
+        assert tree.status(f"/etc/absent{number}") is Status.ABSENT
+    looked: list[object] = []
+    lstat = door.Door.lstat
+    monkeypatch.setattr(door.Door, "lstat", lambda own, at: looked.append(at) or lstat(own, at))
+    assert {name: tree.status(f"/etc/{name}") for name in names} == alone
+    assert tree.link_target("/etc/link") == "/etc/file"
+    assert tree.link_target("/etc/file") is tree.link_target("/etc/none") is None
+    assert [path for _, path in looked] == ["etc/pipe"]
+
+
+def test_a_directory_with_many_names_is_not_listed_to_look_for_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sslint.tree.door.MAX_KINDS", 20)
+    for number in range(30):
+        (root / f"etc/{number}").write_text("")
+    tree = Tree(root)
+    assert all(tree.status(f"/etc/{number}") is Status.FILE for number in range(30))
+    assert all(tree.status(f"/etc/x{number}") is Status.ABSENT for number in range(30))
+
+
+def test_what_is_laid_over_a_listed_directory_is_found(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("b\n")
+    tree = Tree(root)
+    for number in range(10):
+        assert not tree.exists(f"/etc/absent{number}")
+    tree.mount("/etc/laid", tmp_path / "other")
+    tree.give("/etc/given", "given", b"c\n")
+    assert (tree.read("/etc/laid").text, tree.read("/etc/given").text) == ("b\n", "c\n")
+    for number in range(10):
+        assert not tree.exists(f"/etc/missing{number}")
+    assert tree.read("/etc/laid").text == "b\n"

@@ -16,6 +16,7 @@ from sslint.netfilter.model import (
     Unknown,
 )
 from sslint.netfilter.reach import Firewall
+from sslint.values import replace
 from tests.netfilter.models import (
     ACCEPT,
     DROP,
@@ -367,3 +368,26 @@ def test_the_addresses_that_clients_use_are_sorted_once(monkeypatch: pytest.Monk
     for port in range(1, 40):
         verdict(judged, port)
     assert asked.count(4) < 5
+
+
+def test_which_rules_decide_is_worked_out_when_it_is_asked() -> None:
+    made = firewall(incoming((HTTPS, ACCEPT)))
+    found = made.reach("tcp", 443, 4)
+    assert (found.verdict, made.told) == ("open", {})
+    assert [decision.effect for decision in found.decided_by] == ["accept"]
+    assert made.told
+    assert found.blocked_by == found.translated_by == ()
+    assert (found.rejected, found.stage) == (False, "")
+    assert replace(found, via=("eth0",)).decided_by == found.decided_by
+    with pytest.raises(AttributeError):
+        _ = found.missing  # type: ignore[attr-defined]
+
+
+def test_a_glance_says_what_a_look_does() -> None:
+    rules = incoming((HTTPS, ACCEPT), (tcp(80), REJECT))
+    for port in (443, 80, 25):
+        glanced = firewall(rules).glance(port, 4)
+        looked = firewall(rules).reach("tcp", port, 4)
+        assert glanced.verdict == looked.verdict
+        assert [d.text for d in glanced.decided_by] == [d.text for d in looked.decided_by]
+        assert glanced.rejected == looked.rejected

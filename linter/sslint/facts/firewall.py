@@ -33,14 +33,15 @@ class WholeHost(Fact):
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts, facts.host, facts.host.name)
+
+    @field
+    def span(self) -> Span | None:
+        """What decides over ports that no rule names, else a rule that accepts one."""
         decisions = self._ipv4.decided_by
         place = next((d.location for d in decisions if d.location is not None), None)
-        places = self.allows or self.accepts
         if place is not None:
-            default = self.ipv4_default or self._ipv4.verdict
-            self._span = Span(place, f"default for IPv4: {default}")
-        elif places:
-            self._span = places[0]
+            return Span(place, f"default for IPv4: {self.ipv4_default or self._ipv4.verdict}")
+        return next(iter(self.allows or self.accepts), None)
 
     @field
     def servers(self) -> tuple[str, ...]:
@@ -97,7 +98,7 @@ class WholeHost(Fact):
         return tuple(
             Span(opening.location, "accepts a port that is already open")
             for opening in self.source.firewall.openings()
-            if opening.effective and opening.family == 4
+            if opening.family == 4 and opening.effective
         )[:1]
 
     @field
@@ -123,7 +124,7 @@ def _default(host: Host, family: Family) -> Reach:
     spare = [port for port in UNNAMED_PORTS if port not in named] or UNNAMED_PORTS
     found = None
     for port in spare:
-        reach = firewall.reach("tcp", port, family)
+        reach = firewall.glance(port, family)
         if reach.verdict == "closed":
             return reach
         found = found or reach

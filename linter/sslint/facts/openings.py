@@ -119,6 +119,8 @@ class Opening(Fact):
         """Where NAT sends clients of the port, if they are kept out there."""
         firewall, one = self._host.firewall, self.source
         assert firewall is not None
+        if not firewall.translates:
+            return None
         reach = firewall.reach(one.transport, one.port, one.family)
         if one.port in reach.reached_as or not reach.translated_by:
             return None

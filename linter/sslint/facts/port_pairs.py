@@ -149,11 +149,11 @@ def _opened(facts: Facts, own: int, ports: Sequence[int], family: Family) -> Ite
             for opening in facts.demand.openings.get(("tcp", port), ())
             if port != own
             and opening.public
-            and opening.effective
             and not opening.expected
             and family in opening.families
             and not _in_range(facts.host, opening)
             and opening.span is not None
+            and opening.effective
         ]
         if spans and port != 80:
             yield _Way(port, port, tuple(spans))

@@ -82,9 +82,9 @@ def unserved(facts: Facts) -> list[Opening]:
         and opening.transport == "tcp"
         and EXPECTED_TLS.get(opening.port) == "implicit"
         and opening.listener == "none"
-        and opening.effective
         and opening.public
         and not opening.expected
+        and opening.effective
     ]
 
 

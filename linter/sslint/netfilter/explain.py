@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Literal
 
 from sslint.netfilter import addresses
@@ -12,7 +13,7 @@ from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.hooks import Log
 from sslint.netfilter.notes import Note, Notes
 from sslint.netfilter.packet import BANNED, RATED
-from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict, decision
+from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict, Untold, decision
 
 MAX_DECISIONS = 16
 MAX_WEIGHED = 64
@@ -37,19 +38,21 @@ def reach(
     address: str | None = None,
     *,
     outer: bool = False,
+    brief: bool = False,
 ) -> Reach:
     """Return who reaches a listener on `address` (None or a wildcard: any) and `port`.
 
-    `outer`: who gets through to whatever NAT puts behind it.
+    `outer`: who gets through to whatever NAT puts behind it. `brief`: what a closed port's rules
+    assume is of no interest.
     """
     early = firewall.not_judged(family, address) or firewall.doubted(transport, port, family)
     if early is not None:
         return early
     question = firewall.connections.question(transport, port, family, address, outer)
-    return _answer(firewall, question)
+    return _answer(firewall, question, brief)
 
 
-def _answer(firewall: Evaluation, question: Question) -> Reach:
+def _answer(firewall: Evaluation, question: Question, brief: bool) -> Reach:
     """Answer a question over all interfaces that clients may come in by."""
     family = question.family
     universe = firewall.universes[family]
@@ -68,13 +71,18 @@ def _answer(firewall: Evaluation, question: Question) -> Reach:
     verdict, via, sets = _joined(firewall, by_interface, family)
     if verdict == "closed":
         verdict, via, sets = _inner(firewall, question, by_interface)
-    story = _Story(firewall, question, by_interface, reached)
-    for outer in sorted(reached):  # the doubt may be about another port that leads here
-        if verdict != "unknown" or story.reasons:
-            break
-        story = _Story(firewall, question, by_interface, {outer: reached[outer]})
     named = _names(elsewhere, family)
-    reasons += story.reasons
+    doubtful = any(one.possible & ~one.open & relevant for one in by_interface.values())
+    if verdict == "unknown" or doubtful or (verdict != "open" and not brief):
+        story = _Story(firewall, question, by_interface, reached)
+        for outer in sorted(reached):  # the doubt may be about another port that leads here
+            if verdict != "unknown" or story.reasons:
+                break
+            story = _Story(firewall, question, by_interface, {outer: reached[outer]})
+        reasons += story.reasons
+        tell = partial(_told, story, verdict)
+    else:
+        tell = partial(_tell, firewall, question, by_interface, reached, verdict)
     if named and not reached:
         reasons.append(f"a rule sends its clients to {', '.join(named)}")
     if len(question.destinations) > 1 and sets.possible & ~sets.open & relevant:
@@ -82,8 +90,9 @@ def _answer(firewall: Evaluation, question: Question) -> Reach:
     limited, banned, knock = _later(firewall, question, sets)
     if knock:
         reasons.append(knock)
-    return Reach(
-        verdict,
+    return Untold(
+        tell,
+        verdict=verdict,
         opened=Sources(universe, sets.open),
         shut=Sources(universe, relevant & ~sets.possible),
         doubtful=Sources(universe, sets.possible & ~sets.open),
@@ -91,15 +100,33 @@ def _answer(firewall: Evaluation, question: Question) -> Reach:
         rate_limited=limited,
         may_be_banned=banned,
         via=via,
-        decided_by=story.decided_by(verdict),
-        blocked_by=story.blocked_by if verdict in ("closed", "limited") else (),
         reasons=tuple(dict.fromkeys(reasons)),
         reached_as=tuple(sorted(reached)),
         forwarded_to=named,
-        translated_by=story.translated_by,
-        rejected=story.rejected if verdict in ("closed", "limited") else False,
-        stage=story.stage if verdict == "closed" else "",
         assumptions=tuple(firewall.matching.assumptions),
+    )
+
+
+def _tell(
+    firewall: Evaluation,
+    question: Question,
+    by_interface: dict[str, Sets],
+    reached: dict[int, int],
+    verdict: ReachVerdict,
+) -> Reach:
+    return _told(_Story(firewall, question, by_interface, reached), verdict)
+
+
+def _told(story: _Story, verdict: ReachVerdict) -> Reach:
+    """Return which rules decide a verdict, and how."""
+    shut = verdict in ("closed", "limited")
+    return Reach(
+        verdict,
+        decided_by=story.decided_by(verdict),
+        blocked_by=story.blocked_by if shut else (),
+        translated_by=story.translated_by,
+        rejected=shut and story.rejected,
+        stage=story.stage if verdict == "closed" else "",
     )
 
 

@@ -38,6 +38,12 @@ class NoFirewall:
 
     reach_outer = reach
 
+    translates = False
+
+    def glance(self, port: int, family: Literal[4, 6]) -> Reach:
+        """Return the same of a TCP port."""
+        return self.reach("tcp", port, family)
+
     def openings(self) -> tuple[()]:
         """Return the rules that name a port: there are none."""
         return ()

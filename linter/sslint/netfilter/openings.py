@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from itertools import islice
 from typing import Literal
 
 from sslint.netfilter import explain
 from sslint.netfilter.addresses import Sources
 from sslint.netfilter.chains import Flow, Outcome, run_rule
-from sslint.netfilter.connections import Question
+from sslint.netfilter.connections import Question, Sets
 from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.hooks import track
 from sslint.netfilter.model import (
@@ -55,10 +56,23 @@ class Opening:
     chain: Chain = field(repr=False)
     rule: Rule = field(repr=False)
     iif: str
-    effective: bool
-    shut: Sources | None = None
-    shadowed_by: Decision | None = None
-    blocked_by: tuple[Decision, ...] = ()
+    shut: Callable[[], Sources] = field(repr=False)
+    told: Callable[[], _Told] = field(repr=False)  # what follows from the notes of its port
+
+    @property
+    def effective(self) -> bool:
+        """Whether some source gets in through it."""
+        return self.told().effective
+
+    @property
+    def shadowed_by(self) -> Decision | None:
+        """What closes it in its own base chain."""
+        return self.told().shadowed_by
+
+    @property
+    def blocked_by(self) -> tuple[Decision, ...]:
+        """What closes it in other base chains."""
+        return self.told().blocked_by
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -68,7 +82,14 @@ class Opening:
     @property
     def closed(self) -> tuple[str, ...]:
         """Who of them is closed all the same, as minimal CIDRs."""
-        return self.shut.cidrs if self.shut is not None else ()
+        return self.shut().cidrs
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    effective: bool
+    shadowed_by: Decision | None
+    blocked_by: tuple[Decision, ...]
 
 
 def openings(firewall: Evaluation) -> tuple[Opening, ...]:
@@ -183,7 +204,7 @@ class _Search:
     ) -> None:
         self.firewall = firewall
         self.wanted = wanted
-        self._runs: dict[tuple[Transport, int, int, str], Notes] = {}
+        self._runs: dict[tuple[Transport, int, int, str], Callable[[], Notes]] = {}
 
     def judge(self, one: _Candidate) -> Opening | None:
         """Judge one candidate; None if it accepts nobody."""
@@ -200,31 +221,31 @@ class _Search:
                 break
         else:
             return None
-        sets = firewall.gate(firewall.connections.sets(question, iif).sets, family)[0]
-        notes = self._notes(question, one, iif)
-        if notes is None:
+        key = (one.transport, one.port, family, iif)
+        if key not in self._runs and len(self._runs) >= MAX_RUNS:
             return None
+        run = self._runs.setdefault(key, cache(partial(self._notes, question, one, iif)))
+        sets = cache(
+            lambda: firewall.gate(firewall.connections.sets(question, iif).sets, family)[0]
+        )
+        return Opening(
+            family, one.transport, one.port, Sources(universe, accepted), one.rule.location,
+            one.rule.text, one.table, one.chain, one.rule, iif,
+            cache(lambda: Sources(universe, accepted & ~sets().possible)),
+            cache(lambda: self._told(one, run(), accepted, sets())),
+        )  # fmt: skip
+
+    def _notes(self, question: Question, one: _Candidate, iif: str) -> Notes:
+        wanted = self.wanted.get((one.transport, one.port, one.family), frozenset())
+        return explain.notes_of(self.firewall, question, iif, one.port, wanted)
+
+    def _told(self, one: _Candidate, notes: Notes, accepted: int, sets: Sets) -> _Told:
         through = 0
         for note in notes:
             if note.rule is one.rule and note.effect in ("accept", "accepts through"):
                 through |= note.mask
-        closed = accepted & ~sets.possible
-        shadow, blocks = self._blocks(one, notes, closed)
-        return Opening(
-            family, one.transport, one.port, Sources(universe, accepted), one.rule.location,
-            one.rule.text, one.table, one.chain, one.rule, iif,
-            bool(through & sets.open & accepted), Sources(universe, closed), shadow, blocks,
-        )  # fmt: skip
-
-    def _notes(self, question: Question, one: _Candidate, iif: str) -> Notes | None:
-        port = (one.transport, one.port, one.family)
-        known = self._runs.get((*port, iif))
-        if known is None and len(self._runs) < MAX_RUNS:
-            known = explain.notes_of(
-                self.firewall, question, iif, one.port, self.wanted.get(port, frozenset())
-            )
-            self._runs[(*port, iif)] = known
-        return known
+        shadow, blocks = self._blocks(one, notes, accepted & ~sets.possible)
+        return _Told(bool(through & sets.open & accepted), shadow, blocks)
 
     def _blocks(
         self, one: _Candidate, notes: Notes, closed: int

@@ -50,6 +50,18 @@ class Firewall(Evaluation):
             self._reaches[memo] = known
         return known
 
+    @property
+    def translates(self) -> bool:
+        """Whether a rule translates addresses or ports."""
+        return self.survey.nats
+
+    def glance(self, port: int, family: Literal[4, 6]) -> Reach:
+        """Return who reaches a TCP port for which alone the verdict counts, in most cases."""
+        from sslint.netfilter import explain
+
+        known = self._reaches.get(("tcp", port, family, None))
+        return known or explain.reach(self, "tcp", port, family, brief=True)
+
     def reach_outer(
         self,
         transport: Literal["tcp", "udp"],

@@ -37,6 +37,7 @@ class Survey:
     nat_ports: set[int] = field(default_factory=set)
     conntrack: set[int] = field(default_factory=set)  # families it is active for
     links: dict[int, list[tuple[m.Interval, str]]] = field(default_factory=lambda: {4: [], 6: []})
+    nats: bool = False
     synproxy: bool = False
     rated: bool = False
     dynamic: bool = False
@@ -163,6 +164,7 @@ def _items(
                 if verdict.kind in ("jump", "goto"):
                     own.jumps[verdict.chain] = None
         elif isinstance(item, m.Nat):
+            found.nats = True
             # `dnat ip6` in an inet table asks for IPv6's tracking alone (nft_nat_init).
             found.conntrack.update(f for f in _families(table) if item.family in (0, f))
             found.each_address |= item.mask is not None  # NETMAP

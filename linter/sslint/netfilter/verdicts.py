@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, cast
 
 from sslint.netfilter.addresses import Sources, Universe
 from sslint.netfilter.model import Chain, Rule, Table
@@ -108,6 +108,32 @@ def widest(reaches: Iterable[Reach | None]) -> Reach | None:
     rank = {"open": 0, "limited": 1, "unknown": 2, "closed": 3}
     present = (reach for reach in reaches if reach is not None)
     return min(present, key=lambda reach: rank[reach.verdict], default=None)
+
+
+class Untold(Reach):
+    """An answer that says by which rules when it is asked: most answers never are."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[], Reach] | None = None, **known: Any) -> None:
+        """Take what is known already; `tell` returns the whole answer."""
+        super().__init__(**known)
+        if tell is not None:
+            self._tell = tell
+            for name in _TOLD:
+                delattr(self, name)
+
+    def __getattr__(self, name: str) -> Any:
+        """Have the story told once."""
+        if name not in _TOLD:
+            raise AttributeError(name)
+        whole = self._tell()
+        for each in _TOLD:
+            object.__setattr__(self, each, getattr(whole, each))
+        return getattr(self, name)
+
+
+_TOLD = ("decided_by", "blocked_by", "translated_by", "rejected", "stage")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from sslint.tree.status import Status, TreeError
 
 MAX_FILE = 64 << 20  # bytes; 100,000 iptables rules are 10 MB
 MAX_DESCRIPTORS = 64  # directories held open for one tree
+MAX_KINDS = 1_000  # names in a directory that is listed to save looking at each
 
 Place = tuple[str, str]  # a directory at a real path, and the path below it
 
@@ -86,6 +87,31 @@ class Door:
                     yield entry.name, entry.is_dir(follow_symlinks=False)
         finally:
             os.close(descriptor)
+
+    def kinds(self, place: Place) -> dict[str, int] | None:
+        """Return the names in a directory with the type bits of each one's mode, 0 where not known.
+
+        None where it cannot be read or has too many.
+        """
+        found: dict[str, int] = {}
+        try:
+            descriptor = self.open(place, os.O_DIRECTORY)
+            try:
+                with os.scandir(descriptor) as entries:
+                    for entry in entries:
+                        found[entry.name] = (
+                            stat.S_IFREG if entry.is_file(follow_symlinks=False)
+                            else stat.S_IFDIR if entry.is_dir(follow_symlinks=False)
+                            else stat.S_IFLNK if entry.is_symlink()
+                            else 0
+                        )  # fmt: skip
+                        if len(found) > MAX_KINDS:
+                            return None
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return None
+        return found
 
     def read(self, place: Place, name: str, limit: int) -> tuple[bytes, os.stat_result]:
         """Return the bytes of a regular file, which errors call `name`, and what fstat(2) says.

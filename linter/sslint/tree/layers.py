@@ -20,6 +20,7 @@ from sslint.tree.status import Status, TreeError
 
 MAX_LINKS = 40  # the kernel's own bound, path_resolution(7)
 MAX_PATH = 4096  # the kernel's own bound
+FEW = 4  # looks into a directory, before it is listed
 EXCLUDED = "excluded by the configuration"
 
 
@@ -54,6 +55,7 @@ class Layers:
         self.excluded: tuple[Path, ...] = ()
         self.door = Door()
         self._resolved = {"/": ROOT}
+        self._kinds: dict[str, dict[str, int] | int | None] = {}  # or how often it was looked into
         for path, text in self.overlay.items():
             if text is not None:
                 self.make_directories(path)
@@ -66,10 +68,13 @@ class Layers:
     def know(self, other: Layers) -> None:
         """Take over where paths lead, which what lies over this one has not changed."""
         self._resolved = dict(other._resolved)
+        self._kinds = dict(other._kinds)
 
     def forget(self) -> None:
         """Forget where paths lead: something is laid over the tree."""
         self._resolved = {"/": ROOT}
+        if self.mounts:
+            self._kinds = {}
 
     def exclude(self, paths: Iterable[str]) -> None:
         """Leave out real files and directories: to this tree they are not known."""
@@ -125,12 +130,15 @@ class Layers:
         """Return where a normal path leads."""
         if len(path) > MAX_PATH:
             return Resolved(path, Status.ABSENT)
-        names = []
+        whole, names = path, []
         while (found := self._resolved.get(path)) is None:
             path, _, name = path.rpartition("/")
             path = path or "/"
             names.append(name)
         for name in reversed(names):
+            if found.status is Status.ABSENT:  # and so is what is below it
+                self._resolved[whole] = found
+                break
             path = below(path, name)
             found = self._resolved[path] = self._follow(found, name)
         return found
@@ -138,7 +146,7 @@ class Layers:
     def _follow(self, start: Resolved, name: str) -> Resolved:
         """Walk on from a resolved path by a name, and by the links that it leads to."""
         current, status, links, _ = start
-        if status is Status.UNKNOWN or (status is Status.ABSENT and name not in (".", "..")):
+        if status is Status.UNKNOWN:
             return start
         if status is Status.DIRECTORY and name not in (".", ".."):  # nearly always no link
             path = below(current, name)
@@ -184,7 +192,7 @@ class Layers:
                 raise FileNotFoundError(errno.ENOENT, "no such file")
             if self.excluded and self._is_excluded(Path(*place)):
                 return Status.UNKNOWN, None, (Code.EXCLUDED, EXCLUDED)
-            mode = self.door.lstat(place).st_mode
+            mode = self._mode(path, place)
             if stat.S_ISLNK(mode):
                 return Status.DIRECTORY, self.door.readlink(place), None
         except OSError as error:
@@ -198,15 +206,52 @@ class Layers:
             return Status.DIRECTORY, None, None
         return Status.FILE if stat.S_ISREG(mode) else Status.OTHER, None, None
 
+    def _mode(self, path: str, place: Place) -> int:
+        """Return the type of what lies at a path in a resolved directory. Raise OSError.
+
+        One listing of the directory answers for all that is looked for there.
+        """
+        if path not in self.mounts:
+            directory, _, name = path.rpartition("/")
+            found = self.kinds(directory or "/")
+            if found is not None:
+                kind = found.get(name)
+                if kind is None:
+                    raise FileNotFoundError(errno.ENOENT, "no such file")
+                if kind:
+                    return kind
+        return self.door.lstat(place).st_mode
+
+    def kinds(self, directory: str) -> dict[str, int] | None:
+        """Return what lies on disk in a resolved directory: names with the type bits of a mode.
+
+        None where it was not listed: a few looks cost less.
+        """
+        found = self._kinds.get(directory, 0)
+        if not isinstance(found, int):
+            return found
+        if found < FEW:
+            self._kinds[directory] = found + 1
+            return None
+        place = self.place(directory)
+        listed = self._kinds[directory] = None if place is None else self.door.kinds(place)
+        return listed
+
     def _is_excluded(self, real: Path) -> bool:
         return any(path == real or path in real.parents for path in self.excluded)
 
     def link_target(self, path: str) -> str | None:
         """Return where a symlink points (one step, as an absolute host path), else None."""
         parent = self.resolve(posixpath.dirname(path))
-        if parent.status is Status.UNKNOWN:
+        if parent.status is not Status.DIRECTORY:
             return None
-        place = self.place(below(parent.path, posixpath.basename(path)))
+        name = posixpath.basename(path)
+        whole = below(parent.path, name)
+        if whole not in self.mounts:
+            kinds = self.kinds(parent.path)
+            if kinds is not None and kinds.get(name) != stat.S_IFLNK and kinds.get(name) != 0:
+                return None
+        place = self.place(whole)
         try:
             target = self.door.readlink(place) if place is not None else None
         except (OSError, ValueError):  # no link; a NUL byte in the name

@@ -479,10 +479,10 @@ class Tree:
         if cached is not None:
             return cached
         found = self._layers.resolve(path)
-        names: set[str] = set()
-        if found.status is Status.DIRECTORY:
-            names = self._layers.names(found.path, self._listing(path, found.path))
-        listed = sorted(names)
+        if found.status is not Status.DIRECTORY:
+            self._listed[path] = []
+            return []
+        listed = sorted(self._layers.names(found.path, self._listing(path, found.path)))
         if not "".join(listed).isascii():
             listed.sort(key=os.fsencode)
         self._listed[path] = listed
