@@ -54,7 +54,6 @@ class Link:
     subject: str
     issuer: str
     names: tuple[str, ...]
-    common_name: str | None
     not_before: datetime
     not_after: datetime
     authority: bool
@@ -70,6 +69,16 @@ class Link:
     def lifetime_days(self) -> float:
         """Days from the first to the last second of its validity."""
         return (self.not_after - self.not_before).total_seconds() / 86400
+
+    @property
+    def common_name(self) -> str | None:
+        """The common name of its subject, for a certificate without other names."""
+        from cryptography import x509
+        from cryptography.x509.oid import NameOID
+
+        subject = x509.load_der_x509_certificate(self.der).subject
+        found = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(found[0].value) if found else None
 
     def association(self, selector: int, matching: int) -> bytes | None:
         """Return the data of a TLSA record for it (RFC 6698, 2.1); None for unknown types."""
@@ -440,7 +449,6 @@ def _link(certificate: x509.Certificate) -> Link:
         subject=subject,
         issuer=subject if alone else certificate.issuer.rfc4514_string(),
         names=_names(extensions),
-        common_name=_common_name(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         authority=_authority(extensions),
@@ -466,13 +474,6 @@ def _names(extensions: Extensions) -> tuple[str, ...]:
         return ()
     names = [str(n.value) for n in found if isinstance(n, x509.DNSName | x509.IPAddress)]
     return tuple(dict.fromkeys(name.lower() for name in names))
-
-
-def _common_name(certificate: x509.Certificate) -> str | None:
-    from cryptography.x509.oid import NameOID
-
-    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else None
 
 
 def _authority(extensions: Extensions) -> bool:

@@ -168,7 +168,7 @@ def certificate(host: Host, socket: Socket) -> str:
 
         leaf = load(host.tree, first).leaf
         if leaf is not None:
-            name = next(iter(leaf.names), leaf.common_name)
+            name = leaf.names[0] if leaf.names else leaf.common_name
             left = (leaf.not_after - host.now).total_seconds() / 86400
             shown = f"{clean(name) if name else shown}, {_days(left)}"
     others = len({reference.path for reference in references} - {first.path})
