@@ -282,7 +282,7 @@ def judge(
     for name, body in answer["bodies"].items():
         server = socket.find(name)
         if body.startswith("server ") and server is not None and socket.kind == "http":
-            texts = [d.args[-1] for d in server.own["return"]]
+            texts = [d.args[-1] for d in server.own("return")]
             if body not in texts:
                 problems.append(f"{place}: {name} answers {body!r}, read {texts}")
     return problems
