@@ -13,6 +13,7 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
 from sslint.errors import UsageError
+from sslint.regex import is_number
 from sslint.values import dataclass, field
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def parse(given: Iterable[str]) -> Budgets:
         name, _, number = text.partition("=")
         if name not in LIMITS:
             raise UsageError(f"--limit: unknown name {name!r}; it is one of {', '.join(LIMITS)}")
-        if not (number.isascii() and number.isdecimal() and len(number) <= 18):
+        if not (is_number(number) and len(number) <= 18):
             raise UsageError(f"--limit: {name} takes a number")
         budgets.limits[name] = int(number)
     return budgets

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.model import CertificateRef
 from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass, field
@@ -242,7 +242,7 @@ def _ascii(name: str) -> str:
 
 def _address(text: str) -> object | None:
     text = text.strip("[]")
-    if ":" not in text and not text.rpartition(".")[2].isdigit():
+    if ":" not in text and not is_number(text.rpartition(".")[2]):
         return None
     import ipaddress
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from sslint.errors import UsageError
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 
 Transport = Literal["tcp", "udp"]
 
@@ -40,7 +40,7 @@ def parse(word: str) -> tuple[Transport, int]:
 
 
 def _number(name: str, transport: Transport) -> int | None:
-    if name.isdecimal() and name.isascii():
+    if is_number(name):
         return int(name) if len(name) <= 5 else None
     if name in SERVICES:
         return SERVICES[name]

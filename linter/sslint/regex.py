@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["regex"]
+__all__ = ["is_number", "regex"]
 
 if TYPE_CHECKING:
     from re import compile as regex
@@ -25,3 +25,11 @@ else:
             found = getattr(re.compile(self._text, self._flags), name)
             setattr(self, name, found)
             return found
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is one or more of the digits 0 to 9, as strtoul(3) knows them.
+
+    `str.isdigit` is true for those of other scripts too, and for a raised two, which `int` refuses.
+    """
+    return text.isascii() and text.isdigit()

@@ -13,7 +13,7 @@ from typing import Literal
 from sslint.hooks import Effect, effect
 from sslint.network.units import ETC, Units
 from sslint.reasons import Code
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, field
@@ -116,7 +116,7 @@ class Lineage:
     def http01_port(self) -> int:
         """The port that certbot itself listens on for a challenge."""
         text = self.parameters.get("http01_port", "80")
-        return int(text) if text.isdecimal() and len(text) <= 5 else 80
+        return int(text) if is_number(text) and len(text) <= 5 else 80
 
     @property
     def staging(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sslint.edges import Edge
 from sslint.kept import Parts
 from sslint.reasons import Code, Reason
+from sslint.regex import is_number
 from sslint.servers import servers
 from sslint.servers.interface import Context
 from sslint.servers.model import ServerReading
@@ -184,4 +185,4 @@ def _version(target: Target, network: HostFacts, server: Server) -> tuple[int, .
     if text is None:
         return None
     parts = text.split(".")[:8]
-    return tuple(int(p) for p in parts if p.isascii() and p.isdigit() and len(p) < 10) or None
+    return tuple(int(p) for p in parts if is_number(p) and len(p) < 10) or None

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import sslint
+from sslint.regex import is_number
 
 CALLS = {"compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 PIECES = (" ", "\t", "\n", "a", "1", "a ", " \n", "\\\n", "-", "(", "{", '"', "#", "a.", "a,", "::",
@@ -245,3 +246,17 @@ def test_a_pattern_is_linear(name: str) -> None:
 def test_a_pattern_that_is_not_is_found(pattern: str) -> None:
     compiled = re.compile(pattern, re.M)
     assert any(is_slow(compiled, "finditer", piece) for piece in pieces(pattern, re.M))
+
+
+def test_digits_are_those_of_ascii() -> None:
+    """`str.isdigit` and its kin are true for characters that `int` refuses or servers do not know."""
+    used = [
+        f"{path.name}:{node.lineno}"
+        for path in Path(sslint.__path__[0]).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("isdigit", "isdecimal", "isnumeric")
+    ]
+    assert [place.partition(":")[0] for place in used] == ["regex.py"]
+    assert [is_number(text) for text in ("0123456789", "", "4²", "٤٤٣", "４４３")] == [
+        True, False, False, False, False
+    ]  # fmt: skip

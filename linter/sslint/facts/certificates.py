@@ -10,6 +10,7 @@ from sslint.engine import Span
 from sslint.facts.content import Content, Use, lineage_known
 from sslint.facts.fact import Fact, Places, field
 from sslint.host import scope_of
+from sslint.regex import is_number
 from sslint.renewal import DIRECTORY
 from sslint.tree import Status
 
@@ -264,7 +265,7 @@ class Certificate(Fact):
                 return lineage.newer_twin
         # NAME is gone and NAME-0001 is there: certbot's own way of naming a second try.
         siblings = [one.name for one in lineages]
-        twins = (s for s in siblings if s.rpartition("-")[0] == name and s[-4:].isdigit())
+        twins = (s for s in siblings if s.rpartition("-")[0] == name and is_number(s[-4:]))
         return next(twins, None)
 
     @field
@@ -325,11 +326,11 @@ def _identity(host: Host, user: str) -> tuple[int, set[int]] | None:
     group = host.tree.try_read("/etc/group", decisive=False)
     for line in passwd.text.splitlines() if passwd is not None else ():
         fields = line.split(":")
-        if len(fields) > 3 and fields[0] == user and fields[2].isdigit() and fields[3].isdigit():
+        if len(fields) > 3 and fields[0] == user and is_number(fields[2]) and is_number(fields[3]):
             groups = {int(fields[3])}
             for entry in group.text.splitlines() if group is not None else ():
                 parts = entry.split(":")
-                if len(parts) > 3 and user in parts[3].split(",") and parts[2].isdigit():
+                if len(parts) > 3 and user in parts[3].split(",") and is_number(parts[2]):
                     groups.add(int(parts[2]))
             return int(fields[2]), groups
     return None
@@ -359,7 +360,7 @@ def is_public_name(name: str) -> bool:
     bare = name.removeprefix("*.").rstrip(".").lower()
     if "." not in bare or bare.endswith(INTERNAL_SUFFIXES):
         return False
-    return not bare.replace(".", "").isdigit() and ":" not in bare and "$" not in bare
+    return not is_number(bare.replace(".", "")) and ":" not in bare and "$" not in bare
 
 
 def _status(host: Host, path: str, *, key: bool = False) -> FileStatus | None:

@@ -14,6 +14,7 @@ from sslint.facts.ports import Listener, listening
 from sslint.facts.proxies import only_proxies
 from sslint.facts.reach import Reach, blocking_spans
 from sslint.host import listeners
+from sslint.regex import is_number
 from sslint.renewal import DIRECTORY, LETS_ENCRYPT, starters_known
 from sslint.servers import servers
 from sslint.servers.model import CertificateRef
@@ -344,7 +345,7 @@ class Lineage(Fact):
 def _window(parameters: Mapping[str, str], lifetime: float) -> float | None:
     """Return renew_before_expiry as a part of the lifetime."""
     words = parameters.get("renew_before_expiry", "").split()
-    if len(words) != 2 or not words[0].isdecimal() or len(words[0]) > 6:
+    if len(words) != 2 or not is_number(words[0]) or len(words[0]) > 6:
         return None
     days = {"day": 1.0, "days": 1.0, "hour": 1 / 24, "hours": 1 / 24, "week": 7.0, "weeks": 7.0}
     unit = days.get(words[1].lower())

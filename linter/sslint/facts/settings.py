@@ -9,7 +9,7 @@ from sslint import certificates
 from sslint.engine import Many, Span, Subject
 from sslint.facts.fact import Fact, Fields, Places, field
 from sslint.host import scope_of
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 
 if TYPE_CHECKING:
     from sslint.facts.collection import Facts
@@ -107,7 +107,7 @@ class Setting(Fact):
         entity = f"{source.server} {source.name}"
         # What is wrong with a port explains what else is found there.
         port = source.value or "" if source.name in _ABOUT_PORTS else ""
-        about: frozenset[Subject] = frozenset({("tcp", int(port))} if port.isdecimal() else ())
+        about: frozenset[Subject] = frozenset({("tcp", int(port))} if is_number(port) else ())
         if source.name == "server_name.swallowed" and source.site is not None:
             listens = context.reading.sites[source.site].listens
             about = frozenset((transport, number) for transport, _, number, _ in listens)
@@ -150,7 +150,7 @@ class Setting(Fact):
             return None
         name, port, wrapped = self.arguments[:3]
         own = scope_of(name) == "loopback" or name == "localhost"
-        return Relay(own, int(port) if port.isdigit() else None, wrapped == "yes")
+        return Relay(own, int(port) if is_number(port) else None, wrapped == "yes")
 
     @field
     def alt_svc(self) -> AltSvc | None:
@@ -285,7 +285,7 @@ class Hsts(Fields):
     def max_age(self) -> int | None:
         """Its max-age in seconds."""
         ages = [d.partition("=")[2].strip('" ') for d in self._directives if d[:7] == "max-age"]
-        known = ages and ages[0].isdecimal() and len(ages[0]) < 12
+        known = ages and is_number(ages[0]) and len(ages[0]) < 12
         return int(ages[0]) if known else None
 
     @field

@@ -26,7 +26,7 @@ from sslint.firewalls.ufw_settings import (
 )
 from sslint.netfilter.model import Interval, Missing, Ruleset, Source
 from sslint.network import services
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass, replace
@@ -377,7 +377,7 @@ def written(location: Location) -> Written | None:
         " ".join(filter(None, action.groups())),
         shlex.quote(name) if name else what,
         both=protocol == "any" and not name,
-        port=int(port) if port.isdigit() else None,
+        port=int(port) if is_number(port) else None,
     )
 
 
@@ -426,6 +426,6 @@ def _ports(text: str) -> dict[str, tuple[Interval, ...]]:
 
 
 def _port(text: str, protocol: str) -> int | None:
-    if text.isascii() and text.isdigit() and len(text) < 6:
+    if is_number(text) and len(text) < 6:
         return int(text)
     return services.port_number(text, protocol)

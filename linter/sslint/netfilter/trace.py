@@ -12,6 +12,7 @@ from sslint.netfilter.model import Chain, Rule, Table, TcpFlag
 from sslint.netfilter.notes import Note, Notes
 from sslint.netfilter.packet import NO_PORT, PORTED, PROTOCOLS, TCP, PacketState
 from sslint.netfilter.verdicts import Decision, PacketVerdict, Reach, decision
+from sslint.regex import is_number
 from sslint.source import Location
 from sslint.values import dataclass, field
 
@@ -77,7 +78,7 @@ def _protocol(proto: str | int) -> int:
         return proto
     if proto in _NUMBERS:
         return _NUMBERS[proto]
-    if not str(proto).isdecimal():
+    if not is_number(str(proto)):
         raise ValueError("proto must be a protocol's number or one of " + ", ".join(_NUMBERS))
     return int(proto)
 

@@ -16,7 +16,7 @@ from sslint.inifile import Section
 from sslint.netfilter.model import HostNetwork, Interface
 from sslint.network.units import by_name
 from sslint.reasons import Code
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.source import SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass, field
@@ -134,7 +134,7 @@ def _public(links: Links) -> str | None:
 
 def _prefix(text: str, family: int) -> int:
     full = 128 if family == 6 else 32
-    if text.isdecimal() and len(text) < 4:
+    if is_number(text) and len(text) < 4:
         return min(int(text), full)
     if family == 4 and text:
         try:
@@ -190,7 +190,7 @@ def _ifupdown_option(
         return rest[0]
     elif word == "gateway":
         link.gateway = True
-    elif word == "metric" and rest[0].isdecimal():
+    elif word == "metric" and is_number(rest[0]):
         link.metric = int(rest[0])
     elif word in ("bridge_ports", "bridge-ports", "bond-slaves", "bond_slaves", "slaves"):
         for name in rest:
@@ -350,7 +350,7 @@ def _networkd_file(links: Links, link: Link, sections: list[Section]) -> None:
             destination = values.get("Destination", "0.0.0.0/0")
             if values.get("Gateway") and destination in ("0.0.0.0/0", "::/0"):
                 link.gateway = True
-                if values.get("Metric", "").isdecimal():
+                if is_number(values.get("Metric", "")):
                     link.metric = int(values["Metric"])
 
 
@@ -387,7 +387,7 @@ def _keyfile_addresses(link: Link, settings: dict[str, str]) -> None:
         link.dhcp = True
     if settings.get("gateway") and not never:
         link.gateway = True
-    if settings.get("route-metric", "").isdecimal():
+    if is_number(settings.get("route-metric", "")):
         link.metric = int(settings["route-metric"])
     for key, value in settings.items():
         if re.fullmatch(r"address\d*", key):

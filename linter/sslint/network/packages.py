@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from sslint.regex import is_number
 from sslint.tree import Tree
 from sslint.values import dataclass
 
@@ -131,7 +132,7 @@ class Packages:
             return _first(_apk(database.text, package) for package in packages)
         for entry in self.tree.names("/var/lib/pacman/local"):
             stem, _, rest = entry.partition("-")
-            if stem in packages and rest[:1].isdigit():
+            if stem in packages and is_number(rest[:1]):
                 return upstream_version(rest)
         return None if self._from_elsewhere(known) else known.of_release(self.distribution)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from sslint.regex import is_number
+
 _BOTH = """
 echo=7 discard=9 null=9 sink=9 daytime=13 chargen=19 source=19 ttytst=19 time=37 timserver=37
 tacacs=49 domain=53 kerberos=88 kerberos-sec=88 kerberos5=88 krb5=88 portmapper=111 sunrpc=111
@@ -93,7 +95,7 @@ def tcp_ports(text: str) -> dict[str, int]:
     for line in text.split("\n"):
         words = line.partition("#")[0].split()
         number, _, protocol = words[1].partition("/") if len(words) > 1 else ("", "", "")
-        if protocol == "tcp" and number.isdigit() and len(number) < 6:
+        if protocol == "tcp" and is_number(number) and len(number) < 6:
             for name in (words[0], *words[2:]):
                 found.setdefault(name, int(number))
     return found

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from sslint.network.units import by_name
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.source import Location
 from sslint.tree import Tree
 
@@ -26,7 +26,7 @@ def ipv6_disabled(tree: Tree, *, systemd: bool) -> Location | None:
             continue
         if value == "0" and parts[3] != "lo":
             disabled = None  # at least one interface has it again
-        elif value.isdigit() and parts[3] == "all":
+        elif is_number(value) and parts[3] == "all":
             disabled = location
     return disabled
 

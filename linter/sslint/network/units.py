@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from sslint.inifile import sections
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.source import Location
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
@@ -123,7 +123,7 @@ class Units:
                 for level in "S2345"
                 for prefix in ("/etc", "/etc/rc.d")
                 for entry in self.tree.names(f"{prefix}/rc{level}.d")
-                if entry[0] == "S" and entry[1:3].isdigit()
+                if entry[0] == "S" and is_number(entry[1:3])
             ]
             if self.systemd:
                 names = [name for name in names if not self._replaced(f"{name}.service")]

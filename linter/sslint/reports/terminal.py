@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sslint.regex import is_number
+
 if TYPE_CHECKING:
     from sslint.tree import Tree
 
@@ -64,7 +66,7 @@ def linked() -> bool:
 def columns() -> int | None:
     """Return how wide a line may be: COLUMNS, else the terminal's width; None on a pipe."""
     text = os.environ.get("COLUMNS", "")
-    if text.isdecimal() and 0 < len(text) < 6 and int(text):
+    if is_number(text) and 0 < len(text) < 6 and int(text):
         return int(text)
     if sys.stdout is None:  # closed by who runs it
         return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sslint.regex import is_number
+
 _ALTERNATIVE = (
     r"(?<![A-Za-z0-9%!#$&'*+.^_`|~-])(?P<protocol>[A-Za-z0-9%!#$&'*+.^_`|~-]+)\s*="
     r"\s*\"(?P<authority>[^\"]*)\"[^,]*"
@@ -15,6 +17,6 @@ def alternatives(value: str) -> tuple[tuple[str, str, int | None], ...]:
     found = []
     for match in re.finditer(_ALTERNATIVE, value[:4096]):
         host, _, port = match["authority"].rpartition(":")
-        number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else None
+        number = int(port) if is_number(port) and len(port) < 6 else None
         found.append((match["protocol"], host, number))
     return tuple(found)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from sslint.network.hosts import LOCALHOST, scoped
 from sslint.reasons import Code, Reason
+from sslint.regex import is_number
 from sslint.servers.model import Endpoint, Knows, ServerReading, Tls, Transport
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
@@ -132,7 +133,7 @@ def split_address(text: str) -> tuple[str, str]:
 
 def number(text: str) -> int | None:
     """Return a port number, by number or by name, or None."""
-    if text.isascii() and text.isdigit():
+    if is_number(text):
         return int(text) if len(text) < 6 and int(text) < 65536 else None
     from sslint.network.services import port_number
 

@@ -11,6 +11,7 @@ from sslint.firewalls.firewalld.objects import Configuration, Named
 from sslint.netfilter.model import Missing, Ruleset, Source
 from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code
+from sslint.regex import is_number
 from sslint.source import Location
 from sslint.tree import Status, Tree
 
@@ -149,4 +150,4 @@ def _missing(tree: Tree, into: Ruleset, location: Location | None, reason: str, 
 
 
 def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    return tuple(int(part) for part in version.split(".")[:2] if is_number(part))

@@ -26,6 +26,7 @@ from sslint.firewalls.firewalld.parsing import (
     protocol_of,
 )
 from sslint.firewalls.firewalld.values import address, integer, is_mac, port_range
+from sslint.regex import is_number
 from sslint.source import SourceFile
 
 # firewall/core/io/zone.py and policy.py: the attributes of each element.
@@ -411,7 +412,7 @@ def _check_mark(event: Start) -> None:
 
 def _check_mss(event: Start) -> None:
     value = event.get("value") or ""
-    if value.isdecimal():
+    if is_number(value):
         if int(value[:9]) < 536:
             raise InvalidFile(event.location, f"{value} is less than 536")
     elif value not in ("", "None", "pmtu"):

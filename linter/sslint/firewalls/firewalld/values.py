@@ -7,7 +7,7 @@ import socket
 
 from sslint.netfilter.model import Interval
 from sslint.network.services import port_number, protocol_number
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 
 TRANSPORTS = {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33}
 _MAC = regex(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
@@ -15,10 +15,10 @@ _MAC = regex(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 
 def port_range(text: str) -> Interval | None:
     """Return a port or a range of ports, by number or name; None if firewalld refuses it."""
-    if text.isdecimal():
+    if is_number(text):
         return _whole(_port(text))
     first, dash, second = text.partition("-")
-    if dash and first.isdecimal() and second.isdecimal():
+    if dash and is_number(first) and is_number(second):
         low, high = _port(first), _port(second)
         # firewalld turns 90-80 round; it refuses nothing but numbers that are too big.
         return None if low is None or high is None else (min(low, high), max(low, high))

@@ -9,7 +9,7 @@ from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import options as tables
 from sslint.firewalls.iptables import values
 from sslint.firewalls.iptables.options import Option
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.values import dataclass, field
 
 MAX_CHAIN_NAME = 28  # XT_EXTENSION_MAXNAMELEN - 1
@@ -296,7 +296,7 @@ class _Parser:
         if letter == "c":
             if "," not in argument:
                 argument += "," + (self.operand() or "")
-            if not all(part.isdigit() for part in argument.split(",", 1)):
+            if not all(is_number(part) for part in argument.split(",", 1)):
                 raise RulesetError("-c requires packet and byte counter")
             return
         if argument == "!" and not self.negate and self.position < len(self.words):

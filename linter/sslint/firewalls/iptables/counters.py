@@ -10,7 +10,7 @@ from sslint.firewalls.iptables import values
 from sslint.firewalls.iptables.arguments import Arguments, Extension
 from sslint.firewalls.iptables.terms import any_of, compare
 from sslint.netfilter.model import CtState, Interval, Limit, Recent, RuleItem, Unknown
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 
 _NO_CONNECTION = CtState.INVALID | CtState.UNTRACKED
 
@@ -27,7 +27,7 @@ def _rate(text: str, fastest: int = 10_000) -> bool:
             return False
         seconds = found[0]
     digits = count.strip()
-    return digits.isdigit() and len(digits) < 12 and 0 < int(digits) <= fastest * seconds
+    return is_number(digits) and len(digits) < 12 and 0 < int(digits) <= fastest * seconds
 
 
 def limit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
@@ -45,7 +45,7 @@ def hashlimit(extension: Extension, arguments: Arguments) -> list[RuleItem]:
         raise RulesetError("You have to specify --hashlimit-upto or --hashlimit-above")
     above = "hashlimit-above" in extension.given
     text = str(given.value)
-    if not text[:1].isdigit() or not _hashlimit_rate(text):
+    if not is_number(text[:1]) or not _hashlimit_rate(text):
         raise RulesetError(f'bad rate "{text}"')
     mode = extension.first("hashlimit-mode")
     known = {"srcip", "srcport", "dstip", "dstport"}

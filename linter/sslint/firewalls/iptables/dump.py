@@ -42,7 +42,7 @@ from sslint.netfilter.model import (
     Table,
     Verdict,
 )
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.source import Location, SourceFile
 
 Origin = Literal["nft", "iptables", "iptables-legacy", "ufw", "firewalld"]
@@ -639,7 +639,7 @@ def _parts(line: str) -> list[str]:
 
 
 def _decimal_port(text: str) -> tuple[int, int] | None:
-    if not text.isdigit() or text[0] == "0" or len(text) > 5:  # a leading zero is octal
+    if not is_number(text) or text[0] == "0" or len(text) > 5:  # a leading zero is octal
         return None
     port = int(text)
     return (port, port) if port < 65536 else None

@@ -14,7 +14,7 @@ from typing import cast
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.iptables import values
 from sslint.firewalls.iptables.arguments import Arguments, Extension
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 
 _SCTP = frozenset(
     ("DATA", "INIT", "INIT_ACK", "SACK", "HEARTBEAT", "HEARTBEAT_ACK", "ABORT", "SHUTDOWN",
@@ -171,7 +171,7 @@ def _time(extension: Extension, arguments: Arguments) -> None:
         except ValueError:
             raise RulesetError(f'Invalid date "{text}" specified') from None
     for day in (_text(extension, "weekdays") or "1").split(","):
-        if not (day.isdigit() and 1 <= int(day) <= 7) and day.lower()[:3] not in _DAYS:
+        if not (is_number(day) and 1 <= int(day) <= 7) and day.lower()[:3] not in _DAYS:
             raise RulesetError(f"{day} is not a valid day specifier")
 
 
@@ -226,7 +226,7 @@ def host_decides(extension: Extension) -> bool:
         extension.name in _FEW_HAVE
         or (extension.name == "CT" and "timeout" in extension.given)
         or (extension.name == "cgroup" and "path" in extension.given)
-        or (extension.name == "connlabel" and not label.isdigit())
+        or (extension.name == "connlabel" and not is_number(label))
     )
 
 

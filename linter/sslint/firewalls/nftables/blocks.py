@@ -15,6 +15,7 @@ from sslint.firewalls.nftables.operands import operand
 from sslint.firewalls.nftables.stateful import STATEFUL
 from sslint.firewalls.nftables.syntax import Expression, SetLiteral
 from sslint.netfilter.model import Base, Chain, Set, TableFamily
+from sslint.regex import is_number
 from sslint.source import Location
 from sslint.values import replace
 
@@ -289,7 +290,7 @@ def _priority(at: Cursor, hook: str) -> int:
         offset = rest.replace(" ", "")
     elif at.take("-"):
         return -at.number()
-    elif at.tokens[at.position].isdigit():
+    elif is_number(at.tokens[at.position]):
         return at.number()
     else:
         name = at.word()
@@ -635,6 +636,6 @@ GRAMMAR = Grammar(stateful.is_over, inner_chain)
 
 def _signed(text: str) -> int | None:
     digits = text[1:] if text[:1] in "+-" else text
-    if not digits.isdigit() or len(digits) > 10:
+    if not is_number(digits) or len(digits) > 10:
         return None
     return -int(digits) if text[0] == "-" else int(digits)

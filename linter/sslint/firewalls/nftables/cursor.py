@@ -10,6 +10,7 @@ from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables.datatypes import number
 from sslint.firewalls.nftables.script import Script
 from sslint.firewalls.nftables.tokens import tokens_of
+from sslint.regex import is_number
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass
 
@@ -172,7 +173,7 @@ class Cursor:
         if (lexeme[-1:] == "*" and len(lexeme) > 1) or lexeme[:2] == "\\*":
             self.position += 1
             return lexeme
-        if lexeme[:1].isdigit() and not lexeme.isdigit():  # an address, a time
+        if is_number(lexeme[:1]) and not is_number(lexeme):  # an address, a time
             self.position += 1
             return lexeme
         return self.word()

@@ -12,7 +12,7 @@ from typing import Literal
 
 from sslint.netfilter.model import UnknownValues
 from sslint.network.services import port_number, protocol_number
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 
 
 class Refused(Exception):  # noqa: N818 - nft refuses; the caller adds the place
@@ -61,7 +61,7 @@ class DataType:
             return text if self.other is None else _some(self.other(text), text)
         value: Constant | None = self.symbols.get(text) if self.symbols else None
         if value is None:
-            if text.isdecimal() and text.isascii() and (text[0] != "0" or text == "0"):
+            if is_number(text) and (text[0] != "0" or text == "0"):
                 value = int(text) if len(text) < 40 else None
             elif self.other is not None:
                 value = self.other(text)
@@ -157,19 +157,19 @@ def _interface(text: str) -> Constant:
 def _interface_index(text: str) -> Constant:
     if text == "1":
         return "lo"
-    if text.isdigit() and not int(text):  # no interface at all
+    if is_number(text) and not int(text):  # no interface at all
         return ""
-    if text.isdigit():
+    if is_number(text):
         return UnknownValues(f"interface number {text}")
     return text
 
 
 def _port(text: str) -> int | None:
-    return None if text.isdigit() else port_number(text)
+    return None if is_number(text) else port_number(text)
 
 
 def _protocol(text: str) -> int | None:
-    return None if text.isdigit() else protocol_number(text)
+    return None if is_number(text) else protocol_number(text)
 
 
 def _named(kind: str) -> Callable[[str], Constant | None]:
@@ -207,7 +207,7 @@ _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "satu
 
 
 def _day(text: str) -> int | None:
-    if text.isdigit():
+    if is_number(text):
         if len(text) > 1 or text > "6":
             raise Refused(f"value {text} exceeds the range 0-6 of day")
         return int(text)

@@ -24,6 +24,7 @@ from sslint.firewalls.nftables.syntax import (
     SetName,
 )
 from sslint.netfilter.model import Verdict
+from sslint.regex import is_number
 
 MAX_DEPTH = 100  # parentheses and sets within each other
 
@@ -109,7 +110,7 @@ def _concatenation(at: Cursor, first: Expression, part: Operand) -> Expression:
 def _part(at: Cursor) -> Expression:
     base = _binary(at, primary_constant, 0)
     lexeme = at.tokens[at.position]
-    if lexeme == "/" and at.tokens[at.position + 1].isdigit():
+    if lexeme == "/" and is_number(at.tokens[at.position + 1]):
         at.position += 1
         return Prefix(base, at.number())
     if lexeme == "-":
@@ -230,7 +231,7 @@ def set_literal(at: Cursor) -> SetLiteral:
             item = Item(lexeme, None, starts[position])
         elif (
             tokens[position + 1] == "/"
-            and tokens[position + 2].isdigit()
+            and is_number(tokens[position + 2])
             and tokens[position + 3] in _CONSTANT_END
             and lexeme[0].isalnum()
         ):

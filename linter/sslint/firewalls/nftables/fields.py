@@ -11,6 +11,7 @@ from functools import cache
 from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables.datatypes import DataType, Refused, integer
 from sslint.netfilter.model import Key
+from sslint.regex import is_number
 
 ARP = 0x806
 
@@ -63,7 +64,7 @@ def _typed(text: str) -> dict[str, DataType]:
     """Read `name=TYPE`: a type of datatypes.py, or an integer of so many bits."""
     pairs = (word.split("=") for word in text.split())
     return {
-        name.replace("_", " "): integer(int(kind)) if kind.isdigit() else getattr(t, kind.upper())
+        name.replace("_", " "): integer(int(kind)) if is_number(kind) else getattr(t, kind.upper())
         for name, kind in pairs
     }
 

@@ -19,6 +19,7 @@ from sslint.firewalls.nftables.syntax import VERDICTS, Expression, Item, SetName
 from sslint.firewalls.nftables.translations import KINDS, tproxy, translate
 from sslint.firewalls.nftables.values import constant
 from sslint.netfilter.model import Notrack, Set, Synproxy, Unknown, Unmodelled, Verdict
+from sslint.regex import is_number
 
 _COMPARISONS = frozenset(("==", "!=", "<", ">", "<=", ">=", "!"))
 _ENDS = frozenset(("\n", ";", "}", ""))
@@ -144,7 +145,7 @@ def _queue(at: Cursor, builder: RuleBuilder) -> None:
             ranged = _queue_number(at)
         elif lexeme == "to":
             at.position += 1
-            if at.tokens[at.position].isdigit() or at.tokens[at.position] == "$":
+            if is_number(at.tokens[at.position]) or at.tokens[at.position] == "$":
                 ranged = _queue_number(at)
             elif isinstance(expressions.value(at), str):
                 at.position -= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 
 _TOKEN = regex(r"\s*(\d+|[A-Za-z_]\w*|\+\+|--|<<|>>|[-+*/%<>=!]=|&&|\|\||[-+*/%<>=!?:(),])")
 _LEVELS: tuple[tuple[str, ...], ...] = (
@@ -123,7 +123,7 @@ class _Expression:
                 raise _NotReadError
             self.position += 1
             return found
-        if word.isdigit():
+        if is_number(word):
             if len(word) > 18 or (len(word) > 1 and word[0] == "0"):
                 raise _NotReadError
             return int(word)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sslint.firewalls.scripts import expansion
 from sslint.firewalls.scripts.partial import HOLE, HOLES, has_hole
 from sslint.firewalls.scripts.syntax import Conditional
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.tree import Status as FileStatus
 
 if TYPE_CHECKING:
@@ -360,7 +360,7 @@ def shift(shell: Interpreter, words: list[str]) -> Status:
     if has_hole(words) or (has_hole(arguments) and HOLES in arguments):
         shell.state.arguments = [HOLE]
         return None
-    count = int(words[0]) if words and words[0].isdigit() and len(words[0]) < 6 else 1
+    count = int(words[0]) if words and is_number(words[0]) and len(words[0]) < 6 else 1
     if count > len(arguments):
         return 1
     shell.state.arguments = arguments[count:]

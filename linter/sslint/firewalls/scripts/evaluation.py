@@ -33,6 +33,7 @@ from sslint.firewalls.scripts.syntax import (
     While,
 )
 from sslint.firewalls.scripts.world import World
+from sslint.regex import is_number
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass
@@ -84,7 +85,7 @@ class Interpreter:
 
     def parameter(self, name: str) -> Value | None:
         """Return a parameter's value, None if it is not set."""
-        if name.isdigit():
+        if is_number(name):
             number = int(name) if len(name) < 6 else 99_999
             if number == 0:
                 return self.file.path

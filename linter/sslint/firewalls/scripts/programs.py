@@ -15,7 +15,7 @@ from sslint.firewalls.scripts.syntax import Function
 from sslint.firewalls.scripts.tables import spent
 from sslint.firewalls.scripts.world import IPTABLES
 from sslint.firewalls.ufw_settings import DEFAULTS
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.source import SourceFile
 from sslint.tree import Status as FileStatus
 from sslint.tree import TreeError
@@ -474,10 +474,10 @@ def _leave(kind: str) -> Callable[[Interpreter, list[str]], Status]:
     def leave(shell: Interpreter, rest: list[str]) -> Status:
         given = rest[0] if rest else ""
         if kind in ("break", "continue"):
-            levels = int(given) if given.isdigit() and len(given) < 3 else 1
+            levels = int(given) if is_number(given) and len(given) < 3 else 1
             raise Leave(kind, 0, max(levels, 1))  # type: ignore[arg-type]
         status = shell.state.status if not given else None
-        if given.isdigit() and len(given) < 10:
+        if is_number(given) and len(given) < 10:
             status = int(given) & 255
         raise Leave(kind, status)  # type: ignore[arg-type]
 

@@ -25,6 +25,7 @@ from sslint.netfilter.model import (
     Unmodelled,
     Verdict,
 )
+from sslint.regex import is_number
 from sslint.source import Location, SourceFile
 from sslint.values import replace
 
@@ -415,12 +416,12 @@ def without_waiting(words: list[str]) -> list[str]:
             continue
         following = words[index + 1] if index + 1 < len(words) else ""
         if word in ("-w", "--wait", "-W", "--wait-interval"):
-            skip = following.isdigit()
+            skip = is_number(following)
         elif word in ("-M", "--modprobe"):
             skip = True
         elif word not in ("--line-numbers", "--line", "--exact") and not (
             word.startswith(("--wait=", "--wait-interval=", "--modprobe="))
-            or (word[:2] == "-w" and word[2:].isdigit())
+            or (word[:2] == "-w" and is_number(word[2:]))
         ):
             kept.append(word)
     return kept

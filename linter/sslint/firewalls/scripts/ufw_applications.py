@@ -6,7 +6,7 @@ from sslint.firewalls import ufw as reader
 from sslint.firewalls.scripts.ends import UnsureError
 from sslint.firewalls.scripts.ufw_rules import RefusedError, Rule
 from sslint.network import services
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.tree import Tree
 from sslint.values import replace
 
@@ -63,7 +63,7 @@ def ports(text: str) -> str:
 def _port(text: str) -> str:
     low, colon, high = text.partition(":")
     bounds = [low, high] if colon else [low]
-    if all(one.isdecimal() for one in bounds):
+    if all(is_number(one) for one in bounds):
         numbers = [int(one) if len(one) < 10 else 0 for one in bounds]
         if not all(0 < one < 65536 for one in numbers):
             raise RefusedError

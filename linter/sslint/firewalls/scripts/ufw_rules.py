@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from sslint.firewalls.scripts.ends import UnsureError
+from sslint.regex import is_number
 from sslint.source import Location
 from sslint.values import dataclass, replace
 
@@ -131,7 +132,7 @@ def _sorted(ports: str) -> str:
 
 def _parts(text: str) -> list[tuple[int, str]]:
     pieces = re.split("([0-9]+)", text)
-    return [(int(one), "") if one.isdigit() else (-1, one.lower()) for one in pieces]
+    return [(int(one), "") if is_number(one) else (-1, one.lower()) for one in pieces]
 
 
 def _normal(address: str, family: int) -> str:

@@ -11,7 +11,7 @@ from sslint.firewalls.scripts.partial import has_hole
 from sslint.firewalls.scripts.tables import Iptables
 from sslint.firewalls.scripts.ufw import Ufw
 from sslint.netfilter.model import Ruleset
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.source import Location
 from sslint.tree import Tree, TreeError
 
@@ -145,7 +145,7 @@ class World:
             elif word in ("-t", "--test"):
                 return None
             elif word not in ("-w", "--wait", "-c", "--counters", "-v", "--verbose") and not (
-                word.isdigit()
+                is_number(word)
             ):
                 text = self._text_of(word) if not has_hole([word]) else None
         if text is None or has_hole([text]):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from sslint.netfilter import addresses
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.values import dataclass
 
@@ -30,7 +30,7 @@ class Spec:
 @lru_cache(1_000)
 def parse(text: str) -> Spec | None:
     """Split an address; None if Apache refuses it."""
-    if text.isascii() and text.isdigit():
+    if is_number(text):
         alone = _port(text)
         return Spec(None, alone) if alone is not None else None
     match = _PORT.match(text)

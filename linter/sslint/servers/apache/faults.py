@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.apache.addresses import ANY_IPV6
 from sslint.servers.apache.syntax import Directive
 from sslint.servers.model import Setting
@@ -68,7 +68,7 @@ def _lost_ipv6(apache: Apache) -> Iterator[Setting]:
             host, _, port = directive.value.rpartition(":")
             asked.setdefault((host, port), directive)
     for (host, port), directive in asked.items():
-        number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0
+        number = int(port) if is_number(port) and len(port) < 6 else 0
         other = asked.get(("", port)) or asked.get(("*", port))
         if host.strip("[]") == ANY_IPV6 and other is not None and (ANY_IPV6, number) not in open_to:
             place = directive.location

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sslint.regex import is_number
 from sslint.servers.apache import addresses
 from sslint.servers.apache.addresses import Resolve
 from sslint.servers.apache.environment import UNKNOWN
@@ -95,7 +96,7 @@ def name_of(text: str) -> str:
     """Return the host of `scheme://name:port`, as ServerName takes it."""
     rest = text.partition("://")[2] or text
     host, colon, port = rest.rpartition(":")
-    if colon and port.isascii() and port.isdigit():
+    if colon and is_number(port):
         rest = host
     return rest.lower()
 
@@ -103,9 +104,7 @@ def name_of(text: str) -> str:
 def port_of(text: str) -> int | None:
     """Return the port that a ServerName names."""
     port = text.rpartition(":")[2]
-    return (
-        int(port) if ":" in text and port.isascii() and port.isdigit() and len(port) < 6 else None
-    )
+    return int(port) if ":" in text and is_number(port) and len(port) < 6 else None
 
 
 def index(statements: list[Directive]) -> Index:

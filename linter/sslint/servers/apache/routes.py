@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
+from sslint.regex import is_number
 from sslint.servers.apache import urls
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.servers.apache.hosts import Host
@@ -97,7 +98,7 @@ def redirect_of(directive: Directive, inside: bool) -> tuple[int, str | None, st
         if word in STATUSES:
             status = STATUSES[word]
             args = args[1:]
-        elif word.isascii() and word.isdigit() and len(word) < 4:
+        elif is_number(word) and len(word) < 4:
             status = int(word)
             args = args[1:]
     if inside and len(args) < 2:

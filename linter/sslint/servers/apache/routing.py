@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from sslint import globs
 from sslint.patterns import compile_pattern
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.apache import routes
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.servers.apache.hosts import Host
@@ -255,7 +255,7 @@ class Router:
         if code is None:
             raise _UnknownError("a RewriteRule to a URL without R", rule)
         number = {"": "302", **{k: str(v) for k, v in routes.STATUSES.items()}}.get(code, code)
-        if not number.isdigit():
+        if not is_number(number):
             raise _UnknownError("the status of a RewriteRule is not known", rule)
         status = int(number)
         if not 300 <= status < 400:

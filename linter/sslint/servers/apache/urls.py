@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.values import dataclass
 
@@ -40,6 +40,6 @@ def parse(text: str) -> Url | None:
     own = host.upper() in _OWN
     variable = own or not host or any(mark in host for mark in ("%", "$", UNKNOWN))
     number = PORTS.get(known or "") if port is None else None
-    if port is not None and port.isascii() and port.isdigit() and len(port) < 6:
+    if port is not None and is_number(port) and len(port) < 6:
         number = int(port)
     return Url(known, None if variable else host.lower(), number, own)

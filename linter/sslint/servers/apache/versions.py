@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sslint.patterns import compile_pattern
+from sslint.regex import is_number
 
 # The versions that a host whose version is not known may have.
 _EITHER = ((2, 4, 6), (2, 4, 99))
@@ -26,7 +27,7 @@ def _answer(operator: str, wanted: str, version: tuple[int, ...]) -> bool | None
         matched = compiled.matches(shown) if compiled is not None else None
         return matched if matched is None else matched is not negated
     parts = text.split(".")
-    if not all(part.isascii() and part.isdigit() and len(part) < 8 for part in parts):
+    if not all(is_number(part) and len(part) < 8 for part in parts):
         return None
     other = (*(int(part) for part in parts), 0, 0)[:3]
     answers = {

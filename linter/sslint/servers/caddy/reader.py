@@ -17,7 +17,7 @@ NAME = "caddy"
 MAIN = "/etc/caddy/Caddyfile"
 MAX_DEPTH = 10
 MAX_LINES = 10_000  # of a site, its snippets put in
-_ADDRESS = regex(r"(?:(https?)://)?(\[[^\]]*\]|[^:/\s]*)(?::(\d{1,5}))?(?:/\S*)?\Z")
+_ADDRESS = regex(r"(?:(https?)://)?(\[[^\]]*\]|[^:/\s]*)(?::([0-9]{1,5}))?(?:/\S*)?\Z")
 _ANY = ("", "0.0.0.0", "::", "[::]")  # noqa: S104 - each takes both families
 _OF_SOME = "the option servers names some listeners"
 

@@ -6,7 +6,7 @@ Sources: src/master/master-settings.c and src/master/service.c.
 from __future__ import annotations
 
 from sslint.reasons import Code, Reason
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.settings import (
     Block,
@@ -116,7 +116,7 @@ def boolean(value: Value | None) -> bool | None:
 
 def port_valid(text: str) -> bool:
     """Tell whether a port number is one that Dovecot takes."""
-    return text.isascii() and text.isdigit() and len(text) < 10 and int(text) < 65536
+    return is_number(text) and len(text) < 10 and int(text) < 65536
 
 
 def split(value: Value, *, modern: bool) -> list[str] | None:

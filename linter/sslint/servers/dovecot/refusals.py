@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from sslint.certificates import missing
 from sslint.reasons import Code, Reason
+from sslint.regex import is_number
 from sslint.servers.dovecot import names
 from sslint.servers.dovecot.listeners import ROOT, Listening, Protocols, boolean, port_valid, split
 from sslint.servers.dovecot.settings import Configuration, Lookup, Value
@@ -63,7 +64,7 @@ def _version(lookup: Lookup, version: tuple[int, ...] | None) -> Iterator[Reason
 
 def _numbers(text: str) -> tuple[int, ...] | None:
     parts = text.split(".")
-    if len(parts) > 4 or not all(p.isascii() and p.isdigit() and len(p) < 9 for p in parts):
+    if len(parts) > 4 or not all(is_number(p) and len(p) < 9 for p in parts):
         return None
     return tuple(int(part) for part in parts)
 

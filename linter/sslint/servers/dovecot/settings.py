@@ -7,6 +7,7 @@ The order of precedence is that of src/config/config-parser.c and src/lib-settin
 from __future__ import annotations
 
 from sslint.reasons import Code, Reason
+from sslint.regex import is_number
 from sslint.source import Location
 from sslint.values import dataclass, field
 
@@ -305,6 +306,6 @@ def prefix_length(network: str) -> int:
     _, slash, bits = network.partition("/")
     if not network:
         return 0
-    if slash and bits.isdigit() and len(bits) < 4:
+    if slash and is_number(bits) and len(bits) < 4:
         return int(bits)
     return 128 if ":" in network else 32

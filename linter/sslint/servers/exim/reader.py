@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.exim import debian
 from sslint.servers.exim.main import Main, Option
 from sslint.servers.listening import Listener, collect, files, not_known, number
@@ -144,7 +144,7 @@ def split(text: str) -> list[str]:
 
 def port_of(text: str) -> int | None:
     """Return a port as Exim reads it: a number in C's notation, or a service's name."""
-    if not text[:1].isdigit():
+    if not is_number(text[:1]):
         return number(text)
     match = re.fullmatch(r"0[xX]([0-9a-fA-F]{1,4})|(0[0-7]{0,6})|([1-9][0-9]{0,4})", text)
     if match is None:

@@ -10,7 +10,7 @@ import re
 from typing import Literal
 
 from sslint.budgets import ExhaustedError
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.hostnames import Resolver
 from sslint.servers.model import Transport
 from sslint.servers.nginx.directive import Directive
@@ -228,7 +228,7 @@ def _ports(text: str) -> tuple[int, int] | None:
 def _inet4(text: str) -> str | None:
     """Parse as ngx_inet_addr does: four decimal octets, an empty one is zero."""
     octets = text.split(".")
-    if len(octets) != 4 or not all(o == "" or (o.isascii() and o.isdigit()) for o in octets):
+    if len(octets) != 4 or not all(o == "" or (is_number(o)) for o in octets):
         return None
     numbers = [int(o or 0) for o in octets]
     return ".".join(map(str, numbers)) if max(numbers) <= 255 else None
@@ -236,7 +236,7 @@ def _inet4(text: str) -> str | None:
 
 def _numeric(text: str) -> str | None:
     """Parse the short and hexadecimal forms that getaddrinfo(3) takes for addresses."""
-    if not text[:1].isdigit() or re.fullmatch(_NUMERIC, text) is None:
+    if not is_number(text[:1]) or re.fullmatch(_NUMERIC, text) is None:
         return None
     import socket
 

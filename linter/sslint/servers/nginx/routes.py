@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TypeVar
 
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.model import Redirect, Upstream
 from sslint.servers.nginx.blocks import Configuration, Server
 from sslint.servers.nginx.directive import Directive
@@ -105,7 +105,7 @@ def _authority(text: str) -> tuple[str, str | None]:
 def _port(text: str | None, default: int | None) -> int | None:
     if text is None:
         return default
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+    return int(text) if is_number(text) and len(text) < 6 else None
 
 
 def connections(server: Server, config: Configuration, groups: Groups) -> Iterator[Upstream]:

@@ -11,7 +11,7 @@ import re
 from typing import Literal
 
 from sslint.budgets import spend
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.interface import Answer
 from sslint.servers.model import ServerReading
 from sslint.servers.nginx import regex as pcre
@@ -51,7 +51,7 @@ class _Request:
         def value(match: re.Match[str]) -> str:
             nonlocal known
             name = match[1] or match[2]
-            if name.isdigit():
+            if is_number(name):
                 number = int(name) - 1
                 if 0 <= number < len(self.captures):
                     return self.captures[number]
@@ -274,7 +274,7 @@ def _returned(request: _Request, directive: Directive) -> Answer:
     if len(directive.args) == 1 and not _CODE.match(first):
         url = request.expand(first)
         return Answer("redirect", location=directive.location, url=url or first, status=302)
-    status = int(first) if first.isascii() and first.isdigit() and len(first) < 4 else None
+    status = int(first) if is_number(first) and len(first) < 4 else None
     if len(directive.args) > 1 and status in (301, 302, 303, 307, 308):
         url = request.expand(directive.args[1])
         return Answer(
@@ -366,7 +366,7 @@ def _tried(request: _Request, directive: Directive, served: Answer, outer: Direc
 def _fallback(request: _Request, directive: Directive, outer: Directive) -> Answer:
     last = directive.args[-1]
     if last.startswith("="):
-        status = int(last[1:]) if last[1:].isdigit() and len(last) < 5 else None
+        status = int(last[1:]) if is_number(last[1:]) and len(last) < 5 else None
         return Answer("return", location=directive.location, status=status)
     if request.cycles >= MAX_CYCLES:
         return Answer("return", location=directive.location, status=500)

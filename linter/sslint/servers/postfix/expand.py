@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from sslint.budgets import spend
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 
 MAX_DEPTH = 100  # mac_expand.c gives up there
 MAX_STEPS = 20_000  # references in one value: `a = $b$b`, `b = $c$c` ... is exponential
@@ -212,7 +212,7 @@ def _compare(left: str, operator: str, right: str, level: bool) -> bool:
 
 
 def _digits(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 19
+    return is_number(text) and len(text) < 19
 
 
 def compatibility_level(text: str) -> tuple[int, ...]:

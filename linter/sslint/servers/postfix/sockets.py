@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sslint.network import hosts, services
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.postfix import defaults
 from sslint.servers.postfix.expand import ConfigurationError, Unknown
 from sslint.servers.postfix.main_cf import TEMPLATE
@@ -32,7 +32,7 @@ class Resolver:
         if TEMPLATE.search(name):
             raise Unknown("a template fills its port in")
         number = self.ports.get(name)
-        if number is None and name.isascii() and name.isdigit():
+        if number is None and is_number(name):
             # getaddrinfo(3) keeps the low 16 bits: 99999 listens on 34463.
             number = (int(name) if len(name) < 20 else -1) & 0xFFFF
         if number is None:
@@ -107,7 +107,7 @@ def split_host_port(name: str) -> tuple[str, str]:
         raise ConfigurationError("valid hostname or network address required")
     if not port:
         raise ConfigurationError("missing service information")
-    if "0" <= port[0] <= "9" and not port.isdigit():
+    if "0" <= port[0] <= "9" and not is_number(port):
         raise ConfigurationError("garbage after numerical service")
     return host, port
 
@@ -117,7 +117,7 @@ def _valid_hostname(host: str) -> bool:
     return (
         0 < len(host) < 256
         and all(_LABEL.match(label) or not label.isascii() for label in labels)
-        and not host.replace(".", "").isdigit()
+        and not is_number(host.replace(".", ""))
     )
 
 
@@ -128,10 +128,10 @@ def known_tcp_ports(scope: Scope) -> dict[str, int]:
     found: dict[str, int] = {}
     for association in scope.get("known_tcp_ports").split(","):
         *names, port = (word.strip(_BLANKS) for word in association.split("="))
-        if not port.isdigit() or not port.isascii() or len(port) > 5 or int(port) > 65535:
+        if not is_number(port) or not port.isascii() or len(port) > 5 or int(port) > 65535:
             continue
         for name in names:
-            if name and not name.isdigit() and not any(c in _BLANKS for c in name):
+            if name and not is_number(name) and not any(c in _BLANKS for c in name):
                 found.setdefault(name, int(port))
     return found
 

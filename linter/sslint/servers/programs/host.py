@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from sslint.inifile import sections
+from sslint.regex import is_number
 from sslint.servers.listening import Listener, files, lines, number, split_address, words
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
@@ -51,7 +52,7 @@ def _socket_unit(name: str, parts: Iterator[SourceFile]) -> Iterator[Listener]:
                 ipv6only = value == "ipv6-only"
     for key, value, location in found:
         host, port_text = split_address(value)
-        port = number(port_text) if port_text.isdigit() else None
+        port = number(port_text) if is_number(port_text) else None
         if value[0] in "/@" or port is None or value.startswith("vsock:"):
             continue
         udp = key == "ListenDatagram"
