@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -347,6 +348,7 @@ def _document(tree: Tree, file: SourceFile) -> Node | None:
     if len(file.text) > MAX_COMPOSE_SIZE:
         tree.problem(file, "is too large for a compose file", decisive=False, code=Code.UNUSABLE)
         return None
+    _members.cache_clear()
     try:
         return yaml.compose(file.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError, UnicodeError):
@@ -448,7 +450,13 @@ def _pairs(node: Node) -> Iterator[tuple[str, Node]]:
 
 
 def _member(node: Node, name: str) -> Node | None:
-    return next((value for key, value in _pairs(node) if key == name), None)
+    return _members(node).get(name)
+
+
+@lru_cache(maxsize=8)  # many services may be one mapping, and each is asked for many names
+def _members(node: Node) -> dict[str, Node]:
+    """Return the pairs of a mapping, the first of each name."""
+    return dict(reversed(list(_pairs(node))))
 
 
 # -- variables and ports --------------------------------------------------------------------------
