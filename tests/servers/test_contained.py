@@ -120,7 +120,8 @@ QUIC = "services:\n  web:\n    ports: ['443:443/udp']\n"
         ({"compose.override.yaml": QUIC}, "open"),
         ({"compose.prod.yaml": BASE.replace('"443:443"', '"443:443", "443:443/udp"')}, "unknown"),
         ({"compose.prod.yaml": BASE}, "closed"),  # neither of them publishes it
-        ({"compose.prod.yaml": QUIC.replace("web", "other")}, "closed"),
+        ({"compose.prod.yaml": QUIC.replace("443:", "8443:")}, "unknown"),
+        ({"compose.prod.yaml": QUIC.replace("443:", "8443:").replace("web", "b")}, "closed"),
         ({"../prod.yaml": QUIC}, "closed"),
     ],
 )
@@ -162,6 +163,16 @@ def test_a_socket_of_files_in_two_containers_is_not_closed() -> None:
     files["srv/compose.yaml"] = files["srv/compose.yaml"].replace("../../", "../")
     found = read(Target("h", tree_of(files))).sockets
     assert {s.endpoint.port: s.ipv4.verdict for s in found if s.ipv4}[443] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("front", "udp"),
+    [("443:443/udp", "unknown"), ("$PORT:443/udp", "unknown"), ("8443:443/udp", "closed")],
+)
+def test_a_container_in_front_may_pass_its_clients_on(front: str, udp: str) -> None:
+    """Traefik has the port on the host, and asks the others over Docker's network."""
+    more = f"  traefik:\n    image: traefik\n    ports: ['{front}']\n"
+    assert sockets('"443:443"', more=more)["udp4"].ipv4.verdict == udp  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

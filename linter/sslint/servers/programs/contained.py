@@ -38,6 +38,8 @@ class Container:
     """Directories and names of the service itself and of those that it extends."""
     others: tuple[Publication, ...] = ()
     """What is published by containers that may be this one, or run the same server."""
+    around: tuple[Publication, ...] = ()
+    """What all other containers publish."""
 
     def serves(self, ports: Collection[tuple[str, int]]) -> bool:
         """Tell whether it publishes one of a server's ports: the server runs there.
@@ -59,8 +61,11 @@ class Container:
         found = list(dict.fromkeys(places[one] for one in meant if one not in doubtful))
         if any(one.floating or one.unbound or places[one] not in found for one in doubtful):
             return None
+        if found:
+            return found
         elsewhere = any(not one.target or _leads(one, transport, port) for one in self.others)
-        return None if elsewhere and not found else found
+        in_front = any(one.transport == transport and port in one.ports for one in self.around)
+        return None if elsewhere or in_front else []  # who is in front may pass its clients on
 
     @property
     def published(self) -> str:
@@ -131,21 +136,24 @@ def _together(
     """Return the containers with one file as one, and what others publish that may be these."""
     certain = [one for one in mine if not one.optional] or mine
     names = {name for one in mine for name in one.known_as}
+    around = [one for one in among if not any(one is known for known in mine)]
     others = (
         one
-        for one in among
-        if not any(one is known for known in mine)
-        and (
-            not names.isdisjoint(one.known_as)
-            or any(_holds(directories, f"{target}/") for _, target in one.mounts)
-        )
+        for one in around
+        if not names.isdisjoint(one.known_as)
+        or any(_holds(directories, f"{target}/") for _, target in one.mounts)
     )
     return replace(
         mine[0],
-        publications=tuple(publication for one in mine for publication in one.publications),
+        publications=_publications(mine),
         reason=next((one.reason for one in certain if one.reason), ""),
-        others=tuple(publication for one in others for publication in one.publications),
+        others=_publications(others),
+        around=_publications(around),
     )
+
+
+def _publications(containers: Iterable[Container]) -> tuple[Publication, ...]:
+    return tuple(publication for one in containers for publication in one.publications)
 
 
 def _holds(directories: Collection[str], path: str) -> bool:
