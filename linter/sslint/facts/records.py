@@ -214,7 +214,7 @@ def _only_over_ipv4(sockets: Sequence[Socket], name: str) -> dict[tuple[str, int
         if socket.scope == "loopback" or endpoint.transport != "tcp":
             continue
         found = families.setdefault(key, set())
-        found |= {6} if socket.ipv6 is not None else set()
+        found |= {6} if socket.ipv6 is not None or _proxied(socket) else set()
         found |= {4} if socket.ipv4 is not None else set()
         serves = not endpoint.names or any(covers([n], name) for n in endpoint.names)
         if endpoint.tls not in ("implicit", "starttls") or socket.scope != "any":
@@ -222,6 +222,14 @@ def _only_over_ipv4(sockets: Sequence[Socket], name: str) -> dict[tuple[str, int
         if endpoint.certain and serves:
             first.setdefault(key, socket)
     return {key: socket for key, socket in first.items() if families[key] == {4}}
+
+
+def _proxied(socket: Socket) -> bool:
+    """Tell whether Docker's proxy may take IPv6 to a container's socket (firewalls/docker.py)."""
+    if socket.container is None:
+        return False
+    outside = socket.container.outside(socket.endpoint.transport, socket.endpoint.port)
+    return not outside or any(not address or ":" in address for address, _ in outside)
 
 
 def _unserved(facts: Facts, name: str) -> Literal["no-https", "no-certificate", "no-block"] | None:
