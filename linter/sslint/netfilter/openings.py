@@ -76,7 +76,7 @@ class Opening:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Whom it accepts, as minimal CIDRs."""
+        """The sources it accepts, as minimal CIDRs."""
         return self.accepts.cidrs
 
     @property

@@ -128,10 +128,10 @@ class Shift:
         return " and ".join(f"IPv{family}" for family in self.families)
 
     @property
-    def whom(self) -> str:
-        """To whom it happens, from where, and at which of the host's addresses."""
+    def who(self) -> str:
+        """The sources that it happens to, from where, and at which of the host's addresses."""
         pairs = zip(self.sources, self.shut, strict=True)
-        said = " and ".join(dict.fromkeys(_whom(self.verb, one, shut) for one, shut in pairs))
+        said = " and ".join(dict.fromkeys(_affected(self.verb, one, shut) for one, shut in pairs))
         if self.source_ports != CLIENT_PORTS:
             first, last = self.source_ports
             one = first == last
@@ -175,7 +175,7 @@ def _of_traffic(change: HostChange) -> Iterator[Shift]:
                 tuple(each.sets[index] for each in group), tuple(each.shut for each in group),
                 one.interfaces, one.destinations, one.source_ports, one.old, one.new,
             )  # fmt: skip
-            places = (shift.over, shift.at, shift.whom, _by(one.old), _by(one.new))
+            places = (shift.over, shift.at, shift.who, _by(one.old), _by(one.new))
             alike = (one.transport, *places, *(sources.mask for sources in shift.sources))
             known = told.get(alike)
             told[alike] = replace(known, ports=known.ports + shift.ports) if known else shift
@@ -188,7 +188,7 @@ def _of_reached(change: HostChange) -> Iterator[Shift]:
         groups: dict[tuple[object, ...], list[Reached]] = {}
         for one in change.reached:
             if one.sets[name]:
-                who = _whom(verb, one.sets[name], one.sets["shut"])
+                who = _affected(verb, one.sets[name], one.sets["shut"])
                 groups.setdefault((one.transport, one.port, who), []).append(one)
         for group in groups.values():
             one = group[0]
@@ -204,7 +204,7 @@ def _line(change: HostChange, shift: Shift) -> Line:
     where = " -> ".join(filter(None, (_by(shift.old), _by(shift.new))))
     ports = f"{shift.transport}/{ports_of(change, shift)}"
     at = f"all {shift.transport} ports" if shift.ports == EVERY else ports
-    return Line(shift.verb, f"{at}{shift.at} over {shift.over}{shift.whom}", where)
+    return Line(shift.verb, f"{at}{shift.at} over {shift.over}{shift.who}", where)
 
 
 def ports_of(change: HostChange, shift: Shift) -> str:
@@ -227,8 +227,8 @@ def _some(texts: Sequence[str]) -> str:
     return ", ".join(texts[:MOST]) + more
 
 
-def _whom(verb: str, sources: Sources, shut: Sources) -> str:
-    """Say to whom it happens, and on which side of what is known they are or were."""
+def _affected(verb: str, sources: Sources, shut: Sources) -> str:
+    """Say which sources it happens to, and on which side of what is known they are or were."""
     was = {"no longer known": "was ", "known now": ""}.get(verb)
     if was is None:
         return f" to {_who(sources)}"

@@ -216,7 +216,7 @@ def _others(count: int) -> Markup | None:
 
 def _shift(change: HostChange, shift: Shift, key: str) -> Markup:
     state = _MARKS[shift.verb]
-    what = f"{shift.at} over {shift.over}{shift.whom}"
+    what = f"{shift.at} over {shift.over}{shift.who}"
     lead = tag("p", mark(state), tag("b", shift.verb), what, class_="lead")
     lanes = [
         *_lanes("Before", _before(shift), shift.old),
@@ -319,7 +319,7 @@ def _tls(one: Report) -> str:
 
 
 def _evidence(change: HostChange, shift: Shift, key: str) -> Markup:
-    """Return exactly whom it concerns, and the lines that decide."""
+    """Return exactly which sources it concerns, and the lines that decide."""
     parts: list[object] = [tag("summary", "Exactly who, and what decides")]
     way: list[object] = []
     for family, sources, shut in zip(shift.families, shift.sources, shift.shut, strict=True):

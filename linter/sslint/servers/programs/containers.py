@@ -1,4 +1,4 @@
-"""Compose files: the ports that containers publish, in which of Docker's networks, and for whom.
+"""Compose files: the ports that containers publish, for which clients and in which networks.
 
 A repository keeps them anywhere (docker/proxy/docker-compose.yml): they are looked for in all of a
 tree but in what is there to be tried or read, and but on the machine itself.
