@@ -215,3 +215,25 @@ def test_trace_names_the_container(tmp_path: Path, capsys: pytest.CaptureFixture
     cli.main(["trace", "443/udp", "--root", str(tmp_path)])
     said = capsys.readouterr().out
     assert "in the container web, which publishes tcp/443" in said
+
+
+def test_a_fix_opens_the_port_of_the_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {
+        "etc/nginx/nginx.conf": NGINX.replace("    listen 443 quic;\n", ""),
+        "srv/app/compose.yaml": COMPOSE % ('"8443:443"', ""),
+        "etc/iptables/rules.v4": SHUT % "",
+        "etc/iptables/rules.v6": SHUT % "-A INPUT -p ipv6-icmp -j ACCEPT\n",
+    }
+    files["etc/iptables/rules.v4"] = files["etc/iptables/rules.v4"].replace(
+        "COMMIT", ":DOCKER-USER - [0:0]\n-A DOCKER-USER -j DROP\nCOMMIT"
+    )
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    cli.main(["check", str(tmp_path), "--select", "tls-port-closed"])
+    said = capsys.readouterr().out
+    assert "no rule before the policy accepts tcp/8443" in said
+    assert "--dport 8443 -j ACCEPT" in said
+    assert "--dport 443 " not in said

@@ -115,6 +115,11 @@ class PortFact(Fact):
         """The port."""
         raise NotImplementedError
 
+    @property
+    def outer_ports(self) -> tuple[int, ...]:
+        """The ports of the host by which clients come to it."""
+        return (self.port,)
+
     def _openings(self) -> list[Opening]:
         return self.facts.demand.openings.get((self.transport, self.port), [])
 

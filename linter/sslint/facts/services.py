@@ -247,6 +247,16 @@ class Service(PortFact):
     container_publishes: str | None = of("_container.published")
     "The ports of the container that the compose file publishes."
 
+    @property
+    def outer_ports(self) -> tuple[int, ...]:
+        """The ports of the host by which clients come to it."""
+        outside = self._container.outside(*self._key) if self._container is not None else None
+        return tuple(dict.fromkeys(port for _, port in outside or ())) or (self.port,)
+
+    @property
+    def _outer(self) -> str:
+        return ", ".join(f"{self.transport}/{port}" for port in self.outer_ports)
+
     @field
     def unpublished(self) -> bool:
         """It runs in a container, and the compose file certainly does not publish the port."""
@@ -268,12 +278,12 @@ class Service(PortFact):
     @field
     def decided_by(self) -> Places:
         """The lines that keep it closed."""
-        return blocking_spans(self.reach.source, f"{self.transport}/{self.port}")
+        return blocking_spans(self.reach.source, self._outer)
 
     @field
     def decided_by_ipv6(self) -> Places:
         """The lines that keep it closed over IPv6."""
-        return blocking_spans(self.reach.source[1:], f"{self.transport}/{self.port}")
+        return blocking_spans(self.reach.source[1:], self._outer)
 
     @field
     def deciding(self) -> Places:

@@ -23,11 +23,17 @@ def _fact(finding: Finding) -> Any:
 
 def _open_port(host: Host, finding: Finding) -> Fix | None:
     about = _fact(finding)
-    return _opened(host, about.transport, about.port, about.reach.closed_families())
+    return _opened(host, about.transport, _outer(about), about.reach.closed_families())
 
 
 def _open_port_ipv6(host: Host, finding: Finding) -> Fix | None:
-    return _opened(host, _fact(finding).transport, _fact(finding).port, [6])
+    return _opened(host, _fact(finding).transport, _outer(_fact(finding)), [6])
+
+
+def _outer(about: Any) -> int:
+    """Return the port of the host by which clients come: a container's is another one."""
+    port: int = getattr(about, "outer_ports", (about.port,))[0]
+    return port
 
 
 def _open_acme_port(host: Host, _finding: Finding) -> Fix | None:
