@@ -14,7 +14,7 @@ from sslint.netfilter.model import Chain, Constant, Intervals, Key, Listing, Mat
 from sslint.netfilter.packet import MISSING, PacketState
 from sslint.values import dataclass, field
 
-LONG = 1_024  # rules of a chain that is worth it
+LONG = 256  # rules of a chain that is worth it
 # So few concern a packet that all are told apart in an explanation (`MAX_CREDITED`).
 MOST = 32
 _PORTS = ("tcp.dport", "tcp.sport", "udp.dport", "udp.sport", "th.dport", "th.sport")
