@@ -81,8 +81,8 @@ class Listed(Sequence[PlainRule]):
 
     def holds(self, wanted: Collection[int]) -> bool:
         """Tell whether one of the rules has one of some identities."""
-        made = self.listing.made.items()
-        return any(self._start <= at < self._end and id(rule) in wanted for at, rule in made)
+        made = map(self.listing.made.get, range(self._start, self._end))
+        return any(rule is not None and id(rule) in wanted for rule in made)
 
 
 class PlainRules(Sequence[PlainRule]):
