@@ -12,6 +12,7 @@ import pytest
 
 from sslint.servers.model import CertificateRef, ServerReading
 from sslint.servers.nginx import reader as nginx
+from sslint.servers.nginx import shapes
 from tests.live import selfsigned
 from tests.live.conftest import count, seed
 from tests.live.nginx_lab import Lab, lab
@@ -75,7 +76,10 @@ class Generator:
             lines.append("ssl_protocols TLSv1.2 TLSv1.3;")
         shared = "ssl" if self.chance(70) else ""
         for _ in range(self.rng.randrange(1, 6)):
-            lines.append(self.placed(self.http_server(shared)))
+            server = self.http_server(shared)
+            lines.append(self.placed(server))
+            if self.chance(35):
+                lines += [self.placed(self.alike(server)) for _ in range(self.rng.randrange(1, 4))]
         self.rng.shuffle(lines)
         # A shuffled comment must keep its own line, which the join below gives it.
         return "http {\n" + "\n".join(lines) + "\n}"
@@ -88,6 +92,22 @@ class Generator:
         self.files[name] = server
         form = self.pick(name, f"/etc/nginx/{name}", name.replace("sites/", "sites/*")[:-4] + "*")
         return f'include "{form}";' if self.chance(30) else f"include {form};"
+
+    def alike(self, server: str) -> str:
+        """Return a server block that differs from another in the words that name a site."""
+
+        def words(match: re.Match[str]) -> str:
+            if match[1] == "server_name":
+                plain = SERVER_NAMES if self.chance(20) else [*NAMES, "*.example.test", "_"]
+                new = " ".join(self.rng.sample(plain, self.rng.randrange(1, 4)))
+            elif match[1] == "return":
+                self.servers += 1
+                new = f"{self.pick('200', '404')} server-{self.servers}"
+            else:
+                new = re.sub("one|two|three", self.pick("one", "two", "three"), match[2])
+            return f"{match[1]} {new};"
+
+        return re.sub(r"\b(server_name|ssl_certificate\w*|return) ([^;]*);", words, server)
 
     def certificate(self) -> list[str]:
         lines = []
@@ -156,7 +176,7 @@ class Generator:
             lines.append("ssl_reject_handshake on;")
         if self.chance(5):
             lines.append("if ($request_method ~ 'T{3}') { return 405; }")
-        lines.append(f'return 200 "server {self.servers}";')
+        lines.append(f"return 200 server-{self.servers};")
         self.rng.shuffle(lines)
         return self.pick("server {\n  ", "server{ ", '"server" {') + "\n  ".join(lines) + "\n}"
 
@@ -179,7 +199,7 @@ class Generator:
                 inner += ["proxy_protocol on;"] if self.chance(10) else []
                 inner += ["proxy_ssl on;"] if self.chance(5) else []
             else:
-                inner.append(f'return "server {self.servers}";')
+                inner.append(f"return server-{self.servers};")
             self.rng.shuffle(inner)
             lines.append("server {\n  " + "\n  ".join(inner) + "\n}")
         return "stream {\n" + "\n".join(lines) + "\n}"
@@ -281,7 +301,7 @@ def judge(
             problems.append(f"{place}: {name} is served {real}, read {served}")
     for name, body in answer["bodies"].items():
         server = socket.find(name)
-        if body.startswith("server ") and server is not None and socket.kind == "http":
+        if body.startswith("server-") and server is not None and socket.kind == "http":
             texts = [d.args[-1] for d in server.own("return")]
             if body not in texts:
                 problems.append(f"{place}: {name} answers {body!r}, read {texts}")
@@ -312,8 +332,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, st
 
 
 def test_generated_configurations(
-    tmp_path: Path, certificates: tuple[dict[str, str], dict[str, str]]
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    certificates: tuple[dict[str, str], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shapes, "_OFTEN", (1, 2, 4))  # blocks are few here
     pems, digests = certificates
     print(f"SSLINT_SEED={SEED} SSLINT_COUNT={COUNT}")
 
