@@ -382,9 +382,10 @@ in a few numbers and the verdict alone are kept as columns, and a rule is made o
 asks for it. What is left is a Python integer for each address, and the search for it in a table of
 200,000, which no cache of the processor holds: so a tenth as many take less than a tenth.
 
-Of many small hosts two fifths is following packets through their rules, a fifth looking for files
-that are not there and reading those that are, a third facts and rules. The search for cycles is off
-in a run: it took a tenth of the time, and the memory is bounded by the limits.
+Of many small hosts a quarter is following packets through their rules, a quarter facts and rules,
+and up to a third looking for files that are not there and reading those that are: units, packages,
+compose files. The search for cycles is off in a run: it took a tenth of the time, and the memory is
+bounded by the limits.
 """.splitlines()
 
 

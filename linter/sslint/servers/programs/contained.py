@@ -25,7 +25,7 @@ class Container:
     """A service of a compose file, with the files and directories that are mounted into it.
 
     `mounts` are names as in reports, each with its path in the container. `reason` says why it is
-    not known what it publishes, or is ""; `optional` if that is but whether its file is used.
+    not known what it publishes, or is "". `optional`: only whether its file is used is not known.
     """
 
     service: str
