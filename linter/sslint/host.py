@@ -71,7 +71,7 @@ class Host:
     announced: Announced = field(default_factory=Announced)
     renewal: Renewal = field(default_factory=Renewal)
     published: list[Publication] = field(default_factory=list)  # by containers
-    containers: Containers | None = None  # with a server's configuration
+    containers: Containers | None = None  # that publish them, if any
     own_ruleset: Ruleset | None = None  # without what Docker is assumed to add for these
     running: Firewall | None = None  # the kernel's, beside that of the files
     shipped: Shipped | None = None  # what stands for files that the tree does not hold

@@ -40,7 +40,7 @@ class Served:
     readings: list[ServerReading] = field(default_factory=list)
     programs: list[ServerReading] = field(default_factory=list)
     published: list[Publication] = field(default_factory=list)  # by containers
-    containers: Containers | None = None  # with a server's configuration
+    containers: Containers | None = None  # that publish them, if any
 
     def of(self, server: str) -> ServerReading | None:
         """Return what was read of a server."""

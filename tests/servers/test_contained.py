@@ -8,6 +8,7 @@ import pytest
 
 from sslint import cli
 from sslint.host import Socket, read
+from sslint.servers.programs.containers import MAX_PUBLISHED
 from sslint.targets import Target
 from tests.support import tree_of
 
@@ -237,3 +238,17 @@ def test_a_fix_opens_the_port_of_the_host(
     assert "no rule before the policy accepts tcp/8443" in said
     assert "--dport 8443 -j ACCEPT" in said
     assert "--dport 443 " not in said
+
+
+def test_a_port_and_what_stands_for_an_unknown_one_count_together() -> None:
+    """The bound is on all that is followed, whatever it is; containers add nothing to it."""
+    one = '"9000:9000"', '"${PORT}:443"'  # the second is a listener that is not known, too
+    text = "services:\n" + "".join(
+        f"  s{n}:\n    image: x\n    volumes: [./a:/etc/nginx]\n    ports: [{one[n % 2]}]\n"
+        for n in range(MAX_PUBLISHED * 2 // 3 + 2)
+    )
+    found = read(Target("h", tree_of({"srv/app/compose.yaml": text})))
+    assert any("more published ports" in problem.reason for problem in found.problems)
+    fewer = text[: text.index("  s150:")]
+    found = read(Target("h", tree_of({"srv/app/compose.yaml": fewer})))
+    assert not any("more published ports" in problem.reason for problem in found.problems)

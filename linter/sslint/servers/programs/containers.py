@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -94,15 +93,15 @@ def publications(tree: Tree) -> Iterator[Publication | Container]:
 
 def _published(tree: Tree) -> Iterator[Publication | Listener | Container]:
     """Yield what is published; a listener stands for TLS on a port that is not known."""
-    counts: Counter[type] = Counter()
+    found = 0
     read: set[str] = set()
     for count, paths in enumerate(_projects(tree)):
         if count >= MAX_COMPOSE_FILES:
             tree.problem(paths[0], "more compose files than are read", decisive=False)
             return
         for one in _project(tree, list(files(tree, *paths)), read):
-            counts[type(one)] += 1
-            if max(counts.values()) > MAX_PUBLISHED:
+            found += isinstance(one, Publication | Listener)  # a container has at least one
+            if found > MAX_PUBLISHED:
                 tree.problem(one.location, "more published ports than are followed")
                 return
             yield one
