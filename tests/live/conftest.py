@@ -11,6 +11,7 @@ tried.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ PACKAGES = {  # the Debian packages of commands that are not named like theirs
     "ss": "iproute2",
     "unshare": "util-linux",
 }
+ONE_IN_A_MILLION = 1e-6
 AGAIN = "sudo .venv/bin/python -m pytest tests/live"
 
 
@@ -65,6 +67,23 @@ def seed() -> int:
 def count(default: int) -> int:
     """Return how many random cases to try: SSLINT_COUNT or the default."""
     return int(os.environ.get("SSLINT_COUNT") or default)
+
+
+def at_most(share: float, tries: int) -> int:
+    """Return how many of `tries` may be what no more than a `share` of all cases is.
+
+    Of few tries it is more than their share: chance alone passes it once in a million runs.
+    """
+    ways = math.lgamma(tries + 1)
+    number, beyond = tries, 0.0
+    while number:
+        others = tries - number
+        log = ways - math.lgamma(number + 1) - math.lgamma(others + 1)
+        beyond += math.exp(log + number * math.log(share) + others * math.log(1 - share))
+        if beyond > ONE_IN_A_MILLION:
+            break
+        number -= 1
+    return number
 
 
 def why_not(commands: Iterable[str]) -> str:

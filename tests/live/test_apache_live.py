@@ -14,7 +14,7 @@ from sslint.servers.apache import reader as apache
 from sslint.servers.model import ServerReading
 from sslint.tree import Tree
 from tests.live.apache_configurations import NAMES, Generator, certificate_files
-from tests.live.conftest import count, seed
+from tests.live.conftest import at_most, count, seed
 from tests.live.programs_lab import Case, Lab, lab
 
 pytestmark = pytest.mark.live("apache2", "ss", "unshare", "ip")
@@ -135,4 +135,4 @@ def test_generated_configurations(tmp_path: Path) -> None:
         wrong = [text for part_of in pool.map(part, range(LABS)) for text in part_of]
     print(f"{sum(started)} of {len(started)} started")
     assert not wrong, "\n".join(wrong)
-    assert sum(started) >= len(started) // 4
+    assert started.count(False) <= at_most(0.6, len(started))

@@ -14,7 +14,7 @@ from sslint.servers.model import CertificateRef, ServerReading
 from sslint.servers.nginx import reader as nginx
 from sslint.servers.nginx import shapes
 from tests.live import selfsigned
-from tests.live.conftest import count, seed
+from tests.live.conftest import at_most, count, seed
 from tests.live.nginx_lab import Lab, lab
 from tests.support import tree_of
 
@@ -364,4 +364,4 @@ def test_generated_configurations(
         wrong = [text for part_of in pool.map(part, range(LABS)) for text in part_of]
     print(f"{sum(started)} of {len(started)} started")
     assert not wrong, "\n".join(wrong)
-    assert sum(started) >= len(started) // 4
+    assert started.count(False) <= at_most(0.5, len(started))

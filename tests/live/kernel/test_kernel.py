@@ -11,15 +11,16 @@ import re
 
 import pytest
 
-from tests.live.conftest import count, seed
+from tests.live.conftest import at_most, count, seed
 from tests.live.kernel.campaign import REPORTS, SHARES, run
 
 RULESETS = 400
 PACKETS = 200
-MOST_UNKNOWN = 0.01  # of the packets, beside those that no file can decide
+MOST_UNKNOWN = 0.01  # of the rulesets, beside those that no file can decide
+REFUSED, REFUSED_MIXED = 0.02, 0.06  # of the rulesets, by the tools that load them
 NOT_IN_FILES = (
     "the hop limit depends on",
-    "which of this host's addresses",
+    "whether clients use",
     "--quota",
     "meta iifgroup",
 )
@@ -48,14 +49,13 @@ def test_random(kind: str) -> None:
     print(summary)
     shown = "\n".join(summary.failures[:REPORTS])
     assert not summary.failures, f"{summary}\nagain: --kind {kind} --seed N --count 1\n{shown}"
-    # Of mixed ones the tools refuse 4 to 6 in 100: four of 40 in one run of seven.
-    least = 0.75 if kind == "mixed" else 0.9
-    assert summary.rulesets > least * rulesets, f"the kernel took too few: {summary}"
+    refused = at_most(REFUSED_MIXED if kind == "mixed" else REFUSED, rulesets)
+    assert rulesets - summary.rulesets <= refused, f"the kernel took too few: {summary}"
     by_nature = sum(
         n
         for why, n in summary.reasons.items()
         if why.startswith(NOT_IN_FILES) or UNDECIDED.search(why)
     )
-    assert summary.unknown - by_nature <= MOST_UNKNOWN * summary.packets, (
+    assert summary.unknown - by_nature <= PACKETS * at_most(MOST_UNKNOWN, summary.rulesets), (
         f"{summary}\n{summary.reasons.most_common(5)}"
     )

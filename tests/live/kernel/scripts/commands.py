@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from tests.live.conftest import count, seed
+from tests.live.conftest import at_most, count, seed
 from tests.live.kernel.packets import Packet
 
+UNKNOWN = 0.15  # of the scripts, at most
 Outcome = tuple[int, int, list[str]]
 """How many packets were compared, how many are unknown, and what differs."""
 
@@ -38,7 +39,8 @@ def all_agree(one: Callable[[int], Outcome], default: int) -> None:
     print(f"{packets} packets, {unknown} unknown, {len(wrong)} wrong")
     assert not wrong, "\n".join(wrong[:2])
     assert packets
-    assert unknown < packets // 2
+    most = max(each[0] for each in outcomes)
+    assert unknown <= most * at_most(UNKNOWN, len(outcomes))
 
 
 def all_written_alike(
@@ -62,4 +64,4 @@ def all_written_alike(
         if said
     ]
     assert not wrong, "\n\n".join(wrong[:3])
-    assert found.count(None) < len(scripts) // 2
+    assert found.count(None) <= at_most(UNKNOWN, len(scripts))

@@ -132,7 +132,7 @@ def _one(number: int) -> Outcome:
 
 @pytest.mark.live("nft", "firewalld", "firewall-cmd", "dbus-daemon", "ip")
 def test_random_commands() -> None:
-    all_agree(_one, 8)
+    all_agree(_one, 12)
 
 
 # -- the zones themselves: without packets -------------------------------------------------------
@@ -185,7 +185,7 @@ def _answers(text: str) -> list[str]:
 @pytest.mark.live("nft", "firewalld", "firewall-cmd", "dbus-daemon", "ip")
 def test_zones_are_those_that_firewalld_writes() -> None:
     scripts = []
-    for number in range(count(6)):
+    for number in range(count(24)):
         words = Vocabulary(random.Random(f"zones {seed() % 1_000_000_000 + number}"))
         earlier: list[str] = []
         lines = [_command(words, earlier) for _ in range(words.random.randint(1, 12))]

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from tests.live.conftest import count, seed
+from tests.live.conftest import at_most, count, seed
 from tests.live.kernel.generators.vocabulary import Vocabulary
 from tests.live.kernel.lab import Lab
 from tests.live.kernel.scripts.comparison import Compared, compare
@@ -53,4 +53,5 @@ def test_random_scripts() -> None:
     shown = ["\n".join((str(one), *one.wrong[:2], one.wrong[-1])) for one in wrong[:2]]
     assert not wrong, "\n".join(shown)
     assert packets > 60 * len(outcomes) // 2
-    assert unknown < packets // 5
+    most = max(one.packets for one in outcomes)
+    assert unknown <= most * at_most(0.12, len(outcomes))
