@@ -20,7 +20,7 @@ from sslint.patches import Patch
 from sslint.tree import Status, Tree, TreeError
 from sslint.tree.writing import Replacement, replace_files
 from sslint.values import replace
-from tests.cases import EXAMPLES, SOUND
+from tests.cases import EXAMPLES, SOUND, target
 from tests.test_rules import CASES, RULES, _host
 
 SEED = int(os.environ["SSLINT_SEED"])
@@ -120,6 +120,44 @@ def test_what_follows_from_a_finding_may_be_the_one_thing_to_change() -> None:
     first = result.findings[0]
     assert (first.rule.name, first.rule.fix) == ("verdict-conflict-between-tables", "")
     assert result.fixes[id(first)].proved
+
+
+@pytest.mark.parametrize(
+    ("accepts", "name", "advice"),
+    [
+        (
+            "ip saddr 104.16.0.0/13 tcp dport 443 accept",
+            "tls-port-closed-ipv6",
+            "accept tcp/443 from the same clients as over IPv4",
+        ),
+        (
+            "ip saddr 104.16.0.0/13 tcp dport 443 accept",
+            "quic-udp-closed",
+            "accept udp/443 from the same clients as tcp/443",
+        ),
+        (
+            "ip saddr != 45.0.0.0/8 tcp dport 443 accept",  # bans the smaller part
+            "tls-port-closed-ipv6",
+            "accept tcp/443",
+        ),
+    ],
+)
+def test_no_fix_leads_around_what_keeps_most_clients_out(
+    accepts: str, name: str, advice: str
+) -> None:
+    """A content delivery network alone reaches tcp/443 over IPv4: nobody else shall by a fix."""
+    edits = (
+        {"in": "etc/nftables.conf", "replace": "udp dport 443 accept", "by": ""},
+        {
+            "in": "etc/nftables.conf",
+            "replace": "tcp dport { http, https } accept",
+            "by": f"tcp dport 80 accept\n        {accepts}",
+        },
+    )
+    result = check([target("web-nftables", edits)], list(RULES.values()))
+    fixes = {f.rule.name: result.fixes[id(f)] for f in result.findings}
+    assert fixes[name].title == advice
+    assert bool(fixes[name].edits or fixes[name].commands) == (advice == "accept tcp/443")
 
 
 # -- patches --------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sslint.netfilter.openings import Opening
     from sslint.source import Location
 
+_MOST = 0.5  # of the public: whoever lets in more bans the others
+
 
 def _fact(finding: Finding) -> Any:
     """Return a finding's fact; which kind it is is said by its rule."""
@@ -23,11 +25,33 @@ def _fact(finding: Finding) -> Any:
 
 def _open_port(host: Host, finding: Finding) -> Fix | None:
     about = _fact(finding)
-    return _opened(host, about.transport, _outer(about), about.reach.closed_families())
+    return _opened_as_its_twin(host, about.transport, _outer(about), about.reach.closed_families())
 
 
 def _open_port_ipv6(host: Host, finding: Finding) -> Fix | None:
-    return _opened(host, _fact(finding).transport, _outer(_fact(finding)), [6])
+    return _opened_as_its_twin(host, _fact(finding).transport, _outer(_fact(finding)), [6])
+
+
+def _opened_as_its_twin(
+    host: Host, transport: Literal["tcp", "udp"], port: int, families: Sequence[Literal[4, 6]]
+) -> Fix | None:
+    """Open a port, but to no more clients than its other family, or TCP beside UDP, lets in.
+
+    Most of the public are kept out there for a reason, and an accept for all would lead around it.
+    """
+    assert host.firewall is not None
+    every: tuple[Literal[4, 6], ...] = (4, 6)
+    twins: list[tuple[Literal["tcp", "udp"], Literal[4, 6]]] = [
+        (transport, family) for family in every if family not in families
+    ]
+    if transport == "udp":
+        twins += [("tcp", family) for family in every]
+    for beside, family in twins:
+        twin = host.firewall.reach(beside, port, family)
+        if twin.verdict == "limited" and twin.public_share < _MOST:
+            same = f"{beside}/{port}" if beside != transport else f"over IPv{family}"
+            return Fix(f"accept {transport}/{port} from the same clients as {same}", "advice")
+    return _opened(host, transport, port, families)
 
 
 def _outer(about: Any) -> int:
