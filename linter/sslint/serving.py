@@ -158,8 +158,8 @@ def _read(target: Target, network: HostFacts, server: Server, tree: Tree) -> Ser
             tree.budgets.spend("sockets", len(reading.endpoints))
     if edge.reason:
         reading = ServerReading(server.name, gaps=[Reason(edge.code, edge.location, edge.reason)])
-    if reading is not None and server.needs_ipv6:
-        reading.refusals += _without_ipv6(network, reading)
+    if reading is not None:
+        reading.refusals += _without_ipv6(network, server, reading)
     if reading is not None and _is_off(network, server.name):
         reading.enabled = False
         reason = f"{server.units[0]}.service is not enabled"
@@ -170,12 +170,16 @@ def _read(target: Target, network: HostFacts, server: Server, tree: Tree) -> Ser
     return reading
 
 
-def _without_ipv6(network: HostFacts, reading: ServerReading) -> Iterator[Reason]:
+def _without_ipv6(network: HostFacts, server: Server, reading: ServerReading) -> Iterator[Reason]:
     """Yield why a server does not start where the kernel has no sockets of IPv6."""
-    needing = next((one for one in reading.endpoints if ":" in one.address and one.certain), None)
-    if needing is not None and (place := network.no_ipv6_sockets) is not None:
-        said = f"it listens on [{needing.address}], and {place.path}:{place.line} disables IPv6"
-        yield Reason(Code.REFUSED, needing.location, said)
+    needs, ours = server.needs_ipv6, [e for e in reading.endpoints if ":" in e.address]
+    if needs is None or not ours or (place := network.no_ipv6_sockets) is None:
+        return
+    for one in ours:
+        if one.certain and needs(reading, one):
+            said = f"it listens on [{one.address}], and {place.path}:{place.line} disables IPv6"
+            yield Reason(Code.REFUSED, one.location, said)
+            return
 
 
 def _version(target: Target, network: HostFacts, server: Server) -> tuple[int, ...] | None:

@@ -56,6 +56,11 @@ class Context:
     network: HostFacts | None = None
 
     @property
+    def no_ipv6(self) -> Location | None:
+        """The line that leaves the kernel without sockets of IPv6, if one does."""
+        return self.network.no_ipv6_sockets if self.network is not None else None
+
+    @property
     def distribution(self) -> tuple[str, str]:
         """(family, release), such as ("debian", "13"); ("", "") if not known."""
         return self.network.distribution if self.network is not None else ("", "")
@@ -98,6 +103,11 @@ class Including(Loose, Protocol):
         """Return a main file that includes the files at these places, whose texts are given."""
 
 
+def needs_each(reading: ServerReading, endpoint: Endpoint) -> bool:
+    """Say of every socket that the server does not start without it."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A server, as the other rooms know it. Directories and files are the host's."""
@@ -127,7 +137,8 @@ class Server:
     control: tuple[str, ...] = ()  # programs that take a verb, after an option: "nginx -s"
     reloads: tuple[str, ...] = ()  # its own words for a reload, beside the usual ones
     keeps_certificate: bool = False  # the old one is served until it is reloaded
-    needs_ipv6: bool = False  # it does not start where one of its addresses has no such socket
+    # Whether it does not start where the kernel has no socket for an IPv6 address of it.
+    needs_ipv6: Callable[[ServerReading, Endpoint], bool] | None = None
 
     # What rules and reports say of it.
     trusting: tuple[str, ...] = ()  # settings that name the proxies whose header is believed

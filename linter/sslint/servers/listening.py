@@ -69,7 +69,7 @@ def endpoints(listener: Listener) -> Iterator[Endpoint]:
             port=listener.port,
             tls=listener.tls,
             location=listener.location,
-            ipv6only=listener.ipv6only,
+            ipv6only=listener.ipv6only or address != "::",
             service=listener.service,
             certain=certain,
             reasons=reasons,

@@ -24,7 +24,7 @@ ENTRIES = (
 def _read(tree: Tree, context: Context) -> ServerReading | None:
     from sslint.servers.apache.reader import read
 
-    return read(tree, _entry(context), version=context.version)
+    return read(tree, _entry(context), version=context.version, no_ipv6=context.no_ipv6)
 
 
 def _entry(context: Context) -> str | None:

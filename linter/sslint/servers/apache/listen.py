@@ -15,6 +15,7 @@ from sslint.servers.apache.environment import UNKNOWN
 from sslint.servers.apache.loader import Loader
 from sslint.servers.apache.syntax import Directive
 from sslint.servers.model import BindConflict
+from sslint.source import Location
 from sslint.values import dataclass, field
 
 
@@ -61,8 +62,14 @@ class Listeners:
     conflicts: list[BindConflict] = field(default_factory=list)
 
 
-def collect(statements: list[Directive], loader: Loader, resolve: Resolve) -> Listeners:
-    """Open the sockets of all Listen statements of the main server."""
+def collect(
+    statements: list[Directive], loader: Loader, resolve: Resolve, no_ipv6: Location | None = None
+) -> Listeners:
+    """Open the sockets of all Listen statements of the main server.
+
+    `no_ipv6`: what leaves the kernel without sockets of IPv6. Apache asks it for one as it reads a
+    statement that names such an address, and ends; one that names none falls back to IPv4.
+    """
     found = Listeners()
     listens: list[Listen] = []
     for directive in statements:
@@ -71,7 +78,12 @@ def collect(statements: list[Directive], loader: Loader, resolve: Resolve) -> Li
         parsed = _parse(directive, loader, resolve)
         if parsed is None:
             found.unknown.append(directive)
-        elif directive.doubt or not parsed.sure:
+            continue
+        if no_ipv6 and parsed.host and parsed.addresses and all(":" in a for a in parsed.addresses):
+            place = f"{no_ipv6.path}:{no_ipv6.line}"
+            said = f"it listens on [{parsed.addresses[0]}], and {place} disables IPv6"
+            loader.refuse(directive.location, said, directive.doubt)
+        if directive.doubt or not parsed.sure:
             wide = parsed.host is None  # one socket takes both families
             found.doubtful += [Record(parsed, a) for a in parsed.addresses[1 if wide else 0 :]]
         elif parsed.port:

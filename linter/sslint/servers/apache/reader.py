@@ -59,11 +59,16 @@ class Apache:
 
 
 def read(
-    tree: Tree, entry: str | None = None, *, version: tuple[int, ...] | None = None
+    tree: Tree,
+    entry: str | None = None,
+    *,
+    version: tuple[int, ...] | None = None,
+    no_ipv6: Location | None = None,
 ) -> ServerReading | None:
     """Read the Apache configuration of a host; None if the tree has none.
 
-    What cannot be read is reported to the tree, and the rest is read.
+    What cannot be read is reported to the tree, and the rest is read. `no_ipv6`: what leaves the
+    kernel without sockets of IPv6.
     """
     path = entry or next((name for name in ENTRIES if tree.exists(name)), None)
     if path is None:
@@ -90,7 +95,7 @@ def read(
         return tuple(found[0]) if found is not None else None
 
     main, *hosts = collect(statements, loader, addresses_of, tree.read(path).at(1))
-    listeners = listening(statements, loader, addresses_of)
+    listeners = listening(statements, loader, addresses_of, no_ipv6)
     servers = Servers(loader, listeners, main, _managed(statements))
     main_name = main.server_name or _hostname(tree)
     table = Table.build(hosts)

@@ -8,7 +8,7 @@ from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
-    from sslint.servers.model import ServerReading
+    from sslint.servers.model import Endpoint, ServerReading
     from sslint.tree import Tree
 
 
@@ -16,6 +16,11 @@ def _read(tree: Tree, context: Context) -> ServerReading | None:
     from sslint.servers.caddy.reader import read
 
     return read(tree)
+
+
+def _needs_ipv6(reading: ServerReading, endpoint: Endpoint) -> bool:
+    """Tell whether an address is needed: for all addresses Go falls back to IPv4."""
+    return endpoint.address != "::" or endpoint.ipv6only
 
 
 SERVER = Server(
@@ -32,4 +37,5 @@ SERVER = Server(
     ports=(("tcp", 80), ("tcp", 443), ("udp", 443)),
     keeps_certificate=True,
     counts_sockets=True,
+    needs_ipv6=_needs_ipv6,
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sslint.network.packages import Package
-from sslint.servers.interface import Context, Server
+from sslint.servers.interface import Context, Server, needs_each
 
 if TYPE_CHECKING:
     from sslint.servers.interface import Including
@@ -70,6 +70,6 @@ SERVER = Server(
     control=("dovecot", "doveadm"),
     ports=tuple(("tcp", port) for port in (110, 143, 993, 995, 4190)),
     keeps_certificate=True,
-    needs_ipv6=True,
+    needs_ipv6=needs_each,
     key="dovecot.conf, or the directory that holds it.",
 )

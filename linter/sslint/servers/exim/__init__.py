@@ -8,7 +8,7 @@ from sslint.network.packages import Package
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
-    from sslint.servers.model import ServerReading
+    from sslint.servers.model import Endpoint, ServerReading
     from sslint.tree import Tree
 
 
@@ -16,6 +16,12 @@ def _read(tree: Tree, context: Context) -> ServerReading | None:
     from sslint.servers.exim.reader import read
 
     return read(tree, context.version)
+
+
+def _needs_ipv6(reading: ServerReading, endpoint: Endpoint) -> bool:
+    """Tell whether an address is needed: `::` is not beside 0.0.0.0 (daemon.c)."""
+    places = {(one.address, one.port) for one in reading.endpoints}
+    return endpoint.address != "::" or ("0.0.0.0", endpoint.port) not in places  # noqa: S104
 
 
 SERVER = Server(
@@ -29,4 +35,5 @@ SERVER = Server(
     units=("exim4", "exim"),
     ports=(("tcp", 25), ("tcp", 465), ("tcp", 587)),
     counts_sockets=True,
+    needs_ipv6=_needs_ipv6,
 )

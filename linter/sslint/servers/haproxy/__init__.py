@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sslint.network.packages import Package
-from sslint.servers.interface import Context, Server
+from sslint.servers.interface import Context, Server, needs_each
 
 if TYPE_CHECKING:
     from sslint.servers.model import ServerReading
@@ -31,5 +31,5 @@ SERVER = Server(
     ports=(("tcp", 80), ("tcp", 443)),
     keeps_certificate=True,
     counts_sockets=True,
-    needs_ipv6=True,
+    needs_ipv6=needs_each,
 )

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sslint.network.packages import Package
-from sslint.servers.interface import Context, Server
+from sslint.servers.interface import Context, Server, needs_each
 
 if TYPE_CHECKING:
     from sslint.servers.interface import Including
@@ -75,6 +75,6 @@ SERVER = Server(
     ),
     keeps_certificate=True,
     counts_sockets=True,
-    needs_ipv6=True,
+    needs_ipv6=needs_each,
     key="nginx.conf, or the directory that holds it.",
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def _read(tree: Tree, context: Context) -> ServerReading | None:
     from sslint.servers.postfix.reader import read
 
-    return read(tree, version=context.version)
+    return read(tree, version=context.version, no_ipv6=context.no_ipv6)
 
 
 def _loose() -> Loose:

@@ -40,19 +40,24 @@ _ROLES = {25: "smtp", 465: "submissions", 587: "submission"}
 
 
 def read(
-    tree: Tree, directory: str = "/etc/postfix", *, version: tuple[int, ...] | None = None
+    tree: Tree,
+    directory: str = "/etc/postfix",
+    *,
+    version: tuple[int, ...] | None = None,
+    no_ipv6: Location | None = None,
 ) -> ServerReading | None:
     """Read a Postfix configuration directory and the instances it names.
 
-    Return None if it holds neither main.cf nor master.cf.
+    Return None if it holds neither main.cf nor master.cf. `no_ipv6`: what leaves the kernel without
+    sockets of IPv6.
     """
     reading = ServerReading("postfix", version=version)
-    instance = _open(tree, directory, reading)
+    instance = _open(tree, directory, reading, no_ipv6)
     if instance is None:
         return None
     instance.read()
     for other in _instances(instance):
-        further = _open(tree, other, reading)
+        further = _open(tree, other, reading, no_ipv6)
         if further is None:
             said = f"the instance {other} was not given"
             reading.gaps.append(Reason(Code.NOT_GIVEN, None, said))
@@ -62,7 +67,9 @@ def read(
     return reading
 
 
-def _open(tree: Tree, directory: str, reading: ServerReading) -> _Instance | None:
+def _open(
+    tree: Tree, directory: str, reading: ServerReading, no_ipv6: Location | None
+) -> _Instance | None:
     paths = [posixpath.join(directory, name) for name in ("main.cf", "master.cf")]
     if not any(tree.status(path) in (Status.FILE, Status.OTHER) for path in paths) and not any(
         tree.status(path) is Status.UNKNOWN and tree.status(directory) is Status.DIRECTORY
@@ -80,7 +87,7 @@ def _open(tree: Tree, directory: str, reading: ServerReading) -> _Instance | Non
     master = parse_master_cf(master_file) if master_file is not None else None
     if master is not None and not master.services and not master.template:
         reading.gaps.append(Reason(Code.UNKNOWN, None, f"{paths[1]} has no services"))
-    return _Instance(tree, reading, scope, master, Resolver(tree))
+    return _Instance(tree, reading, scope, master, Resolver(tree, no_ipv6))
 
 
 def _missing(tree: Tree, path: str) -> Reason:
@@ -196,7 +203,7 @@ class _Instance:
         listeners = self._listeners(enabled)
         passed = {s.name: s for s in enabled if s.type == "pass"}
         try:
-            allowed = families(self.scope)
+            allowed = self.resolver.supported(families(self.scope))
             own, reasons = interfaces(self.scope, self.resolver, allowed)
         except ConfigurationError as error:
             self._refuse(str(error))

@@ -10,6 +10,7 @@ from sslint.servers.postfix import defaults
 from sslint.servers.postfix.expand import ConfigurationError, Unknown
 from sslint.servers.postfix.main_cf import TEMPLATE
 from sslint.servers.postfix.parameters import Scope
+from sslint.source import Location
 from sslint.tree import Tree
 from sslint.values import dataclass, field
 
@@ -22,10 +23,15 @@ class Resolver:
     """Names of hosts and services, as far as the tree's files and the built-in table say."""
 
     tree: Tree
+    no_ipv6: Location | None = None  # what leaves the kernel without sockets of IPv6
     ports: dict[str, int] = field(default_factory=dict)  # known_tcp_ports
     read: list[str] = field(default_factory=list)
     _services: dict[str, int] | None = None
     _hosts: hosts.Hosts | None = None
+
+    def supported(self, enabled: str) -> str:
+        """Return the families that the kernel has, of those that are enabled (inet_proto.c)."""
+        return enabled if self.no_ipv6 is None else enabled.replace("6", "")
 
     def port(self, name: str) -> int:
         """Return a port. Raise ConfigurationError if nothing resolves it, Unknown if unsure."""
@@ -73,7 +79,9 @@ class Resolver:
             found = known
         found = [a for a in found if ("6" if ":" in a else "4") in families]
         if not found:
-            raise ConfigurationError(f"inet_protocols excludes the address of {host[:80]}")
+            place = self.no_ipv6
+            what = "inet_protocols" if place is None else f"{place.path}:{place.line}"
+            raise ConfigurationError(f"{what} excludes the address of {host[:80]}")
         return list(dict.fromkeys(found))
 
     def _read_services(self) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sslint.network.packages import Package
-from sslint.servers.interface import Context, Server
+from sslint.servers.interface import Context, Server, needs_each
 
 if TYPE_CHECKING:
     from sslint.servers.model import ServerReading
@@ -29,5 +29,5 @@ SERVER = Server(
     units=("stunnel4", "stunnel"),
     keeps_certificate=True,
     counts_sockets=True,
-    needs_ipv6=True,
+    needs_ipv6=needs_each,
 )
