@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from sslint.engine import Span
 from sslint.facts.alternatives import PORTS, kind_of
 from sslint.facts.fact import Fact, Places, field, of
-from sslint.facts.ports import Family, Transport
+from sslint.facts.ports import Family, Transport, own_port
 from sslint.facts.reach import Reach
 from sslint.host import Scope, listeners
-from sslint.netfilter import addresses
 from sslint.netfilter.model import Intervals, Match, SetRef, VerdictMap
 from sslint.netfilter.survey import fields
 from sslint.values import dataclass
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from sslint.facts.openings import Opening
     from sslint.facts.services import Service
     from sslint.host import Host
-    from sslint.netfilter import verdicts
 
 # The names of the services on the ports for submission.
 _SUBMISSION = {465: "submissions", 587: "submission"}
@@ -190,7 +188,7 @@ def _translated(host: Host, own: int, ports: Sequence[int], family: Family) -> I
         return
     for outer in dict.fromkeys((*ports, own)):
         reach = firewall.reach("tcp", outer, family)
-        target = _own_port(host, reach, family) if outer not in reach.reached_as else None
+        target = own_port(host, reach, family) if outer not in reach.reached_as else None
         if target in (None, own, outer):
             continue
         if firewall.reach_outer("tcp", outer, family).verdict == "open":
@@ -200,14 +198,3 @@ def _translated(host: Host, own: int, ports: Sequence[int], family: Family) -> I
                 target,
                 tuple(Span(d.location, message) for d in reach.translated_by if d.location),
             )
-
-
-def _own_port(host: Host, reach: verdicts.Reach, family: Family) -> int | None:
-    """Return the one port of this host that NAT leads to; None if there is another place."""
-    if len(reach.forwarded_to) != 1:
-        return None
-    address, _, port = reach.forwarded_to[0].rpartition(":")
-    own = host.network.network.own(family)
-    if address and addresses.parse(address.strip("[]"))[1] not in own:
-        return None
-    return int(port)

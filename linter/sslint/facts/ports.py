@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field
 from sslint.host import listeners, owner_of, scope_of
+from sslint.netfilter import addresses
 
 if TYPE_CHECKING:
     from sslint.facts.announcements import Announcement
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sslint.facts.openings import Opening
     from sslint.facts.redirects import Redirect, Upstream
     from sslint.host import Host
+    from sslint.netfilter import verdicts
     from sslint.servers.model import Endpoint, ServerReading
 
 Transport = Literal["tcp", "udp"]
@@ -33,9 +35,12 @@ EXPECTED_TLS: dict[int, Tls] = {
 def listening(host: Host, transport: str, port: int, owner: str | None = None) -> Listener | None:
     """Return whether any program listens on a port; None where it is not known.
 
-    `owner` is the server that would, where the port alone does not say it.
+    A port from which NAT takes the clients to another one is as that one; None if it takes them to
+    another host. `owner` is the server that would, where the port alone does not say it.
     """
-    found = listeners(host, transport, port)
+    found = listeners(host, transport, port) or _behind_nat(host, transport, port)
+    if found is None:
+        return None
     if any(e.certain and scope_of(e.address) != "loopback" for e in found):
         return "certain"
     if any(not e.certain for e in found):
@@ -45,6 +50,36 @@ def listening(host: Host, transport: str, port: int, owner: str | None = None) -
     if reading is None or not all(r.complete for r in (*host.readings, *host.programs)):
         return None
     return "loopback" if found else "none"
+
+
+def _behind_nat(host: Host, transport: str, port: int) -> list[Endpoint] | None:
+    """Return what listens where NAT takes a port's clients; None if that is another host."""
+    firewall = host.firewall
+    if firewall is None or not firewall.translates or transport not in ("tcp", "udp"):
+        return []
+    kind: Transport = "udp" if transport == "udp" else "tcp"
+    families: tuple[Family, ...] = (4, 6)
+    found: list[Endpoint] = []
+    for family in families:
+        reach = firewall.reach(kind, port, family)
+        if port in reach.reached_as or not reach.translated_by:
+            continue
+        target = own_port(host, reach, family)
+        if target is None:
+            return None
+        found += listeners(host, transport, target)
+    return found
+
+
+def own_port(host: Host, reach: verdicts.Reach, family: Family) -> int | None:
+    """Return the one port of this host that NAT leads to; None if there is another place."""
+    if len(reach.forwarded_to) != 1:
+        return None
+    address, _, port = reach.forwarded_to[0].rpartition(":")
+    own = host.network.network.own(family)
+    if address and addresses.parse(address.strip("[]"))[1] not in own:
+        return None
+    return int(port)
 
 
 def common_tls(endpoints: Iterable[Endpoint]) -> Tls | None:

@@ -432,10 +432,15 @@ class Service(PortFact):
 
     @field
     def told_anywhere(self) -> bool:
-        """Some record, document, redirect or proxy mentions the port."""
+        """Some record, document, redirect or proxy mentions the port, or one that NAT maps to
+        it."""
         demand = self.facts.demand
-        mentioned = self.port in demand.redirects or self.port in demand.upstreams
-        return self.announced or mentioned
+        outer = (port for reach in self.reach.source if reach for port in reach.reached_as)
+        for port in dict.fromkeys((self.port, *outer)):
+            told = demand.announcements.get((self.transport, port), ())
+            if port in demand.redirects or port in demand.upstreams or any(t.here for t in told):
+                return True
+        return False
 
     @field
     def http01(self) -> bool:
