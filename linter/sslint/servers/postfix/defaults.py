@@ -68,6 +68,7 @@ _SMTPD_TEXT = {
     "stress": "",
     "smtpd_upstream_proxy_protocol": "",
     "smtpd_discard_ehlo_keywords": "",
+    "smtpd_sasl_security_options": "noanonymous",
     "tls_server_sni_maps": "",
     "tls_append_default_CA": "no",
 }

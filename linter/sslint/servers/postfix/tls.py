@@ -59,7 +59,9 @@ def smtpd(scope: Scope, tree: Tree, where: Location) -> Mode:
         wrapped = scope.flag("smtpd_tls_wrappermode")
         use, enforce = (True, True) if wrapped else level(scope, "smtpd_")
         auth_only = scope.flag("smtpd_tls_auth_only")
-        discarded = re.split(r"[, \t\r\n]+", scope.get("smtpd_discard_ehlo_keywords").lower())
+        discarded = _words(scope.get("smtpd_discard_ehlo_keywords"))
+        # Sessions with TLS have options of their own (smtpd_sasl_tls_security_options).
+        secret = "noplaintext" in _words(scope.get("smtpd_sasl_security_options"))
         proxied = bool(scope.get("smtpd_upstream_proxy_protocol"))
     except ConfigurationError as error:
         return broken_mode(f"smtpd stops: {error}")
@@ -69,12 +71,16 @@ def smtpd(scope: Scope, tree: Tree, where: Location) -> Mode:
     refs, reasons = _certificates(scope, tree, where, "smtpd_tls_") if use else ((), ())
     return Mode(
         tls="implicit" if wrapped else "starttls" if announced else "none",
-        required=enforce or auth_only,
+        required=enforce or auth_only or secret,
         certificates=refs,
         settings=_settings(scope),
         proxy_protocol=proxied,
         reasons=reasons,
     )
+
+
+def _words(value: str) -> list[str]:
+    return re.split(r"[, \t\r\n]+", value.lower())
 
 
 def postscreen(scope: Scope, tree: Tree, where: Location, behind: Mode | None) -> Mode:
