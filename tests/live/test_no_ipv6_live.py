@@ -180,6 +180,10 @@ PROGRAMS = {
         {
             place: f'{LIGHTTPD}$SERVER["socket"] == "{place}" {{\n}}\n'
             for place in ("0.0.0.0:8443", "[::]:8443", "[::1]:8443")
+        }
+        | {
+            "both by one socket": f'{LIGHTTPD}server.bind = "[::]:8443"\n'
+            'server.set-v6only = "disable"\n$SERVER["socket"] == "127.0.0.1:8444" {\n}\n'
         },
         lambda path: ["lighttpd", "-D", "-f", str(path)],
     ),

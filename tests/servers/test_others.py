@@ -134,8 +134,8 @@ def test_caddys_wildcards_take_both_families() -> None:
 def test_lighttpd_as_debian_ships_it() -> None:
     text = 'server.port = 80\ninclude_shell "/usr/share/lighttpd/use-ipv6.pl " + server.port\n'
     assert sockets({"/etc/lighttpd/lighttpd.conf": text}, "lighttpd") == [
-        ("tcp", "0.0.0.0", 80, "none"),
         ("tcp", "::", 80, "none"),
+        ("tcp", "0.0.0.0", 80, "none"),
     ]
 
 
@@ -145,9 +145,100 @@ def test_lighttpd() -> None:
         'server.bind = "127.0.0.1"\n'
     )
     assert sockets({"/etc/lighttpd/lighttpd.conf": text}, "lighttpd") == [
+        ("tcp", "0.0.0.0", 443, "implicit"),
         ("tcp", "127.0.0.1", 8080, "none"),
+    ]
+
+
+SIX = 'server.use-ipv6 = "enable"\n'
+DUAL = 'server.set-v6only = "disable"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {("0.0.0.0", 80, True)}),
+        (SIX, {("::", 80, True)}),
+        (SIX + DUAL, {("::", 80, False)}),
+        (SIX + 'server.bind = "*"\n', {("0.0.0.0", 80, True)}),
+        ('server.bind = ""\n', {("0.0.0.0", 80, True)}),
+        ('server.bind = "[::]"\n', {("::", 80, True)}),
+        ('server.bind = "[::]"\nserver.v4mapped = "enable"\n', {("::", 80, False)}),
+        ('server.bind = "[::]:8445"\nserver.port = 8080\n', {("::", 8445, True)}),
+        ('server.bind = "/run/x.sock"\n$SERVER["socket"] == ":81" {}\n', {("0.0.0.0", 81, True)}),
+        ("server.port = 80\nserver.port := 81\n", {("0.0.0.0", 81, True)}),
+        (
+            'server.port = 81\n$SERVER["socket"] == "[::1]" {}\n',
+            {("::1", 81, True), ("0.0.0.0", 81, True)},
+        ),
+        ('$SERVER["socket"] == ":81" {\n' + SIX + "}\n", {("::", 81, True), ("0.0.0.0", 80, True)}),
+        (
+            DUAL + '$SERVER["socket"] == "[::]:81" {\nserver.set-v6only = "enable"\n}\n',
+            {("::", 81, True), ("0.0.0.0", 80, True)},
+        ),
+        (
+            '$SERVER["socket"] == "[::]:" + 81 {\n' + DUAL + "}\n",
+            {("::", 81, False), ("0.0.0.0", 80, True)},
+        ),
+        (
+            '$HTTP["host"] == "a" { $SERVER["socket"] == ":81" { } }\n',
+            {("0.0.0.0", 81, True), ("0.0.0.0", 80, True)},
+        ),
+    ],
+)
+def test_lighttpd_with_which_families(text: str, expected: set[tuple[str, int, bool]]) -> None:
+    (reading,) = read_others(tree_of({"/etc/lighttpd/lighttpd.conf": text}))
+    assert {(e.address, e.port, e.ipv6only) for e in reading.endpoints} == expected
+    assert reading.starts
+    assert all(endpoint.certain for endpoint in reading.endpoints)
+
+
+def test_lighttpd_has_tls_from_around_a_socket() -> None:
+    text = (
+        'ssl.engine = "enable"\n$SERVER["socket"] == ":81" { ssl.engine = "disable" }\n'
+        '$SERVER["socket"] == ":444" {\n $HTTP["host"] == "a" { ssl.engine = "disable" }\n}\n'
+    )
+    assert sockets({"/etc/lighttpd/lighttpd.conf": text}, "lighttpd") == [
+        ("tcp", "0.0.0.0", 81, "none"),
+        ("tcp", "0.0.0.0", 444, "implicit"),
         ("tcp", "0.0.0.0", 443, "implicit"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            SIX + DUAL + '$SERVER["socket"] == "0.0.0.0:80" {\n}\n',
+            "[::]:80 cannot be opened beside 0.0.0.0:80 (etc/lighttpd/lighttpd.conf:3)",
+        ),
+        ("server.port = 80\nserver.port = 81\n", "server.port is set already"),
+        ("server.port = port\n", "port is not set before"),
+        ("server.port 80\n", "syntax error at 80"),
+        ('global {\n$SERVER["socket"] == ":81" { }\n}\n', "a condition stands inside"),
+    ],
+)
+def test_lighttpd_does_not_start(text: str, why: str) -> None:
+    (reading,) = read_others(tree_of({"/etc/lighttpd/lighttpd.conf": text}))
+    (reason,) = reading.reasons
+    assert why in reason
+
+
+def test_lighttpd_without_ipv6_opens_the_rest() -> None:
+    grub = {"/etc/default/grub": "GRUB_CMDLINE_LINUX='ipv6.disable=1'\n"}
+    text = SIX + DUAL + '$SERVER["socket"] == "0.0.0.0:80" {\n}\n'
+    (reading,) = read_others(tree_of({"/etc/lighttpd/lighttpd.conf": text, **grub}))
+    assert reading.starts
+    assert [(e.address, e.ipv6only) for e in reading.endpoints] == [("0.0.0.0", True), ("::", True)]
+
+
+def test_what_lighttpd_includes_and_is_not_given_may_bind_something_else() -> None:
+    files = {"/etc/lighttpd/lighttpd.conf": 'include "missing.conf"\nserver.port = 80\n'}
+    (reading,) = read_others(tree_of(files))
+    assert [(e.port, e.certain) for e in reading.endpoints] == [(80, False)]
+    files = {"/etc/lighttpd/lighttpd.conf": 'include "x/*.conf"\nserver.port = 80\n'}
+    (reading,) = read_others(tree_of(files))
+    assert [(e.port, e.certain) for e in reading.endpoints] == [(80, True)]
 
 
 def test_exim_as_debian_splits_it() -> None:
@@ -276,7 +367,7 @@ def test_caddy_with_a_file_that_is_not_known_in_a_site() -> None:
         ('include "x.conf"', "implicit"),
         ('include "missing.conf"', "unknown"),
         ('include "none/*.conf"', "none"),
-        ('include conf_dir + "/y.conf"', "unknown"),
+        ('include env.DIR + "/y.conf"', "unknown"),
         ('include_shell "cat /x"', "unknown"),
         ('include_shell "/usr/share/lighttpd/include-conf-enabled.pl"', "none"),
     ],
@@ -500,7 +591,7 @@ def test_programs_without_a_reader_are_told_where_they_may_serve_tls(files, expe
         ("haproxy", "haproxy/haproxy.cfg", "frontend x\n bind :0\n", 2),
         ("haproxy", "haproxy/haproxy.cfg", "frontend x\n bind :443-99999\n", 2),
         ("lighttpd", "lighttpd/lighttpd.conf", "server.port = 99999\n", 1),
-        ("lighttpd", "lighttpd/lighttpd.conf", "server.port = var.p + 1\n", 1),
+        ("lighttpd", "lighttpd/lighttpd.conf", "server.port = env.P\n", 1),
         ("lighttpd", "lighttpd/lighttpd.conf", '\n$SERVER["socket"] == ":0" {\n}\n', 2),
         ("stunnel", "stunnel/a.conf", "cert = /x\n[a]\naccept = 0\n", 3),
         ("stunnel", "stunnel/a.conf", "cert = /x\n[a]\naccept = 127.0.0.1:99999\n", 3),

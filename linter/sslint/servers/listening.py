@@ -6,10 +6,11 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator
 
+from sslint.budgets import spend
 from sslint.network.hosts import LOCALHOST, scoped
 from sslint.reasons import Code, Reason
 from sslint.regex import is_number
-from sslint.servers.model import Endpoint, Knows, ServerReading, Tls, Transport
+from sslint.servers.model import BindConflict, Endpoint, Knows, ServerReading, Tls, Transport
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree
 from sslint.values import dataclass
@@ -115,6 +116,38 @@ def add(tree: Tree, listener: Listener, reading: ServerReading) -> None:
     path = listener.location.file.path
     if path not in reading.files:
         reading.files.append(path)
+
+
+def conflicts(endpoints: Iterable[Endpoint]) -> Iterator[BindConflict]:
+    """Yield the sockets that certainly cannot be opened, another one before them has the port."""
+    taken: dict[tuple[Transport, int], list[Endpoint]] = {}
+    for one in endpoints:
+        if not one.certain:
+            continue
+        others = taken.setdefault((one.transport, one.port), [])
+        spend("steps", len(others), one.location)
+        rival = next((other for other in others if _overlap(one, other)), None)
+        if rival is not None:
+            places = (rival.location, one.location)
+            yield BindConflict(one.transport, one.port, _shown(rival), _shown(one), *places)
+        others.append(one)
+
+
+def _overlap(one: Endpoint, other: Endpoint) -> bool:
+    """Tell whether the kernel refuses two sockets beside each other."""
+    if one.address == other.address:
+        return True
+    for wide, narrow in ((one, other), (other, one)):
+        if wide.address == "::" and (":" in narrow.address or not wide.ipv6only):
+            return True
+        if wide.address == WILDCARDS[0] and ":" not in narrow.address:
+            return True
+    return False
+
+
+def _shown(endpoint: Endpoint) -> str:
+    host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    return f"{host}:{endpoint.port}"
 
 
 def leads_away(tree: Tree, path: str) -> bool:

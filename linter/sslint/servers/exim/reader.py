@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from sslint.regex import is_number, regex
 from sslint.servers.exim import debian
 from sslint.servers.exim.main import Main, Option
-from sslint.servers.listening import Listener, collect, files, not_known, number
-from sslint.servers.model import BindConflict, Endpoint, Knows, ServerReading, Tls
+from sslint.servers.listening import Listener, collect, conflicts, files, not_known, number
+from sslint.servers.model import Knows, ServerReading, Tls
 from sslint.tree import Tree
 from sslint.values import replace
 
@@ -29,7 +29,8 @@ def read(tree: Tree, version: tuple[int, ...] | None = None) -> ServerReading | 
     listeners = _listeners(tree, version)
     reading = collect(tree, NAME, listeners, mains=(debian.CONF,), knows=knows)
     if reading is not None:
-        reading.conflicts = list(_conflicts(reading.endpoints))
+        # Measured with 4.98: it tries ten times, 30 seconds apart, and serves nobody meanwhile.
+        reading.conflicts = list(conflicts(reading.endpoints))
         reading.refusals += [conflict.reason for conflict in reading.conflicts]
     return reading
 
@@ -92,33 +93,6 @@ def _sockets(main: Main, version: tuple[int, ...] | None) -> Iterator[Listener]:
                 certain=certain,
                 reasons=() if certain else (_IN_CONDITION,),
             )
-
-
-def _conflicts(endpoints: list[Endpoint]) -> Iterator[BindConflict]:
-    """Yield the sockets for which Exim waits and then goes away: another of its own has the port.
-
-    Measured with 4.98: it tries ten times, 30 seconds apart, and serves nobody meanwhile.
-    """
-    taken: dict[tuple[int, bool, str], Endpoint] = {}
-    for one in endpoints:
-        if not one.certain:
-            continue
-        six = ":" in one.address
-        wildcard = WILDCARDS[six]
-        rivals = [one.address, wildcard]
-        if one.address == wildcard:
-            rivals = [address for port, v6, address in taken if (port, v6) == (one.port, six)]
-        rival = next((taken[key] for r in rivals if (key := (one.port, six, r)) in taken), None)
-        if rival is not None:
-            yield BindConflict(
-                "tcp", one.port, _shown(rival), _shown(one), rival.location, one.location
-            )
-        taken[one.port, six, one.address] = one
-
-
-def _shown(endpoint: Endpoint) -> str:
-    host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    return f"{host}:{endpoint.port}"
 
 
 def _starttls(hosts: Option | None, version: tuple[int, ...] | None) -> Tls:

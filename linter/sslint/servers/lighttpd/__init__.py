@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _read(tree: Tree, context: Context) -> ServerReading | None:
     from sslint.servers.lighttpd.reader import read
 
-    return read(tree)
+    return read(tree, context.no_ipv6)
 
 
 SERVER = Server(

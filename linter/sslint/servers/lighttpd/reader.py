@@ -1,129 +1,218 @@
-"""lighttpd: server.port, and the sockets of its conditions."""
+"""lighttpd: server.port and server.bind, and the sockets of conditions (network.c)."""
 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator
 
-from sslint.regex import regex
-from sslint.servers.listening import Listener, collect, files, lines, not_known, number
-from sslint.servers.model import Knows, ServerReading
-from sslint.source import Location, SourceFile
+from sslint.network.hosts import Hosts, scoped
+from sslint.reasons import Code, Reason
+from sslint.regex import is_number
+from sslint.servers.lighttpd.syntax import (
+    MAX_DEPTH,
+    Block,
+    Including,
+    RefusedError,
+    Value,
+    all_of,
+    parse,
+)
+from sslint.servers.listening import Listener, collect, conflicts, files, not_known
+from sslint.servers.model import Knows, ServerReading, Tls
+from sslint.source import Location
 from sslint.tree import Tree
-from sslint.values import dataclass, field
+from sslint.values import replace
 
 NAME = "lighttpd"
 MAIN = "/etc/lighttpd/lighttpd.conf"
 ENABLED = "/etc/lighttpd/conf-enabled"
-ANY = "0.0.0.0"  # noqa: S104
-MAX_DEPTH = 10
-_IPV6 = "use-ipv6.pl"  # Debian's: a socket for IPv6 beside that of server.port
-_INCLUDE = regex(r"(include|include_shell)\s+(.{1,400})")
-_SOCKET = regex(r'(?:else\s+)?\$SERVER\["socket"\]\s*==\s*"([^"]{1,255})"')
-_VALUE = regex(r'server\.(port|bind)\s*:?=\s*"?([^"#]{1,255})')
-_TLS = regex(r'ssl\.engine\s*:?=\s*"enable"')
+ANY = {"4": "0.0.0.0", "6": "::"}  # noqa: S104
+_IPV6 = "/use-ipv6.pl"  # Debian's: a socket for IPv6 beside that of server.port
+_SWITCHES = {"enable": True, "enabled": True, "true": True, "1": True} | dict.fromkeys(
+    ("disable", "disabled", "false", "0"), False
+)
+_INCLUDED = "what it includes"
 
 
-@dataclass(slots=True)
-class _Socket:
-    spec: str
-    location: Location
-    secure: bool = False
+def read(tree: Tree, no_ipv6: Location | None = None) -> ServerReading | None:
+    """Read lighttpd; None if the tree has no socket of it.
 
-
-@dataclass(slots=True)
-class _Server:
-    """What is read so far. `missing`: included, and not read: it may enable TLS anywhere."""
-
-    where: Location
-    port: int | None = 0  # 0: by its TLS; None: not known
-    bind: str = ANY
-    secure: bool = False
-    sockets: list[_Socket] = field(default_factory=list)
-    missing: bool = False
-    files: set[str] = field(default_factory=set)
-
-
-def read(tree: Tree) -> ServerReading | None:
-    """Read lighttpd; None if the tree has no socket of it."""
+    `no_ipv6`: what leaves the kernel without sockets of IPv6: lighttpd does without them.
+    """
     knows = Knows(tls=False, certificates=False, sites=False)
-    return collect(tree, NAME, _listeners(tree), mains=(MAIN,), knows=knows)
+    refusals: list[Reason] = []
+    listeners = _listeners(tree, refusals, ipv6=no_ipv6 is None)
+    reading = collect(tree, NAME, listeners, mains=(MAIN,), knows=knows)
+    if reading is not None:
+        bound = [e for e in reading.endpoints if no_ipv6 is None or ":" not in e.address]
+        reading.conflicts = list(conflicts(bound))
+        reading.refusals += [*refusals, *(conflict.reason for conflict in reading.conflicts)]
+    return reading
 
 
-def _listeners(tree: Tree) -> Iterator[Listener]:
+def _listeners(tree: Tree, refusals: list[Reason], *, ipv6: bool) -> Iterator[Listener]:
     main = tree.try_read(MAIN, decisive=False)
     if main is None:
         return
-    server = _Server(main.at(1))
-    _read(tree, main, server, 0)
-    for file in files(tree, f"{ENABLED}/*.conf"):  # by what a command prints
-        _read(tree, file, server, MAX_DEPTH)
-    if server.missing:
-        yield not_known(NAME, server.where, "what it includes")
-    port = (443 if server.secure else 80) if server.port == 0 else server.port
-    yield _listener(server, server.bind, port or 0, server.where, secure=server.secure)
-    for socket in server.sockets:
-        host, _, text = socket.spec.rpartition(":")
-        each = (port if text == "port" else number(text)) or 0
-        yield _listener(server, host or ANY, each, socket.location, secure=socket.secure)
+    config = _Config(tree, Block(main.at(1)))
+    try:
+        config.read(MAIN)
+    except RefusedError as error:
+        refusals.append(Reason(Code.REFUSED, error.where, error.text))
+    if config.missing:
+        yield not_known(NAME, main.at(1), _INCLUDED)
+    seen: set[tuple[str, int]] = set()
+    for listener in config.listeners():
+        key = (listener.host, listener.port)
+        if key not in seen:  # the first that names an address decides about it
+            if listener.certain:
+                seen.add(key)
+            yield listener if ipv6 else replace(listener, ipv6only=True)
 
 
-def _read(tree: Tree, file: SourceFile, server: _Server, depth: int) -> None:
-    if file.path in server.files:
-        return
-    server.files.add(file.path)
-    level = 0
-    for index, text in lines(file):
-        socket, value, include = _SOCKET.match(text), _VALUE.match(text), _INCLUDE.match(text)
-        if socket:
-            server.sockets.append(_Socket(socket[1], file.at(index)))
-        elif value and level == 0 and value[1] == "port":
-            server.port, server.where = number(value[2].strip()), file.at(index)
-        elif value and level == 0:
-            server.bind = value[2].strip()
-        elif include:
-            _include(tree, file.at(index), include, server, depth)
-        if _TLS.search(text):
-            if level == 0 and not socket:
-                server.secure = True
-            elif server.sockets:
-                server.sockets[-1].secure = True
-        level += text.count("{") - text.count("}")
+class _Config(Including):
+    """The configuration as far as it is read."""
+
+    def __init__(self, tree: Tree, block: Block) -> None:
+        self.tree = tree
+        self.block = block
+        self._hosts = Hosts(tree)
+        self._depth = 0
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def read(self, pattern: str, block: Block | None = None, where: Location | None = None) -> bool:
+        """Read files into a block; return whether there are any."""
+        found = list(files(self.tree, pattern, location=where)) if self._depth < MAX_DEPTH else []
+        self._depth += 1
+        for file in found:
+            parse(file, block or self.block, self)
+        self._depth -= 1
+        return bool(found)
+
+    def include(self, value: Value, block: Block, where: Location) -> None:
+        """Read what is included: below the directory of the main file."""
+        if not isinstance(value, str):
+            self.missing = True
+            return
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(MAIN), value))
+        if not self.read(path, block, where) and not any(c in path for c in "*?[{"):
+            self.missing = True
+
+    def include_shell(self, value: Value, block: Block, where: Location) -> None:
+        """Read what a command prints, which is known of Debian's commands alone."""
+        command, _, argument = str(value).strip().partition(" ")
+        if command.endswith(_IPV6):
+            port = int(argument) if is_number(argument) and int(argument) < 65536 else 80
+            place = f"[::]:{port or 80}"
+            inner = Block(where, block, is_socket=True, socket=place)
+            if port == 443:
+                inner.values["ssl.engine"] = "enable"
+            block.inner.setdefault(("SERVER", "socket", "==", place), inner)
+        elif "include-conf-enabled" in command:
+            self.read(f"{ENABLED}/*.conf", block, where)
+        elif "create-mime" not in command:
+            self.missing = True
+
+    # -- sockets ---------------------------------------------------------------------------------
+
+    def listeners(self) -> Iterator[Listener]:
+        """Yield the sockets of conditions, then that of server.bind and server.port."""
+        top = self.block
+        for block in all_of(top):
+            if block.is_socket:
+                yield from self._listener(block, block.socket, block.where)
+        bind = top.values.get("server.bind", "")
+        where = top.places.get("server.port") or top.places.get("server.bind") or top.where
+        if isinstance(bind, str) and not bind.startswith(("/", "\\")):
+            bind = f"{bind}:{self._port() or ''}"
+        sure = not self.missing or {"server.bind", "server.port"} <= set(top.values)
+        reasons = () if sure else _not_sure(top.where, _INCLUDED)
+        for listener in self._listener(top, bind, where):
+            yield replace(
+                listener,
+                certain=listener.certain and sure,
+                reasons=(*listener.reasons, *reasons),
+            )
+
+    def _port(self) -> int | None:
+        """Return server.port, which is 443 with TLS and else 80 where it is 0 or not there."""
+        said = self.block.values.get("server.port", 0)
+        port = int(said) if isinstance(said, str) and is_number(said) else said
+        if port == 0:
+            secure = self._switch(self.block, "ssl.engine", default=False)
+            return None if secure is None else 443 if secure else 80
+        return port if isinstance(port, int) and port < 65536 else None
+
+    def _listener(self, block: Block, spec: Value, where: Location) -> Iterator[Listener]:
+        """Yield the sockets of what `$SERVER["socket"]` or server.bind is."""
+        if not isinstance(spec, str):
+            yield not_known(NAME, where, where.text.strip())
+            return
+        if spec.startswith(("/", "\\")):
+            return
+        secure = self._switch(block, "ssl.engine", default=False)
+        tls: Tls = "implicit" if secure else "unknown" if self.missing or secure is None else "none"
+        six = self._switch(block, "server.use-ipv6", default=False)
+        host, port = self._split(spec)
+        addresses = self._addresses(host, six)
+        alone = self._ipv6only(block)
+        made = Listener(NAME, "https" if secure else "http", port or 0, where, tls=tls)
+        if addresses is None:
+            unsure = _not_sure(where, "server.use-ipv6") if not host else ()
+            yield replace(made, host=host, certain=False, reasons=unsure)
+        for address in addresses or ():
+            yield replace(made, host=address, ipv6only=alone is not False)
+            if address == "::" and alone is None:
+                reasons = _not_sure(where, "server.set-v6only")
+                yield replace(made, host=ANY["4"], certain=False, reasons=reasons)
+
+    def _split(self, spec: str) -> tuple[str, int | None]:
+        """Return host and port; of server.bind a port of its own comes before server.port."""
+        if spec.startswith("["):
+            host, _, rest = spec.partition("]")
+            text = rest[1:].partition(":")[0] if rest.startswith(":") else ""
+            host += "]"
+        else:
+            host, _, text = spec.rpartition(":") if ":" in spec else (spec, "", "")
+        if not text:
+            return host, self._port()
+        return host, int(text) if is_number(text) and len(text) < 6 else None
+
+    def _addresses(self, host: str, six: bool | None) -> tuple[str, ...] | None:
+        """Return the address that a host means: of a name the first of its family."""
+        if host.startswith("["):
+            return (scoped(host) or "::",) if host == "[]" or scoped(host) else None
+        if host == "*":
+            return (ANY["4"],)
+        literal = scoped(host)
+        if literal is not None:
+            return (literal,)
+        if six is None:
+            return None
+        family = "6" if six else "4"
+        if not host:
+            return (ANY[family],)
+        found = self._hosts.addresses(host, family)
+        return (found[0],) if found else None
+
+    def _ipv6only(self, block: Block) -> bool | None:
+        """Tell whether `[::]` takes IPv6 alone: a socket of its own is what is asked for."""
+        mapped = self._switch(block, "server.v4mapped", default=None)
+        if mapped is not None:
+            return not mapped
+        if "server.v4mapped" in self.block.values or "server.v4mapped" in block.values:
+            return None
+        return self._switch(block, "server.set-v6only", default=True)
+
+    def _switch(self, block: Block, name: str, *, default: bool | None) -> bool | None:
+        """Return a setting of a socket: its block's, else the global one; None if not known."""
+        for each in (block, self.block):
+            if name in each.values:
+                value = each.values[name]
+                return bool(value) if isinstance(value, int) else _SWITCHES.get(str(value).lower())
+        return default
 
 
-def _include(
-    tree: Tree, where: Location, include: re.Match[str], server: _Server, depth: int
-) -> None:
-    """Read what is included; what a command prints is known of Debian's commands alone."""
-    kind, text = include.groups()
-    if kind == "include_shell":
-        if _IPV6 in text:
-            server.sockets.append(_Socket("[::]:port", where, server.secure))
-        elif "include-conf-enabled" not in text and "create-mime" not in text:
-            server.missing = True
-        return
-    name = re.fullmatch(r'"([^"]*)"\s*(?:#.*)?', text)
-    if name is None:  # put together of variables
-        server.missing = True
-        return
-    path = posixpath.normpath(posixpath.join("/", posixpath.dirname(where.path), name[1]))
-    if path.startswith(f"{ENABLED}/"):
-        return  # which is read in any case
-    found = list(files(tree, path, location=where)) if depth < MAX_DEPTH else []
-    server.missing = server.missing or (not found and "*" not in path)
-    for file in found:
-        _read(tree, file, server, depth + 1)
-
-
-def _listener(
-    server: _Server, host: str, port: int, location: Location, *, secure: bool
-) -> Listener:
-    return Listener(
-        NAME,
-        "https" if secure else "http",
-        port,
-        location,
-        host=host,
-        tls="implicit" if secure else "unknown" if server.missing else "none",
-    )
+def _not_sure(where: Location, what: str) -> tuple[str, ...]:
+    return not_known(NAME, where, what).reasons
