@@ -13,7 +13,9 @@ from sslint.netfilter.model import (
     Missing,
     Names,
     Ruleset,
+    Table,
     Unknown,
+    Verdict,
 )
 from sslint.netfilter.reach import Firewall
 from sslint.values import replace
@@ -155,6 +157,30 @@ def test_a_virtual_interface_alone_is_limited_not_closed() -> None:
 def test_an_interface_that_is_not_named_may_be_open() -> None:
     found = reach(firewall(incoming((iif("eth1"), DROP), policy="accept")))
     assert found.verdict == "limited"
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        incoming(ESTABLISHED, (iif("vmi0"), ACCEPT)),
+        incoming(ESTABLISHED, (iif("lo", "lan0"), ACCEPT), (iif("lan0"), tcp(22), ACCEPT)),
+        incoming((iif("lan0", negate=True), DROP), policy="accept"),
+        table(incoming((Verdict("jump", "user"),)), chain("user", (iif("lan0"), ACCEPT))),
+    ],
+)
+def test_an_interface_that_is_trusted_is_not_taken_for_the_internet_s(
+    base: Chain | Table,
+) -> None:
+    """It alone is named: the Internet may well be behind one that is not."""
+    found = reach(firewall(base))
+    assert found.verdict == "limited"
+    assert found.via in (("vmi0",), ("lan0",))
+
+
+def test_what_is_forwarded_from_an_interface_does_not_make_it_trusted() -> None:
+    base = incoming(ESTABLISHED, (iif("eth0"), HTTPS, ACCEPT))
+    forward = chain("forward", (iif("eth0"), ACCEPT), hook="forward", policy="drop")
+    assert verdict(firewall(base, forward)) == "open"
 
 
 def test_a_wildcard_hides_interfaces() -> None:

@@ -50,6 +50,9 @@ def classes(found: Survey, network: HostNetwork) -> tuple[tuple[str, ...], tuple
     outer = tuple(name for name in named if name not in virtual)
     if not outer:
         return (OTHER,), tuple(virtual)
+    if found.trusted.issuperset(outer):
+        # Nobody trusts the Internet: what is named may well be the other side.
+        return (*outer, OTHER), tuple(virtual)
     return outer, (*virtual, OTHER)
 
 

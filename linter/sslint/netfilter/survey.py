@@ -24,7 +24,8 @@ class Survey:
     """What rules mention. Ports are boundaries by hook; `nat_ports`: the ones that NAT matches.
 
     `destinations`: networks that incoming packets' destinations are compared with. `links`:
-    networks that rules say to be behind an interface. `port_sums`: a port is compared or written
+    networks that rules say to be behind an interface. `trusted`: interfaces of which everything is
+    accepted. `port_sums`: a port is compared or written
     in a way that no boundary shows.
     """
 
@@ -32,6 +33,7 @@ class Survey:
     destinations: dict[int, list[m.Interval]] = field(default_factory=lambda: {4: [], 6: []})
     interfaces: dict[str, None] = field(default_factory=dict)
     wildcards: dict[str, None] = field(default_factory=dict)
+    trusted: set[str] = field(default_factory=set)
     source_ports: dict[str, set[int]] = field(default_factory=dict)
     destination_ports: dict[str, set[int]] = field(default_factory=dict)
     nat_ports: set[int] = field(default_factory=set)
@@ -58,6 +60,8 @@ class _Mentions:
     named_ports: set[int] = field(default_factory=set)
     redirects: bool = False  # it may send a packet to another port
     leaves: bool = False  # it names interfaces by which packets leave
+    enters: bool = False  # and by which they come
+    trusted: set[str] = field(default_factory=set)
 
 
 def survey(ruleset: m.Ruleset) -> Survey:
@@ -75,6 +79,9 @@ def survey(ruleset: m.Ruleset) -> Survey:
             for rule in chain.rules if own.leaves else ():
                 if len(rule.items) > 2:
                     _link(found, rule)
+            for rule in chain.rules if own.enters else ():
+                if len(rule.items) == 2:
+                    _trusted(own, rule)
             found.dynamic |= is_ban_chain(chain.name)
         for chain in table.chains.values():
             if chain.base is not None:
@@ -233,6 +240,20 @@ def _link(found: Survey, rule: m.Rule) -> None:
                 found.links[family].append((values[0], names[0]))
 
 
+def _trusted(own: _Mentions, rule: m.Rule) -> None:
+    """Note the interfaces from which a rule takes everything, or all others nothing.
+
+    `-A INPUT -i virbr0 -j ACCEPT`, `-A INPUT ! -i lan0 -j DROP`.
+    """
+    match, verdict = rule.items
+    if not (isinstance(match, m.Match) and match.keys[0].name in _INTERFACE_KEYS):
+        return
+    if not (isinstance(match.values, m.Names) and isinstance(verdict, m.Verdict)):
+        return
+    if verdict.kind in (("drop", "reject") if match.negate else ("accept",)):
+        own.trusted.update(match.values.items)
+
+
 def _keys_of(
     entries: tuple[tuple[m.Element, object], ...] | m.SetRef,
 ) -> tuple[m.Element, ...] | m.SetRef:
@@ -299,6 +320,7 @@ def _field(found: Survey, own: _Mentions, table: m.Table, key: m.Key, values: m.
                 for one in (4, 6):
                     own.destinations[one] += found.endpoints[one][start[one] :]
     elif name in _INTERFACE_KEYS:
+        own.enters = True
         for item in values.items if isinstance(values, m.Names) else ():
             _interface(found, item)
     elif _is_port(key):
@@ -399,11 +421,13 @@ def verdicts(ruleset: m.Ruleset, table: m.Table, item: m.VerdictMap) -> Iterator
 
 
 def _ports(found: Survey, own: _Mentions, base: m.Base) -> None:
-    """Add the ports that a chain names to those of the hook that reaches it."""
+    """Add the ports that a chain names to those of the hook that reaches it, and whom it trusts."""
     found.source_ports.setdefault(base.hook, set()).update(own.source_ports)
     found.destination_ports.setdefault(base.hook, set()).update(own.destination_ports)
     if base.hook in ("ingress", "prerouting", "input"):
         for family, named in own.destinations.items():
             found.destinations[family] += named
+    if base.hook == "input":
+        found.trusted |= own.trusted
     if own.redirects or base.type == "nat":
         found.nat_ports |= own.named_ports
