@@ -79,9 +79,9 @@ def survey(ruleset: m.Ruleset) -> Survey:
             for rule in chain.rules if own.leaves else ():
                 if len(rule.items) > 2:
                     _link(found, rule)
-            for rule in chain.rules if own.enters else ():
-                if len(rule.items) == 2:
-                    _trusted(own, rule)
+            for part in chain.parts if own.enters else ():
+                if isinstance(part, m.Rule) and len(part.items) == 2:
+                    _trusted(own, part)
             found.dynamic |= is_ban_chain(chain.name)
         for chain in table.chains.values():
             if chain.base is not None:
