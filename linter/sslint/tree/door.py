@@ -78,13 +78,21 @@ class Door:
         name, parent = self.at(place)
         return os.open(name, READ | os.O_NOFOLLOW | flags, dir_fd=parent)
 
-    def entries(self, place: Place) -> Iterator[tuple[str, bool]]:
-        """Yield the names in a directory, and whether each is a directory. Raise OSError."""
+    def entries(self, place: Place) -> Iterator[tuple[str, int]]:
+        """Yield the names in a directory with the type bits of each one's mode, 0 if not known.
+
+        Raise OSError.
+        """
         descriptor = self.open(place, os.O_DIRECTORY)
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
-                    yield entry.name, entry.is_dir(follow_symlinks=False)
+                    yield entry.name, (
+                        stat.S_IFREG if entry.is_file(follow_symlinks=False)
+                        else stat.S_IFDIR if entry.is_dir(follow_symlinks=False)
+                        else stat.S_IFLNK if entry.is_symlink()
+                        else 0
+                    )  # fmt: skip
         finally:
             os.close(descriptor)
 
@@ -95,20 +103,10 @@ class Door:
         """
         found: dict[str, int] = {}
         try:
-            descriptor = self.open(place, os.O_DIRECTORY)
-            try:
-                with os.scandir(descriptor) as entries:
-                    for entry in entries:
-                        found[entry.name] = (
-                            stat.S_IFREG if entry.is_file(follow_symlinks=False)
-                            else stat.S_IFDIR if entry.is_dir(follow_symlinks=False)
-                            else stat.S_IFLNK if entry.is_symlink()
-                            else 0
-                        )  # fmt: skip
-                        if len(found) > MAX_KINDS:
-                            return None
-            finally:
-                os.close(descriptor)
+            for name, kind in self.entries(place):
+                found[name] = kind
+                if len(found) > MAX_KINDS:
+                    return None
         except OSError:
             return None
         return found
@@ -129,6 +127,8 @@ class Door:
             while size <= limit and (piece := os.read(descriptor, wanted)):
                 pieces.append(piece)
                 size += len(piece)
+                if size == details.st_size:
+                    break
                 wanted = 1 << 16  # it has grown
         finally:
             os.close(descriptor)

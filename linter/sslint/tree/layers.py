@@ -128,6 +128,9 @@ class Layers:
 
     def resolve(self, path: str) -> Resolved:
         """Return where a normal path leads."""
+        found = self._resolved.get(path)
+        if found is not None:
+            return found
         if len(path) > MAX_PATH:
             return Resolved(path, Status.ABSENT)
         whole, names = path, []
@@ -236,6 +239,10 @@ class Layers:
         place = self.place(directory)
         listed = self._kinds[directory] = None if place is None else self.door.kinds(place)
         return listed
+
+    def listed(self, directory: str, kinds: dict[str, int]) -> None:
+        """Take what lies in a resolved directory from one who listed it to the end."""
+        self._kinds[directory] = kinds
 
     def _is_excluded(self, real: Path) -> bool:
         return any(path == real or path in real.parents for path in self.excluded)

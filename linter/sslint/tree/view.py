@@ -489,19 +489,21 @@ class Tree:
         return listed
 
     def _listing(self, path: str, resolved: str) -> set[str]:
-        names: set[str] = set()
+        kinds: dict[str, int] = {}
         place = self._layers.place(resolved)
         if place is None:
-            return names
+            return set()
         try:
-            for name, is_directory in self._layers.door.entries(place):
-                if len(names) >= MAX_DIRECTORY:
+            for name, kind in self._layers.door.entries(place):
+                if len(kinds) >= MAX_DIRECTORY:
                     self.problem(path, "holds too many files", code=Code.UNUSABLE)
                     break
                 self.budgets.spend("entries")
-                names.add(name)
-                if is_directory:
+                kinds[name] = kind
+                if kind == stat.S_IFDIR:
                     self._subdirectories.setdefault(resolved, []).append(name)
+            else:
+                self._layers.listed(resolved, kinds)
         except ExhaustedError as error:
             self._unlisted.add(path)
             said = f"is not read to its end: the run {error}"
@@ -511,7 +513,7 @@ class Tree:
                 self._unlisted.add(path)
                 failed = TreeError.from_os(path, error)
                 self.problem(path, failed.reason, decisive=False, code=failed.code)
-        return names
+        return set(kinds)
 
     def listable(self, path: str) -> bool:
         """Tell whether what a directory holds is known; True for one that is not there."""
@@ -536,7 +538,8 @@ class Tree:
         found: list[str] = []
         for alternative in globs.expand_braces(pattern) if braces else [pattern]:
             matches = self._glob(normal(alternative), location)
-            found.extend(sorted(matches, key=os.fsencode))
+            plain = "".join(matches).isascii()
+            found.extend(sorted(matches, key=None if plain else os.fsencode))
         return found
 
     def walk(self, path: str, *, depth: int = 8) -> Iterator[str]:
