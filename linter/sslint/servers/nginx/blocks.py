@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import Protocol
 
 from sslint.reasons import Code
+from sslint.regex import regex
 from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.listen import Kind, Listen
 from sslint.servers.nginx.semicolons import swallowed
-from sslint.servers.nginx.shapes import Alike, Part
+from sslint.servers.nginx.shapes import Alike, Part, Shape
 from sslint.servers.nginx.syntax import unknown_includes
 from sslint.source import Location
 from sslint.values import dataclass, field
@@ -26,10 +27,19 @@ class Refuse(Protocol):
 
 
 @dataclass(slots=True, eq=False)
+class Form:
+    """A shape in one context: its blocks say the same, but for names."""
+
+    shape: Shape
+    sound: bool  # nginx refuses none of its statements by form or place
+    flags: dict[str, bool] = field(default_factory=dict)  # which of those asked for are on
+
+
+@dataclass(slots=True, eq=False)
 class Server:
     """One `server` block: `index` are its statements by name, `outer` those around it.
 
-    `index` is None for one of a known shape, which has them itself.
+    `index` is None for one of a known shape, which has them itself; `form` is for such alone.
     """
 
     number: int  # its index in ServerReading.sites
@@ -37,6 +47,7 @@ class Server:
     directive: Directive
     index: Index | None
     outer: Index
+    form: Form | None = None
     names: tuple[str, ...] = ()
     listens: list[Listen] = field(default_factory=list)
     unknown: Directive | None = None  # an include that may say more, in the block or around it
@@ -62,12 +73,30 @@ class Server:
         assert isinstance(self.directive, Alike)
         return self.directive.shape.named.get(name, ())
 
+    def in_force(self, name: str) -> Sequence[Directive | Part]:
+        """Return the statements of one name that are in force, as `said` returns its own."""
+        return self.said(name) or self.outer.get(name, ())
+
     def statement(self, said: Directive | Part) -> Directive:
         """Return what `said` returned as it stands in this block."""
         if isinstance(said, Directive):
             return said
         assert isinstance(self.directive, Alike)
         return self.directive.statement(said)
+
+    def args(self, said: Directive | Part) -> tuple[str, ...]:
+        """Return the words of what `said` returned."""
+        if isinstance(said, Directive) or not said.group:
+            return said.args
+        assert isinstance(self.directive, Alike)
+        return self.directive.words(said)
+
+    def place(self, said: Directive | Part) -> Location:
+        """Return where it stands."""
+        if isinstance(said, Directive):
+            return said.location
+        assert isinstance(self.directive, Alike)
+        return self.directive.place(said)
 
     def includes(self) -> list[Directive]:
         """Return the includes in it that may say more; a shape has none."""
@@ -77,21 +106,20 @@ class Server:
         """Return the statements of one name that are in force: its own, else the inherited."""
         return self.own(name) or self.outer.get(name) or []
 
-    def words(self, name: str) -> list[tuple[str, ...]]:
-        """Return the arguments of the statements of one name that are in force."""
-        block, own = self.directive, self.said(name)
-        if own and isinstance(block, Alike):
-            return [block.words(one) for one in own if isinstance(one, Part)]
-        return [one.args for one in own or self.outer.get(name, ())]
-
     def value(self, name: str) -> str | None:
         """Return the first argument of a statement in force, or None."""
-        found = self.words(name)
-        return found[-1][0] if found and found[-1] else None
+        found = self.in_force(name)
+        args = self.args(found[-1]) if found else ()
+        return args[0] if args else None
 
     def on(self, name: str) -> bool:
         """Tell whether a flag is on; nginx reads flags without regard to case."""
-        return (self.value(name) or "").lower() == "on"
+        known = self.form.flags.get(name) if self.form is not None else None
+        if known is None:
+            known = (self.value(name) or "").lower() == "on"
+            if self.form is not None:
+                self.form.flags[name] = known
+        return known
 
 
 @dataclass(slots=True, eq=False)
@@ -239,9 +267,11 @@ def collect(
         config.outer[kind] = outer
         around = unknown_includes(outer.get("include", []))
         config.unknown += around
+        forms: dict[Shape, Form] = {}
         for directive in outer.get("server", []):
-            if isinstance(directive, Alike) and _is_sound(directive, kind):
-                server = Server(len(config.servers), kind, directive, None, outer)
+            form = _form(directive, kind, forms) if isinstance(directive, Alike) else None
+            if form is not None and form.sound:
+                server = Server(len(config.servers), kind, directive, None, outer, form)
             elif directive.block is not None:
                 own = _index(directive, kind, refuse)
                 server = Server(len(config.servers), kind, directive, own, outer)
@@ -263,25 +293,34 @@ def _index(directive: Directive, kind: Kind, refuse: Refuse) -> Index:
     return own
 
 
-def _is_sound(block: Alike, kind: Kind) -> bool:
-    """Tell whether nginx refuses no statement of a shape by its form or place."""
-    known = block.shape.sound.get(kind)
-    if known is None:
+def _form(block: Alike, kind: Kind, forms: dict[Shape, Form]) -> Form:
+    """Return the form of a block, and remember it for others."""
+    found = forms.get(block.shape)
+    if found is None:
         refused: list[Location] = []
 
         def refuse(where: Location, text: str, code: Code = Code.REFUSED) -> None:
             refused.append(where)
 
         _index(block, kind, refuse)
-        known = block.shape.sound[kind] = not refused
-    return known
+        found = forms[block.shape] = Form(block.shape, not refused)
+    return found
+
+
+# Names that are what they say, in lower case.
+_PLAIN = regex(r"[a-z0-9-][a-z0-9.-]*+(?: [a-z0-9-][a-z0-9.-]*+)*+")
 
 
 def _names(server: Server, hostname: str | None, refuse: Refuse) -> tuple[str, ...]:
     """Return the names of a server in lower case, regular expressions as they are written."""
-    names = []
-    for directive in server.own("server_name"):
-        for name in directive.args[: swallowed(directive)]:
+    names: list[str] = []
+    for said in server.said("server_name"):
+        words = server.args(said)
+        words = words[: swallowed(words)]
+        if _PLAIN.fullmatch(" ".join(words)):
+            names += words
+            continue
+        for name in words:
             if name.startswith("~"):
                 names.append(name)
                 continue
@@ -292,6 +331,6 @@ def _names(server: Server, hostname: str | None, refuse: Refuse) -> tuple[str, .
                 (lowered.startswith("*") and (len(lowered) < 3 or lowered[1] != "."))
                 or lowered == "."
             ):
-                refuse(directive.location, f'server name "{name}" is invalid')
+                refuse(server.place(said), f'server name "{name}" is invalid')
             names.append(lowered)
     return tuple(dict.fromkeys(names))

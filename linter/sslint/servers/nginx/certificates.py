@@ -13,8 +13,11 @@ from sslint.servers.model import CertificateRef
 from sslint.servers.nginx.blocks import Refuse, Server
 from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.listen import Version
+from sslint.servers.nginx.shapes import Part
 from sslint.servers.nginx.sockets import Socket
-from sslint.values import dataclass, field
+from sslint.values import dataclass
+
+Stated = tuple[str, Directive | Part]
 
 
 @dataclass(slots=True, eq=False)
@@ -23,42 +26,45 @@ class Credentials:
 
     certificates: tuple[CertificateRef, ...]
     own: bool
+    named_here: bool  # a certificate or a key is
     rejects: bool
-    _named: dict[tuple[str, ...], list[CertificateRef]] = field(default_factory=dict)
 
     def named(self, names: tuple[str, ...]) -> list[CertificateRef]:
-        """Return the certificates as clients of some names get them; sockets share them."""
-        found = self._named.get(names)
-        if found is None:
-            found = self._named[names] = [
-                CertificateRef(ref.path, ref.key, ref.location, ref.key_location, names,
-                               reason=ref.reason)
-                for ref in self.certificates
-            ]  # fmt: skip
-        return found
+        """Return the certificates as clients of some names get them."""
+        return [
+            CertificateRef(ref.path, ref.key, ref.location, ref.key_location, names,
+                           reason=ref.reason)
+            for ref in self.certificates
+        ]  # fmt: skip
 
 
 def credentials(server: Server, directory: str, refuse: Refuse) -> Credentials:
     """Return a server's certificates; each of the two statements is inherited on its own."""
-    files = [d for d in server.effective("ssl_certificate") if d.args]
-    keys = [d for d in server.effective("ssl_certificate_key") if d.args]
+    files = _stated(server, "ssl_certificate")
+    keys = _stated(server, "ssl_certificate_key")
     uses = server.kind != "mail" or _mail_uses_tls(server)
     if uses and len(keys) < len(files) and server.unknown is None:
         refuse(
-            files[-1].location,
-            f'no "ssl_certificate_key" is defined for certificate "{files[-1].args[0]}"',
+            server.place(files[-1][1]),
+            f'no "ssl_certificate_key" is defined for certificate "{files[-1][0]}"',
             Code.NO_CERTIFICATE,
         )
     found = []
     for number, certificate in enumerate(files):
         key = keys[number] if number < len(keys) else None
-        found.append(_reference(certificate, key, directory))
+        found.append(_reference(server, certificate, key, directory))
     if not files and server.unknown is not None:
         reason = f"may be set in {' '.join(server.unknown.args)}, which was not given"
         found.append(CertificateRef(None, None, server.unknown.location, reason=reason))
     own = server.has("ssl_certificate")
     rejects = server.kind != "mail" and server.on("ssl_reject_handshake")
-    return Credentials(tuple(found), own, rejects)
+    return Credentials(tuple(found), own, own or server.has("ssl_certificate_key"), rejects)
+
+
+def _stated(server: Server, name: str) -> list[Stated]:
+    """Return the first word of each statement of one name that is in force, and the statement."""
+    found = [(server.args(said), said) for said in server.in_force(name)]
+    return [(args[0], said) for args, said in found if args]
 
 
 def uses_starttls(server: Server) -> str:
@@ -71,14 +77,16 @@ def _mail_uses_tls(server: Server) -> bool:
     return uses_starttls(server) != "off" or any("ssl" in item.flags for item in server.listens)
 
 
-def _reference(certificate: Directive, key: Directive | None, directory: str) -> CertificateRef:
-    path, reason = _path(certificate.args[0], directory)
-    key_path = _path(key.args[0], directory)[0] if key is not None else None
+def _reference(
+    server: Server, certificate: Stated, key: Stated | None, directory: str
+) -> CertificateRef:
+    path, reason = _path(certificate[0], directory)
+    key_path = _path(key[0], directory)[0] if key is not None else None
     return CertificateRef(
         path,
         key_path,
-        certificate.location,
-        key.location if key is not None else None,
+        server.place(certificate[1]),
+        server.place(key[1]) if key is not None else None,
         reason=reason,
     )
 
@@ -113,6 +121,9 @@ def _ssl_on(server: Server) -> bool:
 
 def served(socket: Socket, known: dict[int, Credentials]) -> tuple[CertificateRef, ...]:
     """Return what a TLS socket serves: the default server's first, then by SNI name."""
+    twin = socket.twin
+    if twin is not None and twin.sent is not None and twin.default == socket.default:
+        return twin.sent
     default = known[socket.default_server.number]
     found: list[CertificateRef] = [] if default.rejects else list(default.certificates)
     if len(socket.servers) == 1 or socket.kind == "mail":
@@ -123,7 +134,8 @@ def served(socket: Socket, known: dict[int, Credentials]) -> tuple[CertificateRe
         names = tuple(claimed.get(server.number, ()))
         if names and not mine.rejects and (server is not socket.default_server or default.rejects):
             found += mine.named(names)
-    return tuple(found)
+    socket.sent = tuple(found)
+    return socket.sent
 
 
 def certificates_for(

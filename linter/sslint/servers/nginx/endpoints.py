@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from sslint.servers.model import Endpoint, Tls, Upstream
 from sslint.servers.nginx import certificates, mail
 from sslint.servers.nginx.listen import ANY_IPV4, ANY_IPV6
@@ -22,7 +24,9 @@ def endpoint_of(nginx: Nginx, socket: Socket) -> Endpoint:
         reasons.append(f"`listen {name}` may also mean this address, and is not counted in")
         if any((item.flags - socket.flags) & {"ssl", "proxy_protocol"} for item in socket.doubts):
             mode, required = "unknown", None
-    names = dict.fromkeys(n for s in socket.servers for n in s.names if n not in ("", "_"))
+    names = dict.fromkeys(chain.from_iterable([server.names for server in socket.servers]))
+    names.pop("", None)
+    names.pop("_", None)
     encrypted = mode in ("implicit", "starttls")
     return Endpoint(
         "nginx",

@@ -29,7 +29,11 @@ class VirtualNames:
         for number, names in servers:
             own = table.claimed.setdefault(number, [])
             for name in names:
-                if name.startswith("~"):
+                if name[:1] not in "~*." and name[-2:] != ".*" and name != "_":
+                    if name not in table.exact:
+                        table.exact[name] = number
+                        own.append(name)
+                elif name.startswith("~"):
                     table.patterns.append((name[1:], number))
                     own.append(name)
                 elif name.startswith("*."):

@@ -22,6 +22,7 @@ class Nginx:
     version: Version
     refused: list[Reason] = field(default_factory=list)
     templates: set[SourceFile] = field(default_factory=set)
+    roots: list[str] | None = None  # the directories that are served, once somebody has asked
     _sockets: dict[tuple[Transport, str, int], Socket | None] = field(default_factory=dict)
 
     def refuse(self, where: Location, text: str, code: Code = Code.REFUSED) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 
 from sslint.reasons import Code, Reason
 from sslint.servers.hostnames import resolver
-from sslint.servers.model import ServerReading, Site, Transport
+from sslint.servers.model import Endpoint, ServerReading, Site, Transport
 from sslint.servers.nginx import ENTRIES, available
 from sslint.servers.nginx import certificates as tls
 from sslint.servers.nginx import mail as mail_blocks
-from sslint.servers.nginx.blocks import KINDS, Configuration, Server, collect
+from sslint.servers.nginx.blocks import KINDS, Configuration, Form, Server, collect
 from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.endpoints import endpoint_of, passed_on
 from sslint.servers.nginx.listen import Listen, parse_listen
 from sslint.servers.nginx.parsed import Nginx, certificates_for
-from sslint.servers.nginx.routes import connections, redirects, requests, routes, upstream_groups
+from sslint.servers.nginx.routes import Groups, connections, redirects, requests, routes
 from sslint.servers.nginx.settings import header_dropped, settings
 from sslint.servers.nginx.sockets import SocketTable
 from sslint.servers.nginx.syntax import REST, Loader
@@ -103,6 +104,9 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
     refuse = _pass_over if reading.sites_assumed else nginx.refuse
     parsed: dict[tuple[str, tuple[str, ...]], Listen] = {}
     for server in nginx.config.servers:
+        if nginx.table.add_like(server):
+            continue
+        sound = True
         for said in server.said("listen"):
             listen = parsed.get((server.kind, said.args))
             if listen is None or said.block is not None:  # thousands of blocks say the same
@@ -111,15 +115,19 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
                 parsed[server.kind, said.args] = listen
                 tree.budgets.spend("sockets", len(listen.addresses), directive.location)
             if listen.error is not None:
-                nginx.refuse(server.statement(said).location, listen.error)
+                nginx.refuse(server.place(said), listen.error)
+                sound = False
                 continue
             if listen.unknown is not None:
-                where = server.statement(said).location
+                where = server.place(said)
                 reading.gaps.append(Reason(Code.UNKNOWN, where, listen.unknown))
                 tree.problem(where, listen.unknown, decisive=False)
             server.listens.append(listen)
             for wrong in nginx.table.add(server, listen):
-                refuse(server.statement(said).location, wrong)
+                refuse(server.place(said), wrong)
+                sound = False
+        if sound and server.listens:
+            nginx.table.remember(server)
         if server.has("listen") or server.includes():
             continue
         if server.kind == "http":
@@ -135,20 +143,27 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
 def _tls(nginx: Nginx) -> None:
     """Find every block's certificates, and what nginx refuses about TLS."""
     config, version = nginx.config, nginx.version
+    inherited: dict[Form, tls.Credentials] = {}
     for server in config.servers:
-        found = tls.credentials(server, config.directory, nginx.refuse)
+        form = server.form
+        found = inherited.get(form) if form is not None else None
+        if found is None:
+            refused = len(nginx.refused)
+            found = tls.credentials(server, config.directory, nginx.refuse)
+            if form is not None and not found.named_here and refused == len(nginx.refused):
+                inherited[form] = found
         nginx.credentials[server.number] = found
         if server.kind == "mail":
             mail_blocks.check(server, bool(found.certificates), nginx.refuse)
         if version is None:
             continue
-        old = server.effective("ssl")
+        old = server.in_force("ssl")
         if old and version >= (1, 25, 1):
             said = '"ssl" directive was removed in 1.25.1'
-            nginx.refuse(old[0].location, said, Code.OLD_SETTING)
+            nginx.refuse(server.place(old[0]), said, Code.OLD_SETTING)
         for name, since in _SINCE.items():
-            if version < since and (new := server.effective(name)):
-                nginx.refuse(new[0].location, f'unknown directive "{name}"')
+            if version < since and (new := server.in_force(name)):
+                nginx.refuse(server.place(new[0]), f'unknown directive "{name}"')
     for socket in nginx.table.sockets.values():
         if socket.flags & {"ssl", "quic"} and socket.kind != "mail":
             tls.check_default(socket, nginx.credentials, nginx.refuse)
@@ -159,30 +174,19 @@ def _tls(nginx: Nginx) -> None:
 
 def _fill(nginx: Nginx, reading: ServerReading) -> None:
     """Fill the reading with what the sockets and blocks amount to."""
-    tls_sites: set[int] = set()
-    listens: dict[int, list[Opened]] = {}
-    alike: dict[tuple[Opened, ...], tuple[Opened, ...]] = {}
-    sockets = list(nginx.table.sockets.values())
-    reading.endpoints = [endpoint_of(nginx, socket) for socket in sockets]
-    for socket, endpoint in zip(sockets, reading.endpoints, strict=True):
-        default = socket.default_server
-        place = socket.transport, socket.address, socket.port
-        opened, first = (*place, False), (*place, True)
-        for server in dict.fromkeys(socket.servers):
-            listens.setdefault(server.number, []).append(first if server is default else opened)
-        if endpoint.tls in ("implicit", "starttls"):
-            tls_sites.update(server.number for server in socket.servers)
-    groups = {kind: upstream_groups(nginx.config, kind) for kind in KINDS}
+    reading.endpoints = [endpoint_of(nginx, socket) for socket in nginx.table.sockets.values()]
+    opened = _Opened(nginx, reading.endpoints)
+    groups = {kind: Groups(nginx.config, kind) for kind in KINDS}
     for server in nginx.config.servers:
         mine = nginx.credentials[server.number]
-        sockets_of = tuple(listens.get(server.number, ()))
+        sockets_of, is_tls = opened.by(server)
         reading.sites.append(
             Site(
                 "nginx",
                 server.kind,
                 server.names,
-                alike.setdefault(sockets_of, sockets_of),
-                server.number in tls_sites or (None if _may_listen(server) else False),
+                sockets_of,
+                is_tls,
                 mine.certificates,
                 server.directive.location,
                 mine.own,
@@ -208,6 +212,49 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
         if conflict.second_location.file not in nginx.templates and not reading.sites_assumed
     ]
     _decided_by_template(nginx, reading)
+
+
+class _Opened:
+    """Which sockets each block has, and whether one of them is TLS.
+
+    Of the blocks of a form that are entered alike, one is asked that is no default server.
+    """
+
+    def __init__(self, nginx: Nginx, endpoints: Sequence[Endpoint]) -> None:
+        table = nginx.table
+        self._alike = {} if table.too_many else table.joined
+        self._defaults = {socket.default_server for socket in table.sockets.values()}
+        self._standing: dict[Form, Server] = {}
+        asked = {self._for(server) for server in nginx.config.servers}
+        self._listens: dict[Server, list[Opened]] = {server: [] for server in asked}
+        self._tls: set[Server] = set()
+        for socket, endpoint in zip(table.sockets.values(), endpoints, strict=True):
+            place = socket.transport, socket.address, socket.port
+            opened, first = (*place, False), (*place, True)
+            here = asked.intersection(socket.servers)
+            for server in here:
+                is_default = server is socket.default_server
+                self._listens[server].append(first if is_default else opened)
+            if endpoint.tls in ("implicit", "starttls"):
+                self._tls |= here
+        same: dict[tuple[Opened, ...], tuple[Opened, ...]] = {}
+        self._known = {
+            server: (
+                same.setdefault(found := tuple(listens), found),
+                server in self._tls or (None if _may_listen(server) else False),
+            )
+            for server, listens in self._listens.items()
+        }
+
+    def by(self, server: Server) -> tuple[tuple[Opened, ...], bool | None]:
+        """Return the sockets of a block, and whether one of them is TLS: None if not known."""
+        return self._known[self._for(server)]
+
+    def _for(self, server: Server) -> Server:
+        form = server.form
+        if form is None or form not in self._alike or server in self._defaults:
+            return server
+        return self._standing.setdefault(form, server)
 
 
 def _may_listen(server: Server) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
@@ -23,13 +23,14 @@ _OWN_NAMES = {"$host", "$server_name", "$http_host", "${host}", "${server_name}"
 _REDIRECT_CODES = ("301", "302", "303", "307", "308")
 _DEFAULT_PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
 _GRPC = {"grpc": "http", "grpcs": "https"}
-_ROUTES = frozenset(("return", "rewrite", "error_page", "proxy_pass", "grpc_pass"))
+_REDIRECTS = frozenset(("return", "rewrite", "error_page"))
+_ROUTES = _REDIRECTS | {"proxy_pass", "grpc_pass"}
 _BLOCKS = frozenset(("location", "if", "limit_except"))
 MAX_DEPTH = 64
 
 
-Groups = dict[str, Directive]
-Guarded = list[tuple[Directive, bool]]
+Guarded = Sequence[tuple[Directive | Part, bool]]
+Target = tuple[str | None, str | None, int | None]
 Found = TypeVar("Found", Directive, Part)
 
 
@@ -37,26 +38,27 @@ def routes(server: Server) -> Guarded:
     """Return the statements of an http server block that send clients or requests elsewhere,
     each with whether an `if` guards it."""
     block = server.directive
-    found: Guarded = []
     if not isinstance(block, Alike):
+        found: list[tuple[Directive, bool]] = []
         _collect(block.block or [], False, 0, found)
         return found
     parts = block.shape.routes
     if parts is None:
         parts = block.shape.routes = []
         _collect(block.shape.block, False, 0, parts)
-    return [(block.statement(part), conditional) for part, conditional in parts]
+    return parts
 
 
 def redirects(server: Server, statements: Guarded) -> Iterator[Redirect]:
     """Yield the redirects among a server's `routes` to an absolute URL."""
-    for directive, conditional in statements:
-        target = _target(directive)
-        found = _url(target) if target else None
-        if found is not None:
-            scheme, host, port, own = found
-            place = directive.location
-            yield Redirect(server.number, scheme, host, port, place, conditional, own)
+    for said, conditional in statements:
+        if said.name in _REDIRECTS:
+            target = _target(said.name, server.args(said))
+            found = _url(target) if target else None
+            if found is not None:
+                scheme, host, port, own = found
+                place = server.place(said)
+                yield Redirect(server.number, scheme, host, port, place, conditional, own)
 
 
 @lru_cache(maxsize=256)  # thousands of blocks say the same
@@ -71,17 +73,16 @@ def _url(target: str) -> tuple[str | None, str | None, int | None, bool] | None:
     return scheme, known, _port(port, _DEFAULT_PORTS.get(scheme or "")), host in _OWN_NAMES
 
 
-def _target(directive: Directive) -> str | None:
+def _target(name: str, args: tuple[str, ...]) -> str | None:
     """Return the URL a statement redirects to, or None if it is not a redirect."""
-    args = directive.args
-    if directive.name == "return" and args:
+    if name == "return" and args:
         if len(args) == 1:
             return args[0]
         return args[1] if args[0] in _REDIRECT_CODES else None
-    if directive.name == "rewrite" and len(args) >= 2:
+    if name == "rewrite" and len(args) >= 2:
         absolute = args[1].startswith(("http://", "https://", "$scheme"))
         return args[1] if absolute or "permanent" in args or "redirect" in args else None
-    if directive.name == "error_page" and len(args) >= 2:
+    if name == "error_page" and len(args) >= 2:
         return args[-1]
     return None
 
@@ -108,35 +109,64 @@ def _port(text: str | None, default: int | None) -> int | None:
     return int(text) if is_number(text) and len(text) < 6 else None
 
 
+class Groups:
+    """The `upstream` blocks of one kind by name."""
+
+    def __init__(self, config: Configuration, kind: Kind) -> None:
+        self._blocks = {
+            d.args[0].lower(): d
+            for d in config.outer.get(kind, {}).get("upstream", [])
+            if d.args and d.block is not None
+        }
+        self._targets: dict[tuple[str, str], Sequence[Target]] = {}
+
+    def peers(self, target: str, default: int | None) -> Sequence[tuple[str | None, int | None]]:
+        """Return host and port of each server that a target stands for; None = not known."""
+        group = self._blocks.get(target.lower())
+        if group is None:
+            return (_peer(target, default),) if target[:5] != "unix:" else ()
+        default = default and 80  # ngx_http_upstream_server: 80 whatever the scheme
+        peers = (d.args[0] for d in group.block or () if d.name == "server" and d.args)
+        return [_peer(peer, default) for peer in peers if not peer.startswith("unix:")]
+
+    def targets(self, name: str, url: str) -> Sequence[Target]:
+        """Return scheme, host and port of where a statement passes requests to a URL."""
+        found = self._targets.get((name, url))
+        if found is None:  # thousands of blocks say the same
+            scheme, authority, default = _passed(name, url)
+            if authority is None:
+                found = ((None, None, None),)
+            elif authority[:5] == "unix:":
+                found = ()
+            else:
+                found = [(scheme, *peer) for peer in self.peers(authority, default)]
+            self._targets[name, url] = found
+        return found
+
+
 def connections(server: Server, config: Configuration, groups: Groups) -> Iterator[Upstream]:
     """Yield where a stream server passes connections, upstream blocks and variables resolved.
 
-    `groups` are the `upstream_groups` of its kind.
+    `groups` are those of its kind.
     """
     scheme, header = "tls" if server.on("proxy_ssl") else "tcp", server.on("proxy_protocol")
     for directive in server.own("proxy_pass"):
         for target in _values(directive, config):
-            for host, port in _peers(target, None, groups):
+            for host, port in groups.peers(target, None):
                 yield Upstream(server.number, scheme, host, port, directive.location, header)
 
 
 def requests(server: Server, groups: Groups, statements: Guarded) -> Iterator[Upstream]:
     """Yield where an http server passes requests, upstream blocks resolved.
 
-    `groups` are the `upstream_groups` of its kind, `statements` its `routes`.
+    `groups` are those of its kind, `statements` its `routes`.
     """
-    for directive, _ in statements:
-        name, args = directive.name, directive.args
-        if args and (name == "proxy_pass" or name == "grpc_pass"):
-            scheme, authority, default = _passed(name, args[0])
-            if authority is None:
-                yield Upstream(server.number, None, None, None, directive.location)
-            elif authority[:5] != "unix:":
-                for host, port in _peers(authority, default, groups):
-                    yield Upstream(server.number, scheme, host, port, directive.location)
+    for said, _ in statements:
+        if said.name not in _REDIRECTS and (args := server.args(said)):
+            for scheme, host, port in groups.targets(said.name, args[0]):
+                yield Upstream(server.number, scheme, host, port, server.place(said))
 
 
-@lru_cache(maxsize=256)
 def _passed(name: str, url: str) -> tuple[str | None, str | None, int | None]:
     """Return scheme, authority and default port of what a request is passed to.
 
@@ -154,32 +184,11 @@ def _passed(name: str, url: str) -> tuple[str | None, str | None, int | None]:
     return shown, authority, _DEFAULT_PORTS.get(scheme.lower())
 
 
-def _peers(
-    target: str, default: int | None, groups: Groups
-) -> Iterable[tuple[str | None, int | None]]:
-    """Return host and port of each server that a target stands for; None = not known."""
-    group = groups.get(target.lower())
-    if group is None:
-        return (_peer(target, default),) if target[:5] != "unix:" else ()
-    default = default and 80  # ngx_http_upstream_server: 80 whatever the scheme
-    peers = (d.args[0] for d in group.block or () if d.name == "server" and d.args)
-    return [_peer(peer, default) for peer in peers if not peer.startswith("unix:")]
-
-
 @lru_cache(maxsize=256)
 def _peer(text: str, default: int | None) -> tuple[str | None, int | None]:
     host, port = _authority(text)
     known = None if "$" in host or not host else host
     return known, _port(port, default) if known else None
-
-
-def upstream_groups(config: Configuration, kind: Kind) -> Groups:
-    """Return the `upstream` blocks of one kind by name."""
-    return {
-        d.args[0].lower(): d
-        for d in config.outer.get(kind, {}).get("upstream", [])
-        if d.args and d.block is not None
-    }
 
 
 def _values(directive: Directive, config: Configuration) -> list[str]:

@@ -5,8 +5,9 @@ nginx starts with these: server_name takes any words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sslint.regex import regex
-from sslint.servers.nginx.directive import Directive
 
 # A directive that no host name or file is called, and others where a value of theirs follows.
 _DIRECTIVE = regex(
@@ -16,10 +17,9 @@ _SHORT = frozenset(("root", "include", "listen", "return", "alias", "index", "ch
 _VALUE = regex(r"[/\d*\[]|on$|off$|index\.|https?:|utf-8$")
 
 
-def swallowed(directive: Directive) -> int | None:
+def swallowed(args: Sequence[str]) -> int | None:
     """Return which argument of a server_name is the directive that follows it, if one is."""
-    args = directive.args
-    if directive.name != "server_name" or len(args) < 3:
+    if len(args) < 3:
         return None
     for index, word in enumerate(args[1:], 1):
         following = args[index + 1] if index + 1 < len(args) else ""

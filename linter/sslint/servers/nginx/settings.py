@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 from sslint.servers.model import Setting
 from sslint.servers.nginx.blocks import Configuration, Server
 from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.semicolons import swallowed
-from sslint.servers.nginx.shapes import Alike, Part
+from sslint.servers.nginx.shapes import Alike, Part, Told
 
 _WANTED = frozenset(
     (
@@ -93,17 +93,28 @@ def _of_block(block: Directive, site: int, found: list[Setting]) -> None:
         return
     asked = block.shape.asked
     if asked is None:
-        asked = block.shape.asked = [p for p in block.shape.block if _is_asked(block, p)]
-    for part in asked:
-        _statement(block.statement(part), "server", site, 0, found)
+        asked = block.shape.asked = list(_asked(block))
+    for part, said in asked:
+        if part.block is not None:
+            _statement(block.statement(part), "server", site, 0, found)
+            continue
+        for called, value, words in _told(part.name, block.words(part)) if said is None else said:
+            found.append(Setting("nginx", called, value, block.place(part), "server", words, site))
 
 
-def _is_asked(block: Alike, part: Part) -> bool:
-    """Tell whether a statement of a shape may be one that a rule asks for, in any such block."""
-    found: list[Setting] = []
-    if part.name not in _SILENT:
-        _statement(block.statement(part), "server", None, 0, found)
-    return bool(found) or part.name == "server_name"
+def _asked(block: Alike) -> Iterator[tuple[Part, Sequence[Told] | None]]:
+    """Yield the statements of a shape that a rule may ask for, in any such block.
+
+    Each with what it says, None where that depends on the block.
+    """
+    for part in block.shape.block:
+        found: list[Setting] = []
+        if part.name == "server_name":
+            yield part, None
+        elif part.name not in _SILENT:
+            _statement(block.statement(part), "server", None, 0, found)
+            if found:
+                yield part, _told(part.name, part.args)
 
 
 def _walk(
@@ -126,19 +137,17 @@ def _statement(
         if depth < MAX_DEPTH and name in ("location", "if", "limit_except"):
             _walk(directive.block, name, site, depth + 1, found)
         return
-    for called, value, words in _told(directive, name, args):
+    for called, value, words in _told(name, args):
         found.append(Setting("nginx", called, value, directive.location, scope, words, site))
 
 
-def _told(
-    directive: Directive, name: str, args: tuple[str, ...]
-) -> Iterable[tuple[str, str | None, tuple[str, ...]]]:
+def _told(name: str, args: tuple[str, ...]) -> Sequence[Told]:
     """Return what a statement sets, by the names that rules have for it."""
     if name == "listen":
         return [(f"listen.{flag}", flag, args) for flag in _LISTEN if flag in args[1:]]
     if name in _WANTED or name.startswith(_PREFIXES):
         return ((name, args[0] if args else None, args),)
-    if name == "server_name" and (place := swallowed(directive)) is not None:
+    if name == "server_name" and (place := swallowed(args)) is not None:
         return ((SWALLOWED, args[place], args),)
     if name == "add_header" and len(args) >= 2 and args[0].lower() in _HEADERS:
         return ((_HEADERS[args[0].lower()], args[1], args[1:]),)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from sslint.servers.nginx.directive import Directive
-from sslint.source import SourceFile
+from sslint.source import Location, SourceFile
 from sslint.values import dataclass, field
 
 # Statements whose words change nothing about how they, or others, are read.
@@ -37,6 +37,9 @@ _OFTEN = (16, 256, 4096)  # blocks with the same statements, after which it is w
 _SPACE = r"[ \t\r\n]++"
 _PLAIN = r"[^\s;{}#\"'\\]++"
 
+Told = tuple[str, str | None, tuple[str, ...]]
+"""What a statement sets, by the name that rules have for it: name, value, words."""
+
 Place = tuple[int, int]
 """An offset: how far after the end of a group of the pattern; 0 is the start of the block."""
 
@@ -58,20 +61,18 @@ class Part:
 class Shape:
     """What blocks have in common.
 
-    `size` are the characters of the block that was parsed, `count` its statements with all below
-    them, `block` those that are right in it, `named` the same by name.
-    `sound`: by what is around it, whether nginx refuses none of its statements by form or place.
-    `routes` and `asked` are its statements that readers look for.
+    `size` are the characters of the block that was parsed, `block` the statements that are right in
+    it, `named` the same by name.
+    `routes` are its statements that send clients elsewhere, each with whether an `if` guards it;
+    `asked` those that a rule asks for, each with what it says where that is the same in all blocks.
     """
 
     pattern: re.Pattern[str]
     size: int
-    count: int
     block: list[Part]
     named: dict[str, list[Part]] = field(default_factory=dict)
-    sound: dict[str, bool] = field(default_factory=dict)
     routes: list[tuple[Part, bool]] | None = None
-    asked: list[Part] | None = None
+    asked: list[tuple[Part, Sequence[Told] | None]] | None = None
 
 
 class Alike(Directive):
@@ -87,7 +88,7 @@ class Alike(Directive):
         self.end = end
         self.shape = shape
         self._groups = match
-        self._made: list[Directive | None] = [None] * shape.count
+        self._made: dict[int, Directive] | None = None
 
     def __getattr__(self, name: str) -> list[Directive]:
         """Make all statements when the block is first asked for as a whole."""
@@ -100,21 +101,33 @@ class Alike(Directive):
         """Return the words of one part of the shape in this block."""
         return tuple(self._groups[part.group].split()) if part.group else part.args
 
+    def place(self, part: Part) -> Location:
+        """Return where one part of the shape stands in this block."""
+        return self.file.span(*self._offsets(part))
+
     def statement(self, part: Part) -> Directive:
         """Return what one part of the shape is in this block."""
-        found = self._made[part.number]
+        if self._made is None:
+            self._made = {}
+        found = self._made.get(part.number)
         if found is None:
-            (after, distance), (behind, more) = part.start, part.end
-            match = self._groups
+            inner = part.block
             found = self._made[part.number] = Directive(
                 part.name,
                 self.words(part),
                 self.file,
-                distance + (match.end(after) if after else self.start),
-                more + (match.end(behind) if behind else self.start),
-                None if part.block is None else [self.statement(inner) for inner in part.block],
+                *self._offsets(part),
+                None if inner is None else [self.statement(one) for one in inner],
             )
         return found
+
+    def _offsets(self, part: Part) -> tuple[int, int]:
+        (after, distance), (behind, more) = part.start, part.end
+        end = self._groups.end
+        return (
+            distance + (end(after) if after else self.start),
+            more + (end(behind) if behind else self.start),
+        )
 
     def named(self, name: str) -> list[Directive]:
         """Return the statements of one name."""
@@ -163,7 +176,7 @@ def _shape(text: str, block: Directive, end: int) -> Shape | None:
     names = match.groups() if match is not None else ()
     if made.nested > MAX_NESTED or match is None or sum(map(len, names)) > _MAX_NAMES:
         return None
-    shape = Shape(pattern, end - block.start, made.count, parts)
+    shape = Shape(pattern, end - block.start, parts)
     for part in parts:
         shape.named.setdefault(part.name, []).append(part)
     return shape

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from sslint.servers.model import BindConflict, Transport
-from sslint.servers.nginx.blocks import Server
+from sslint.servers.model import BindConflict, CertificateRef, Transport
+from sslint.servers.nginx.blocks import Form, Server
 from sslint.servers.nginx.listen import ANY_IPV4, WILDCARDS, Kind, Listen
 from sslint.servers.nginx.names import VirtualNames
 from sslint.source import Location
@@ -37,6 +37,7 @@ class Socket:
     doubts: list[Listen] = field(default_factory=list)  # host names that may also mean it
     bound: bool = True
     twin: Socket | None = None  # one of the same servers
+    sent: tuple[CertificateRef, ...] | None = None  # the certificates that it serves, once asked
     virtual: VirtualNames | None = None
     numbered: dict[int, Server] = field(default_factory=dict)  # beside `virtual`
 
@@ -103,6 +104,14 @@ class Socket:
 Key = tuple[Kind, Transport, str, int]
 
 
+@dataclass(slots=True, eq=False)
+class Joined:
+    """Where the blocks of one form listen: what they share, as the first was entered."""
+
+    listens: list[Listen]
+    sockets: list[tuple[Socket, Listen]]
+
+
 @dataclass(slots=True)
 class SocketTable:
     """All sockets of a configuration by kind, transport, address and port."""
@@ -111,6 +120,37 @@ class SocketTable:
     too_many: bool = False
     _size: int = 0
     _unsure: list[tuple[Server, Listen, str, int]] = field(default_factory=list)
+    joined: dict[Form, Joined] = field(default_factory=dict)
+
+    def add_like(self, server: Server) -> Joined | None:
+        """Enter a server where another of its form was; None if that has to be looked at."""
+        joined = self.joined.get(server.form) if server.form is not None else None
+        if joined is None:
+            return None
+        size = self._size + len(joined.sockets) * (1 + len(server.names))
+        if size > MAX_SIZE:
+            return None
+        self._size = size
+        server.listens = joined.listens
+        for socket, listen in joined.sockets:
+            socket.servers.append(server)
+            socket.listens.append(listen)
+        return joined
+
+    def remember(self, server: Server) -> None:
+        """Let others of a server's form be entered like it, if nginx refuses none of them."""
+        if server.form is None or server.kind == "mail" or self.too_many:
+            return
+        sockets = []
+        for listen in server.listens:
+            if listen.unknown or listen.explicit or "default_server" in listen.flags:
+                return
+            for address, port in listen.addresses:
+                if address in listen.unsure:
+                    return
+                socket = self.sockets[server.kind, listen.transport, address, port]
+                sockets.append((socket, listen))
+        self.joined[server.form] = Joined(server.listens, sockets)
 
     def add(self, server: Server, listen: Listen) -> Sequence[str]:
         """Enter every address of a `listen` statement of a server; return what nginx refuses."""

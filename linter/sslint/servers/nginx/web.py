@@ -32,13 +32,15 @@ class NginxWeb:
 
     def roots(self) -> list[str]:
         """Return the directories that nginx serves."""
-        roots = (
-            words[0]
-            for server in self._nginx.config.servers
-            for words in server.words("root")
-            if words and "$" not in words[0]
-        )
-        return list(dict.fromkeys(roots))
+        if self._nginx.roots is None:
+            stated = (
+                words[0]
+                for server in self._nginx.config.servers
+                for said in server.in_force("root")
+                if (words := server.args(said)) and "$" not in words[0]
+            )
+            self._nginx.roots = list(dict.fromkeys(stated))
+        return self._nginx.roots
 
     def dropped(self, port: int, header: str, fits: Callable[[str], bool]) -> Location | None:
         """Return where the HTTP/3 block of a port loses a header that fits for `/`."""
