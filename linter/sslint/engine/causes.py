@@ -69,7 +69,7 @@ def _of_many(rule: Rule, kind: Many[Fact], groups: _Groups, facts: object) -> It
         firsts = [first for first in firsts if rule.test(first, facts, None) is True]
     chosen = set(map(id, firsts))
     keys = {key for key, first in kind.firsts.items() if id(first) in chosen}
-    said: dict[object, Finding] = {}
+    said: dict[int, Finding] = {}
     for number, key in enumerate(kind.keys) if keys else ():
         if key not in keys:
             continue

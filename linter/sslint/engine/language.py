@@ -61,20 +61,21 @@ class Many(Generic[Made]):
     """Facts of one kind in their order, each made when it is asked for.
 
     `keys` say of each what it has in common with others whose fields have the same values, but for
-    those fields that are `apart`.
+    those fields that are `apart`; what is kept for it is the number of the first that is alike.
     """
 
     def __init__(
         self,
-        keys: Sequence[Hashable],
+        keys: Iterable[Hashable],
         make: Callable[[int], Made],
         apart: frozenset[str] = frozenset(),
     ) -> None:
-        self.keys = keys
+        first: dict[Hashable, int] = {}
+        self.keys = [first.setdefault(key, number) for number, key in enumerate(keys)]
         self.apart = apart
         self._make = make
         self._made: dict[int, Made] = {}
-        self._firsts: dict[Hashable, Made] | None = None
+        self._firsts: dict[int, Made] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -89,15 +90,13 @@ class Many(Generic[Made]):
         return map(self.__getitem__, range(len(self.keys)))
 
     @property
-    def firsts(self) -> dict[Hashable, Made]:
-        """The first of those that are alike, by what they have in common."""
+    def firsts(self) -> dict[int, Made]:
+        """The first of those that are alike, by its number."""
         if self._firsts is None:
-            last_to_first = range(len(self.keys) - 1, -1, -1)
-            numbers = dict(zip(reversed(self.keys), last_to_first, strict=True))
-            self._firsts = {key: self[numbers[key]] for key in dict.fromkeys(self.keys)}
+            self._firsts = {number: self[number] for number in dict.fromkeys(self.keys)}
         return self._firsts
 
-    def having(self, keys: Container[Hashable]) -> Iterator[Made]:
+    def having(self, keys: Container[int]) -> Iterator[Made]:
         """Yield the facts that have one of some keys."""
         return (self[number] for number, key in enumerate(self.keys) if key in keys)
 

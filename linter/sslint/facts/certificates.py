@@ -10,7 +10,7 @@ from sslint.engine import Span
 from sslint.facts.content import Content, Use, lineage_known
 from sslint.facts.fact import Fact, Places, field
 from sslint.host import scope_of
-from sslint.regex import is_number
+from sslint.regex import is_number, regex
 from sslint.renewal import DIRECTORY
 from sslint.tree import Status
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Names that no public certificate can have.
 INTERNAL_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test", ".invalid")
+_USUAL = regex(r"(?:[a-z0-9-]+\.)+[a-z]+")
 FileStatus = Literal["present", "absent"]
 
 
@@ -37,13 +38,17 @@ def _uses(facts: Facts) -> dict[tuple[str | None, str | None], list[Use]]:
     """Return who uses each pair of certificate and key; no firewall has a part in it."""
     host = facts.host
     pairs: dict[tuple[str | None, str | None], dict[object, Use]] = {}
-    known: dict[int, Use] = {}  # by the identity of a reference
+    known: dict[tuple[int, str | None, str | None], Use] = {}  # by the identity of a place
 
     def use(server: str, ref: CertificateRef) -> Use:
-        found = known.get(id(ref))
+        key = (id(ref.location), ref.path, ref.key)
+        found = known.get(key)
         if found is None:
             uses = pairs.setdefault((ref.path, ref.key), {})
-            found = known[id(ref)] = uses.setdefault((server, ref.location), Use(server, ref))
+            found = uses.get((server, ref.location))
+            if found is None:
+                found = uses[server, ref.location] = Use(server, ref)
+            known[key] = found
         return found
 
     back_ends = _BackEnds(facts)
@@ -69,7 +74,8 @@ def _uses(facts: Facts) -> dict[tuple[str | None, str | None], list[Use]]:
             for ref in site.certificates:
                 found = use(reading.server, ref)
                 place = ref.location if site.own_certificate else site.location
-                found.places.update(dict.fromkeys(site.names if asked else (), place))
+                for name in site.names if asked else ():
+                    found.places[name] = place
     return {pair: list(uses.values()) for pair, uses in pairs.items()}
 
 
@@ -87,15 +93,19 @@ class _BackEnds:
         }
         passed = {u.port for u in facts.upstreams.firsts.values() if u.scheme == "tcp"}
         self._passed = passed
+        self._known: dict[int, bool] = {}  # by the identity of the sockets: many have the same ones
         self._any = None in passed or any(other.endpoints for other in facts.without_sites)
 
     def have(self, site: model.Site) -> bool:
         """Tell whether a site is one of them."""
-        own = [listen[:3] for listen in site.listens if listen[:3] in self._secure]
-        return bool(own) and not any(
-            self._any or scope_of(address) != "loopback" or port in self._passed
-            for _, address, port in own
-        )
+        found = self._known.get(id(site.listens))
+        if found is None:
+            own = [listen[:3] for listen in site.listens if listen[:3] in self._secure]
+            found = self._known[id(site.listens)] = bool(own) and not any(
+                self._any or scope_of(address) != "loopback" or port in self._passed
+                for _, address, port in own
+            )
+        return found
 
 
 class Certificate(Fact):
@@ -355,6 +365,8 @@ def _lineage_of(path: str) -> str | None:
 
 def is_public_name(name: str) -> bool:
     """Tell whether a server name is one that a certificate is expected to have."""
+    if _USUAL.fullmatch(name):
+        return not name.endswith(INTERNAL_SUFFIXES)
     if not name or name == "_" or name.startswith(("~", ".")) or name.endswith(".*"):
         return False
     bare = name.removeprefix("*.").rstrip(".").lower()

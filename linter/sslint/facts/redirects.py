@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from sslint import certificates
@@ -31,7 +32,7 @@ def redirects(facts: Facts) -> Many[Redirect]:
     found: list[_Said] = []
     keys: list[object] = []
     for reading in facts.host.readings:
-        served = {name for site in reading.sites for name in site.names}
+        served = set(chain.from_iterable([site.names for site in reading.sites]))
         for one in reading.redirects:
             site = _site(reading, one)
             own = one.own_name or (site is not None and one.host in site.names)

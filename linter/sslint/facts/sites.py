@@ -25,7 +25,6 @@ _OF_BLOCKS = frozenset(
     )
 )
 _ASKED = ("Alt-Svc", "http3", "ssl_stapling")
-Owners = dict[tuple[str, str, int], dict[str, "model.Site"]]
 
 
 def sites(facts: Facts) -> Many[Site]:
@@ -34,13 +33,15 @@ def sites(facts: Facts) -> Many[Site]:
     keys: list[object] = []
     for reading in facts.host.readings:
         blocks = _Blocks(reading)
-        owners: Owners = {}
+        owners = _Owners()
         for number, site in enumerate(reading.sites):
             if reading.sites_assumed:
-                owners = {}
-            taken = _taken(site, owners)
+                owners = _Owners()
+            exact = _exact(site.names)
+            taken = owners.enter(site, exact)
             found.append((site, blocks, number, taken))
-            keys.append((id(blocks), blocks.asked.get(number), *_key(site), *sorted(taken)))
+            said = (id(blocks), blocks.asked.get(number), bool(exact))
+            keys.append((*said, *_key(site), *sorted(taken)))
     return Many(keys, lambda number: Site(facts, *found[number]), _OF_BLOCKS)
 
 
@@ -48,28 +49,37 @@ def _key(site: model.Site) -> tuple[object, ...]:
     """Return what decides about the fields of a block, beside what it says and its names."""
     own = site.certificates[0].location.file is site.location.file if site.certificates else None
     return (
-        *(site.kind, site.tls, site.listens, own, site.own_certificate, site.rejects_handshake),
-        bool(_exact(site.names)),
+        *(site.kind, site.tls, id(site.listens), own),
+        *(site.own_certificate, site.rejects_handshake),
     )
 
 
 def _exact(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name not in ("", "_") and name[0] != "~"]
+    return [name for name in names if name and name != "_" and name[0] != "~"]
 
 
-def _taken(site: model.Site, owners: Owners) -> dict[str, model.Site]:
-    """Return the names of a block for which an earlier one answers, and enter the others."""
-    taken = {}
-    names = [n for n in site.names if n not in ("", "_") and n[0] != "~" and "$" not in n]
-    for listen in site.listens:
-        known = owners.get(listen[:3])
-        if known is None:
-            known = owners[listen[:3]] = {}
-        for name in names:
-            owner = known.setdefault(name, site)
-            if owner is not site:
-                taken[name] = owner
-    return taken
+class _Owners:
+    """Which block answers for a name on each socket, of those that were entered."""
+
+    def __init__(self) -> None:
+        self._by_socket: dict[tuple[str, str, int], dict[str, model.Site]] = {}
+        self._by_sockets: dict[int, list[dict[str, model.Site]]] = {}  # many have the same ones
+
+    def enter(self, site: model.Site, exact: Sequence[str]) -> dict[str, model.Site]:
+        """Return the names of a block for which an earlier one answers, and enter the others."""
+        taken = {}
+        sockets = self._by_sockets.get(id(site.listens))
+        if sockets is None:
+            sockets = self._by_sockets[id(site.listens)] = [
+                self._by_socket.setdefault(listen[:3], {}) for listen in site.listens
+            ]
+        names = [name for name in exact if "$" not in name]
+        for known in sockets:
+            for name in names:
+                owner = known.setdefault(name, site)
+                if owner is not site:
+                    taken[name] = owner
+        return taken
 
 
 def unserved(facts: Facts) -> list[Opening]:
@@ -103,8 +113,12 @@ class _Blocks:
         }
         # By kind and socket: the block with a certificate that comes first, a default before all.
         self._first: dict[tuple[str, str, str, int], tuple[bool, int, model.Site]] = {}
+        seen: set[tuple[str, int]] = set()  # kinds and sockets: of the same the first counts
         for number, site in enumerate(reading.sites):
-            for transport, address, port, default in site.listens if site.certificates else ():
+            if not site.certificates or (site.kind, id(site.listens)) in seen:
+                continue
+            seen.add((site.kind, id(site.listens)))
+            for transport, address, port, default in site.listens:
                 key = (site.kind, transport, address, port)
                 entry = (not default, number, site)
                 self._first[key] = min(self._first.get(key, entry), entry, key=lambda e: e[:2])

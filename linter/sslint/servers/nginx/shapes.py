@@ -46,7 +46,10 @@ Place = tuple[int, int]
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A statement of a shape: its words are the pattern's `group`, or `args` where that is 0."""
+    """A statement of a shape: its words are the pattern's `group`, or `args` where that is 0.
+
+    Of a group `args` are those of the block that was asked last, where they were `said`.
+    """
 
     number: int
     name: str
@@ -55,6 +58,7 @@ class Part:
     start: Place
     end: Place
     block: list[Part] | None = None
+    said: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -99,7 +103,12 @@ class Alike(Directive):
 
     def words(self, part: Part) -> tuple[str, ...]:
         """Return the words of one part of the shape in this block."""
-        return tuple(self._groups[part.group].split()) if part.group else part.args
+        if not part.group:
+            return part.args
+        text = self._groups[part.group]
+        if text != part.said:
+            part.said, part.args = text, tuple(text.split())
+        return part.args
 
     def place(self, part: Part) -> Location:
         """Return where one part of the shape stands in this block."""
