@@ -242,7 +242,7 @@ class Facts:
 
     @field
     def secure_endpoints(self) -> Mapping[tuple[str, int], list[model.Endpoint]]:
-        """The TCP sockets with TLS, by server and port."""
+        """The TCP sockets that certainly have TLS, by server and port."""
         return secure_endpoints(self.host)
 
     @field

@@ -50,7 +50,7 @@ def _site(reading: ServerReading, said: model.Redirect | model.Upstream) -> mode
 def secure_endpoints(host: Host) -> dict[tuple[str, int], list[Endpoint]]:
     """Return the TCP sockets that speak TLS to others than this host, by server and port.
 
-    Those of ports on which several programs listen are left out.
+    Those of ports on which several programs listen, or one may not, are left out.
     """
     found: dict[tuple[str, int], list[Endpoint]] = {}
     for socket in host.sockets:
@@ -61,6 +61,7 @@ def secure_endpoints(host: Host) -> dict[tuple[str, int], list[Endpoint]]:
         (server, port): endpoints
         for (server, port), endpoints in found.items()
         if all(other.server == server for other in listeners(host, "tcp", port))
+        and all(endpoint.certain for endpoint in endpoints)
     }
 
 
@@ -187,11 +188,12 @@ class Redirect(Fact):
 
         Each with the certificate that does, None where the handshake is rejected.
         """
-        reading, port = self._reading, self.port
-        if self.scheme != "https" or not port or self.terminated_elsewhere:
+        reading, port = self._reading, self.source.port
+        if self.source.scheme != "https" or not port or self.terminated_elsewhere:
             return ()
         endpoints = self.facts.secure_endpoints.get((reading.server, port))
-        if not endpoints:
+        web = reading.web
+        if not endpoints or web is None:
             return ()
         found = []
         for name in self._names:
@@ -199,14 +201,14 @@ class Redirect(Fact):
                 continue
             if name not in self._served and not self.facts.whereabouts.here(name):
                 continue
-            answers: list[CertificateRef | None] = []
+            answers: list[CertificateRef] = []
             for endpoint in endpoints:
-                wrong = self._wrong_answer(endpoint, name)
-                if wrong is False:
+                refs = web.certificates(endpoint, name)
+                if refs is None or self._right(refs, name):
                     break
-                answers.append(wrong)
+                answers += refs[:1]
             else:
-                found.append((name, next((a for a in answers if a), None)))
+                found.append((name, answers[0] if answers else None))
         return found
 
     @property
@@ -215,25 +217,16 @@ class Redirect(Fact):
             return self._site.names
         return (self.source.host or "",)
 
-    def _wrong_answer(
-        self, endpoint: Endpoint, name: str
-    ) -> CertificateRef | Literal[False] | None:
-        """Return the certificate of another site that answers for a name, None for a rejection.
-
-        False where the right one does, or where it cannot be said.
-        """
-        web = self._reading.web
-        refs = web.certificates(endpoint, name) if web is not None else None
-        if refs is None or not endpoint.certain:
-            return False
+    def _right(self, refs: Sequence[CertificateRef], name: str) -> bool:
+        """Tell whether one of several certificates has a name, or may have it."""
         known = self.facts.sent.get(id(refs))
         if known is None:
             leaves = [certificates.load(self._host.tree, ref).leaf for ref in refs]
             known = self.facts.sent[id(refs)] = refs, leaves
         for leaf in known[1]:
             if leaf is None or leaf.self_signed or certificates.covers(leaf.names, name):
-                return False
-        return refs[0] if refs else None
+                return True
+        return False
 
 
 # -- proxies ----------------------------------------------------------------------------------

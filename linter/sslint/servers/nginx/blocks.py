@@ -8,10 +8,10 @@ from typing import Protocol
 
 from sslint.reasons import Code
 from sslint.regex import regex
-from sslint.servers.nginx.directive import Directive
+from sslint.servers.nginx.directive import Directive, Part
 from sslint.servers.nginx.listen import Kind, Listen
 from sslint.servers.nginx.semicolons import swallowed
-from sslint.servers.nginx.shapes import Alike, Part, Shape
+from sslint.servers.nginx.shapes import Alike, Shape
 from sslint.servers.nginx.syntax import unknown_includes
 from sslint.source import Location
 from sslint.values import dataclass, field
@@ -49,6 +49,7 @@ class Server:
     outer: Index
     form: Form | None = None
     names: tuple[str, ...] = ()
+    swallows: bool = False  # a server_name of it has taken the next statement for names
     listens: list[Listen] = field(default_factory=list)
     unknown: Directive | None = None  # an include that may say more, in the block or around it
 
@@ -86,16 +87,10 @@ class Server:
 
     def args(self, said: Directive | Part) -> tuple[str, ...]:
         """Return the words of what `said` returned."""
-        if isinstance(said, Directive) or not said.group:
-            return said.args
-        assert isinstance(self.directive, Alike)
         return self.directive.words(said)
 
     def place(self, said: Directive | Part) -> Location:
         """Return where it stands."""
-        if isinstance(said, Directive):
-            return said.location
-        assert isinstance(self.directive, Alike)
         return self.directive.place(said)
 
     def includes(self) -> list[Directive]:
@@ -316,7 +311,8 @@ def _names(server: Server, hostname: str | None, refuse: Refuse) -> tuple[str, .
     names: list[str] = []
     for said in server.said("server_name"):
         words = server.args(said)
-        words = words[: swallowed(words)]
+        if (end := swallowed(words)) is not None:
+            server.swallows, words = True, words[:end]
         if _PLAIN.fullmatch(" ".join(words)):
             names += words
             continue

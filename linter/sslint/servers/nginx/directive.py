@@ -5,6 +5,26 @@ from __future__ import annotations
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass
 
+Place = tuple[int, int]
+"""An offset: how far after the end of a group of the pattern; 0 is the start of the block."""
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """A statement of a shape: its words are the pattern's `group`, or `args` where that is 0.
+
+    Of a group `args` are those of the block that was asked last, where they were `said`.
+    """
+
+    number: int
+    name: str
+    args: tuple[str, ...]
+    group: int
+    start: Place
+    end: Place
+    block: list[Part] | None = None
+    said: str | None = None
+
 
 @dataclass(slots=True, eq=False)
 class Directive:
@@ -22,6 +42,15 @@ class Directive:
     def location(self) -> Location:
         """Return the place of the statement, or of a block's first line."""
         return self.file.span(self.start, self.end)
+
+    def words(self, one: Directive | Part) -> tuple[str, ...]:
+        """Return the words of one of a block's statements, or of one around it."""
+        return one.args
+
+    def place(self, one: Directive | Part) -> Location:
+        """Return the place of one of a block's statements, or of one around it."""
+        assert isinstance(one, Directive)
+        return one.location
 
     def argument(self, text: str) -> Location:
         """Return the place of one argument as written, or of the whole statement."""

@@ -10,9 +10,9 @@ from typing import TypeVar
 from sslint.regex import is_number, regex
 from sslint.servers.model import Redirect, Upstream
 from sslint.servers.nginx.blocks import Configuration, Server
-from sslint.servers.nginx.directive import Directive
+from sslint.servers.nginx.directive import Directive, Part
 from sslint.servers.nginx.listen import Kind
-from sslint.servers.nginx.shapes import Alike, Part
+from sslint.servers.nginx.shapes import Alike
 
 _URL = regex(r"(?:(https?)|(\$scheme)|(\$[A-Za-z0-9_{}]+))://([^/?#\s]*)")
 _AUTHORITY = regex(r"(\[[0-9A-Fa-f:.]+\]|[^:]*)(?::(.*))?\Z", re.DOTALL)
@@ -51,13 +51,14 @@ def routes(server: Server) -> Guarded:
 
 def redirects(server: Server, statements: Guarded) -> Iterator[Redirect]:
     """Yield the redirects among a server's `routes` to an absolute URL."""
+    block = server.directive
     for said, conditional in statements:
         if said.name in _REDIRECTS:
-            target = _target(said.name, server.args(said))
+            target = _target(said.name, block.words(said))
             found = _url(target) if target else None
             if found is not None:
                 scheme, host, port, own = found
-                place = server.place(said)
+                place = block.place(said)
                 yield Redirect(server.number, scheme, host, port, place, conditional, own)
 
 
@@ -161,10 +162,11 @@ def requests(server: Server, groups: Groups, statements: Guarded) -> Iterator[Up
 
     `groups` are those of its kind, `statements` its `routes`.
     """
+    block = server.directive
     for said, _ in statements:
-        if said.name not in _REDIRECTS and (args := server.args(said)):
+        if said.name not in _REDIRECTS and (args := block.words(said)):
             for scheme, host, port in groups.targets(said.name, args[0]):
-                yield Upstream(server.number, scheme, host, port, server.place(said))
+                yield Upstream(server.number, scheme, host, port, block.place(said))
 
 
 def _passed(name: str, url: str) -> tuple[str | None, str | None, int | None]:

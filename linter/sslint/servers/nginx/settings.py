@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from sslint.servers.model import Setting
 from sslint.servers.nginx.blocks import Configuration, Server
-from sslint.servers.nginx.directive import Directive
+from sslint.servers.nginx.directive import Directive, Part
 from sslint.servers.nginx.semicolons import swallowed
-from sslint.servers.nginx.shapes import Alike, Part, Told
+from sslint.servers.nginx.shapes import Alike, Told
 
 _WANTED = frozenset(
     (
@@ -80,14 +80,15 @@ def settings(config: Configuration) -> list[Setting]:
                 server = sites.get(id(directive))
                 if server is not None and id(directive) not in seen:
                     seen.add(id(directive))
-                    _of_block(directive, server.number, found)
+                    _of_block(server, found)
             else:
                 _statement(directive, kind, None, 0, found)
     return found
 
 
-def _of_block(block: Directive, site: int, found: list[Setting]) -> None:
+def _of_block(server: Server, found: list[Setting]) -> None:
     """Find the statements of a server block."""
+    block, site = server.directive, server.number
     if not isinstance(block, Alike):
         _walk(block.block or [], "server", site, 0, found)
         return
@@ -95,10 +96,11 @@ def _of_block(block: Directive, site: int, found: list[Setting]) -> None:
     if asked is None:
         asked = block.shape.asked = list(_asked(block))
     for part, said in asked:
-        if part.block is not None:
-            _statement(block.statement(part), "server", site, 0, found)
+        if said is None:
+            if part.block is not None or server.swallows:
+                _statement(block.statement(part), "server", site, 0, found)
             continue
-        for called, value, words in _told(part.name, block.words(part)) if said is None else said:
+        for called, value, words in said:
             found.append(Setting("nginx", called, value, block.place(part), "server", words, site))
 
 
@@ -114,7 +116,7 @@ def _asked(block: Alike) -> Iterator[tuple[Part, Sequence[Told] | None]]:
         elif part.name not in _SILENT:
             _statement(block.statement(part), "server", None, 0, found)
             if found:
-                yield part, _told(part.name, part.args)
+                yield part, None if part.block is not None else _told(part.name, part.args)
 
 
 def _walk(

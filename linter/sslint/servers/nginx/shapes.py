@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sslint.servers.nginx.directive import Directive
+from sslint.servers.nginx.directive import Directive, Part
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass, field
 
@@ -39,26 +39,6 @@ _PLAIN = r"[^\s;{}#\"'\\]++"
 
 Told = tuple[str, str | None, tuple[str, ...]]
 """What a statement sets, by the name that rules have for it: name, value, words."""
-
-Place = tuple[int, int]
-"""An offset: how far after the end of a group of the pattern; 0 is the start of the block."""
-
-
-@dataclass(slots=True, eq=False)
-class Part:
-    """A statement of a shape: its words are the pattern's `group`, or `args` where that is 0.
-
-    Of a group `args` are those of the block that was asked last, where they were `said`.
-    """
-
-    number: int
-    name: str
-    args: tuple[str, ...]
-    group: int
-    start: Place
-    end: Place
-    block: list[Part] | None = None
-    said: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -101,17 +81,19 @@ class Alike(Directive):
         self.block = [self.statement(part) for part in self.shape.block]
         return self.block
 
-    def words(self, part: Part) -> tuple[str, ...]:
+    def words(self, part: Directive | Part) -> tuple[str, ...]:
         """Return the words of one part of the shape in this block."""
-        if not part.group:
+        if isinstance(part, Directive) or not part.group:
             return part.args
         text = self._groups[part.group]
         if text != part.said:
             part.said, part.args = text, tuple(text.split())
         return part.args
 
-    def place(self, part: Part) -> Location:
+    def place(self, part: Directive | Part) -> Location:
         """Return where one part of the shape stands in this block."""
+        if isinstance(part, Directive):
+            return part.location
         return self.file.span(*self._offsets(part))
 
     def statement(self, part: Part) -> Directive:
