@@ -24,6 +24,8 @@ def matcher(pattern: str) -> Callable[[str], object]:
 
     Names that start with a dot are matched only by a pattern that does.
     """
+    if pattern == "*":
+        return lambda name: not name.startswith(".")
     matches = _compiled(pattern).match
     if pattern.startswith("."):
         return matches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from sslint.servers.nginx import reader as nginx
 from sslint.servers.nginx import shapes
 from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.syntax import Loader
+from sslint.source import SourceFile
 from tests.support import tree_of
 
 MAIN = "events {}\nhttp {\n    include sites/*;\n}\n"
@@ -65,16 +67,25 @@ EDITS = [
     ("    }\n}\n", "    }\n}\n}\n"),
     ("location /deep {", "location /deep"),
     ("server {", "{% if tls %}\nserver {"),
+    ("NAME www.NAME", "NAME __SITE__"),
+    ("/srv/NAME", "/srv/%NAME_OF_SITE%"),
+    ("/srv/NAME", "/srv/@SITE@"),
+    ("/srv/NAME", "/srv/n\u00e4me"),
+    ("# a site", "\ufeff# a site"),
+    ("# a site", "gzip on;"),
+    ("# a site", "# another site"),
 ]
+ENDS = ["", "", "", "", "}\n", "server {\n", "gzip on;\n", "# the end\n"]
 
 
 def written(seed: int) -> dict[str, str]:
     choose = random.Random(seed)
     files = {"/etc/nginx/nginx.conf": MAIN, "/etc/nginx/more": "gzip on;\n"}
-    for number in range(30):
+    for number in range(45):
         text = SITE
         for _ in range(choose.choice((0, 0, 0, 1, 1, 2))):
             text = text.replace(*choose.choice(EDITS))
+        text += choose.choice(ENDS)
         name = f"s{number}.{'long-' * choose.choice((0, 0, 20))}example.org"
         files[f"/etc/nginx/sites/{number:02}"] = text.replace("NAME", name)
     return files
@@ -124,11 +135,38 @@ def test_blocks_of_a_shape_are_what_the_parser_makes_of_them(
     assert found > 20
 
 
-def test_a_statement_of_a_block_is_one_object() -> None:
+def plain(number: int) -> dict[str, str]:
     files = {"/etc/nginx/nginx.conf": MAIN}
-    for number in range(40):
-        files[f"/etc/nginx/sites/{number:02}"] = SITE.replace("NAME", f"s{number}.example.org")
-    http = Loader(tree_of(files), "/etc/nginx").load("/etc/nginx/nginx.conf")[1]
+    for site in range(number):
+        files[f"/etc/nginx/sites/{site:02}"] = SITE.replace("NAME", f"s{site}.example.org")
+    return files
+
+
+def test_a_file_of_shapes_is_found_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = shapes.Whole.made
+    found: list[str] = []
+
+    def noted(self: shapes.Whole, file: SourceFile, match: re.Match[str]) -> list[Directive]:
+        found.append(file.path)
+        return made(self, file, match)
+
+    monkeypatch.setattr(shapes.Whole, "made", noted)
+    monkeypatch.setattr(shapes, "_OFTEN", (2,))
+    files = plain(9)
+    files["/etc/nginx/sites/05"] += "}\n"
+    loaded(files)
+    assert found == [f"/etc/nginx/sites/{site:02}" for site in (4, 6, 7, 8)]
+
+
+def test_a_file_with_an_error_is_none_that_others_are_like() -> None:
+    files = {path: f"{text}}}\n" for path, text in plain(60).items() if "sites" in path}
+    files["/etc/nginx/nginx.conf"] = MAIN
+    _, fatal = loaded(files)  # type: ignore[misc]
+    assert len(fatal) == 60
+
+
+def test_a_statement_of_a_block_is_one_object() -> None:
+    http = Loader(tree_of(plain(40)), "/etc/nginx").load("/etc/nginx/nginx.conf")[1]
     assert http.block is not None
     last = http.block[-1]
     assert isinstance(last, shapes.Alike)

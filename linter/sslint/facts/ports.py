@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from sslint.engine import Span
@@ -131,10 +131,11 @@ class Demand:
         self.over_ipv6 = any(6 in opening.families for opening in facts.openings)
 
 
-def _redirecting(reading: ServerReading) -> set[tuple[tuple[str, str, int, bool], ...]]:
+def _redirecting(reading: ServerReading) -> Iterable[Sequence[tuple[str, str, int, bool]]]:
     """Return the sockets of each block with a redirect; many blocks have the same ones."""
     sites = reading.sites
-    return {sites[one.site].listens for one in reading.redirects if one.site < len(sites)}
+    found = [sites[one.site].listens for one in reading.redirects if one.site < len(sites)]
+    return {id(listens): listens for listens in found}.values()
 
 
 class PortFact(Fact):

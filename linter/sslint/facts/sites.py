@@ -40,18 +40,28 @@ def sites(facts: Facts) -> Many[Site]:
             exact = _exact(site.names)
             taken = owners.enter(site, exact)
             found.append((site, blocks, number, taken))
-            said = (id(blocks), blocks.asked.get(number), bool(exact))
-            keys.append((*said, *_key(site), *sorted(taken)))
+            keys.append(
+                (
+                    id(blocks),
+                    blocks.asked.get(number),
+                    site.kind,
+                    site.tls,
+                    id(site.listens),
+                    _apart(site),
+                    site.own_certificate,
+                    site.rejects_handshake,
+                    bool(exact),
+                    tuple(sorted(taken)) if taken else (),
+                )
+            )
     return Many(keys, lambda number: Site(facts, *found[number]), _OF_BLOCKS)
 
 
-def _key(site: model.Site) -> tuple[object, ...]:
-    """Return what decides about the fields of a block, beside what it says and its names."""
-    own = site.certificates[0].location.file is site.location.file if site.certificates else None
-    return (
-        *(site.kind, site.tls, id(site.listens), own),
-        *(site.own_certificate, site.rejects_handshake),
-    )
+def _apart(site: model.Site) -> bool | None:
+    """Tell whether the certificate of a block is named in another file; None if it has none."""
+    if not site.certificates:
+        return None
+    return site.certificates[0].location.file is not site.location.file
 
 
 def _exact(names: Sequence[str]) -> list[str]:

@@ -143,8 +143,18 @@ class Layers:
                 self._resolved[whole] = found
                 break
             path = below(path, name)
-            found = self._resolved[path] = self._follow(found, name)
+            found = self._resolved[path] = self._plain(found, name) or self._follow(found, name)
         return found
+
+    def _plain(self, start: Resolved, name: str) -> Resolved | None:
+        """Return a regular file in a directory that was listed; None for all else."""
+        kinds = self._kinds.get(start.path)
+        if not isinstance(kinds, dict) or kinds.get(name) != stat.S_IFREG or self.excluded:
+            return None
+        path = below(start.path, name)
+        if start.status is not Status.DIRECTORY or path in self.overlay or path in self.mounts:
+            return None
+        return Resolved(path, Status.FILE, start.links)
 
     def _follow(self, start: Resolved, name: str) -> Resolved:
         """Walk on from a resolved path by a name, and by the links that it leads to."""

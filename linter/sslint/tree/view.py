@@ -118,10 +118,9 @@ class Tree:
         What was read or listed of the others is not read again.
         """
         other = self.with_overlay(texts)
+        resolve = self._layers.resolve
         other._unchanged = {
-            path: file
-            for path, file in self._files.items()
-            if self._layers.resolve(path).path not in texts
+            path: file for path, file in self._files.items() if resolve(path).path not in texts
         }
         other._layers.know(self._layers)
         other._listed = dict(self._listed)

@@ -302,20 +302,22 @@ def _form(block: Alike, kind: Kind, forms: dict[Shape, Form]) -> Form:
     return found
 
 
-# Names that are what they say, in lower case.
-_PLAIN = regex(r"[a-z0-9-][a-z0-9.-]*+(?: [a-z0-9-][a-z0-9.-]*+)*+")
+# One or two names that are what they say, in lower case: no statement is among them.
+_PLAIN = regex(r"[a-z0-9-][a-z0-9.-]*+(?:[ \t\r\n]++[a-z0-9-][a-z0-9.-]*+)?+")
 
 
 def _names(server: Server, hostname: str | None, refuse: Refuse) -> tuple[str, ...]:
     """Return the names of a server in lower case, regular expressions as they are written."""
     names: list[str] = []
+    block = server.directive
     for said in server.said("server_name"):
-        words = server.args(said)
+        text = block.text(said)
+        if text is not None and _PLAIN.fullmatch(text):
+            names += text.split()
+            continue
+        words = block.words(said)
         if (end := swallowed(words)) is not None:
             server.swallows, words = True, words[:end]
-        if _PLAIN.fullmatch(" ".join(words)):
-            names += words
-            continue
         for name in words:
             if name.startswith("~"):
                 names.append(name)

@@ -62,8 +62,8 @@ def credentials(server: Server, directory: str, refuse: Refuse) -> Credentials:
 
 def _stated(server: Server, name: str) -> list[Stated]:
     """Return the first word of each statement of one name that is in force, and the statement."""
-    found = [(server.args(said), said) for said in server.in_force(name)]
-    return [(args[0], said) for args, said in found if args]
+    words = server.directive.words
+    return [(args[0], said) for said in server.in_force(name) if (args := words(said))]
 
 
 def uses_starttls(server: Server) -> str:
@@ -79,15 +79,12 @@ def _mail_uses_tls(server: Server) -> bool:
 def _reference(
     server: Server, certificate: Stated, key: Stated | None, directory: str
 ) -> CertificateRef:
+    place = server.directive.place
     path, reason = _path(certificate[0], directory)
-    key_path = _path(key[0], directory)[0] if key is not None else None
-    return CertificateRef(
-        path,
-        key_path,
-        server.place(certificate[1]),
-        server.place(key[1]) if key is not None else None,
-        reason=reason,
-    )
+    if key is None:
+        return CertificateRef(path, None, place(certificate[1]), reason=reason)
+    key_path, _ = _path(key[0], directory)
+    return CertificateRef(path, key_path, place(certificate[1]), place(key[1]), reason=reason)
 
 
 @lru_cache(maxsize=1024)

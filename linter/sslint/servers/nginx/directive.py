@@ -47,6 +47,10 @@ class Directive:
         """Return the words of one of a block's statements, or of one around it."""
         return one.args
 
+    def text(self, one: Directive | Part) -> str | None:
+        """Return the words of one of a block's statements as written, if they are known so."""
+        return None
+
     def place(self, one: Directive | Part) -> Location:
         """Return the place of one of a block's statements, or of one around it."""
         assert isinstance(one, Directive)

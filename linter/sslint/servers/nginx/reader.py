@@ -222,39 +222,39 @@ class _Opened:
 
     def __init__(self, nginx: Nginx, endpoints: Sequence[Endpoint]) -> None:
         table = nginx.table
-        self._alike = {} if table.too_many else table.joined
-        self._defaults = {socket.default_server for socket in table.sockets.values()}
-        self._standing: dict[Form, Server] = {}
-        asked = {self._for(server) for server in nginx.config.servers}
-        self._listens: dict[Server, list[Opened]] = {server: [] for server in asked}
-        self._tls: set[Server] = set()
+        joined = {} if table.too_many else table.joined
+        defaults = {socket.default_server for socket in table.sockets.values()}
+        standing: dict[Form | None, Server] = {}
+        asked = set()
+        for server in nginx.config.servers:
+            if server.form not in joined or server in defaults:
+                asked.add(server)
+            elif server.form not in standing:
+                standing[server.form] = server
+                asked.add(server)
+        listens: dict[Server, list[Opened]] = {server: [] for server in asked}
+        tls: set[Server] = set()
         for socket, endpoint in zip(table.sockets.values(), endpoints, strict=True):
             place = socket.transport, socket.address, socket.port
             opened, first = (*place, False), (*place, True)
             here = asked.intersection(socket.servers)
             for server in here:
-                is_default = server is socket.default_server
-                self._listens[server].append(first if is_default else opened)
+                listens[server].append(first if server is socket.default_server else opened)
             if endpoint.tls in ("implicit", "starttls"):
-                self._tls |= here
+                tls |= here
         same: dict[tuple[Opened, ...], tuple[Opened, ...]] = {}
         self._known = {
             server: (
-                same.setdefault(found := tuple(listens), found),
-                server in self._tls or (None if _may_listen(server) else False),
+                same.setdefault(found := tuple(own), found),
+                server in tls or (None if _may_listen(server) else False),
             )
-            for server, listens in self._listens.items()
+            for server, own in listens.items()
         }
+        self._alike = {form: self._known[server] for form, server in standing.items()}
 
     def by(self, server: Server) -> tuple[tuple[Opened, ...], bool | None]:
         """Return the sockets of a block, and whether one of them is TLS: None if not known."""
-        return self._known[self._for(server)]
-
-    def _for(self, server: Server) -> Server:
-        form = server.form
-        if form is None or form not in self._alike or server in self._defaults:
-            return server
-        return self._standing.setdefault(form, server)
+        return self._known.get(server) or self._alike[server.form]
 
 
 def _may_listen(server: Server) -> bool:

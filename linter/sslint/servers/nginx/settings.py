@@ -71,15 +71,13 @@ def settings(config: Configuration) -> list[Setting]:
     """Return every statement a rule may ask for; `scope` is the block it stands in."""
     found: list[Setting] = []
     sites = {id(server.directive): server for server in config.servers}
-    seen: set[int] = set()
     for kind, context in config.contexts.items():
         for directive in context.block or ():
             if isinstance(directive, Alike) or (
                 directive.name == "server" and directive.block is not None
             ):
-                server = sites.get(id(directive))
-                if server is not None and id(directive) not in seen:
-                    seen.add(id(directive))
+                server = sites.pop(id(directive), None)
+                if server is not None:  # of one that is included again
                     _of_block(server, found)
             else:
                 _statement(directive, kind, None, 0, found)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sslint.servers.nginx.directive import Directive, Part
+from sslint.servers.nginx.directive import Directive, Part, Place
+from sslint.servers.nginx.templates import has_marks
 from sslint.source import Location, SourceFile
 from sslint.values import dataclass, field
 
@@ -31,6 +32,7 @@ NAMING = frozenset(
 )
 MAX_NESTED = 8  # blocks around a server block, and in it
 _MAX_SHAPES = 8
+_MAX_BLOCKS = 4  # of a file that is known as a whole: no word of it is longer than 4096 bytes
 _MAX_TEXT = 16_384  # characters of a block
 _MAX_NAMES = 256  # characters of all words that may differ; twice as many elsewhere
 _OFTEN = (16, 256, 4096)  # blocks with the same statements, after which it is worth a pattern
@@ -62,16 +64,19 @@ class Shape:
 class Alike(Directive):
     """A server block that has a known shape. Its statements are made when they are asked for."""
 
-    __slots__ = ("_groups", "_made", "shape")
+    __slots__ = ("_before", "_made", "match", "shape")
 
-    def __init__(self, shape: Shape, file: SourceFile, match: re.Match[str], end: int) -> None:
+    def __init__(
+        self, shape: Shape, file: SourceFile, match: re.Match[str], span: Place, before: int = 0
+    ) -> None:
+        """Make the block of a match that has so many groups `before` its own."""
         self.name = "server"
         self.args = ()
         self.file = file
-        self.start = match.start()
-        self.end = end
+        self.start, self.end = span
         self.shape = shape
-        self._groups = match
+        self.match = match
+        self._before = before
         self._made: dict[int, Directive] | None = None
 
     def __getattr__(self, name: str) -> list[Directive]:
@@ -85,10 +90,15 @@ class Alike(Directive):
         """Return the words of one part of the shape in this block."""
         if isinstance(part, Directive) or not part.group:
             return part.args
-        text = self._groups[part.group]
+        text = self.match[self._before + part.group]
         if text != part.said:
             part.said, part.args = text, tuple(text.split())
         return part.args
+
+    def text(self, part: Directive | Part) -> str | None:
+        """Return the words of one part as they are written, None where all blocks have the same."""
+        group = 0 if isinstance(part, Directive) else part.group
+        return self.match[self._before + group] if group else None
 
     def place(self, part: Directive | Part) -> Location:
         """Return where one part of the shape stands in this block."""
@@ -114,10 +124,10 @@ class Alike(Directive):
 
     def _offsets(self, part: Part) -> tuple[int, int]:
         (after, distance), (behind, more) = part.start, part.end
-        end = self._groups.end
+        end, before = self.match.end, self._before
         return (
-            distance + (end(after) if after else self.start),
-            more + (end(behind) if behind else self.start),
+            distance + (end(before + after) if after else self.start),
+            more + (end(before + behind) if behind else self.start),
         )
 
     def named(self, name: str) -> list[Directive]:
@@ -126,12 +136,35 @@ class Alike(Directive):
         return [self.statement(part) for part in parts] if parts else []
 
 
+@dataclass(slots=True, eq=False)
+class Whole:
+    """A file of blocks that have known shapes.
+
+    Of each: where it starts, the length of its first line, and the groups before its own.
+    """
+
+    pattern: re.Pattern[str]
+    size: int
+    weight: int
+    blocks: list[tuple[Shape, Place, int, int]]
+
+    def made(self, file: SourceFile, match: re.Match[str]) -> list[Directive]:
+        """Return the blocks of a file."""
+        found: list[Directive] = []
+        for shape, (after, distance), head, before in self.blocks:
+            start = distance + (match.end(after) if after else 0)
+            found.append(Alike(shape, file, match, (start, start + head), before))
+        return found
+
+
 class Shapes:
     """The shapes of the server blocks of one configuration."""
 
     def __init__(self) -> None:
         self._shapes: list[Shape] = []
         self._seen: dict[tuple[str, ...], int] = {}
+        self._wholes: list[Whole] = []
+        self._seen_whole: dict[tuple[Shape, ...], int] = {}
 
     def find(
         self, file: SourceFile, text: str, start: int, opened: int
@@ -143,8 +176,31 @@ class Shapes:
         for shape in self._shapes:
             match = shape.pattern.match(text, start)
             if match is not None and match.end() - start < shape.size + _MAX_NAMES:
-                return Alike(shape, file, match, opened), match.end()
+                return Alike(shape, file, match, (start, opened)), match.end()
         return None
+
+    def whole(self, file: SourceFile) -> tuple[list[Directive], int] | None:
+        """Return the statements of a file, and their weight, if another like it was learned."""
+        text = file.text
+        if not self._wholes or "%" in text or "@" in text or "__" in text or not text.isascii():
+            return (
+                None  # what is in the words may be filled in, as it is in no file that is learned
+            )
+        for known in self._wholes:
+            match = known.pattern.fullmatch(text)
+            if match is not None and len(text) < known.size + _MAX_NAMES:
+                return known.made(file, match), known.weight
+        return None
+
+    def learn_whole(self, file: SourceFile, statements: Sequence[Directive], weight: int) -> None:
+        """See the statements of a file that nginx reads to its end without complaint."""
+        blocks = [one for one in statements if isinstance(one, Alike) and one.file is file]
+        if not 0 < len(blocks) == len(statements) <= _MAX_BLOCKS:
+            return
+        shapes = tuple([block.shape for block in blocks])
+        seen = self._seen_whole[shapes] = self._seen_whole.get(shapes, 0) + 1
+        if seen in _OFTEN and not has_marks(file.text):
+            self._wholes = [_whole(file, blocks, weight), *self._wholes[: _MAX_SHAPES - 1]]
 
     def learn(self, text: str, block: Directive, end: int) -> None:
         """See a block that was parsed, and ends at an offset."""
@@ -171,6 +227,23 @@ def _shape(text: str, block: Directive, end: int) -> Shape | None:
     for part in parts:
         shape.named.setdefault(part.name, []).append(part)
     return shape
+
+
+def _whole(file: SourceFile, blocks: Sequence[Alike], weight: int) -> Whole:
+    """Return what a file has in common with others of the same shapes."""
+    pieces: list[str] = []
+    found = []
+    done = groups = since = 0  # since where the last group ended
+    for block in blocks:
+        start = groups, block.start - since
+        found.append((block.shape, start, block.end - block.start, groups))
+        pieces += [re.escape(file.text[done : block.start]), block.shape.pattern.pattern]
+        own = block.shape.pattern.groups
+        done = block.match.end()
+        if own:
+            groups, since = groups + own, block.match.end(own)
+    pieces.append(re.escape(file.text[done:]))
+    return Whole(re.compile("".join(pieces)), len(file.text), weight, found)
 
 
 class _Maker:

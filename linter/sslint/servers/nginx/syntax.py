@@ -105,6 +105,12 @@ class Loader:
         if known is None:
             file = self.tree.read(path)
             self.files.append(path)
+            whole = self.shapes.whole(file)
+            if whole is not None:
+                known, self._weights[path] = whole
+                self._loaded[path] = known
+                return known
+            fatal = len(self.fatal)
             self._open.append(path)
             text, is_template = masked(file.text)
             if is_template:
@@ -116,7 +122,9 @@ class Loader:
                 self._open.pop()
             self._loaded[path] = known
             if "include" not in text:
-                self._weights[path] = text.count(";") + text.count("{")
+                weight = self._weights[path] = text.count(";") + text.count("{")
+                if not is_template and len(self.fatal) == fatal:
+                    self.shapes.learn_whole(file, known, weight)
         return known
 
     def _weight(self, path: str, statements: list[Directive]) -> int:
@@ -144,7 +152,7 @@ class Loader:
             self.error(directive.location, "a NUL byte in a file name")
             return [directive]
         if not _GLOB.search(pattern):
-            return self._include_file(directive, pattern)
+            return self._include_file(directive, pattern, directive.location)
         parent = posixpath.dirname(pattern)
         paths = self.tree.glob(pattern, location=directive.location)
         more: list[Directive] = []  # stands for what is not known
@@ -168,11 +176,12 @@ class Loader:
                 if posixpath.basename(parent) not in _STOCK and not is_whole_etc(self.tree):
                     more = [directive]  # the operator's own, and git keeps no empty directories
         found: list[Directive] = []
+        where = directive.location
         for path in paths:
-            found += self._include_file(directive, path)
+            found += self._include_file(directive, path, where)
         return found + more
 
-    def _include_file(self, directive: Directive, path: str) -> list[Directive]:
+    def _include_file(self, directive: Directive, path: str, where: Location) -> list[Directive]:
         if path in self._open or len(self._open) >= MAX_DEPTH:
             self.error(directive.location, f"includes itself without end: {path}")
             return [directive]
@@ -181,7 +190,6 @@ class Loader:
         except TreeError as error:
             self._missing(directive, path, error)
             return [directive]
-        where = directive.location
         self.tree.budgets.spend("includes", 1, where)
         self.tree.budgets.spend("statements", self._weight(path, statements), where)
         return statements

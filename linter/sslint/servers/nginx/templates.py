@@ -22,16 +22,20 @@ FILLED_IN = "$_"  # how a word begins, or goes on, that a template fills in
 _STATEMENT = "include;"  # an include of nothing: what it stands for is not known
 
 
+def has_marks(text: str) -> bool:
+    """Tell whether a text may be a template: none has a part of one that lacks these."""
+    return (
+        "%" in text or "@" in text or "{{" in text or "${" in text or "__" in text or "{#" in text
+    )
+
+
 def masked(text: str) -> tuple[str, bool]:
     """Return a text whose template parts are variables, and whether it has any.
 
     A part that stands alone on its line may be any number of statements, or decide about those
     that follow.
     """
-    marked = (
-        "{{" in text or "${" in text or "%" in text or "@" in text or "__" in text or "{#" in text
-    )
-    if not marked or len(text) > MAX_SIZE:
+    if not has_marks(text) or len(text) > MAX_SIZE:
         return text, False
     seen = False
 
