@@ -43,7 +43,7 @@ MADE = {
     "sides.py": "the path of a directory of its own, and one name in it",
     "servers/apache/loader.py": "names, escaped, without repetition",
     "servers/apache/vhosts.py": "fnmatch.translate: atomic groups",
-    "servers/nginx/shapes.py": "the text of a block, escaped, and possessive words in its places",
+    "servers/nginx/shapes.py": "the text of a block or a file, escaped, and possessive words in its places",
     "servers/programs/unread.py": "the directives of unread.py's table, after ^[ \\t]*",
 }
 # How patterns are used that a variable stands for.
