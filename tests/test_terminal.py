@@ -54,7 +54,7 @@ def test_progress_is_on_a_terminal_alone(capsys, monkeypatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     main(["check", str(CLOSED)])
     shown = capsys.readouterr().err
-    assert "reading 1 of 1: web-443-closed" in shown
+    assert "checking 1 of 1: web-443-closed" in shown
     assert shown.endswith("\r\x1b[K")
     monkeypatch.setenv("TERM", "dumb")
     main(["check", str(CLOSED)])

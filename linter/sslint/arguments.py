@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sslint import __version__, usage
 from sslint.errors import UsageError, did_you_mean
+from sslint.regex import is_number
 from sslint.reports.terminal import columns
 
 if TYPE_CHECKING:
@@ -144,6 +145,12 @@ class _Parser(argparse.ArgumentParser):
         file.write(message)
 
 
+def _number(text: str) -> int:
+    if not is_number(text) or len(text) > 4 or not int(text):
+        raise argparse.ArgumentTypeError("use a number from 1 to 9999")
+    return int(text)
+
+
 def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
     def check(text: str) -> str:
         if text not in choices:
@@ -215,6 +222,7 @@ def _check(parser: _Parser) -> None:
         "unknown: as error, and exit 3 if anything is not judged"
     )
     _choice(parser, "--fail-on", FAIL_ON, fail_on)
+    _jobs(parser)
     _switch(parser, "--verbose", "show every endpoint", "-v")
     _switch(parser, "--quiet", "show the findings alone", "-q")
 
@@ -222,6 +230,7 @@ def _check(parser: _Parser) -> None:
 def _endpoints(parser: _Parser) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH")
     _reading(parser)
+    _jobs(parser)
     _printing(parser)
 
 
@@ -329,6 +338,15 @@ def _reading(parser: _Parser) -> None:
     )
     parser.add_argument("--now", metavar="DATE", help="judge certificates at this time (ISO 8601)")
     _configuration(parser)
+
+
+def _jobs(parser: _Parser) -> None:
+    parser.add_argument(
+        "--jobs",
+        type=_number,
+        metavar="N",
+        help="judge many hosts in up to N processes (default: one a processor)",
+    )
 
 
 def _configuration(parser: _Parser) -> None:

@@ -57,10 +57,14 @@ class ExhaustedError(Exception):
 
 @dataclass(slots=True)
 class Budgets:
-    """What a run has used, and its limits, by name. All layers of all hosts count here."""
+    """What a run has used, and its limits, by name. All layers of all hosts count here.
+
+    `refused` is how often a limit, the time or the memory did not allow for more.
+    """
 
     limits: dict[str, int] = field(default_factory=lambda: {k: v[0] for k, v in LIMITS.items()})
     used: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LIMITS, 0))
+    refused: int = 0
 
     def spend(self, name: str, amount: int = 1, location: Location | None = None) -> None:
         """Count. Raise ExhaustedError, and count nothing, if it would be more than the limit."""
@@ -68,6 +72,7 @@ class Budgets:
         if name == "bytes":
             last_stop.grow(used)
         if used > self.limits[name] and used > self.allowed(name):
+            self.refused += 1
             raise ExhaustedError(_lacking(name, self.allowed(name)), location)
         self.used[name] = used
 
@@ -128,24 +133,30 @@ class LastStop:
     """
 
     def __init__(self) -> None:
-        self._seconds = self._memory = self._extra = 0
-        self._bytes = self._stops = 0
+        self._budgets = Budgets()
+        self._extra = self._bytes = self._stops = 0
         self._address_space = False
 
     def start(self, budgets: Budgets) -> None:
         """Watch this process from now on; only a program may, not a library."""
         import signal
 
-        self._seconds = budgets.limits["seconds"]
-        self._memory = budgets.limits["memory"]
+        self._budgets = budgets
         self._address_space = True
         signal.signal(signal.SIGPROF, lambda *_: self._tick())
-        signal.setitimer(signal.ITIMER_PROF, 0.5, 0.5)
+        self.follow()
         self.grow(0)
+
+    def follow(self) -> None:
+        """Watch the time of this process, if only it was forked of one that is watched."""
+        import signal
+
+        if self._address_space:
+            signal.setitimer(signal.ITIMER_PROF, 0.5, 0.5)
 
     def use(self, budgets: Budgets) -> None:
         """Take the limits of a run."""
-        self._seconds, self._memory = budgets.limits["seconds"], budgets.limits["memory"]
+        self._budgets = budgets
         if self._address_space:
             self.grow(0)
 
@@ -156,14 +167,16 @@ class LastStop:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
     def grow(self, read: int) -> None:
-        """Allow for so many bytes that were read: 40 seconds and 512 MiB a MiB over the first."""
-        if not self._address_space or (read and read >> 20 == self._bytes >> 20):
-            self._bytes = read
+        """Allow for so many bytes that were read: 40 seconds and 512 MiB a MiB over the first.
+
+        What was allowed is not taken back, but by 0.
+        """
+        before, self._bytes = self._bytes, max(self._bytes, read) if read else 0
+        if not self._address_space or (read and self._bytes >> 20 == before >> 20):
             return
         import resource
 
-        self._bytes = read
-        wanted = int(self._memory + 512 * (read >> 20)) << 20
+        wanted = int(self._budgets.limits["memory"] + 512 * (self._bytes >> 20)) << 20
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         if hard != resource.RLIM_INFINITY:
             wanted = min(wanted, hard)
@@ -173,11 +186,13 @@ class LastStop:
     def _tick(self) -> None:
         import time
 
-        allowed = self._seconds + 40 * (self._bytes >> 20) + self._extra
+        seconds = self._budgets.limits["seconds"]
+        allowed = seconds + 40 * (self._bytes >> 20) + self._extra
         if time.process_time() > allowed:
             self._extra += 1
             self._stops += 1
-            said = _lacking("seconds", self._seconds)
+            self._budgets.refused += 1
+            said = _lacking("seconds", seconds)
             if self._stops > 3:
                 raise OutOfTimeError(said)
             raise ExhaustedError(said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from sslint.engine import Finding, Rule
 from sslint.host import Host
 from sslint.result import Result
 from sslint.targets import Target
+from sslint.values import dataclass, replace
 
 if TYPE_CHECKING:
     from sslint.facts.collection import Facts
@@ -29,52 +30,68 @@ def check(
     wanted: Wanted | None = None,
     policy: Policy | None = None,
     told: Callable[[str], None] | None = None,
+    jobs: int | None = 1,
 ) -> Result:
     """Check each target under the rules. Without `ignores`, comments silence nothing.
 
     Findings of `deselected` rules are not reported, nor is what only follows from them. `wanted`
     chooses the fixes that are proved; all are by default. `policy` says how severe they are;
-    `told` hears how far the run is.
+    `told` hears how far the run is; `jobs` are as `sslint.jobs.each` takes them.
     """
-    result = Result([])
-    for number, target in enumerate(targets, 1):
-        if told is not None:
-            told(f"reading {number} of {len(targets)}: {target.name}")
-        result.hosts.append(hosts.read(target))
-    silent = {id(rule) for rule in deselected}
     every = [*rules, *deselected]
-    for number, host in enumerate(result.hosts, 1):
+    course = _Course(every, {id(rule) for rule in deselected}, ignores, wanted, policy)
+    result = Result([])
+    if len(targets) == 1:
         if told is not None:
-            read = sum(len(one.tree.files()) for one in result.hosts)
-            told(
-                f"checking {number} of {len(targets)}: {host.name} "
-                f"({read} files, {len(every)} rules)"
-            )
+            told(f"checking 1 of 1: {targets[0].name}")
+        result.add(course.check(targets[0]))
+    else:
+        from sslint.jobs import each
+
+        for one in each(targets, course.check, jobs=jobs, shared=every, told=told):
+            result.add(one)
+    return result
+
+
+@dataclass(slots=True)
+class _Course:
+    """How each host of a run is checked."""
+
+    every: Sequence[Rule]
+    silent: Container[int]  # the identities of rules
+    ignores: bool
+    wanted: Wanted | None
+    policy: Policy | None
+
+    def check(self, target: Target) -> Result:
+        """Read a host and check it."""
+        host, every = hosts.read(target), self.every
+        result = Result([host])
         before = findings(host, every)
         found = list(before)
-        if ignores:
+        policy = None if self.policy is None else replace(self.policy, accepted=[], met=set())
+        if self.ignores:
             reasons = policy is not None and policy.require_reason
             found += _ignored(host, found, every, result, reasons=reasons)
         if policy is not None:
             policy.apply([one for one in found if not one.silenced])
         for finding in found:
-            finding.silenced |= id(finding.rule) in silent
+            finding.silenced |= id(finding.rule) in self.silent
         ordered = engine.order_causes(engine.merge_twins(found))
         if host.ruleset.possible:
             ordered = list(_certain_apart(ordered))
         if policy is not None:
             policy.grade(ordered)
-        result.findings += ordered
+            result.accepted, result.met = engine.merge_twins(policy.accepted), policy.met
+            result.ignored += len(policy.accepted)
+        result.findings = ordered
         if ordered:
             from sslint import fixes
 
             with Edge(host.tree, "fixes:", "/"):
                 judge = partial(findings, rules=every)
-                result.fixes.update(fixes.propose(host, ordered, before, judge, wanted))
-    if policy is not None:
-        result.accepted = engine.merge_twins(policy.accepted)
-        result.ignored += len(policy.accepted)
-    return result
+                result.fixes = fixes.propose(host, ordered, before, judge, self.wanted)
+        return result
 
 
 def _ignored(

@@ -198,7 +198,13 @@ def _check(options: argparse.Namespace) -> int:
         inputs.expect(config, targets)
         with _progress() as told:
             result = check(
-                targets, rules, deselected=deselected, ignores=ignores, policy=policy, told=told
+                targets,
+                rules,
+                deselected=deselected,
+                ignores=ignores,
+                policy=policy,
+                told=told,
+                jobs=_jobs(options),
             )
         if result.empty:
             raise _nothing(result.hosts, paths)
@@ -206,7 +212,7 @@ def _check(options: argparse.Namespace) -> int:
         _report(Result([]), options, config, wanted)
         raise
     result.proposed = _proposed(config, paths)
-    for unused in policy.unused if policy is not None else ():
+    for unused in policy.unused(result.met) if policy is not None else ():
         _warn(unused)
     if baseline is not None:
         needed, now = bool(config.values.get("require_reason")), result.hosts[0].now
@@ -227,6 +233,11 @@ def _check(options: argparse.Namespace) -> int:
         fail_on, FAIL_ON[: FAIL_ON.index(fail_on) + 1]
     )
     return FOUND if any(finding.severity in failing for finding in result.findings) else 0
+
+
+def _jobs(options: argparse.Namespace) -> int | None:
+    """Return in how many processes hosts are judged; None: in as many as pay."""
+    return 1 if options.live else options.jobs
 
 
 @contextlib.contextmanager
@@ -353,7 +364,13 @@ def _endpoints(options: argparse.Namespace) -> int:
     paths = options.paths or inputs.default_paths(options)
     config = _config(options, paths)
     try:
-        hosts = [host.read(target) for target in inputs.find(options, config, paths, _warn)]
+        targets = inputs.find(options, config, paths, _warn)
+        if len(targets) == 1:
+            hosts = [host.read(targets[0])]
+        else:
+            from sslint.jobs import each
+
+            hosts = list(each(targets, host.read, jobs=_jobs(options)))
         if Result(hosts).empty:
             raise _nothing(hosts, paths)
     except (NothingToCheckError, ExhaustedError):

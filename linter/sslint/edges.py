@@ -41,6 +41,7 @@ class Edge:
             self.reason, self.location = str(error), error.location
         elif short := shortage(error):
             self.reason = short
+            self._tree.budgets.refused += 1
         elif not isinstance(error, Exception) or os.environ.get("SSLINT_DEBUG"):
             return False
         else:

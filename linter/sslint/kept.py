@@ -31,6 +31,10 @@ class Parts:
         self._read: dict[str, _Part] = {}
         self.again: list[str] = []  # which were not known
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Stay behind where a host is sent to another process: nothing of it is edited there."""
+        return Parts, ()
+
     def read(self, name: str, tree: Tree, given: object, make: Callable[[Tree], T]) -> T:
         """Return what `make` reads of a tree, or what it did before of the same.
 

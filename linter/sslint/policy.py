@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from sslint.engine import Finding, Rule
@@ -14,7 +14,7 @@ from sslint.values import dataclass, field
 Becomes = Literal["error", "warning", "info", "ignored"]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of `severity`: what findings of a rule or family become below some paths."""
 
@@ -23,7 +23,6 @@ class Entry:
     matches: re.Pattern[str] | None
     reason: str
     place: str
-    used: bool = False
 
     def is_about(self, finding: Finding) -> bool:
         """Tell whether a finding is one that the entry speaks of."""
@@ -41,11 +40,14 @@ class Policy:
     """The entries in their order: the last that is about a finding counts.
 
     `require_reason`: a comment that ignores, or an entry of the baseline, counts only with one.
+    `accepted` are the findings that it silenced, and `met` the numbers of the entries that are
+    about some finding.
     """
 
     entries: tuple[Entry, ...] = ()
     require_reason: bool = False
     accepted: list[Finding] = field(default_factory=list)
+    met: set[int] = field(default_factory=set)
 
     def apply(self, findings: Sequence[Finding]) -> None:
         """Give findings their severities, and silence what is accepted."""
@@ -64,18 +66,19 @@ class Policy:
                 finding.severity = entry.becomes
 
     def _about(self, finding: Finding) -> Entry | None:
-        about = [entry for entry in self.entries if entry.is_about(finding)]
-        for entry in about:
-            entry.used = True
-        return about[-1] if about else None
+        about = [n for n, entry in enumerate(self.entries) if entry.is_about(finding)]
+        self.met.update(about)
+        return self.entries[about[-1]] if about else None
 
-    @property
-    def unused(self) -> list[str]:
-        """The entries that accept something and are about no finding, each with its place."""
+    def unused(self, met: Container[int]) -> list[str]:
+        """Return the entries that accept something and are about no finding, each with its place.
+
+        `met` are the numbers of those that are about one.
+        """
         return [
             f"{entry.place}: nothing of {entry.name} is found there any more"
-            for entry in self.entries
-            if not entry.used and entry.becomes == "ignored"
+            for number, entry in enumerate(self.entries)
+            if number not in met and entry.becomes == "ignored"
         ]
 
 

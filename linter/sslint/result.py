@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.judged import Judged, judge
 from sslint.values import dataclass, field
@@ -28,7 +28,8 @@ class Result:
     """All that one run found. `fixes` are by the identity of their finding.
 
     `silenced` are the findings that comments ignore, `accepted` those that the configuration does,
-    `known` those of the baseline, and `stale` is what of the baseline does not count.
+    `known` those of the baseline, and `stale` is what of the baseline does not count. `met` are the
+    numbers of the policy's entries that are about some finding.
     """
 
     hosts: list[Host]
@@ -40,8 +41,25 @@ class Result:
     accepted: list[Finding] = field(default_factory=list)
     known: list[Finding] = field(default_factory=list)
     stale: list[Stale] = field(default_factory=list)
+    met: set[int] = field(default_factory=set)
     proposed: Proposed | None = None
     _judged: list[Judged] | None = None
+
+    def add(self, other: Result) -> None:
+        """Take what a check found on other hosts."""
+        self.hosts += other.hosts
+        self.findings += other.findings
+        self.fixes.update(other.fixes)
+        self.ignored += other.ignored
+        self.silenced += other.silenced
+        self.accepted += other.accepted
+        self.met |= other.met
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let what a check found be sent to another process, where an identity is another."""
+        fixes = [self.fixes.get(id(finding)) for finding in self.findings]
+        told = (self.hosts, self.findings, fixes, self.ignored, self.silenced, self.accepted)
+        return _received, (*told, self.met)
 
     @property
     def judged(self) -> list[Judged]:
@@ -72,3 +90,11 @@ class Result:
             for host in self.hosts
         )
         return nothing and not self.findings and all(one.enough for one in self.judged)
+
+
+def _received(hosts: list[Host], findings: list[Finding], fixes: list[Fix | None],
+              *more: Any) -> Result:  # fmt: skip
+    by_identity = {id(one): fix for one, fix in zip(findings, fixes, strict=True) if fix}
+    ignored, silenced, accepted, met = more
+    return Result(hosts, findings, by_identity, ignored, silenced=silenced, accepted=accepted,
+                  met=met)  # fmt: skip

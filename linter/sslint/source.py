@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
+from typing import Any
 
 from sslint.plain import PRIVATE_KEY, remember_key
 
@@ -27,6 +28,10 @@ class SourceFile:
         if self.secret:
             remember_key(text)
         self._starts: list[int] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be made again where it is sent, and have a key remembered there."""
+        return SourceFile, (self.path, self.name, self.text)
 
     def __repr__(self) -> str:
         return f"SourceFile({self.name!r})"

@@ -25,6 +25,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sslint.engine.language import Span, Subject, reader
+from sslint.values import dataclass
 
 __all__ = ["Fact", "Fields", "Places", "field", "of"]
 
@@ -91,6 +92,11 @@ class Fact(Fields):
         self._span = span
         self._subjects = subjects
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be sent as what reports ask of it."""
+        port = getattr(self, "transport", None), getattr(self, "port", None)
+        return _Sent, (self.entity, self.span, self.subjects, *port)
+
     @field
     def span(self) -> Span | None:
         """Its own place; kinds with a fact for each of many statements make it here."""
@@ -104,6 +110,17 @@ class Fact(Fields):
     @property
     def _host(self) -> Host:
         return self.facts.host
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What reports ask of a fact."""
+
+    entity: str
+    span: Span | None
+    subjects: frozenset[Subject]
+    transport: Any
+    port: Any
 
 
 Places = tuple[Span, ...]

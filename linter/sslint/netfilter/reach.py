@@ -6,7 +6,7 @@ What explains an answer is imported when it is asked for: most runs ask for litt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.model import HostNetwork, Interval, Ruleset
@@ -32,6 +32,10 @@ class Firewall(Evaluation):
         super().__init__(ruleset, network, apart)
         self._reaches: dict[tuple[object, ...], Reach] = {}
         self._openings: tuple[Opening, ...] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be sent as what it is made of."""
+        return _Sent, (self.ruleset, self.network, self.apart)
 
     def reach(
         self,
@@ -114,3 +118,17 @@ class Firewall(Evaluation):
         from sslint.netfilter import suggest
 
         return suggest.suggest_open(self, transport, port, *families)
+
+
+class _Sent(Firewall):
+    """A firewall from another process, made again when it is asked: few reports do."""
+
+    def __init__(self, *given: Any) -> None:
+        self._given = given
+
+    def __getattr__(self, name: str) -> Any:
+        """Be made, once."""
+        if name.startswith("__") or "survey" in self.__dict__:
+            raise AttributeError(name)
+        self.__dict__.update(Firewall(*self._given).__dict__)
+        return getattr(self, name)

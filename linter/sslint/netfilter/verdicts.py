@@ -132,6 +132,10 @@ class Untold(Reach):
             object.__setattr__(self, each, getattr(whole, each))
         return getattr(self, name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be sent as the whole answer."""
+        return Reach, tuple(getattr(self, name) for name in Reach.__slots__)
+
 
 _TOLD = ("decided_by", "blocked_by", "translated_by", "rejected", "stage")
 

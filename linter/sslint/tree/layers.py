@@ -11,7 +11,7 @@ import posixpath
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sslint.reasons import Code
 from sslint.tree.door import Door, Place
@@ -59,6 +59,20 @@ class Layers:
         for path, text in self.overlay.items():
             if text is not None:
                 self.make_directories(path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what can be sent to another process: no open directories."""
+        kept = {"_resolved": {"/": ROOT}, "_kinds": {}}
+        return {**{k: v for k, v in self.__dict__.items() if k != "door"}, **kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be what was sent, with a door of its own."""
+        self.__dict__.update(state)
+        self.door = Door()
+
+    def remember(self, resolved: Mapping[str, Resolved]) -> None:
+        """Take over where some paths lead."""
+        self._resolved.update(resolved)
 
     def share(self, other: Layers) -> None:
         """Look at the disk as another one does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import errno
 import os
 import posixpath
@@ -80,6 +79,18 @@ class Tree:
         for path, real in (mounts or {}).items():
             self.mount(path, real)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what reports ask for, and what is read once: to be sent to another process."""
+        asked = {path: self._layers.resolve(path) for path in self._files}
+        kept = {"record": Record(), "_unchanged": {}, "_listed": {}, "_subdirectories": {}}
+        return {**self.__dict__, **kept, "_found": {}, "_layers": (self._layers, asked)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be what was sent."""
+        self.__dict__.update(state)
+        self._layers, asked = state["_layers"]
+        self._layers.remember(asked)
+
     @property
     def mounts(self) -> Mapping[str, Path]:
         """The real files and directories that are laid over the root, by host path."""
@@ -130,7 +141,8 @@ class Tree:
 
     def view(self) -> Tree:
         """Return the same tree with a record of its own: it has what is asked through this one."""
-        other = copy.copy(self)
+        other = Tree.__new__(Tree)
+        other.__dict__.update(self.__dict__)
         other.record = Record()
         return other
 
