@@ -191,13 +191,16 @@ class Announcement(Fact):
 
     @field
     def _sockets(self) -> list[Socket]:
-        return [
+        if not self.here:
+            return []
+        found = [
             socket
-            for socket in (self._host.sockets if self.here else ())
-            if socket.endpoint.transport == self.transport
-            and socket.endpoint.port == self.port
-            and socket.scope != "loopback"
+            for socket in self._host.sockets
+            if socket.endpoint.transport == self.transport and socket.endpoint.port == self.port
         ]
+        if not found and (behind := self.facts.service_on(self.transport, self.port)) is not None:
+            found = list(behind.every)  # NAT takes the clients there
+        return [socket for socket in found if socket.scope != "loopback"]
 
     @field
     def listener(self) -> Listener | None:

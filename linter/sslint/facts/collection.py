@@ -228,8 +228,22 @@ class Facts:
         return {(service.transport, service.port): service for service in self.services}
 
     def service_on(self, transport: str, port: int | None) -> Service | None:
-        """Return the service on a port; of several the last."""
-        return self._by_port.get((transport, port))
+        """Return the service on a port, or to which NAT takes its clients; of several the last."""
+        key = (transport, port)
+        return self._by_port.get(key) or self._by_outer_port.get(key)
+
+    @field
+    def _by_outer_port(self) -> Mapping[tuple[str, int | None], Service]:
+        firewall = self.host.firewall
+        if firewall is None or not firewall.translates:
+            return {}
+        return {
+            (service.transport, outer): service
+            for service in self.services
+            for reach in service.reach.source
+            for outer in (reach.reached_as if reach is not None else ())
+            if outer != service.port
+        }
 
     @field
     def tcp_endpoints(self) -> Mapping[int, list[model.Endpoint]]:
