@@ -49,7 +49,7 @@ def test_case(case: Case) -> None:
     if "at" in case.expect:
         place = finding.span.location
         assert f"{place.path}:{place.line}" == case.expect["at"]
-    for key in ("message", "clients"):
+    for key in ("message", "clients", "advice"):
         assert case.expect.get(key, "") in getattr(finding, key)
     related = [f"{span.location.path}:{span.location.line}" for span in finding.related]
     for place in case.expect.get("related", ()):
