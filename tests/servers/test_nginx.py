@@ -370,6 +370,54 @@ def test_removed_statements() -> None:
     assert http("listen 80;", outer="http2_push_preload on;").starts
 
 
+@pytest.mark.parametrize(
+    ("outer", "server", "said"),
+    [
+        ("gzip on; gzip off;", "", '"gzip" directive is duplicate'),
+        ("", "location / { root /a; alias /b; }", '"alias" directive is duplicate'),
+        ("client_max_body_size 2048mb;", "", 'invalid value "2048mb" in "client_max_body_size"'),
+        ("keepalive_time 1h 30m;", "", 'invalid number of arguments in "keepalive_time" directive'),
+        ("", "client_header_timeout 1m1h;", 'invalid value "1m1h" in "client_header_timeout"'),
+        ("gzip_comp_level 10;", "", 'invalid value "10" in "gzip_comp_level" directive'),
+        ("proxy_buffers 0 4k;", "", 'invalid value "0 4k" in "proxy_buffers" directive'),
+        ("", "ssl_protocols TLSv1.4;", 'invalid value "TLSv1.4" in "ssl_protocols" directive'),
+        ("worker_connections 9;", "", '"worker_connections" directive is not allowed in http'),
+        ("", "location / { listen 80; }", '"listen" directive is not allowed in location'),
+        ("", "if ($host) { root /a; }", '"root" directive is not allowed in if'),
+        ("upstream u { server a; root /a; }", "", '"root" directive is not allowed in upstream'),
+        ("", "servr_name a;", 'unknown directive "servr_name"; perhaps "server_name" is meant'),
+        ("", "sevrer_name a;", 'unknown directive "sevrer_name"; perhaps "server_name" is meant'),
+        ("max_headers 1; early_hints $x;", "", 'unknown directive "early_hints"'),
+    ],
+)
+def test_what_a_form_does_not_take_is_refused(outer: str, server: str, said: str) -> None:
+    reading = http(f"listen 80; {server}", outer=outer)
+    assert len(reading.refusals) == 1
+    assert said in reading.refusals[0].text
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        "client_max_body_size 8G; client_header_timeout '1h 30m'; keepalive_time 1d12h; gzip ON;",
+        "limit_rate $rate; proxy_next_upstream error timeout http_429; proxy_cache_methods GET;",
+        "subs_filter a b; geoip2_proxy a; brotli on; more_set_headers a; servername a;",
+        "add_header a b; add_header c d; server_names_hash_max_size 064; ssl_session_timeout 1y;",
+    ],
+)
+def test_what_a_form_takes_is_not_refused(outer: str) -> None:
+    assert http("listen 80;", outer=outer).starts
+
+
+def test_each_release_has_its_own_forms() -> None:
+    early = "early_hints $x;"
+    for version, starts in (((1, 28, 0), False), ((1, 29, 0), True), (None, True)):
+        assert http("listen 80;", outer=early, version=version).starts is starts
+    pools = "upstream u { server a; keepalive 4 local; }"
+    for version, starts in (((1, 26, 3), False), ((1, 29, 7), True), (None, True)):
+        assert http("listen 80;", outer=pools, version=version).starts is starts
+
+
 def test_a_forgotten_semicolon_is_seen() -> None:
     for text in ("root /w\nindex x;", "location / { proxy_pass http://a\nroot /x; }"):
         reading = http(f"listen 80; {text}")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Protocol
 
 from sslint.reasons import Code
 from sslint.regex import regex
 from sslint.servers.nginx.directive import Directive, Part
+from sslint.servers.nginx.directives import Refuse, check
 from sslint.servers.nginx.listen import Kind, Listen
 from sslint.servers.nginx.semicolons import swallowed
 from sslint.servers.nginx.shapes import Alike, Shape
@@ -17,13 +16,6 @@ from sslint.source import Location
 from sslint.values import dataclass, field
 
 Index = dict[str, list[Directive]]
-
-
-class Refuse(Protocol):
-    """Record that nginx does not start, and why."""
-
-    def __call__(self, where: Location, text: str, code: Code = Code.REFUSED) -> None:
-        """Record a reason."""
 
 
 @dataclass(slots=True, eq=False)
@@ -131,121 +123,31 @@ class Configuration:
 
 
 KINDS: tuple[Kind, ...] = ("http", "stream", "mail")
-
-_MANY = 1 << 20
-
-
-def _shapes(least: int, most: int, block: bool, names: str) -> dict[str, tuple[int, int, bool]]:
-    return dict.fromkeys(names.split(), (least, most, block))
+_CONTEXTS = {"http": "server", "stream": "stream-server", "mail": "mail-server"}
 
 
-# name: (least, most arguments, a block), of statements whose form is the same in all modules
-# and versions; nginx refuses any other. A forgotten semicolon mostly shows here.
-_SHAPES: dict[str, tuple[int, int, bool]] = {
-    **_shapes(0, 0, True, "events http stream mail server types"),
-    **_shapes(1, 1, True, "upstream"),
-    **_shapes(1, 2, True, "location"),
-    **_shapes(1, _MANY, True, "if limit_except"),
-    **_shapes(2, 2, True, "map"),
-    **_shapes(0, 0, False, "break internal"),
-    **_shapes(
-        1,
-        1,
-        False,
-        "ssl_certificate ssl_certificate_key ssl_reject_handshake ssl_stapling ssl_preread"
-        " ssl_ciphers ssl_dhparam ssl_trusted_certificate ssl_stapling_verify ssl_session_timeout"
-        " ssl_prefer_server_ciphers ssl_session_tickets root alias include http2 http3 starttls"
-        " protocol proxy_pass grpc_pass fastcgi_pass uwsgi_pass allow deny auth_basic"
-        " auth_basic_user_file client_max_body_size server_tokens sendfile gzip autoindex satisfy"
-        " set_real_ip_from proxy_http_version default_type",
-    ),
-    **_shapes(1, 2, False, "return ssl_session_cache expires keepalive_timeout proxy_redirect"),
-    **_shapes(2, 2, False, "set proxy_set_header"),
-    **_shapes(2, 3, False, "rewrite add_header fastcgi_param"),
-    **_shapes(
-        1, _MANY, False, "server_name listen ssl_protocols index access_log error_log resolver"
-    ),
-    **_shapes(2, _MANY, False, "try_files error_page log_format"),
-}
-_FLAGS = ("ssl_reject_handshake", "ssl_stapling", "http2", "http3", "ssl_preread")
-_CONTEXTS: dict[str, frozenset[str]] = {
-    "listen": frozenset(("server",)),
-    "server": frozenset(("http", "stream", "mail", "upstream")),
-    "server_name": frozenset(("server",)),
-    "location": frozenset(("server", "location")),
-    "if": frozenset(("server", "location")),
-    "try_files": frozenset(("server", "location")),
-    "http": frozenset(("main",)),
-    "stream": frozenset(("main",)),
-    "mail": frozenset(("main",)),
-    "events": frozenset(("main",)),
-    "ssl_certificate": frozenset(("http", "stream", "mail", "server")),
-    "ssl_certificate_key": frozenset(("http", "stream", "mail", "server")),
-}
-
-
-@lru_cache(maxsize=1024)
-def _misshapen(name: str, context: str, arguments: int, has_block: bool) -> str:
-    """Say why nginx refuses a statement by its place, arguments or block; "" if it does not."""
-    if name not in _SHAPES or (name == "server" and context == "upstream"):
-        return ""
-    least, most, block = _SHAPES[name]
-    where = _CONTEXTS.get(name)
-    if where is not None and context not in where:
-        return f'"{name}" directive is not allowed in {context}'
-    if block is not has_block:
-        wanted = 'has no opening "{"' if block else 'is not terminated by ";"'
-        return f'directive "{name}" {wanted}'
-    if not least <= arguments <= most:
-        return f'invalid number of arguments in "{name}" directive'
-    return ""
-
-
-_INNER = ("location", "if", "limit_except")
-MAX_DEPTH = 64
-
-
-def index(statements: list[Directive], context: str, refuse: Refuse) -> Index:
-    """Group statements by name, refusing those that nginx refuses by form or place."""
+def index(statements: list[Directive]) -> Index:
+    """Group statements by name."""
     found: Index = {}
     for directive in statements:
-        name = directive.name
-        group = found.get(name)
+        group = found.get(directive.name)
         if group is None:
-            found[name] = [directive]
+            found[directive.name] = [directive]
         else:
             group.append(directive)
-        block = isinstance(directive, Alike) or directive.block is not None
-        if _misshapen(name, context, len(directive.args), block) or name in _FLAGS:
-            _check_shape(directive, context, refuse)
     return found
 
 
-def check_locations(statements: list[Directive], refuse: Refuse, depth: int = 0) -> None:
-    """Refuse what nginx refuses by form or place in the locations of a server block."""
-    for directive in statements:
-        if directive.block and directive.name in _INNER and depth < MAX_DEPTH:
-            for inner in directive.block:
-                name, block = inner.name, inner.block is not None
-                if _misshapen(name, directive.name, len(inner.args), block) or name in _FLAGS:
-                    _check_shape(inner, directive.name, refuse)
-            check_locations(directive.block, refuse, depth + 1)
-
-
-def _check_shape(directive: Directive, context: str, refuse: Refuse) -> None:
-    name = directive.name
-    wrong = _misshapen(name, context, len(directive.args), directive.block is not None)
-    if wrong:
-        refuse(directive.location, wrong)
-    elif name in _FLAGS and directive.args[0].lower() not in ("on", "off"):
-        refuse(directive.location, f'invalid value "{directive.args[0]}" in "{name}" directive')
-
-
 def collect(
-    statements: list[Directive], directory: str, hostname: str | None, refuse: Refuse
+    statements: list[Directive],
+    directory: str,
+    hostname: str | None,
+    version: tuple[int, ...] | None,
+    refuse: Refuse,
 ) -> Configuration:
     """Find the server blocks of a configuration in the order nginx meets them."""
-    config = Configuration(statements, directory, index(statements, "main", refuse))
+    config = Configuration(statements, directory, index(statements))
+    check(statements, "main", version, refuse)
     config.unknown = unknown_includes(config.main.get("include", []))
     if "events" not in config.main and not config.unknown:
         place = statements[0].location if statements else None
@@ -258,17 +160,19 @@ def collect(
         if not blocks:
             continue
         config.contexts[kind] = blocks[0]
-        outer = index(blocks[0].block or [], kind, refuse)
+        outer = index(blocks[0].block or [])
+        check(blocks[0].block or [], kind, version, refuse)
         config.outer[kind] = outer
         around = unknown_includes(outer.get("include", []))
         config.unknown += around
         forms: dict[Shape, Form] = {}
         for directive in outer.get("server", []):
-            form = _form(directive, kind, forms) if isinstance(directive, Alike) else None
+            form = _form(directive, kind, version, forms) if isinstance(directive, Alike) else None
             if form is not None and form.sound:
                 server = Server(len(config.servers), kind, directive, None, outer, form)
             elif directive.block is not None:
-                own = _index(directive, kind, refuse)
+                own = index(directive.block)
+                check(directive.block, _CONTEXTS[kind], version, refuse)
                 server = Server(len(config.servers), kind, directive, own, outer)
             else:
                 continue
@@ -280,15 +184,9 @@ def collect(
     return config
 
 
-def _index(directive: Directive, kind: Kind, refuse: Refuse) -> Index:
-    """Return the statements of a server block by name, refusing what nginx refuses in it."""
-    own = index(directive.block or [], "server", refuse)
-    if kind == "http":
-        check_locations(directive.block or [], refuse)
-    return own
-
-
-def _form(block: Alike, kind: Kind, forms: dict[Shape, Form]) -> Form:
+def _form(
+    block: Alike, kind: Kind, version: tuple[int, ...] | None, forms: dict[Shape, Form]
+) -> Form:
     """Return the form of a block, and remember it for others."""
     found = forms.get(block.shape)
     if found is None:
@@ -297,7 +195,7 @@ def _form(block: Alike, kind: Kind, forms: dict[Shape, Form]) -> Form:
         def refuse(where: Location, text: str, code: Code = Code.REFUSED) -> None:
             refused.append(where)
 
-        _index(block, kind, refuse)
+        check(block.block or (), _CONTEXTS[kind], version, refuse)
         found = forms[block.shape] = Form(block.shape, not refused)
     return found
 

@@ -10,8 +10,9 @@ from functools import lru_cache
 
 from sslint.reasons import Code
 from sslint.servers.model import CertificateRef
-from sslint.servers.nginx.blocks import Refuse, Server
+from sslint.servers.nginx.blocks import Server
 from sslint.servers.nginx.directive import Directive, Part
+from sslint.servers.nginx.directives import Refuse
 from sslint.servers.nginx.listen import Version
 from sslint.servers.nginx.sockets import Socket
 from sslint.values import dataclass

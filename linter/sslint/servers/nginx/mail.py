@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sslint.reasons import Code
-from sslint.servers.nginx.blocks import Refuse, Server
+from sslint.servers.nginx.blocks import Server
 from sslint.servers.nginx.certificates import uses_starttls
+from sslint.servers.nginx.directives import Refuse
 from sslint.servers.nginx.sockets import Socket
 
 # src/mail/ngx_mail_{imap,pop3,smtp}_module.c

@@ -36,7 +36,6 @@ Opened = tuple[Transport, str, int, bool]
 """A socket of a block: transport, address, port, and whether the block is its default server."""
 
 MAX_REASONS = 50
-_SINCE = {"http2": (1, 25, 1), "http3": (1, 25, 0), "ssl_reject_handshake": (1, 19, 4)}
 TEMPLATE = "a template fills this in"
 _REMOVED = frozenset(("http3_push", "http3_max_concurrent_pushes", "quic_mtu"))
 
@@ -77,7 +76,7 @@ def read(
         nginx.refuse(where, reason)
     if not statements:
         nginx.refuse(tree.read(path).at(1), 'no "events" section in configuration')
-    nginx.config = collect(statements, directory, _hostname(tree), nginx.refuse)
+    nginx.config = collect(statements, directory, _hostname(tree), version, nginx.refuse)
     reading.config = nginx
     reading.web = NginxWeb(reading)
     _listen(nginx, tree, reading)
@@ -155,15 +154,6 @@ def _tls(nginx: Nginx) -> None:
         nginx.credentials[server.number] = found
         if server.kind == "mail":
             mail_blocks.check(server, bool(found.certificates), nginx.refuse)
-        if version is None:
-            continue
-        old = server.in_force("ssl")
-        if old and version >= (1, 25, 1):
-            said = '"ssl" directive was removed in 1.25.1'
-            nginx.refuse(server.place(old[0]), said, Code.OLD_SETTING)
-        for name, since in _SINCE.items():
-            if version < since and (new := server.in_force(name)):
-                nginx.refuse(server.place(new[0]), f'unknown directive "{name}"')
     for socket in nginx.table.sockets.values():
         if socket.flags & {"ssl", "quic"} and socket.kind != "mail":
             tls.check_default(socket, nginx.credentials, nginx.refuse)
@@ -203,7 +193,7 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
     reading.settings += settings(nginx.config)
     if nginx.version is not None and nginx.version >= (1, 26):
         for setting in reading.settings:
-            if setting.name in _REMOVED or setting.name.startswith("spdy_"):
+            if setting.name in _REMOVED:
                 said = f'unknown directive "{setting.name}"'
                 nginx.refuse(setting.location, said, Code.OLD_SETTING)
     reading.conflicts = [
