@@ -129,6 +129,7 @@ def files(spec: dict) -> tuple[str, str]:
         "full": (certificate, intermediate),
         "leaf": (certificate,),
         "misordered": (intermediate, certificate),
+        "reverse": (certificate, authority("Middle", "Root X1"), authority(issuer, "Middle")),
         "root": (certificate, intermediate, root),
         "expired cross-sign": (certificate, intermediate, authority("Root X1", "Old Root", -30)),
         "issuer expired": (certificate, authority(issuer, "Root X1", -30)),

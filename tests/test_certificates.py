@@ -124,7 +124,7 @@ def chain(*names: str) -> str:
         (("leaf", "middle"), "complete"),
         (("leaf", "middle", "root"), "complete"),
         (("leaf", "root", "middle"), "complete"),
-        (("middle", "leaf"), "misordered"),
+        (("middle", "leaf"), "issuer-first"),
         (("root",), "self-signed"),
         (("leaf", "root"), "leaf-only"),
     ],

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 FileStatus = Literal["present", "absent", "unknown"]
 ChainStatus = Literal[
-    "complete", "leaf-only", "misordered", "self-signed", "issued-by-root-unknown", "unknown"
-]
+    "complete", "leaf-only", "misordered", "issuer-first", "self-signed", "issued-by-root-unknown",
+    "unknown",
+]  # fmt: skip
 
 # Warnings of cryptography about a certificate are not for the user of sslint.
 warnings.filterwarnings("ignore", module=r"sslint\.certificates")
@@ -571,8 +572,8 @@ def _chain_status(tree: Tree, sent: list[Link], leaf: Link | None, problem: str)
         return "unknown"
     if leaf.self_signed:
         return "self-signed"
-    if leaf is not sent[0]:
-        return "misordered"
+    if leaf is not sent[0]:  # a server takes the first one, and the key is not its
+        return "issuer-first"
     if _issuer(leaf, sent[1:]) is not None:
         return "complete" if _ordered(sent) else "misordered"
     if problem:

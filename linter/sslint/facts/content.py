@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from sslint.source import Location
 
 SKEW = timedelta(hours=1)  # a clock may be off by this much
-Chain = Literal["complete", "leaf-only", "misordered", "self-signed", "issued-by-root-unknown"]
+Chain = Literal[
+    "complete", "leaf-only", "misordered", "issuer-first", "self-signed", "issued-by-root-unknown"
+]
 
 
 class Use:
