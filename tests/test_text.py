@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from sslint.cli import main
+from sslint.fixes import Edit, Fix
+from sslint.reports.text import _told
+from sslint.values import replace
 from tests import pki
 from tests.cases import EXAMPLES, SOUND
 
@@ -272,3 +275,17 @@ def test_rules_are_shown_as_wide_as_the_terminal(capsys, monkeypatch, columns: i
     prose = said(capsys, "explain", "tls-port-closed").partition("Bad:")[0]
     assert max(map(len, prose.splitlines())) <= min(columns, 96) or columns == 40
     assert "(reachability, error, warning or info)" in prose
+
+
+# -- many edits -----------------------------------------------------------------------------
+
+
+def test_the_command_that_makes_many_edits_is_named_only_if_it_does() -> None:
+    edits = tuple(Edit("etc/nftables.conf", 41, "before", f"edit {n}") for n in range(9))
+    fix = Fix("accept", "opens", edits, proved=True)
+    assert list(_told(edits, fix)) == [
+        "etc/nftables.conf, line 41: sslint fix --allow-open shows the edit"
+    ]
+    unproved = list(_told(edits, replace(fix, proved=False)))
+    assert unproved[0].endswith("edit 0")
+    assert unproved[-1].endswith("more; --format json has them all")

@@ -189,6 +189,16 @@ def test_a_rate_opens_the_first_connection_and_is_told() -> None:
     assert not reach(log).rate_limited
 
 
+def test_a_rate_of_icmpv6_limits_no_port() -> None:
+    """Neighbour discovery may wait for it; a port's connections do not."""
+    icmpv6 = match("meta.l4proto", 58)
+    base = incoming(
+        ESTABLISHED, (icmpv6, Limit(True, "limit"), ACCEPT), (icmpv6, DROP), (HTTPS, ACCEPT)
+    )
+    found = reach(firewall(base), family=6)
+    assert (found.verdict, found.rate_limited) == ("open", False)
+
+
 def test_recent_lists_are_empty_on_the_first_connection() -> None:
     limit = (
         (tcp(22), Recent("list", "set")),

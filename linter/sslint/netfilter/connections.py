@@ -20,6 +20,7 @@ from sslint.netfilter.packet import (
     ICMPV6,
     NO_PORT,
     PROTOCOLS,
+    RATED,
     SOLICITED_NODE,
     TCP,
     THIS_HOST,
@@ -360,6 +361,8 @@ class Connections:
 
     def neighbours(self, question: Question, iif: str, history: int = FIRST) -> Sets:
         """Return `full` or 0: whether the router on the link finds this host, and it the router."""
+        if history == RATED:  # a limit on ICMPv6 is none on a port's connections
+            history = FIRST
         family = question.family
         full = self.universes[family].full
         if interfaces.is_point_to_point(iif):

@@ -19,7 +19,6 @@ from sslint.yamlfile import dotted
 
 if TYPE_CHECKING:
     from sslint.fixes import Edit, Fix
-    from sslint.fixes.edits import Kind
     from sslint.host import Host
     from sslint.result import Result, Stale
     from sslint.revisions import Proposed
@@ -163,7 +162,7 @@ class _Finding:
             edits = (replace(edit, path=self.shown(edit.path)) for edit in fix.edits)
             if fix.title and (finding.advice or not fix.edits):
                 notes.append((label if not fix.edits else "fix", fix.title))
-            notes += [(label, text) for text in _told(tuple(edits), fix.kind)]
+            notes += [(label, text) for text in _told(tuple(edits), fix)]
             notes += [("now", command) for command in fix.commands]
         others = list({(one.message, one.span): one for one in finding.also_affects}.values())
         also = [("also", self._consequence(other)) for other in others[:MAX_ALSO]]
@@ -207,16 +206,23 @@ class _Finding:
         ]
 
 
-def _told(edits: Sequence[Edit], kind: Kind) -> Iterable[str]:
+def _told(edits: Sequence[Edit], fix: Fix) -> Iterable[str]:
     """Say the edits; of more than a few only where they are, and what shows them."""
     if len(edits) <= MAX_EDITS:
         return map(str, edits)
+    if not fix.proved:  # `sslint fix` does not make them
+        more = f"{len(edits) - MAX_EDITS:,} more; --format json has them all"
+        return [*map(str, edits[:MAX_EDITS]), more]
     lines: dict[str, list[int]] = {}
     for edit in edits:
         lines.setdefault(edit.path, []).append(edit.line)
-    places = (f"{path}, lines {min(some)} to {max(some)}" for path, some in lines.items())
-    command = "sslint fix --allow-open" if kind == "opens" else "sslint fix"
+    places = (f"{path}, {_range(min(some), max(some))}" for path, some in lines.items())
+    command = "sslint fix --allow-open" if fix.kind == "opens" else "sslint fix"
     return [f"{', '.join(places)}: {command} shows the edit"]
+
+
+def _range(first: int, last: int) -> str:
+    return f"line {first}" if first == last else f"lines {first} to {last}"
 
 
 # -- the tally ------------------------------------------------------------------------------
