@@ -258,6 +258,12 @@ class Lineage(Fact):
         """A hook opens the firewall before renewal."""
         return any(h.kind == "pre" and h.opens_firewall() for h in self.source.hooks)
 
+    @field
+    def opaque_pre_hook(self) -> bool:
+        """A hook does what is not seen here before renewal: it may open the firewall, or stop the
+        program that has the port."""
+        return any(h.kind == "pre" and h.opaque() for h in self.source.hooks)
+
     # -- port 80 ------------------------------------------------------------------------------
 
     @field
