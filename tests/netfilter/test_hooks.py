@@ -10,6 +10,7 @@ from sslint.netfilter.model import (
     Assign,
     Chain,
     CtStatus,
+    HostNetwork,
     Intervals,
     Key,
     Match,
@@ -470,6 +471,28 @@ def test_dnat_to_the_loopback_is_a_martian(
     assert found.verdict == verdict
     if verdict == "closed":
         assert "route_localnet=1" in found.blocked_by[0].reason
+
+
+@pytest.mark.parametrize(
+    ("localnet", "accepts", "verdict"),
+    [((("all", True),), 8443, "open"), ((("all", True),), 22, "closed"), ((), 8443, "closed"),
+     ((("", True),), 8443, "unknown")],
+)  # fmt: skip
+@pytest.mark.parametrize("known", [network(), network("203.0.113.9")])
+def test_a_listener_on_the_loopback_is_reached_by_dnat(
+    known: HostNetwork, localnet: tuple[tuple[str, bool], ...], accepts: int, verdict: str
+) -> None:
+    """With route_localnet, as `-j DNAT --to-destination 127.0.0.1:8443` needs it."""
+    moved = nat_chain((tcp(443), Nat("dnat", values("127.0.0.1"), (8443, 8443))))
+    judged = firewall(
+        moved,
+        incoming(ESTABLISHED, (tcp(accepts), ACCEPT)),
+        network=replace(known, route_localnet=localnet),
+    )
+    found = judged.reach("tcp", 8443, 4, "127.0.0.1")
+    assert found.verdict == verdict
+    assert found.reached_as == (() if verdict == "closed" else (443,))
+    assert judged.reach("tcp", 8080, 4, "127.0.0.1").verdict == "closed"
 
 
 def test_redirect_is_to_no_loopback() -> None:

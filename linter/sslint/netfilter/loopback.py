@@ -8,8 +8,9 @@ from typing import Literal
 from sslint.netfilter import addresses, explain
 from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.model import Intervals, Listing, Match, Nat, Rule, Values
+from sslint.netfilter.verdicts import Reach, widest
 from sslint.source import Location
-from sslint.values import dataclass
+from sslint.values import dataclass, replace
 
 MAX_PORTS = 16  # that one rule may name and still be said to name them
 _LOOPBACK = addresses.LOOPBACK[4]
@@ -40,6 +41,28 @@ def to_loopback(firewall: Evaluation) -> Iterator[ToLoopback]:
                 address = _loopback(item.addresses) if isinstance(item, Nat) else None
                 if address is not None and isinstance(item, Nat):
                     yield from _ports(firewall, rule, item, addresses.show(4, address))
+
+
+def reach(
+    firewall: Evaluation, transport: Literal["tcp", "udp"], port: int, address: str
+) -> Reach | None:
+    """Return who reaches a listener on 127.0.0.0/8; None if no rule leads there.
+
+    It works with route_localnet alone: without it the kernel drops what a rule sends.
+    """
+    if not addresses.contains(_LOOPBACK, addresses.parse(address)[1]):
+        return None
+    ways = [
+        one.port
+        for one in to_loopback(firewall)
+        if (one.transport, one.inner, one.address) == (transport, port, address) and not one.dropped
+    ]
+    found = [(explain.reach(firewall, transport, way, 4, outer=True), way) for way in ways]
+    best = widest(one for one, _ in found)
+    if best is None:
+        return None
+    outer = tuple(sorted({way for one, way in found if one.verdict != "closed"}))
+    return replace(best, reached_as=outer)
 
 
 def _loopback(values: Values | None) -> int | None:

@@ -196,10 +196,10 @@ def local(state: PacketState, own: tuple[int, ...], matching: Matching) -> bool 
         return True
     if host in matching.network.shared(family):
         return None
-    if matching.network.own(family):
-        return addresses.contains(addresses.LOOPBACK[family], host)
     if addresses.contains(addresses.LOOPBACK[family], host):
-        return None
+        return True
+    if matching.network.own(family):
+        return False
     if addresses.contains(addresses.PRIVATE[family], host):
         shown = addresses.show(family, host)
         matching.assume(f"{shown}, which NAT sends connections to, is another host")

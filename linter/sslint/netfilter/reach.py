@@ -51,8 +51,16 @@ class Firewall(Evaluation):
             from sslint.netfilter import explain
 
             known = explain.reach(self, transport, port, family, address)
+            if address is not None and family == 4 and self.translates:
+                known = self._by_nat(transport, port, address) or known
             self._reaches[memo] = known
         return known
+
+    def _by_nat(self, transport: Literal["tcp", "udp"], port: int, address: str) -> Reach | None:
+        """Return who reaches a listener on the loopback; None if no rule leads there."""
+        from sslint.netfilter import loopback
+
+        return loopback.reach(self, transport, port, address)
 
     @property
     def translates(self) -> bool:
