@@ -296,3 +296,20 @@ def test_no_rule_follows_one_that_passes_through() -> None:
 def test_a_statement_without_a_name_is_none_of_those_that_are_looked_for() -> None:
     reading = reading_of({"apache2.conf": f'{LOADED}Listen 80\n"" x\n<VirtualHost *:80>\n"" y\n'})
     assert [endpoint.port for endpoint in reading.endpoints] == [80]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("KeepAlive yes", "KeepAlive must be On or Off"),
+        ("KeepAlive", "KeepAlive must be On or Off"),
+        ("Timeout 60 70", "Timeout takes one argument"),
+        ('ServerAdmin ""', "ServerAdmin takes one argument"),
+        ("Protocols", "Protocols requires at least one argument"),
+    ],
+)
+def test_what_a_directive_does_not_take_is_refused(statement: str, said: str) -> None:
+    reading = reading_of({"apache2.conf": f"{LOADED}Listen 80\n{statement}\n"})
+    assert reading.reasons == [f"etc/apache2/apache2.conf:4: {said}"]
+    taken = "KeepAlive on\nTimeout 60\nServerAlias a b c\n"
+    assert reading_of({"apache2.conf": f"{LOADED}Listen 80\n{taken}"}).starts

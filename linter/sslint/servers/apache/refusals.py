@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sslint import certificates
 from sslint.reasons import Code
+from sslint.servers.apache import arguments
 from sslint.servers.apache.environment import UNKNOWN
 from sslint.servers.apache.hosts import Host
 from sslint.servers.apache.loader import Loader
@@ -34,11 +35,8 @@ _FILES = tuple(
 _COMMANDS = ("certificate", "dhparameters", "privatekey")  # of SSLOpenSSLConfCmd that name a file
 _KEYS = ("sslcertificatekeyfile", "sslsessionticketkeyfile", "sslproxymachinecertificatefile")
 _CACHES = ("sslsessioncache", "sslstaplingcache")  # kept by a module of their own
-_ONE = ("servername", "documentroot", "sslengine", "sslcertificatefile", "sslcertificatekeyfile")
 # The statements of which more is asked than where they stand.
-_JUDGED = frozenset(
-    (*_ONE, *_FILES, *_CACHES, "sslengine", "sslopensslconfcmd", "listen", "<virtualhost")
-)
+_JUDGED = frozenset((*_FILES, *_CACHES, "sslengine", "sslopensslconfcmd", "listen", "<virtualhost"))
 _PROTOCOLS = ("all", "sslv2", "sslv3", "tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3")
 # Where distributions load what others link in.
 _LOADED = ("/etc/apache2/mods-enabled", "/etc/httpd/conf.modules.d")
@@ -80,10 +78,16 @@ def _walk(
 ) -> None:
     """Judge statements; `plain` are those of which only the place is asked."""
     modules = loader.modules
-    sound = plain[inside]
+    sound, known = plain[inside], arguments.known()
     for directive in block:
         name = directive.name
-        if (name in sound and not directive.block) or directive.doubt:
+        if directive.doubt:
+            continue
+        args, wanted = directive.args, known.get(name)
+        wrong = wanted is not None and not (
+            wanted[0] <= len(args) <= wanted[1] and arguments.fit(wanted, args)
+        )
+        if name in sound and not directive.block and not wrong:
             continue
         place = modules.place(name)
         if place is None:
@@ -95,8 +99,8 @@ def _walk(
         elif virtual and name in ("listen", "<virtualhost"):
             said = "not allowed in <VirtualHost>" if name == "listen" else "cannot be nested"
             loader.refuse(directive.location, f"{_shown(directive)} {said}")
-        if name in _ONE and len(directive.args) != 1:
-            loader.refuse(directive.location, f"{_shown(directive)} takes one argument")
+        if wanted and wrong and not any(UNKNOWN in word for word in args):
+            loader.refuse(directive.location, f"{_shown(directive)} {wanted[2]}")
         elif name == "sslengine" and directive.value.lower() not in ("on", "off", "optional"):
             if UNKNOWN not in directive.value:
                 said = "SSLEngine: argument must be On, Off, or Optional"
