@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "linter/sslint"
 ROOMS = ("netfilter", "network", "firewalls")
 # What few hosts have, or few commands ask for.
 LATE = {
-    "netfilter.reach": {"explain", "openings", "suggest", "trace"},
+    "netfilter.reach": {"explain", "loopback", "openings", "suggest", "trace"},
     "firewalls.discovery": {
         *("firewalld", "ipset", "iptables", "nftables", "nft_json", "ufw", "possible", "whole"),
     },
