@@ -100,14 +100,13 @@ def _ignored(
     """Silence what comments ignore, and return the findings about comments without use."""
     from sslint import silence
 
-    judged = {name for rule in rules for name in (rule.name, rule.family)}
-    unused = silence.mark_ignored(found, host.tree.files(), judged, reasons=reasons)
+    unused = silence.mark_ignored(found, host.tree.files(), rules, reasons=reasons)
     silenced = [finding for finding in found if finding.silenced]
     result.ignored += len(silenced)
     result.silenced += engine.merge_twins(silenced)
     from sslint.facts.collection import Facts
 
-    about = [rule for rule in rules if rule.each == "ignore"]
+    about = [rule for rule in rules if rule.each == "ignore"] if unused else []
     return _run(host, about, Facts(host, unused))
 
 

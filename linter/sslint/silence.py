@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Literal
 
-from sslint.engine import Finding, bundled
+from sslint.engine import Finding, Rule, bundled
 from sslint.errors import UsageError
 from sslint.facts.ignores import Comment
 from sslint.regex import regex
@@ -23,7 +23,7 @@ _ENDS = ("-->", "*/")
 def mark_ignored(
     findings: Sequence[Finding],
     files: Iterable[SourceFile],
-    judged: Container[str],
+    rules: Sequence[Rule],
     *,
     reasons: bool = False,
 ) -> list[tuple[Comment, str]]:
@@ -31,13 +31,16 @@ def mark_ignored(
 
     A comment stands on the finding's line or on the line above. A comment after a value is part
     of the value in main.cf and master.cf, so there only the line above is looked at (postconf(5)).
-    `judged` are the names that had a chance: of other rules it is not known whether they fire.
-    With `reasons` a comment without one counts for nothing.
+    Of other than `rules` it is not known whether they fire. With `reasons` a comment without one
+    counts for nothing.
     """
     every = [comment for file in files for comment in _comments(file, reasons)]
+    if not every:
+        return []
     comments = {
         (comment.place.file, comment.place.line): comment for comment in every if comment.counts
     }
+    judged = {name for rule in rules for name in (rule.name, rule.family)}
     used: set[tuple[SourceFile, int, str]] = set()
     for finding in findings if comments else ():
         place = finding.span.location if finding.span is not None else None

@@ -49,6 +49,8 @@ def run(rules: Iterable[Rule], facts: object) -> list[Finding]:
     found: list[Finding] = []
     for rule in rules:
         kind = getattr(facts, rule.collection)
+        if not kind:
+            continue
         if isinstance(kind, Many) and len(kind) >= MANY:
             found += _of_many(rule, kind, groups, facts)
         else:

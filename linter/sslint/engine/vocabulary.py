@@ -17,6 +17,7 @@ class MalformedError(Exception):
     """A rule's document is wrong; the message says how."""
 
 
+@cache
 def plural(kind: str) -> str:
     """Return what the facts of a kind are together: `host.services`."""
     if kind in ("dormant", "published"):

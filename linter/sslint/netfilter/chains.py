@@ -91,7 +91,7 @@ class Outcome:
 def add(flow: Flow, state: PacketState, mask: int) -> None:
     """Let more far addresses be met in a state."""
     if mask:
-        flow[state] = flow.get(state, 0) | mask
+        flow[state] = flow.get(state, 0) | mask if flow else mask  # a state has a long hash
 
 
 def few(flow: Flow) -> Flow:

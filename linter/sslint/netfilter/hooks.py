@@ -29,6 +29,7 @@ from sslint.netfilter.packet import (
     ICMPV6,
     TEMPLATE,
     PacketState,
+    at_hook,
 )
 from sslint.netfilter.survey import Survey
 from sslint.values import dataclass, field
@@ -243,7 +244,7 @@ class Hooks:
                 return _merged((s, m) for run in runs for s, m in run.items())
         answered: Flow = {}  # by SYNPROXY, before the rest of the hook
         steps = self.steps(first.family, hook, device)
-        flow = _merged([(state._replace(hook=hook), mask) for state, mask in few(flow).items()])
+        flow = _merged([(at_hook(state, hook), mask) for state, mask in few(flow).items()])
         for step in steps:
             if self.survey.synproxy:
                 for state in [s for s in flow if s.synproxy == ANSWERED]:
@@ -395,7 +396,7 @@ def _merged(pairs: Iterable[tuple[PacketState, int]]) -> Flow:
     flow: Flow = {}
     for state, mask in pairs:
         if mask:
-            flow[state] = flow.get(state, 0) | mask
+            flow[state] = flow.get(state, 0) | mask if flow else mask
     return flow
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 from sslint.netfilter import explain
 from sslint.netfilter.addresses import Sources
@@ -34,6 +34,7 @@ MAX_NAMED = 16  # ports one rule may name and still be said to name them
 MAX_OPENINGS = 4096
 MAX_RUNS = 512  # ports that are followed
 
+T = TypeVar("T")
 Transport = Literal["tcp", "udp"]
 
 
@@ -224,15 +225,15 @@ class _Search:
         key = (one.transport, one.port, family, iif)
         if key not in self._runs and len(self._runs) >= MAX_RUNS:
             return None
-        run = self._runs.setdefault(key, cache(partial(self._notes, question, one, iif)))
-        sets = cache(
+        run = self._runs.setdefault(key, _once(partial(self._notes, question, one, iif)))
+        sets = _once(
             lambda: firewall.gate(firewall.connections.sets(question, iif).sets, family)[0]
         )
         return Opening(
             family, one.transport, one.port, Sources(universe, accepted), one.rule.location,
             one.rule.text, one.table, one.chain, one.rule, iif,
-            cache(lambda: Sources(universe, accepted & ~sets().possible)),
-            cache(lambda: self._told(one, run(), accepted, sets())),
+            _once(lambda: Sources(universe, accepted & ~sets().possible)),
+            _once(lambda: self._told(one, run(), accepted, sets())),
         )  # fmt: skip
 
     def _notes(self, question: Question, one: _Candidate, iif: str) -> Notes:
@@ -266,6 +267,18 @@ class _Search:
                 if place not in blocks:
                     blocks[place] = decision(self.firewall.universes[one.family], note, mask)
         return shadow, tuple(blocks.values())
+
+
+def _once(make: Callable[[], T]) -> Callable[[], T]:
+    """Return what makes something when it is first asked; functools.cache takes longer to make."""
+    made: list[T] = []
+
+    def get() -> T:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get
 
 
 def _accepted(

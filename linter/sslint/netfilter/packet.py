@@ -142,6 +142,13 @@ def _replaced(state: PacketState, /, **changes: Any) -> PacketState:
     return tuple.__new__(PacketState, fields)
 
 
+def at_hook(state: PacketState, hook: Hook) -> PacketState:
+    """Return a packet at a hook, to which it comes far more often than other fields change."""
+    place = _PLACES["hook"]
+    fields: tuple[Any, ...] = (*state[:place], hook, *state[place + 1 :])
+    return tuple.__new__(PacketState, fields)
+
+
 PacketState._replace = _replaced  # type: ignore[method-assign, assignment]
 
 # IPv6 extension headers of nft(8); a plain packet has none, so that their fields break.

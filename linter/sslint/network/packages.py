@@ -60,6 +60,7 @@ class Packages:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self._release: dict[str, str] | None = None
+        self._distribution: tuple[str, str] | None = None
         self._versions: dict[Package, str | None] = {}
 
     @property
@@ -80,6 +81,11 @@ class Packages:
     @property
     def distribution(self) -> tuple[str, str]:
         """(family, release): ("debian", "13"), ("rhel", "9"), ("", "") if not known."""
+        if self._distribution is None:
+            self._distribution = self._named_release()
+        return self._distribution
+
+    def _named_release(self) -> tuple[str, str]:
         name = self.release.get("ID", "").lower()
         version = self.release.get("VERSION_ID", "")
         if not name:

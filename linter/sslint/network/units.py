@@ -66,6 +66,7 @@ class Units:
         self._wanted: set[str] | None = None
         self._states: dict[str, UnitState] = {}
         self._init_scripts: list[str] | None = None
+        self._presets: list[str] | None = None
 
     def state(self, name: str) -> UnitState:
         """Tell whether a unit (`ufw` or `ufw.service`) starts at boot."""
@@ -159,7 +160,9 @@ class Units:
 
     def _preset_off(self, name: str) -> bool:
         """Tell whether a preset of the administrator's disables a unit, systemd.preset(5)."""
-        for path in self.tree.glob(f"{posixpath.dirname(ETC)}/system-preset/*.preset"):
+        if self._presets is None:
+            self._presets = self.tree.glob(f"{posixpath.dirname(ETC)}/system-preset/*.preset")
+        for path in self._presets:
             file = self.tree.try_read(path, decisive=False)
             for line in file.text.split("\n") if file is not None else ():
                 words = line.split()

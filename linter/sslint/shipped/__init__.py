@@ -172,6 +172,7 @@ def _looks_like_debian(tree: Tree) -> bool:
     )
 
 
+@cache
 def _versions(release: str) -> dict[str, str]:
     """Return the versions that a release ships, by server and firewall."""
     key = (release.partition("/")[0], release.partition("/")[2])

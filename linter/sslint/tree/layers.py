@@ -273,10 +273,10 @@ class Layers:
 
     def link_target(self, path: str) -> str | None:
         """Return where a symlink points (one step, as an absolute host path), else None."""
-        parent = self.resolve(posixpath.dirname(path))
+        directory, _, name = path.rpartition("/")
+        parent = self.resolve(directory or "/")
         if parent.status is not Status.DIRECTORY:
             return None
-        name = posixpath.basename(path)
         whole = below(parent.path, name)
         if whole not in self.mounts:
             kinds = self.kinds(parent.path)

@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,10 @@ def _published(tree: Tree) -> Iterator[Publication | Listener | Container]:
     """Yield what is published; a listener stands for TLS on a port that is not known."""
     found = 0
     read: set[str] = set()
-    for count, paths in enumerate(_projects(tree)):
+    projects = tree.memo.get("compose")  # asked twice, and the tree has all names by then
+    if projects is None:
+        projects = tree.memo["compose"] = list(islice(_projects(tree), MAX_COMPOSE_FILES + 1))
+    for count, paths in enumerate(projects):
         if count >= MAX_COMPOSE_FILES:
             tree.problem(paths[0], "more compose files than are read", decisive=False)
             return
