@@ -336,18 +336,15 @@ class Tree:
             data, _ = self._layers.door.read(place, path, MAX_FILE)
         except OSError as error:
             raise TreeError.from_os(path, error) from None
-        self._spend(path, "bytes", len(data))
-        self._spend(path, "files", 1)
+        try:
+            self.budgets.spend("bytes", len(data))
+            self.budgets.spend("files")
+        except ExhaustedError as error:
+            raise TreeError(path, f"is not read: the run {error}", Status.UNKNOWN) from None
         reason = not_its_text(data)
         if reason:
             raise TreeError(path, reason, Status.UNKNOWN)
         return data
-
-    def _spend(self, path: str, name: str, amount: int) -> None:
-        try:
-            self.budgets.spend(name, amount)
-        except ExhaustedError as error:
-            raise TreeError(path, f"is not read: the run {error}", Status.UNKNOWN) from None
 
     def mode(self, path: str) -> int | None:
         """Return a file's permission bits, or None where they are not known."""

@@ -177,9 +177,11 @@ def collect(
             else:
                 continue
             server.names = _names(server, hostname, refuse)
-            inside = server.includes()
-            config.unknown += inside
-            server.unknown = next(iter(inside or around), None)
+            unknown = around
+            if server.form is None and (inside := server.includes()):
+                config.unknown += inside
+                unknown = inside
+            server.unknown = unknown[0] if unknown else None
             config.servers.append(server)
     return config
 

@@ -146,9 +146,8 @@ def certificates_for(
     server = socket.find(name) if name and socket.kind != "mail" else default
     if server is None:
         return None
-    if known[server.number].rejects:
-        return ()
-    return known[server.number].certificates or known[default.number].certificates
+    mine = known[server.number]
+    return () if mine.rejects else mine.certificates or known[default.number].certificates
 
 
 def check_default(socket: Socket, known: dict[int, Credentials], refuse: Refuse) -> None:

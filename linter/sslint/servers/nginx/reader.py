@@ -184,9 +184,11 @@ def _fill(nginx: Nginx, reading: ServerReading) -> None:
             )
         )
         if server.kind == "http":
-            statements = routes(server)
-            reading.redirects += redirects(server, statements)
-            reading.upstreams += requests(server, groups["http"], statements)
+            sending, passing = routes(server)
+            if sending:
+                reading.redirects += redirects(server, sending)
+            if passing:
+                reading.upstreams += requests(server, groups["http"], passing)
         elif server.kind == "stream":
             reading.upstreams += connections(server, nginx.config, groups["stream"])
     reading.endpoints = passed_on(nginx, reading.endpoints, reading.upstreams)

@@ -34,32 +34,44 @@ Target = tuple[str | None, str | None, int | None]
 Found = TypeVar("Found", Directive, Part)
 
 
-def routes(server: Server) -> Guarded:
-    """Return the statements of an http server block that send clients or requests elsewhere,
-    each with whether an `if` guards it."""
+def routes(server: Server) -> tuple[Guarded, Guarded]:
+    """Return the statements of an http server block that send clients elsewhere, and requests.
+
+    Each with whether an `if` guards it.
+    """
     block = server.directive
-    if not isinstance(block, Alike):
-        found: list[tuple[Directive, bool]] = []
-        _collect(block.block or [], False, 0, found)
-        return found
-    parts = block.shape.routes
-    if parts is None:
-        parts = block.shape.routes = []
-        _collect(block.shape.block, False, 0, parts)
-    return parts
+    if isinstance(block, Alike):
+        if block.shape.routes is None:
+            parts: list[tuple[Part, bool]] = []
+            _collect(block.shape.block, False, 0, parts)
+            block.shape.routes = _sorted(parts)
+        return block.shape.routes
+    found: list[tuple[Directive, bool]] = []
+    _collect(block.block or [], False, 0, found)
+    return _sorted(found)
 
 
-def redirects(server: Server, statements: Guarded) -> Iterator[Redirect]:
-    """Yield the redirects among a server's `routes` to an absolute URL."""
+def _sorted(
+    found: list[tuple[Found, bool]],
+) -> tuple[list[tuple[Found, bool]], list[tuple[Found, bool]]]:
+    """Return those that send clients elsewhere, and the others."""
+    sending = [one for one in found if one[0].name in _REDIRECTS]
+    return sending, [one for one in found if one[0].name not in _REDIRECTS]
+
+
+def redirects(server: Server, statements: Guarded) -> list[Redirect]:
+    """Return the redirects to an absolute URL among the statements that send clients elsewhere."""
+    redirecting = []
     block = server.directive
     for said, conditional in statements:
-        if said.name in _REDIRECTS:
-            target = _target(said.name, block.words(said))
-            found = _url(target) if target else None
-            if found is not None:
-                scheme, host, port, own = found
-                place = block.place(said)
-                yield Redirect(server.number, scheme, host, port, place, conditional, own)
+        target = _target(said.name, block.words(said))
+        found = _url(target) if target else None
+        if found is not None:
+            scheme, host, port, own = found
+            redirecting.append(
+                Redirect(server.number, scheme, host, port, block.place(said), conditional, own)
+            )
+    return redirecting
 
 
 @lru_cache(maxsize=256)  # thousands of blocks say the same
@@ -157,16 +169,18 @@ def connections(server: Server, config: Configuration, groups: Groups) -> Iterat
                 yield Upstream(server.number, scheme, host, port, directive.location, header)
 
 
-def requests(server: Server, groups: Groups, statements: Guarded) -> Iterator[Upstream]:
-    """Yield where an http server passes requests, upstream blocks resolved.
+def requests(server: Server, groups: Groups, statements: Guarded) -> list[Upstream]:
+    """Return where an http server passes requests by some of its statements.
 
-    `groups` are those of its kind, `statements` its `routes`.
+    `groups` are those of its kind.
     """
+    passing = []
     block = server.directive
     for said, _ in statements:
-        if said.name not in _REDIRECTS and (args := block.words(said)):
+        if args := block.words(said):
             for scheme, host, port in groups.targets(said.name, args[0]):
-                yield Upstream(server.number, scheme, host, port, block.place(said))
+                passing.append(Upstream(server.number, scheme, host, port, block.place(said)))
+    return passing
 
 
 def _passed(name: str, url: str) -> tuple[str | None, str | None, int | None]:

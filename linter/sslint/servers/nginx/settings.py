@@ -87,7 +87,7 @@ def settings(config: Configuration) -> list[Setting]:
 def _of_block(server: Server, found: list[Setting]) -> None:
     """Find the statements of a server block."""
     block, site = server.directive, server.number
-    if not isinstance(block, Alike):
+    if not isinstance(block, Alike) or server.swallows:
         _walk(block.block or [], "server", site, 0, found)
         return
     asked = block.shape.asked
@@ -95,26 +95,22 @@ def _of_block(server: Server, found: list[Setting]) -> None:
         asked = block.shape.asked = list(_asked(block))
     for part, said in asked:
         if said is None:
-            if part.block is not None or server.swallows:
-                _statement(block.statement(part), "server", site, 0, found)
-            continue
-        for called, value, words in said:
+            _statement(block.statement(part), "server", site, 0, found)
+        for called, value, words in said or ():
             found.append(Setting("nginx", called, value, block.place(part), "server", words, site))
 
 
 def _asked(block: Alike) -> Iterator[tuple[Part, Sequence[Told] | None]]:
     """Yield the statements of a shape that a rule may ask for, in any such block.
 
-    Each with what it says, None where that depends on the block.
+    Each with what it says, None where that stands in it.
     """
     for part in block.shape.block:
         found: list[Setting] = []
-        if part.name == "server_name":
-            yield part, None
-        elif part.name not in _SILENT:
+        if part.name not in _SILENT and part.name != "server_name":
             _statement(block.statement(part), "server", None, 0, found)
-            if found:
-                yield part, None if part.block is not None else _told(part.name, part.args)
+        if found:
+            yield part, None if part.block is not None else _told(part.name, part.args)
 
 
 def _walk(

@@ -49,15 +49,15 @@ class Shape:
 
     `size` are the characters of the block that was parsed, `block` the statements that are right in
     it, `named` the same by name.
-    `routes` are its statements that send clients elsewhere, each with whether an `if` guards it;
-    `asked` those that a rule asks for, each with what it says where that is the same in all blocks.
+    `routes` are its statements that send clients elsewhere, and those that send requests, each with
+    whether an `if` guards it; `asked` those that a rule asks for, each with what it says.
     """
 
     pattern: re.Pattern[str]
     size: int
     block: list[Part]
     named: dict[str, list[Part]] = field(default_factory=dict)
-    routes: list[tuple[Part, bool]] | None = None
+    routes: tuple[list[tuple[Part, bool]], list[tuple[Part, bool]]] | None = None
     asked: list[tuple[Part, Sequence[Told] | None]] | None = None
 
 

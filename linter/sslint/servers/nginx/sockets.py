@@ -85,7 +85,7 @@ class Socket:
         """Return the server that a name (SNI or Host) selects; None if it cannot be decided."""
         if len(self.servers) == 1:
             return self.servers[0]
-        number = self.names_table().find(name)
+        number = (self.virtual or self.names_table()).find(name)
         if number is None:
             return self.default_server
         return self.numbered.get(number)
