@@ -54,12 +54,16 @@ def _uses(facts: Facts) -> dict[tuple[str | None, str | None], list[Use]]:
     back_ends = _BackEnds(facts)
     for reading in host.readings:
         known.clear()
+        seen: set[tuple[object, ...]] = set()  # two families of one port have the same ones
         for socket in host.sockets:
             endpoint = socket.endpoint
             if endpoint.server != reading.server:
                 continue
             shown = socket.scope != "loopback" and endpoint.certain
             port = (endpoint.transport, endpoint.port)
+            if (id(endpoint.certificates), port, shown) in seen:
+                continue
+            seen.add((id(endpoint.certificates), port, shown))
             for ref in endpoint.certificates:
                 found = use(reading.server, ref)
                 for name in ref.names:

@@ -33,12 +33,10 @@ def sites(facts: Facts) -> Many[Site]:
     keys: list[object] = []
     for reading in facts.host.readings:
         blocks = _Blocks(reading)
-        owners = _Owners()
+        owners = _Owners(reading.sites)
         for number, site in enumerate(reading.sites):
-            if reading.sites_assumed:
-                owners = _Owners()
             exact = _exact(site.names)
-            taken = owners.enter(site, exact)
+            taken = {} if reading.sites_assumed else owners.enter(site, exact)
             found.append((site, blocks, number, taken))
             keys.append(
                 (
@@ -69,22 +67,27 @@ def _exact(names: Sequence[str]) -> list[str]:
 
 
 class _Owners:
-    """Which block answers for a name on each socket, of those that were entered."""
+    """Which of some blocks answers for a name on each socket."""
 
-    def __init__(self) -> None:
-        self._by_socket: dict[tuple[str, str, int], dict[str, model.Site]] = {}
-        self._by_sockets: dict[int, list[dict[str, model.Site]]] = {}  # many have the same ones
+    def __init__(self, sites: Sequence[model.Site]) -> None:
+        every = {id(site.listens): site.listens for site in sites}  # many have the same ones
+        users: dict[tuple[str, str, int], list[int]] = {}
+        for number, listens in every.items():
+            for listen in listens:
+                users.setdefault(listen[:3], []).append(number)
+        # Sockets of the same blocks have the same names: nearly always those of both families.
+        tables: dict[tuple[int, ...], dict[str, model.Site]] = {}
+        names = {socket: tables.setdefault(tuple(own), {}) for socket, own in users.items()}
+        self._names: dict[int, list[dict[str, model.Site]]] = {}
+        for number, listens in every.items():
+            last_first = {id(own := names[one[:3]]): own for one in reversed(listens)}
+            self._names[number] = [*reversed(last_first.values())]
 
     def enter(self, site: model.Site, exact: Sequence[str]) -> dict[str, model.Site]:
         """Return the names of a block for which an earlier one answers, and enter the others."""
         taken = {}
-        sockets = self._by_sockets.get(id(site.listens))
-        if sockets is None:
-            sockets = self._by_sockets[id(site.listens)] = [
-                self._by_socket.setdefault(listen[:3], {}) for listen in site.listens
-            ]
         names = [name for name in exact if "$" not in name]
-        for known in sockets:
+        for known in self._names[id(site.listens)]:
             for name in names:
                 owner = known.setdefault(name, site)
                 if owner is not site:

@@ -236,7 +236,7 @@ class Tree:
         path = normal(path)
         if path in self._names:
             return self._names[path]
-        if self._below_base is not None and not self.mounts and path != "/":
+        if self._below_base is not None and not self._layers.mounts and path != "/":
             return self._below_base + path[1:]
         place = self._layers.place(path)
         if place is not None and self.base is not None:

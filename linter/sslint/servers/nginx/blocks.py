@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sslint.reasons import Code
-from sslint.regex import regex
 from sslint.servers.nginx.directive import Directive, Part
 from sslint.servers.nginx.directives import Refuse, check
 from sslint.servers.nginx.listen import Kind, Listen
@@ -54,17 +53,13 @@ class Server:
 
     def has(self, name: str) -> bool:
         """Tell whether it has a statement of its own of one name."""
-        if self.index is not None:
-            return name in self.index
-        assert isinstance(self.directive, Alike)
-        return name in self.directive.shape.named
+        return bool(self.said(name))
 
     def said(self, name: str) -> Sequence[Directive | Part]:
         """Return its own statements of one name, those of a shape as they stand in all of it."""
-        if self.index is not None:
-            return self.index.get(name, ())
-        assert isinstance(self.directive, Alike)
-        return self.directive.shape.named.get(name, ())
+        if self.form is not None:
+            return self.form.shape.named.get(name, ())
+        return self.index.get(name, ()) if self.index is not None else ()
 
     def in_force(self, name: str) -> Sequence[Directive | Part]:
         """Return the statements of one name that are in force, as `said` returns its own."""
@@ -202,8 +197,8 @@ def _form(
     return found
 
 
-# One or two names that are what they say, in lower case: no statement is among them.
-_PLAIN = regex(r"[a-z0-9-][a-z0-9.-]*+(?:[ \t\r\n]++[a-z0-9-][a-z0-9.-]*+)?+")
+# What names are made of that are what they say, in lower case, and the space between them.
+_PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789.- \t\r\n"
 
 
 def _names(server: Server, hostname: str | None, refuse: Refuse) -> tuple[str, ...]:
@@ -212,9 +207,11 @@ def _names(server: Server, hostname: str | None, refuse: Refuse) -> tuple[str, .
     block = server.directive
     for said in server.said("server_name"):
         text = block.text(said)
-        if text is not None and _PLAIN.fullmatch(text):
-            names += text.split()
-            continue
+        if text is not None and not text.strip(_PLAIN):
+            plain = text.split()
+            if len(plain) < 3 and "." not in plain:  # no statement is among them
+                names += plain
+                continue
         words = block.words(said)
         if (end := swallowed(words)) is not None:
             server.swallows, words = True, words[:end]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 from sslint.servers.model import Endpoint, Tls, Upstream
 from sslint.servers.nginx import certificates, mail
 from sslint.servers.nginx.listen import ANY_IPV4, ANY_IPV6
@@ -24,9 +22,6 @@ def endpoint_of(nginx: Nginx, socket: Socket) -> Endpoint:
         reasons.append(f"`listen {name}` may also mean this address, and is not counted in")
         if any((item.flags - socket.flags) & {"ssl", "proxy_protocol"} for item in socket.doubts):
             mode, required = "unknown", None
-    names = dict.fromkeys(chain.from_iterable([server.names for server in socket.servers]))
-    names.pop("", None)
-    names.pop("_", None)
     encrypted = mode in ("implicit", "starttls")
     return Endpoint(
         "nginx",
@@ -38,7 +33,7 @@ def endpoint_of(nginx: Nginx, socket: Socket) -> Endpoint:
         socket.where,
         ipv6only=socket.ipv6only,
         tls_required=required,
-        names=tuple(names),
+        names=socket.names(),
         certificates=certificates.served(socket, nginx.credentials) if encrypted else (),
         service=socket.kind,
         proxy_protocol="proxy_protocol" in socket.flags,

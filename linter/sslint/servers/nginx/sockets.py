@@ -7,6 +7,7 @@ Protocol flags and socket options belong to the address and port, not to the ser
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from sslint.servers.model import BindConflict, CertificateRef, Transport
 from sslint.servers.nginx.blocks import Form, Server
@@ -37,6 +38,7 @@ class Socket:
     doubts: list[Listen] = field(default_factory=list)  # host names that may also mean it
     bound: bool = True
     twin: Socket | None = None  # one of the same servers
+    named: tuple[str, ...] | None = None  # its servers' names, once asked
     sent: tuple[CertificateRef, ...] | None = None  # the certificates that it serves, once asked
     virtual: VirtualNames | None = None
     numbered: dict[int, Server] = field(default_factory=dict)  # beside `virtual`
@@ -89,6 +91,15 @@ class Socket:
         if number is None:
             return self.default_server
         return self.numbered.get(number)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of its servers, each once."""
+        if self.named is None and self.twin is not None:
+            self.named = self.twin.names()
+        if self.named is None:
+            found = dict.fromkeys(chain.from_iterable([one.names for one in self.servers]))
+            self.named = tuple([name for name in found if name not in ("", "_")])
+        return self.named
 
     def names_table(self) -> VirtualNames:
         """Return the table of its servers' names."""
