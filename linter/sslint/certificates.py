@@ -155,7 +155,7 @@ def keep(tree: Tree, other: Tree, changed: Collection[str]) -> bool:
     Return False, and take nothing, if a certificate or a key was read from one of these.
     """
     known = _memo(tree)
-    if any(tree.resolves_to(path, changed) for path in (*known.files, *ROOTS)):
+    if tree.lead_to((*known.files, *ROOTS), changed):
         return False
     other.memo["certificates"] = _Memo(dict(known.pairs), dict(known.files), known.roots)
     return True

@@ -128,9 +128,10 @@ def findings(host: Host, rules: Sequence[Rule]) -> list[Finding]:
 
 def _run(host: Host, rules: Sequence[Rule], known: Facts) -> list[Finding]:
     found = engine.run(rules, known)
+    possible = host.ruleset.possible
     for finding in found:
         finding.host = host.name
-        if host.ruleset.possible and finding.severity == "error" and _asks_firewall(finding.rule):
+        if possible and finding.severity == "error" and _asks_firewall(finding.rule):
             finding.severity = "warning"
     return found
 

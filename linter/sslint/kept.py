@@ -67,6 +67,6 @@ class Parts:
             {
                 name: part
                 for name, part in self._read.items()
-                if not any(tree.resolves_to(path, paths) for path in part.record.files)
+                if not tree.lead_to(part.record.files, paths)
             }
         )

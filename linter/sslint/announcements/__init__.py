@@ -61,7 +61,7 @@ def read(tree: Tree, given: Iterable[str] = (), roots: Iterable[str] = ()) -> An
             file = tree.try_read(path, decisive=False)
             if file is not None:
                 _zone(tree, file, announced, origin)
-    there = [root for root in roots if tree.exists(root)]  # thousands of sites, and none is
+    there = list(tree.existing(roots))  # thousands of sites, and none is
     for path in sorted({posixpath.join(root, name) for root in there for name in _DOCUMENTS}):
         if path not in seen and tree.exists(path):
             seen.add(path)

@@ -213,8 +213,12 @@ def _each_once(spans: Iterable[Span]) -> Sequence[Span]:
 
 
 def _without(own: Span | None, spans: Sequence[Span]) -> tuple[Span, ...]:
-    place = own.location if own else None
-    return tuple([span for span in spans if span.location != place])
+    if own is None:
+        return tuple(spans)
+    place, file = own.location, own.location.file
+    return tuple(
+        [span for span in spans if span.location.file is not file or span.location != place]
+    )
 
 
 def merge_twins(findings: Sequence[Finding]) -> list[Finding]:

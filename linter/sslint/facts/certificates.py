@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Names that no public certificate can have.
 INTERNAL_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test", ".invalid")
-_USUAL = regex(r"(?:[a-z0-9-]+\.)+[a-z]+")
+_USUAL = regex(r"[a-z0-9-][a-z0-9.-]*\.[a-z]+")
 FileStatus = Literal["present", "absent"]
 
 

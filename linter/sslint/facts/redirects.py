@@ -50,7 +50,8 @@ def _site(reading: ServerReading, said: model.Redirect | model.Upstream) -> mode
 def secure_endpoints(host: Host) -> dict[tuple[str, int], list[Endpoint]]:
     """Return the TCP sockets that speak TLS to others than this host, by server and port.
 
-    Those of ports on which several programs listen, or one may not, are left out.
+    Those of ports on which several programs listen, or one may not, are left out, and those where
+    TLS ends elsewhere.
     """
     found: dict[tuple[str, int], list[Endpoint]] = {}
     for socket in host.sockets:
@@ -62,6 +63,7 @@ def secure_endpoints(host: Host) -> dict[tuple[str, int], list[Endpoint]]:
         for (server, port), endpoints in found.items()
         if all(other.server == server for other in listeners(host, "tcp", port))
         and all(endpoint.certain for endpoint in endpoints)
+        and ("tcp", port) not in host.target.intent.terminated_elsewhere
     }
 
 
@@ -188,12 +190,12 @@ class Redirect(Fact):
 
         Each with the certificate that does, None where the handshake is rejected.
         """
-        reading, port = self._reading, self.source.port
-        if self.source.scheme != "https" or not port or self.terminated_elsewhere:
+        reading, source = self._reading, self.source
+        if source.scheme != "https" or source.port is None:
             return ()
-        endpoints = self.facts.secure_endpoints.get((reading.server, port))
+        endpoints = self.facts.secure_endpoints.get((reading.server, source.port))
         web = reading.web
-        if not endpoints or web is None:
+        if endpoints is None or web is None:
             return ()
         found = []
         for name in self._names:

@@ -389,6 +389,18 @@ class Tree:
         """Tell whether the tree certainly has a path."""
         return self.status(path) in (Status.FILE, Status.DIRECTORY, Status.OTHER)
 
+    def existing(self, paths: Iterable[str]) -> Iterator[str]:
+        """Yield those of many paths that the tree certainly has."""
+        absent: dict[str, bool] = {}  # the directories that they are in
+        for path in paths:
+            parent, _, name = path.rpartition("/")
+            gone = absent.get(parent)
+            if gone is None:
+                known = parent == normal(parent) and self.status(parent) is Status.ABSENT
+                gone = absent[parent] = known
+            if not (gone and name != "..") and self.exists(path):
+                yield path
+
     def holds(self, directory: str, *, within: str = "") -> bool:
         """Tell whether what is missing from a directory is missing on the host.
 
@@ -458,10 +470,12 @@ class Tree:
             raise TreeError(path, _NO_FILE[found.status], found.status)
         return found.path
 
-    def resolves_to(self, path: str, places: Collection[str]) -> bool:
-        """Tell whether a path leads to one of several that are resolved."""
-        found = self._layers.resolve(normal(path))
-        return found.status is not Status.UNKNOWN and found.path in places
+    def lead_to(self, paths: Iterable[str], places: Collection[str]) -> bool:
+        """Tell whether one of several paths leads to one of others that are resolved."""
+        return any(
+            found.path in places and found.status is not Status.UNKNOWN
+            for found in map(self._layers.resolve, map(normal, paths))
+        )
 
     def link_target(self, path: str) -> str | None:
         """Return where a symlink points (one step, as an absolute host path), else None."""
