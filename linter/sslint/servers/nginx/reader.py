@@ -250,8 +250,10 @@ class _Opened:
 
 
 def _may_listen(server: Server) -> bool:
-    """Tell whether a block may have sockets that are not known."""
-    return bool(server.includes()) or any(listen.unknown for listen in server.listens)
+    """Tell whether a block may have sockets that are not known, or that are no ports (`unix:`)."""
+    return bool(server.includes()) or any(
+        listen.unknown or not listen.addresses for listen in server.listens
+    )
 
 
 def _decided_by_template(nginx: Nginx, reading: ServerReading) -> None:
