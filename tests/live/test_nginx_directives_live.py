@@ -180,3 +180,13 @@ def test_random_directives(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         found = [one for one in pool.map(lambda n: difference(tmp_path, n), numbers) if one]
     assert not found, f"{len(found)}\n" + "\n".join(found[:10])
+
+
+@pytest.mark.live("nginx")
+@pytest.mark.parametrize("loads", ["", f"load_module {MODULES}/ngx_stream_module.so;"])
+def test_debians_nginx_knows_no_stream(loads: str, tmp_path: Path) -> None:
+    path = tmp_path / "nginx.conf"
+    path.write_text(f"{loads} pid {tmp_path}/pid; {EVENTS} stream {{ }}")
+    command = ["nginx", "-t", "-e", "stderr", "-c", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ('unknown directive "stream"' in done.stderr) is (not loads)

@@ -25,7 +25,8 @@ ENTRIES = (
 def _read(tree: Tree, context: Context) -> ServerReading | None:
     from sslint.servers.nginx.reader import read
 
-    return read(tree, _entry(context), version=context.version)
+    debian = context.network is not None and context.network.package_version(_COMMON) is not None
+    return read(tree, _entry(context), version=context.version, debian=debian)
 
 
 def _entry(context: Context) -> str | None:
@@ -43,6 +44,13 @@ def _including() -> Including:
     return loose
 
 
+_DEBIAN = (
+    "debian/10=1.14.2 debian/11=1.18.0 debian/12=1.22.1 debian/13=1.26.3"
+    " ubuntu/18.04=1.14.0 ubuntu/20.04=1.18.0 ubuntu/22.04=1.18.0 ubuntu/24.04=1.24.0"
+    " ubuntu/24.10=1.26.0 ubuntu/25.04=1.26.3 ubuntu/25.10=1.28.0"
+)
+_COMMON = Package(("nginx-common",), _DEBIAN, "nginx.org")  # of Debian's own build
+
 SERVER = Server(
     name="nginx",
     title="nginx",
@@ -57,9 +65,7 @@ SERVER = Server(
     package=Package(
         ("nginx",),
         (
-            "debian/10=1.14.2 debian/11=1.18.0 debian/12=1.22.1 debian/13=1.26.3"
-            " ubuntu/18.04=1.14.0 ubuntu/20.04=1.18.0 ubuntu/22.04=1.18.0 ubuntu/24.04=1.24.0"
-            " ubuntu/24.10=1.26.0 ubuntu/25.04=1.26.3 ubuntu/25.10=1.28.0 rhel/10=1.26.3"
+            f"{_DEBIAN} rhel/10=1.26.3"
             " alpine/3.17=1.22.1 alpine/3.18=1.24.0 alpine/3.19=1.24.0 alpine/3.20=1.26"
             " alpine/3.21=1.26 alpine/3.22=1.28.0"
         ),

@@ -1,14 +1,20 @@
-"""The sites of Debian's sites-available where the links of sites-enabled were not kept."""
+"""What Debian enables by links: sites, where the links were not kept, and modules."""
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Iterator
 
 from sslint.regex import regex
+from sslint.servers.nginx.blocks import Configuration
+from sslint.servers.nginx.syntax import unknown_includes
+from sslint.source import Location
 from sslint.tree import Status, Tree, TreeError
 
 _AVAILABLE = "/etc/nginx/sites-available"
 ENABLED = "/etc/nginx/sites-enabled"
+_MODULES = "/etc/nginx/modules-enabled"  # stream and mail are packages of their own
 # What an editor, dpkg or ucf leaves beside a site, what is there to be copied, and to be read.
 _ASIDE = regex(
     r"^\.|~$|^#|\.(bak|old|orig|rej|save|swp|disabled|off|example|sample|tmpl|template|j2|erb"
@@ -55,3 +61,17 @@ def sites(tree: Tree) -> list[str]:
 def _is_stock(tree: Tree, path: str) -> bool:
     file = tree.try_read(path, decisive=False)
     return file is not None and bool(_STOCK.search(file.text)) and not _OWN.search(file.text)
+
+
+def not_loaded(tree: Tree, config: Configuration) -> Iterator[tuple[Location, str]]:
+    """Yield the blocks that Debian's nginx does not know, since nothing loads their module."""
+    statements = config.main
+    if not tree.holds(_MODULES) or unknown_includes(statements.get("include", [])):
+        return
+    loaded = {posixpath.basename(one.args[0]) for one in statements.get("load_module", [])}
+    linked = tree.names(_MODULES)  # also to what the tree does not hold
+    for kind in ("stream", "mail"):
+        block, module = config.contexts.get(kind), f"ngx_{kind}_module.so"
+        if block and module not in loaded and not any(kind in name for name in linked):
+            said = f'unknown directive "{kind}": nothing loads {module} of libnginx-mod-{kind}'
+            yield block.location, said

@@ -41,12 +41,16 @@ _REMOVED = frozenset(("http3_push", "http3_max_concurrent_pushes", "quic_mtu"))
 
 
 def read(
-    tree: Tree, entry: str | None = None, *, version: tuple[int, ...] | None = None
+    tree: Tree,
+    entry: str | None = None,
+    *,
+    version: tuple[int, ...] | None = None,
+    debian: bool = False,
 ) -> ServerReading | None:
     """Read the nginx configuration of a host; None if the tree has none.
 
-    `entry` is the main configuration file, `version` the nginx that reads it. What cannot be
-    read is reported to the tree, and the rest is read.
+    `entry` is the main configuration file, `version` the nginx that reads it, `debian` whether it
+    is Debian's own. What cannot be read is reported to the tree, and the rest is read.
     """
     path = entry or next((name for name in ENTRIES if tree.exists(name)), None)
     if path is None:
@@ -77,6 +81,8 @@ def read(
     if not statements:
         nginx.refuse(tree.read(path).at(1), 'no "events" section in configuration')
     nginx.config = collect(statements, directory, _hostname(tree), version, nginx.refuse)
+    for where, reason in available.not_loaded(tree, nginx.config) if debian else ():
+        nginx.refuse(where, reason)
     reading.config = nginx
     reading.web = NginxWeb(reading)
     _listen(nginx, tree, reading)
