@@ -205,6 +205,7 @@ def test_networkd_bridge_ports_take_no_packets_of_their_own() -> None:
     ).network
     assert network.public == "br0"
     assert {i.name: i.virtual for i in network.interfaces} == {"eno1": True, "br0": False}
+    assert network.inner == ("eno1",)
 
 
 def test_a_pattern_of_names_gives_addresses_and_no_interface() -> None:

@@ -344,7 +344,7 @@ def _read_firewall(host: Host, tree: Tree) -> _Filter:
                 docker.assume(tree, host.network, one, host.published, _taken(host))
                 for one in host.ruleset.alternatives
             ]
-            network = replace(network, inner=(docker.BRIDGE,))
+            network = replace(network, inner=(*network.inner, docker.BRIDGE))
         host.firewall = Firewall(host.ruleset, network)
     if host.target.running is not None:
         from sslint.netfilter.reach import Firewall

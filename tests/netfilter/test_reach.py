@@ -183,6 +183,13 @@ def test_what_is_forwarded_from_an_interface_does_not_make_it_trusted() -> None:
     assert verdict(firewall(base, forward)) == "open"
 
 
+def test_no_packet_comes_in_by_a_member_of_a_bond() -> None:
+    """What a rule accepts there reaches nobody: its packets are the bond's."""
+    base = incoming(ESTABLISHED, (iif("ens18"), HTTPS, ACCEPT))
+    members = HostNetwork(public="bond0", inner=("ens18",))
+    assert verdict(firewall(base, network=members)) == "closed"
+
+
 def test_a_wildcard_hides_interfaces() -> None:
     base = incoming(ESTABLISHED, (iif("eth0"), DROP), (iif("eth*"), HTTPS, ACCEPT))
     found = reach(firewall(base))

@@ -628,7 +628,8 @@ class HostNetwork:
 
     `public` names the default route's interface if it is known. `addresses` are this host's own
     (configuration, --host-ip), whatever the interface. `ipv6` False: the kernel has it disabled.
-    By the interfaces of `inner` come containers alone: who reaches what by them is not asked.
+    By the interfaces of `inner` come containers alone, or nothing at all (members of a bridge or a
+    bond, whose packets are the bridge's): who reaches what by them is not asked.
     `tcp_loose`: net.netfilter.nf_conntrack_tcp_loose, None where no file sets it.
     `route_localnet`: what files set it to, by name in net.ipv4.conf; "" if a script may.
     """

@@ -91,6 +91,7 @@ def host_network(
         tuple(dict.fromkeys(a for f, a, _ in known if f == 6)),
         ipv6,
         tcp_loose,
+        inner=tuple(link.name for link in links.by_name.values() if link.slave),
     )
 
 
