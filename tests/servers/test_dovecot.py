@@ -657,3 +657,65 @@ def test_ten_thousand_names_are_quick() -> None:
     found = modern("protocols = imap\n" + PAIR + names)
     assert len(at(found, 993).names) == 10_000
     assert time.process_time() - start < 10
+
+
+def refused(text: str, version: tuple[int, ...] | None = None, *, head: str = HEAD) -> list[str]:
+    found = reading({"/etc/dovecot/dovecot.conf": head + text}, version)
+    return [reason.text for reason in found.refusals]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pop3_lock_session = maybe\n",
+        "mail_max_userip_connections = 10k\n",
+        "service imap-login {\n  process_min_avail = few\n}\n",
+        "service imap-login {\n  vsz_limit = 1 gigabyte\n}\n",
+        "service auth {\n  unix_listener auth-client {\n    mode = 0x660\n  }\n}\n",
+        "mail_max_lock_timeout = 30\n",
+        "protocol imap {\n  imap_idle_notify_interval = 2 minuets\n}\n",
+        "mail_fsync = sometimes\n",
+        "namespace inbox {\n  mailbox Drafts {\n    auto = yes\n  }\n}\n",
+        "passdb static {\n  result_success = go\n}\n",
+        "mail_plugins {\n  quota = on\n}\n",
+        "ssl_server = yes\n",
+        "service = imap\n",
+        "passdb_fields = a\n",
+        "local_name a.example {\n  auth_mechanisms = plain\n}\n",
+        "mail_drivr = maildir\n",
+        "namespce inbox {\n}\n",
+        "replication_max_conns = 1\n",
+    ],
+)
+def test_the_form_of_a_setting_is_refused(text: str) -> None:
+    assert refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "service imap-login {\n  process_limit = unlimited\n  vsz_limit = 1 GiB\n}\n",
+        "mail_max_lock_timeout = 30 secs\n",
+        "mail_max_lock_timeout = 2000ms\n",
+        "imap_idle_notify_interval = %{env:IDLE}\n",
+        "passdb static {\n  fields {\n    auto = 1 week\n  }\n}\n",
+        "fts_xapian_partial = 3\n",
+        "remote 192.0.2.0/24 {\n  auth_allow_cleartext = yes\n}\n",
+        "group @g x {\n  mail_fsync = never\n}\n@g = x\n",
+    ],
+)
+def test_the_form_of_a_setting_is_taken(text: str) -> None:
+    assert refused(text) == []
+
+
+def test_the_form_of_a_setting_depends_on_the_release() -> None:
+    assert refused("mail_max_lock_timeout = 30\n", (2, 2, 36), head="") == []
+    assert refused("mail_max_lock_timeout = 30\n", (2, 3, 21), head="") != []
+    assert refused("mail_max_lock_timeout = 30\n", head="") == []
+    assert refused("service a {\n  process_limit = unlimited\n}\n", head="") != []
+    assert refused("plugin {\n  quota_grace = a\n  mail_drivr = x\n}\n", head="") == []
+    assert refused("mail_driver = maildir\n", head="") != []
+    any_cert = "ssl_server_request_client_cert = any-cert\n"
+    assert refused(any_cert) == []
+    assert refused(any_cert, (2, 4, 1)) != []
+    assert refused(any_cert, (2, 4, 3)) == []

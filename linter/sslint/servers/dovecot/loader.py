@@ -235,7 +235,8 @@ class _Loader:
     def _note(self, line: Line, value: Value) -> None:
         block = self.block
         scope = " ".join(p for b in block.path() for p in (b.kind, b.name) if p)
-        self.configuration.statements.append(Named(line.key, value, scope, block.kind))
+        listing = self.sections[-1].listing
+        self.configuration.statements.append(Named(line.key, value, scope, block, listing))
 
     def _push(self, line: Line, *, ignored: bool = False) -> None:
         if len(self.sections) > MAX_DEPTH:

@@ -43,15 +43,6 @@ PREFIXED = frozenset(
         *(f"ssl_server_{k}" for k in ("request_client_cert", "require_crl", "cert_username_field")),
     }
 )
-BOOLEANS = frozenset(
-    {
-        "inet_listener_ssl",
-        "inet_listener_haproxy",
-        "inet_listener_reuse_port",
-        "auth_allow_cleartext",
-        "disable_plaintext_auth",
-    }
-)
 DEFAULTS = {
     "ssl": "yes",
     "ssl_min_protocol": "TLSv1.2",

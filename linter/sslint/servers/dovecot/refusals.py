@@ -1,7 +1,7 @@
 """Why Dovecot would certainly refuse to start with these settings.
 
 Sources: src/config/config-parser.c, src/master/master-settings.c, src/login-common/
-login-settings.c; each was seen with 2.4.1.
+login-settings.c; each was seen with 2.4.1. What the form of a setting says is in forms.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from sslint.certificates import missing
 from sslint.reasons import Code, Reason
 from sslint.regex import is_number
-from sslint.servers.dovecot import names
-from sslint.servers.dovecot.listeners import ROOT, Listening, Protocols, boolean, port_valid, split
+from sslint.servers.dovecot import forms, names
+from sslint.servers.dovecot.listeners import ROOT, Listening, Protocols, boolean
 from sslint.servers.dovecot.settings import Configuration, Lookup, Value
 from sslint.servers.dovecot.upgrade import instead
 from sslint.servers.model import BindConflict, Endpoint
@@ -34,6 +34,7 @@ def find(
     return [
         *_version(lookup, version),
         *_values(configuration),
+        *forms.check(configuration, version),
         *_protocols(configuration, protocols),
         *_files(tree, configuration),
         *(conflict.reason for conflict in conflicts),
@@ -81,20 +82,12 @@ def _values(configuration: Configuration) -> Iterator[Reason]:
         text = value.text
         if text is None or value.read or "%{" in text:
             continue
-        if name == "ssl" and text not in ("yes", "no", "required"):
-            yield Reason(Code.REFUSED, value.location, f"ssl: Invalid value: {text}")
-        elif _is_boolean(name) and boolean(value) is None:
-            yield Reason(Code.REFUSED, value.location, f"{name}: Invalid boolean value: {text}")
-        elif configuration.modern and name == "pop3_uidl_format":
+        if configuration.modern and name == "pop3_uidl_format":
             yield Reason(
                 Code.REFUSED,
                 value.location,
                 "pop3_uidl_format setting doesn't contain any %{variables}.",
             )
-        elif name == "inet_listener_port" and not port_valid(text):
-            yield Reason(Code.REFUSED, value.location, f"Invalid port number {text}")
-        elif name in names.CHOICES and split(value, modern=configuration.modern) is None:
-            yield Reason(Code.REFUSED, value.location, f"{name}: misplaced quotes in {text}")
     for block in configuration.blocks:
         ssl, cleartext = (block.values.get(name) for name in ("ssl", "auth_allow_cleartext"))
         required = configuration.modern and ssl is not None and ssl.text == "required"
@@ -104,11 +97,6 @@ def _values(configuration: Configuration) -> Iterator[Reason]:
                 cleartext.location,
                 "auth_allow_cleartext=yes has no effect with ssl=required",
             )
-
-
-def _is_boolean(name: str) -> bool:
-    listing, slash, _ = name.partition("/")
-    return name in names.BOOLEANS or (bool(slash) and listing in names.CHOICES)
 
 
 def _protocols(configuration: Configuration, protocols: Protocols) -> Iterator[Reason]:

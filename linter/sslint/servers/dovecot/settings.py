@@ -76,13 +76,19 @@ class Block:
 class Named:
     """A statement as it stands, for those who look for names and not for effects.
 
-    `section`: the kind of the section right around it, "" at the top.
+    `block`: the filter around it; `listing`: the list of which it is an item.
     """
 
     name: str
     value: Value
     scope: str
-    section: str = ""
+    block: Block
+    listing: str = ""
+
+    @property
+    def section(self) -> str:
+        """The kind of the section right around it, "" at the top."""
+        return self.block.kind
 
 
 @dataclass(slots=True)

@@ -47,7 +47,6 @@ _OTHERS = (
     "geoip2_proxy_recursive",
     "http3_push",
 )
-_LEAST = 6  # letters of a name of which it can be told that one is wrong
 
 _FIRST = (1, 14, 0)
 _MAX = (1 << 63) - 1
@@ -169,6 +168,8 @@ def _counts(text: str) -> int:
 @lru_cache(maxsize=1024)
 def _misplaced(name: str, context: str, version: Version | None) -> tuple[str, Code] | None:
     """Say why nginx refuses what a context does not have; None if another module may have it."""
+    from sslint.servers import spelling
+
     table = _table(version)
     if any(name in known for known in table.values()):
         shown = _SHOWN.get(context, context)
@@ -180,23 +181,9 @@ def _misplaced(name: str, context: str, version: Version | None) -> tuple[str, C
             return f'unknown directive "{name}"', Code.REFUSED
         release = ".".join(map(str, max(ends)))
         return f'"{name}" directive was removed in {release}', Code.OLD_SETTING
-    if len(name) < _LEAST or name in _OTHERS:
-        return None
-    meant = next((known for known in table[context] if _is_nearly(name, known)), None)
-    if meant is None:
+    if name in _OTHERS or (meant := spelling.meant(name, table[context])) is None:
         return None
     return f'unknown directive "{name}"; perhaps "{meant}" is meant', Code.REFUSED
-
-
-def _is_nearly(name: str, known: str) -> bool:
-    """Tell whether a letter is wrong, missing or too much, or two have changed places."""
-    if abs(len(name) - len(known)) > 1 or len(known) < _LEAST:
-        return False
-    pairs = enumerate(zip(name, known, strict=False))
-    start = next((i for i, (one, other) in pairs if one != other), min(len(name), len(known)))
-    rest, right = name[start:], known[start:]
-    swapped = rest[:2] == right[1::-1] and rest[2:] == right[2:]
-    return swapped or rest[1:] == right[1:] or rest[1:] == right or rest == right[1:]
 
 
 @lru_cache(maxsize=4096)
