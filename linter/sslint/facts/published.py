@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from sslint.engine import Span
 from sslint.facts.fact import Fact, field, of
+from sslint.netfilter.model import Match
 
 if TYPE_CHECKING:
     from sslint.facts.collection import Facts
     from sslint.firewalls.docker import Publication
+    from sslint.netfilter.model import Rule
 
 
 def published(facts: Facts) -> list[Published]:
@@ -53,6 +55,18 @@ class Published(Fact):
         return self._host.firewall.reach_outer(*self.source.key, 4).verdict
 
     @field
+    def routed(self) -> bool:
+        """A rule of the firewall itself lets it through by its port: `ufw route allow`, say."""
+        assert self._host.firewall is not None
+        found = self._host.firewall.reach_outer(*self.source.key, 4).decided_by
+        own = [d.rule for d in found if d.effect == "accept" and d.hook == "forward"]
+        compose = self.source.location.file  # Docker's rules are said to stand there
+        return any(
+            rule is not None and rule.location.file is not compose and _names_a_port(rule)
+            for rule in own
+        )
+
+    @field
     def manager(self) -> str | None:
         """The firewall that filters what comes to the host itself."""
         kinds = ("ufw", "firewalld", "iptables")
@@ -62,3 +76,10 @@ class Published(Fact):
     def input_closed(self) -> bool:
         """A program of the host itself would not be reached there."""
         return self.facts.without_docker.reach_outer(*self.source.key, 4).verdict == "closed"
+
+
+def _names_a_port(rule: Rule) -> bool:
+    return any(
+        isinstance(item, Match) and any(key.name.endswith(".dport") for key in item.keys)
+        for item in rule.items
+    )
