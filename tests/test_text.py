@@ -289,3 +289,16 @@ def test_the_command_that_makes_many_edits_is_named_only_if_it_does() -> None:
     unproved = list(_told(edits, replace(fix, proved=False)))
     assert unproved[0].endswith("edit 0")
     assert unproved[-1].endswith("more; --format json has them all")
+
+
+# -- interfaces -----------------------------------------------------------------------------
+
+
+def test_an_interface_that_no_rule_names_has_words(tmp_path: Path, capsys) -> None:
+    shutil.copytree(CLOSED, tmp_path / "host")
+    file = tmp_path / "host/etc/nftables.conf"
+    dropped = '        iifname "eth1" drop\n        tcp dport 443 accept\n'
+    text = file.read_text()
+    file.write_text(text.replace("        tcp dport { 22, 80 } accept\n", dropped))
+    report = said(capsys, "trace", tmp_path / "host", "443")
+    assert "via any other interface" in report

@@ -9,7 +9,7 @@ from sslint.facts.told import told
 from sslint.judged import judge, tally
 from sslint.plain import clean
 from sslint.reports.groups import ALL, group_of
-from sslint.reports.terminal import Painter, places
+from sslint.reports.terminal import Painter, interfaces, places
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _reach(reach: Reach | None) -> str:
         shown = list(reach.open[:2])
         text += " " + ",".join(shown) + (",..." if len(reach.open) > 2 else "")
     if reach.via:
-        text += " via " + ",".join(reach.via)
+        text += " via " + ",".join(interfaces(reach.via))
     decisive = (d.location for d in reach.decided_by if d.effect in _CLOSING)
     place = next((where for where in decisive if where is not None), None)
     if reach.verdict in ("closed", "unknown") and place is not None:

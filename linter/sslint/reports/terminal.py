@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from sslint.regex import is_number
@@ -102,3 +102,8 @@ def places(tree: Tree) -> Places:
         return known[name]
 
     return place
+
+
+def interfaces(via: Iterable[str]) -> list[str]:
+    """Return the interfaces of `Reach.via` as a person reads them."""
+    return ["any other interface" if name == "*" else name for name in via]

@@ -10,7 +10,7 @@ from sslint.ask import Ask, Family
 from sslint.errors import UsageError
 from sslint.plain import clean
 from sslint.reports.data import decision_data, reach_data
-from sslint.reports.terminal import Places, places
+from sslint.reports.terminal import Places, interfaces, places
 
 if TYPE_CHECKING:
     from sslint.host import Host
@@ -95,7 +95,7 @@ def _verdict(trace: PortTrace) -> str:
     elif reach.verdict == "closed" and reach.rejected:
         words += ", refused"
     if reach.via:
-        words += f" via {', '.join(reach.via)}"
+        words += f" via {', '.join(interfaces(reach.via))}"
     if reach.forwarded_to:
         words += f", forwarded to {', '.join(reach.forwarded_to)}"
     return clean(words)

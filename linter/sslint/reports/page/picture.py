@@ -21,6 +21,7 @@ from sslint.ports import SERVICES
 from sslint.reports.groups import group_of
 from sslint.reports.page.certificates import Paper, papers
 from sslint.reports.rows import Gap, Place, Row, placer
+from sslint.reports.terminal import interfaces
 from sslint.reports.way import Turn, port_of, turns
 from sslint.values import dataclass, field, replace
 
@@ -288,7 +289,7 @@ class _Maker:
                 state, word, why = "closed", "closed to the Internet", f"open only {why}"
         notes = ["rate limited"] if reach.rate_limited else []
         notes += ["may be banned"] if reach.may_be_banned else []
-        notes += [f"via {', '.join(map(clean, reach.via))}"] if reach.via else []
+        notes += [f"via {', '.join(map(clean, interfaces(reach.via)))}"] if reach.via else []
         return Lane(
             who,
             (family,),
