@@ -6,8 +6,9 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from sslint.network.hosts import Hosts, literal
 from sslint.regex import regex
-from sslint.servers.listening import Listener, collect, files, lines, not_known, number, words
+from sslint.servers.listening import Listener, collect, files, lines, not_known, number
 from sslint.servers.model import Knows, ServerReading
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
@@ -18,8 +19,14 @@ MAIN = "/etc/caddy/Caddyfile"
 MAX_DEPTH = 10
 MAX_LINES = 10_000  # of a site, its snippets put in
 _ADDRESS = regex(r"(?:(https?)://)?(\[[^\]]*\]|[^:/\s]*)(?::([0-9]{1,5}))?(?:/\S*)?\Z")
-_ANY = ("", "0.0.0.0", "::", "[::]")  # noqa: S104 - each takes both families
+_WORD = regex(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`|(#.*)|(\S+)')
+_ARGUMENT = regex(r"\{args(?:\.([0-9]{1,3})|\[([0-9]{1,3})\])\}")
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - each takes both families
 _OF_SOME = "the option servers names some listeners"
+
+
+_ONE_OF = "at which addresses it redirects to HTTPS depends on the version"
+_Network = tuple[str, str]  # the families "46", "4" or "6", and the address as it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,41 +54,113 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
         return
     blocks = list(_blocks(tree, file, 0))
     options = _options(next((body for header, body, _ in blocks if not header), []))
-    if any(_is_plain(header, options) for header, _, _ in blocks if not header.startswith("(")):
-        options = replace(options, redirects=False)  # the sites on that port have them, too
     snippets = {header[1:-1]: body for header, body, _ in blocks if header.startswith("(")}
-    seen: set[tuple[str, int, str]] = set()
+    seen: set[tuple[str, int, str, bool]] = set()
+    plain: set[_Network] = set()
+    redirects: dict[str, dict[_Network, Listener]] = {}
+    names = Hosts(tree)
     for header, own, location in blocks:
         if header.startswith(("(", "&(")) or not header:  # a snippet, a named route
             continue
         body = list(_with_snippets(own, snippets, 0))[:MAX_LINES]
-        hosts = _words_of(body, "bind") or list(options.hosts)
+        hosts = [host for parts in _top(body) if parts[0] == "bind" for host in parts[1:]]
+        hosts = hosts or list(options.hosts)
         for address in re.split(r"[,\s]+", header):
             if "{" in address or not _ADDRESS.match(address):
                 yield not_known(NAME, location, address)
-            for listener in _site(address, options, body, location):
-                for host in hosts or [""]:
-                    key = (host, listener.port, listener.transport)
-                    if key not in seen and not host.startswith("unix/"):
-                        seen.add(key)
-                        yield _bound(listener, host)
+            made = list(_site(address, options, body, location))
+            for host in hosts or [""]:
+                if host.startswith("unix"):
+                    continue
+                where = _network(host)
+                for listener in made:
+                    bound = _bound(listener, *where, names)
+                    if listener.port == options.plain:
+                        plain.add(where)
+                    if _key(bound) not in seen:
+                        seen.add(_key(bound))
+                        yield bound
+                if options.redirects and made and made[0].protocol != "http":
+                    redirect = replace(made[0], protocol="http", transport="tcp", tls="none",
+                                       port=options.plain, certain=True, reasons=())  # fmt: skip
+                    name = (_ADDRESS.match(address) or [""] * 3)[2].lower()
+                    redirects.setdefault(name, {})[where] = _bound(redirect, *where, names)
+    for listener in _opened(redirects, plain):
+        if _key(listener) not in seen:
+            seen.add(_key(listener))
+            yield listener
 
 
-def _is_plain(header: str, options: _Options) -> bool:
-    """Tell whether one of a block's sites has the port of plain HTTP."""
-    ends = (f":{options.plain}", f":{options.plain}/")
-    return any(
-        address.endswith(ends) or (address.startswith("http://") and address.count(":") == 1)
-        for address in re.split(r"[,\s]+", header)
-    )
+def _key(listener: Listener) -> tuple[str, int, str, bool]:
+    return (listener.host, listener.port, listener.transport, listener.ipv6only)
 
 
-def _bound(listener: Listener, host: str) -> Listener:
-    """Give a listener its address; `tcp4/` and `tcp6/` are for one family."""
-    network, slash, address = host.partition("/")
-    if not slash:
-        return replace(listener, host="::" if host in _ANY else host)
-    return replace(listener, host=address, ipv6only=network.endswith("6"))
+def _opened(
+    redirects: dict[str, dict[_Network, Listener]], plain: set[_Network]
+) -> Iterator[Listener]:
+    """Yield the listeners that redirect, by the name of the site (autohttps.go).
+
+    A site on the port of plain HTTP answers in their place, where they are for the same families
+    and both for all addresses or the same: older versions do not ask which addresses. They redirect
+    a name at one of its addresses alone, newer ones at all.
+    """
+    unsure = []
+    for name, found in redirects.items():
+        for (family, host), listener in found.items():
+            rivals = [other for network, other in plain if network == family]
+            if host in rivals or "" in rivals or (rivals and host == ""):
+                continue
+            if not rivals and (not name or len(found) == 1):
+                yield listener
+            else:
+                unsure.append(replace(listener, certain=False, reasons=(_ONE_OF,)))
+    yield from unsure
+
+
+def words(text: str) -> list[str]:
+    """Split a line as Caddy's lexer does: quotes and backticks go round whole words."""
+    found = []
+    for match in _WORD.finditer(text):
+        if match[3]:
+            break
+        found.append(next(one for one in match.groups() if one is not None))
+    return found
+
+
+def _top(body: list[str]) -> list[list[str]]:
+    """Return the words of the statements that stand in no block inside of the body."""
+    found = []
+    level = 0
+    for line in body:
+        parts = words(line)
+        if not parts:
+            continue
+        if level == 0:
+            found.append(parts)
+        level += (parts[-1] == "{") - (parts[0] == "}")
+    return found
+
+
+def _network(host: str) -> _Network:
+    """Split what is bound: `tcp4/` and `tcp6/` are for one family."""
+    network, slash, address = host.rpartition("/")
+    family = network[-1:] if slash and network[-1:] in ("4", "6") else "46"
+    return family, address.strip("[]")
+
+
+def _bound(listener: Listener, family: str, address: str, names: Hosts) -> Listener:
+    """Give a listener its address: of a name's Go takes the first of IPv4, else the first."""
+    if address in ("", *_ANY) and family == "46":
+        return replace(listener, host="::")
+    if address == "":
+        return replace(listener, host=_ANY[family == "6"], ipv6only=family == "6")
+    known = literal(address) or ""
+    if known.startswith("::ffff:") and "." in known:
+        return replace(listener, host=known.removeprefix("::ffff:"))
+    found = names.addresses(address, family)
+    if found:
+        address = next((one for one in found if ":" not in one), found[0])
+    return replace(listener, host=address, ipv6only=family == "6")
 
 
 def _options(body: list[str]) -> _Options:
@@ -108,9 +187,11 @@ def _with_snippets(body: list[str], snippets: dict[str, list[str]], depth: int) 
     """Yield the lines of a body, those of its snippets in place of `import`."""
     count = 0
     for line in body:
-        name = (words(line)[1:2] or [""])[0] if words(line)[:1] == ["import"] else ""
+        parts = words(line)
+        name = parts[1] if parts[:1] == ["import"] and len(parts) > 1 else ""
         if name in snippets and depth < MAX_DEPTH:
-            inner = _with_snippets(snippets[name], snippets, depth + 1)
+            given = [_with_arguments(each, parts[2:]) for each in snippets[name]]
+            inner = _with_snippets(given, snippets, depth + 1)
         else:
             inner = iter((line,))
         for each in inner:
@@ -118,6 +199,16 @@ def _with_snippets(body: list[str], snippets: dict[str, list[str]], depth: int) 
             count += 1
             if count > MAX_LINES:
                 return
+
+
+def _with_arguments(line: str, arguments: list[str]) -> str:
+    """Put the words after `import` in: {args.0}, {args[0]}."""
+
+    def value(match: re.Match[str]) -> str:
+        index = int(match[1] or match[2])
+        return arguments[index] if index < len(arguments) else match[0]
+
+    return _ARGUMENT.sub(value, line)
 
 
 def _blocks(tree: Tree, file: SourceFile, depth: int) -> Iterator[tuple[str, list[str], Location]]:
@@ -136,8 +227,8 @@ def _blocks(tree: Tree, file: SourceFile, depth: int) -> Iterator[tuple[str, lis
                     yield from _blocks(tree, other, depth + 1)
                 continue
             where = where if header else file.at(index)
-            opens = text.endswith("{")
-            header = f"{header} {text.rstrip('{').strip()}".strip()
+            opens = parts[-1] == "{"
+            header = " ".join((header, *(parts[:-1] if opens else parts))).strip()
             if opens:
                 level, body = 1, []
             elif not header.endswith(","):
@@ -169,18 +260,18 @@ def _site(
     default = options.plain if scheme == "http" else options.secure
     port = int(port_text) if port_text else default
     named = bool(host) or port == options.secure
-    own_tls = any(words(line)[:1] == ["tls"] for line in body)
+    own_tls = any(parts[0] == "tls" for parts in _top(body))
     if scheme == "https" or (scheme is None and port != options.plain and (named or own_tls)):
         yield from _secure(port, options, location)
         return
     # A file that the site imports may have a `tls`.
-    imported = any(words(line)[:1] == ["import"] for line in body)
+    imported = any(parts[0] == "import" for parts in _top(body))
     known = scheme == "http" or port == options.plain or not imported
     yield Listener(NAME, "http", port, location, tls="none" if known else "unknown", ipv6only=False)
 
 
 def _secure(port: int, options: _Options, location: Location) -> Iterator[Listener]:
-    """Yield the listeners of a site with TLS: HTTP/3 beside it, and the redirect to it."""
+    """Yield the listeners of a site with TLS, HTTP/3 beside it."""
     reasons = () if options.quic is not None else (_OF_SOME,)
     tcp = Listener(NAME, "https", port, location, tls="implicit", ipv6only=False)
     if options.tcp:
@@ -189,5 +280,3 @@ def _secure(port: int, options: _Options, location: Location) -> Iterator[Listen
         yield replace(tcp, tls="unknown", certain=False, reasons=("only HTTP/3 is enabled",))
     if options.quic is not False:
         yield replace(tcp, protocol="h3", transport="udp", certain=not reasons, reasons=reasons)
-    if options.redirects:
-        yield replace(tcp, protocol="http", port=options.plain, tls="none")
