@@ -70,7 +70,65 @@ def test_what_haproxy_binds_by_a_variable_is_unknown_and_not_nothing() -> None:
     files = {"/etc/haproxy/haproxy.cfg": "frontend x\n bind :${PORT} ssl crt y\n"}
     (reading,) = read_others(tree_of(files))
     assert not reading.complete
-    assert reading.reasons == ["etc/haproxy/haproxy.cfg:2: bind :${PORT} is not known"]
+    assert reading.reasons == ["etc/haproxy/haproxy.cfg:2: bind :${PORT} ssl crt y is not known"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("frontend x\n bind '192.0.2.1:80'\n", {("192.0.2.1", 80, True)}),
+        ("frontend x\n bind :\\x38\\x30#ssl\n", {("0.0.0.0", 80, True)}),
+        ("frontend x\n bind stream+ipv6@:80\n", {("::", 80, True)}),
+        ("frontend x\n bind uxst@/run/x\n bind :81\n", {("0.0.0.0", 81, True)}),
+        (
+            'global\n setenv A 1\n unsetenv A\nfrontend x\n bind ":${A-80}"\n',
+            {("0.0.0.0", 80, True)},
+        ),
+        ('frontend x\n bind ":${A-80}"\n', {("0.0.0.0", 80, False)}),
+        ("frontend x\n bind :${B}\n", {("0.0.0.0", 82, True)}),
+        ('global\n presetenv A 80\nfrontend x\n bind ":$A"\n', {("0.0.0.0", 80, False)}),
+        ("frontend x\n bind :80 interface eth1\n", {("0.0.0.0", 80, False)}),
+        ("frontend x\n bind :80 namespace a\n", {("0.0.0.0", 80, False)}),
+        ("frontend x\n bind localhost:80\n", {("127.0.0.1", 80, False), ("::1", 80, False)}),
+        ("frontend x\n bind ipv4@localhost:80\n", {("127.0.0.1", 80, True)}),
+        ("frontend x\n bind one:80\n", {("192.0.2.9", 80, True)}),
+        ("global\n stats socket ipv4@192.0.2.1:9000 level admin\n", {("192.0.2.1", 9000, True)}),
+        ("global\n stats socket /run/x\nfrontend x\n bind :1\n", {("0.0.0.0", 1, True)}),
+        ("log-forward l\n dgram-bind :514\n", {("0.0.0.0", 514, True)}),
+        ("peers p\n bind :1024\n", {("0.0.0.0", 1024, False)}),
+        ("defaults\n disabled\ndefaults b\nfrontend x\n bind :80\n", {("0.0.0.0", 80, True)}),
+        (
+            "defaults a\n disabled\ndefaults b\n"
+            "frontend y from a\n bind :1\nfrontend x\n bind :80\n",
+            {("0.0.0.0", 80, True)},
+        ),
+        (
+            "defaults\n disabled\nfrontend x\n bind :1\nfrontend y\n enabled\n bind :80\n",
+            {("0.0.0.0", 80, True)},
+        ),
+    ],
+)
+def test_haproxy_in_its_own_words(text: str, expected: set[tuple[str, int, bool]]) -> None:
+    files = {
+        "/etc/haproxy/haproxy.cfg": text,
+        "/etc/default/haproxy": "B=82\n",
+        "/etc/hosts": "192.0.2.9 one\n127.0.0.1 localhost\n::1 localhost\n",
+    }
+    (reading,) = read_others(tree_of(files))
+    assert {(e.address, e.port, e.certain) for e in reading.endpoints} == expected
+
+
+def test_the_name_ssl_does_not_make_haproxy_speak_tls() -> None:
+    text = "defaults\n mode http\nfrontend x\n bind :80 name ssl\n bind :81 name a ssl crt b\n"
+    found = sockets({"/etc/haproxy/haproxy.cfg": text}, "haproxy")
+    assert [socket[3] for socket in found] == ["none", "implicit"]
+
+
+def test_haproxy_that_does_not_share_ports_opens_each_once() -> None:
+    text = "frontend x\n bind :80\n bind 192.0.2.1:80\n"
+    for start, starts in (("", True), ("global\n noreuseport\n", False)):
+        (reading,) = read_others(tree_of({"/etc/haproxy/haproxy.cfg": start + text}))
+        assert reading.starts == starts
 
 
 def test_haproxy_opens_what_is_enabled() -> None:
@@ -349,6 +407,59 @@ def test_caddy_speaks_http3_unless_told_otherwise(text: str, udp: list[bool]) ->
     assert [e.certain for e in reading.endpoints if e.transport == "udp"] == udp
 
 
+@pytest.mark.parametrize(
+    ("bind", "expected"),
+    [
+        ("0.0.0.0", {("::", False)}),
+        ("tcp4/0.0.0.0", {("0.0.0.0", True)}),
+        ("tcp4/", {("0.0.0.0", True)}),
+        ("TCP6/", {("::", True)}),
+        ("tcp6/::", {("::", True)}),
+        ("tcp/::", {("::", False)}),
+        ("tcp6/[2001:db8::1]", {("2001:db8::1", True)}),
+        ("::ffff:192.0.2.1", {("192.0.2.1", True)}),
+        ("localhost", {("127.0.0.1", True)}),
+        ("192.0.2.1 # bind", {("192.0.2.1", True)}),
+        ("192.0.2.1\n bind `::1`", {("192.0.2.1", True), ("::1", True)}),
+        ('unix//run/x "192.0.2.1"', {("192.0.2.1", True)}),
+    ],
+)
+def test_caddy_binds(bind: str, expected: set[tuple[str, bool]]) -> None:
+    files = {"/etc/caddy/Caddyfile": f"http://a {{\n bind {bind}\n}}\n", "/etc/hosts": ""}
+    (reading,) = read_others(tree_of(files))
+    assert {(e.address, e.ipv6only) for e in reading.endpoints} == expected
+
+
+def test_caddys_proxy_with_tls_is_not_a_site_with_tls() -> None:
+    text = ":8080 {\n reverse_proxy a {\n transport http {\n tls\n }\n }\n}\n"
+    assert sockets({"/etc/caddy/Caddyfile": text}, "caddy") == [("tcp", "::", 8080, "none")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.b {\n bind 192.0.2.1\n}\n", {("192.0.2.1", True)}),
+        (":8443 {\n tls /c /k\n bind 192.0.2.1 ::1\n}\n", {("192.0.2.1", True), ("::1", True)}),
+        ("a.b {\n bind 192.0.2.1 ::1\n}\n", {("192.0.2.1", False), ("::1", False)}),
+        ("a.b {\n bind 192.0.2.1\n}\n:80 {\n}\n", {("::", True)}),
+        (
+            "a.b {\n bind 192.0.2.1\n}\n:80 {\n bind ::1\n}\n",
+            {("::1", True), ("192.0.2.1", False)},
+        ),
+        ("a.b {\n bind tcp4/\n}\n:80 {\n bind ::1\n}\n", {("0.0.0.0", True), ("::1", True)}),
+    ],
+)
+def test_where_caddy_redirects(text: str, expected: set[tuple[str, bool]]) -> None:
+    (reading,) = read_others(tree_of({"/etc/caddy/Caddyfile": text}))
+    assert {(e.address, e.certain) for e in reading.endpoints if e.port == 80} == expected
+
+
+def test_caddy_gives_snippets_arguments() -> None:
+    for argument in ("{args.0}", "{args[0]}"):
+        text = f"(s) {{\n bind {argument}\n}}\nhttp://a {{\n import s 192.0.2.1\n}}\n"
+        assert [s[1] for s in sockets({"/etc/caddy/Caddyfile": text}, "caddy")] == ["192.0.2.1"]
+
+
 def test_caddy_puts_snippets_in() -> None:
     text = "(s) {\n tls /c /k\n bind 192.0.2.1\n}\n:8443 {\n import s\n}\n"
     assert ("tcp", "192.0.2.1", 8443, "implicit") in sockets(
@@ -429,6 +540,52 @@ def test_stunnel_binds_ipv4_alone_but_for_the_ipv6_wildcard(accept: str, expecte
     files = {"/etc/stunnel/a.conf": f"cert = /x\n[a]\naccept = {accept}\nconnect = 80\n"}
     found = read_others(tree_of(files))[0].endpoints
     assert [(e.address, e.ipv6only) for e in found] == [expected]
+
+
+ONE = "[a]\nconnect = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{ONE}Accept = 443\n", {("0.0.0.0", 443, True)}),
+        (f"{ONE}accept = localhost:443\n", {("127.0.0.1", 443, True), ("::1", 443, True)}),
+        (f"{ONE}accept = /run/x\n[b]\naccept = 1\n", {("0.0.0.0", 1, True)}),
+        (f"{ONE}accept = 443\nsocket = a:IPV6_V6ONLY=yes\n", {("::", 443, True)}),
+        (f"{ONE}accept = 443\nsocket = a:IPV6_V6ONLY=no\n", {("::", 443, False)}),
+        (f"socket = a:IPV6_V6ONLY=1\n{ONE}accept = :::443\n", {("::", 443, True)}),
+        (f"{ONE}accept = :::443\n", {("::", 443, False)}),
+        (f"include = /etc/stunnel/d\n{ONE}accept = 1\n", {("0.0.0.0", 1, True), ("::1", 2, True)}),
+    ],
+)
+def test_stunnel_in_its_own_words(text: str, expected: set[tuple[str, int, bool]]) -> None:
+    files = {"/etc/stunnel/a.conf": text, "/etc/stunnel/d/x": "[x]\naccept = ::1:2\n"}
+    (reading,) = read_others(tree_of(files))
+    assert {(e.address, e.port, e.ipv6only) for e in reading.endpoints} == expected
+    assert reading.starts
+    assert all(endpoint.certain for endpoint in reading.endpoints)
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("[a]\naccept = 1\n[b]\naccept = 192.0.2.1:1\n", False),
+        ("[a]\naccept = 1\n[b]\naccept = 192.0.2.1:1\naccept = 2\n", True),
+        ("[a]\naccept = 1\n[b]\naccept = ::1:1\n", True),
+        ("[a]\naccept = :::1\n[b]\naccept = 1\n", False),
+        ("[a]\naccept = 192.0.2.1:1\nsocket = a:IPV6_V6ONLY=no\n[b]\naccept = 2\n", False),
+    ],
+)
+def test_stunnel_ends_where_a_service_has_no_socket(text: str, starts: bool) -> None:
+    (reading,) = read_others(tree_of({"/etc/stunnel/a.conf": text}))
+    assert reading.starts == starts
+
+
+def test_stunnels_conf_d_is_read_where_it_is_included() -> None:
+    files = {"/etc/stunnel/conf.d/a.conf": "[a]\naccept = 1\n"}
+    for text, certain in (("", False), ("include = /etc/stunnel/conf.d\n", True)):
+        (reading,) = read_others(tree_of({**files, "/etc/stunnel/s.conf": text}))
+        assert [e.certain for e in reading.endpoints] == [certain]
 
 
 def test_systemd_sockets_without_enablement() -> None:
