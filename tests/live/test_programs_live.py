@@ -293,4 +293,4 @@ def test_generated_files(name: str, tmp_path: Path) -> None:
     print(f"{name}, of {COUNT}: {Counter(what for _, what in found)}")
     wrong = [text for texts, _ in found for text in texts]
     assert not wrong, "\n".join(wrong)
-    assert sum(what == "all known" for _, what in found) > COUNT // 4
+    assert sum(what == "all known" for _, what in found) >= COUNT // 10

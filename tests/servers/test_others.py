@@ -581,6 +581,12 @@ def test_stunnel_ends_where_a_service_has_no_socket(text: str, starts: bool) -> 
     assert reading.starts == starts
 
 
+def test_stunnel_goes_without_a_socket_that_another_service_has() -> None:
+    text = "[a]\naccept = 1\n[b]\naccept = 192.0.2.1:1\naccept = 2\n"
+    found = sockets({"/etc/stunnel/a.conf": text}, "stunnel")
+    assert [s[1:3] for s in found] == [("0.0.0.0", 1), ("0.0.0.0", 2)]
+
+
 def test_stunnels_conf_d_is_read_where_it_is_included() -> None:
     files = {"/etc/stunnel/conf.d/a.conf": "[a]\naccept = 1\n"}
     for text, certain in (("", False), ("include = /etc/stunnel/conf.d\n", True)):

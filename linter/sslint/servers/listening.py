@@ -129,7 +129,7 @@ def conflicts(endpoints: Iterable[Endpoint]) -> Iterator[BindConflict]:
         rival = next((other for other in others if _overlap(one, other)), None)
         if rival is not None:
             places = (rival.location, one.location)
-            yield BindConflict(one.transport, one.port, _shown(rival), _shown(one), *places)
+            yield BindConflict(one.transport, one.port, shown(rival), shown(one), *places)
         others.append(one)
 
 
@@ -145,7 +145,8 @@ def _overlap(one: Endpoint, other: Endpoint) -> bool:
     return False
 
 
-def _shown(endpoint: Endpoint) -> str:
+def shown(endpoint: Endpoint) -> str:
+    """Return an address and a port as they are shown."""
     host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
     return f"{host}:{endpoint.port}"
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from sslint.inifile import sections
 from sslint.network.hosts import Hosts, scoped
 from sslint.reasons import Code, Reason
-from sslint.servers.listening import Listener, collect, conflicts, files, number, split_address
+from sslint.servers.listening import (
+    Listener,
+    collect,
+    conflicts,
+    files,
+    number,
+    shown,
+    split_address,
+)
 from sslint.servers.model import Knows, ServerReading, Tls
 from sslint.servers.stunnel import of_one_service
 from sslint.source import Location, SourceFile
@@ -39,13 +47,15 @@ def read(tree: Tree) -> ServerReading | None:
     knows = Knows(certificates=False, sites=False)
     refusals: list[Reason] = []
     reading = collect(tree, NAME, _listeners(tree, refusals), mains=(MAIN,), knows=knows)
-    if reading is not None:  # it ends where a service has no socket at all
-        reading.conflicts = [
-            conflict
-            for conflict in conflicts(reading.endpoints)
-            if _alone(reading, conflict.second_location)
-        ]
+    if reading is not None:
+        found = list(conflicts(reading.endpoints))
+        # It ends where a service has no socket at all; of several it goes without one.
+        reading.conflicts = [one for one in found if _alone(reading, one.second_location)]
         reading.refusals += [*refusals, *(conflict.reason for conflict in reading.conflicts)]
+        lost = {(one.second, one.second_location) for one in found} - {
+            (one.second, one.second_location) for one in reading.conflicts
+        }
+        reading.endpoints = [e for e in reading.endpoints if (shown(e), e.location) not in lost]
     return reading
 
 
