@@ -385,7 +385,8 @@ asks for it. What is left is a Python integer for each address, and the search f
 Of many small hosts a quarter is following packets through their rules, a quarter facts and rules,
 and up to a third looking for files that are not there and reading those that are: units, packages,
 compose files. The search for cycles is off in a run: it took a tenth of the time, and the memory is
-bounded by the limits.
+bounded by the limits. On two processors that have nothing else to do, two processes judge 1,000
+small hosts in 4.6 s where one takes 7.8 s; sending what is found costs an eighth of the time.
 """.splitlines()
 
 
