@@ -512,6 +512,28 @@ def test_cyrus() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [  # measured with 3.10.2
+        ("listen=143", {("tcp", "0.0.0.0"), ("tcp", "::")}),
+        ('listen="143" proto="tcp4"', {("tcp", "0.0.0.0")}),
+        ('listen="*:143" proto="tcp6"', {("tcp", "::")}),
+        ('listen="143" proto="udp"', {("udp", "0.0.0.0"), ("udp", "::")}),
+        ('listen="127.0.0.1:143" proto="tcp6"', set()),
+        ('listen="143" proto="TCP4"', set()),
+        ('listen="[::]:143"', {("tcp", "::")}),
+        ('listen="one:143"', {("tcp", "192.0.2.9")}),
+    ],
+)
+def test_cyrus_opens_what_proto_says(options: str, expected: set[tuple[str, str]]) -> None:
+    files = {
+        "/etc/cyrus.conf": f'SERVICES {{\n a cmd="imapd" {options}\n b listen="127.0.0.1:1"\n}}\n',
+        "/etc/hosts": "192.0.2.9 one\n",
+    }
+    found = [s for s in sockets(files, "cyrus") if s[2] == 143]
+    assert {(transport, address) for transport, address, _, _ in found} == expected
+
+
 def test_stunnel() -> None:
     text = (
         "; c\ncert = /x\n[imaps]\naccept = 993\nconnect = 143\n"
@@ -779,6 +801,12 @@ def test_a_port_that_cannot_be_one_is_said(server: str, path: str, text: str, li
     (reading,) = (one for one in found if one.server == server)
     assert f"etc/{path}:{line}: " in str(reading.gaps[0])
     assert not [one for one in reading.endpoints if one.location.line == line]
+
+
+def test_a_mapped_address_is_not_one_of_ipv6() -> None:
+    files = {"/etc/haproxy/haproxy.cfg": "frontend x\n bind ::ffff:192.0.2.1:443\n"}
+    (reading,) = read_others(tree_of(files))
+    assert {e.certain for e in reading.endpoints} == {False}
 
 
 @pytest.mark.parametrize("address", ["99999", "192.0.2.999", "no.such.name"])
