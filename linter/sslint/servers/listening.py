@@ -57,6 +57,8 @@ def endpoints(listener: Listener) -> Iterator[Endpoint]:
         addresses = _LOOPBACK[host.lower()]
     else:
         literal = scoped(host)
+        if literal is not None and literal.startswith("::ffff:") and "." in literal:
+            literal = None  # of IPv4, at a socket of IPv6: which packets reach it is not modelled
         addresses = (literal,) if literal is not None else WILDCARDS
         if literal is None:
             unknown = not_known(listener.server, listener.location, f"the address of {host}")
