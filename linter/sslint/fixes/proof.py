@@ -14,10 +14,11 @@ MAX_READINGS = 32  # of one host, with edits on it
 
 # Where the bundled rules look into these, a firewall has no part in it; or in a few fields alone.
 _OF_SERVERS = frozenset(
-    ("challenge", "conflict", "endpoint", "hook", "policy", "record", "setting", "site", "upstream")
+    ("challenge", "conflict", "endpoint", "hook", "policy", "setting", "site", "upstream")
 )
 _OF_FIREWALLS = {
     "certificate": frozenset(("announced",)),
+    "record": frozenset(("https_problem", "tlsa.listener")),  # behind NAT
     "redirect": frozenset(("attempted", "enforced", "listener", "target_reach", "target_tls")),
 }
 
