@@ -448,6 +448,24 @@ def test_another_host_is_judged_on_the_way_through() -> None:
     assert judged.reach_outer("tcp", 8443, 4).stage == "answer"
 
 
+@pytest.mark.parametrize(
+    ("own", "verdict"),
+    [((), "unknown"), (("198.51.100.77",), "closed"), (("198.51.100.1",), "open")],
+)
+def test_a_rule_for_one_address_closes_the_port_at_no_other(
+    own: tuple[str, ...], verdict: str
+) -> None:
+    """One of a host's addresses is a virtual machine's: the web server answers at the others."""
+    moved = nat_chain(
+        (match("ip.daddr", "198.51.100.77"), tcp(443), Nat("dnat", values("10.0.3.4")))
+    )
+    judged = firewall(moved, incoming(ESTABLISHED, HTTPS), network=network(*own))
+    found = reach(judged)
+    assert found.verdict == verdict
+    if verdict == "unknown":
+        assert found.reasons == ("it depends on which address of this host clients use",)
+
+
 def test_a_translation_to_this_hosts_own_address_stays_here() -> None:
     nat = nat_chain(dnat("10.0.0.5", 8443, tcp(443)))
     base = incoming(ESTABLISHED, (match("ip.daddr", "10.0.0.5"), tcp(8443), ACCEPT))

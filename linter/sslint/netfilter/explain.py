@@ -12,8 +12,9 @@ from sslint.netfilter.connections import Question, Sets
 from sslint.netfilter.evaluation import Evaluation
 from sslint.netfilter.hooks import Log
 from sslint.netfilter.notes import Note, Notes
-from sslint.netfilter.packet import BANNED, RATED
+from sslint.netfilter.packet import BANNED, KNOWN_HOST, RATED, THIS_HOST
 from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict, Untold, decision
+from sslint.values import replace
 
 MAX_DECISIONS = 16
 MAX_WEIGHED = 64
@@ -49,7 +50,39 @@ def reach(
     if early is not None:
         return early
     question = firewall.connections.question(transport, port, family, address, outer)
-    return _answer(firewall, question, brief)
+    answer = _answer(firewall, question, brief)
+    if answer.verdict == "closed" and question.destinations == (THIS_HOST,):
+        return _elsewhere(firewall, question) or answer
+    return answer
+
+
+def _elsewhere(firewall: Evaluation, question: Question) -> Reach | None:
+    """Return the answer where a port is closed at an address that a rule names, and at no other.
+
+    The rules speak of one public address, which is taken for this host's; of the others that it
+    may have nothing is known.
+    """
+    family = question.family
+    public = addresses.PUBLIC[family]
+    if not any(addresses.overlaps(public, *one) for one in firewall.survey.destinations[family]):
+        return None
+    other = _answer(firewall, replace(question, destinations=(KNOWN_HOST,)), True)
+    if other.verdict == "closed" or other.opened is None or other.doubtful is None:
+        return None
+    universe = firewall.universes[family]
+    may = other.opened.mask | other.doubtful.mask
+    reason = "it depends on which address of this host clients use"
+    return Reach(
+        "unknown",
+        opened=Sources(universe, 0),
+        shut=Sources(universe, universe.full & ~universe.never & ~may),
+        doubtful=Sources(universe, may),
+        decided_by=other.decided_by,
+        reasons=(reason, *other.reasons),
+        reached_as=other.reached_as,
+        forwarded_to=other.forwarded_to,
+        assumptions=other.assumptions,
+    )
 
 
 def _answer(firewall: Evaluation, question: Question, brief: bool) -> Reach:
