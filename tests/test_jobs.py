@@ -366,6 +366,11 @@ def test_few_hosts_import_no_more(tmp_path: Path, number: int, late: set[str], f
     assert not [name for name in (*late, "pickle") if name in loaded], loaded
 
 
+def test_a_process_is_worth_a_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_processors", lambda: 64)
+    assert [jobs._worth(left) for left in (0.05, 0.15, 1.05, 60)] == [1, 2, 11, 64]
+
+
 @pytest.mark.parametrize("words", [["--jobs", "0"], ["--jobs", "many"], ["--jobs", "-1"]])
 def test_a_number_of_jobs_is_one(repository: Path, capsys, words: list[str]) -> None:
     code, _, err = run(capsys, "check", repository, *words)
