@@ -460,6 +460,31 @@ def test_caddy_gives_snippets_arguments() -> None:
         assert [s[1] for s in sockets({"/etc/caddy/Caddyfile": text}, "caddy")] == ["192.0.2.1"]
 
 
+@pytest.mark.parametrize(
+    ("text", "certain"),
+    [
+        ("{$SITE} {\n}\n", {False}),
+        ("{\n https_port {$P}\n}\na.b {\n}\n", {True}),  # that of plain HTTP alone
+        ("import {$DIR}/x\na.b {\n}\n", {True}),
+        ("import missing\na.b {\n}\n", {True}),
+        ("a.b {\n bind {$IP}\n}\n", {False}),
+    ],
+)
+def test_what_caddys_environment_decides_is_not_known(text: str, certain: set[bool]) -> None:
+    (reading,) = read_others(tree_of({"/etc/caddy/Caddyfile": text}))
+    assert {endpoint.certain for endpoint in reading.endpoints} == certain
+    assert not reading.complete or certain == {False}
+
+
+def test_caddys_sites_import_files() -> None:
+    files = {
+        "/etc/caddy/Caddyfile": "http://a {\n import common/*.conf\n import none/*\n}\n",
+        "/etc/caddy/common/x.conf": "import y\n",
+        "/etc/caddy/common/y": "bind 192.0.2.1\n",
+    }
+    assert sockets(files, "caddy") == [("tcp", "192.0.2.1", 80, "none")]
+
+
 def test_caddy_puts_snippets_in() -> None:
     text = "(s) {\n tls /c /k\n bind 192.0.2.1\n}\n:8443 {\n import s\n}\n"
     assert ("tcp", "192.0.2.1", 8443, "implicit") in sockets(

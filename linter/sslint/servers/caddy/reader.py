@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from sslint.network.hosts import Hosts, literal
 from sslint.regex import regex
@@ -62,13 +63,20 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
     for header, own, location in blocks:
         if header.startswith(("(", "&(")) or not header:  # a snippet, a named route
             continue
-        body = list(_with_snippets(own, snippets, 0))[:MAX_LINES]
+        if header.startswith("import "):
+            yield not_known(NAME, location, header)
+            continue
+        directory = posixpath.dirname(location.file.path)
+        body = list(_with_imports(own, _Imports(tree, snippets, location), directory, 0))
         hosts = [host for parts in _top(body) if parts[0] == "bind" for host in parts[1:]]
         hosts = hosts or list(options.hosts)
         for address in re.split(r"[,\s]+", header):
-            if "{" in address or not _ADDRESS.match(address):
-                yield not_known(NAME, location, address)
             made = list(_site(address, options, body, location))
+            sure = "{" not in address
+            if not sure or not _ADDRESS.match(address):
+                unknown = not_known(NAME, location, address)
+                yield unknown
+                made = [replace(one, certain=False, reasons=unknown.reasons) for one in made]
             for host in hosts or [""]:
                 if host.startswith("unix"):
                     continue
@@ -82,7 +90,7 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
                         yield bound
                 if options.redirects and made and made[0].protocol != "http":
                     redirect = replace(made[0], protocol="http", transport="tcp", tls="none",
-                                       port=options.plain, certain=True, reasons=())  # fmt: skip
+                                       port=options.plain, certain=sure, reasons=())  # fmt: skip
                     name = (_ADDRESS.match(address) or [""] * 3)[2].lower()
                     redirects.setdefault(name, {})[where] = _bound(redirect, *where, names)
     for listener in _opened(redirects, plain):
@@ -183,22 +191,45 @@ def _words_of(body: list[str], name: str) -> list[str]:
     return next((words(line)[1:] for line in body if words(line)[:1] == [name]), [])
 
 
-def _with_snippets(body: list[str], snippets: dict[str, list[str]], depth: int) -> Iterator[str]:
-    """Yield the lines of a body, those of its snippets in place of `import`."""
+@dataclass(frozen=True, slots=True)
+class _Imports:
+    """What a site may import: snippets, and files."""
+
+    tree: Tree
+    snippets: dict[str, list[str]]
+    where: Location
+
+    def found(self, name: str, directory: str) -> Iterator[tuple[list[str], str]]:
+        """Yield the lines that `import NAME` stands for, and where they look for files."""
+        if name in self.snippets:
+            yield self.snippets[name], directory
+            return
+        path = posixpath.join(directory, name)
+        for file in files(self.tree, path, location=self.where) if "{" not in path else ():
+            yield [text for _, text in lines(file)], posixpath.dirname(file.path)
+
+
+def _with_imports(body: list[str], imports: _Imports, directory: str, depth: int) -> Iterator[str]:
+    """Yield the lines of a body, what is imported in place of `import`."""
     count = 0
     for line in body:
         parts = words(line)
-        name = parts[1] if parts[:1] == ["import"] and len(parts) > 1 else ""
-        if name in snippets and depth < MAX_DEPTH:
-            given = [_with_arguments(each, parts[2:]) for each in snippets[name]]
-            inner = _with_snippets(given, snippets, depth + 1)
-        else:
-            inner = iter((line,))
+        named = parts[:1] == ["import"] and len(parts) > 1 and depth < MAX_DEPTH
+        found = list(imports.found(parts[1], directory)) if named else []
+        inner: Iterator[str] = iter(() if found or (named and _is_pattern(parts[1])) else (line,))
+        for given, place in found:
+            put_in = [_with_arguments(each, parts[2:]) for each in given]
+            inner = chain(inner, _with_imports(put_in, imports, place, depth + 1))
         for each in inner:
             yield each
             count += 1
             if count > MAX_LINES:
                 return
+
+
+def _is_pattern(path: str) -> bool:
+    """Tell whether a path may mean no file at all."""
+    return "*" in path and "{" not in path
 
 
 def _with_arguments(line: str, arguments: list[str]) -> str:
@@ -223,8 +254,11 @@ def _blocks(tree: Tree, file: SourceFile, depth: int) -> Iterator[tuple[str, lis
         if level == 0:
             if parts[0] == "import" and len(parts) > 1 and depth < MAX_DEPTH:
                 base = posixpath.join(posixpath.dirname(file.path), parts[1])
-                for other in files(tree, base, location=file.at(index)):
+                others = list(files(tree, base, location=file.at(index)))
+                for other in others:
                     yield from _blocks(tree, other, depth + 1)
+                if not others and not _is_pattern(base):
+                    yield f"import {parts[1]}", [], file.at(index)
                 continue
             where = where if header else file.at(index)
             opens = parts[-1] == "{"
@@ -247,7 +281,7 @@ def _blocks(tree: Tree, file: SourceFile, depth: int) -> Iterator[tuple[str, lis
 
 def _port(options: list[str], name: str, default: int) -> int:
     said = _words_of(options, name)
-    return (number(said[0]) if said else None) or default
+    return number(said[0]) or 0 if said else default
 
 
 def _site(
