@@ -466,6 +466,16 @@ def test_a_rule_for_one_address_closes_the_port_at_no_other(
         assert found.reasons == ("it depends on which address of this host clients use",)
 
 
+@pytest.mark.parametrize(
+    ("network", "verdict"), [("198.51.100.0/24", "open"), ("104.16.0.0/13", "unknown")]
+)
+def test_a_wide_network_is_not_taken_for_this_hosts(network: str, verdict: str) -> None:
+    """firewalld compares destinations with a zone's sources: those are of others."""
+    found = reach(firewall(incoming(ESTABLISHED, (match("ip.daddr", network), *HTTPS))))
+    assert found.verdict == verdict
+    assert any("is this host" in text for text in (*found.assumptions, *found.reasons))
+
+
 def test_a_translation_to_this_hosts_own_address_stays_here() -> None:
     nat = nat_chain(dnat("10.0.0.5", 8443, tcp(443)))
     base = incoming(ESTABLISHED, (match("ip.daddr", "10.0.0.5"), tcp(8443), ACCEPT))

@@ -53,6 +53,9 @@ USUAL_MSS = Range(536, 8960)  # RFC 9293, 3.7.1, to that of a jumbo frame
 Answer = tuple[int, int, str]
 """(far addresses that certainly match, that possibly match, why the two differ)."""
 
+# The widest network that a rule may name for its own host's: /24, and what a site is given, /48
+_OWN_NETWORK = {4: (1 << 8) - 1, 6: (1 << 80) - 1}
+
 
 class Matching:
     """Answers matches; remembers what it had to assume, and the sets it looked into."""
@@ -389,7 +392,10 @@ class Matching:
             return False
         if state.host == KNOWN_HOST:
             return False
-        if any(addresses.overlaps(addresses.PUBLIC[family], *item) for item in items):
+        public = [i for i in items if addresses.overlaps(addresses.PUBLIC[family], *i)]
+        if any(high - low > _OWN_NETWORK[family] for low, high in public):
+            return f"whether {shown} is this host is not in the files"
+        if public:
             self.assume(f"{shown}, which a rule names as destination, is this host")
             return True
         if any(addresses.overlaps(addresses.PRIVATE[family], *item) for item in items):
