@@ -527,3 +527,57 @@ def test_a_variable_in_capitals_is_a_templates() -> None:
     assert reading(filled).starts
     assert not reading("myhostname = $nothing\n").starts
     assert reading("SITE = mx.example.org\nmyhostname = $SITE\n").starts
+
+
+# -- the form of parameters -----------------------------------------------------------------
+
+
+def stops(main: str, master: str = SMTP) -> bool:
+    return any("broken" in dict(e.settings) for e in reading(main, master).endpoints)
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        "message_size_limit = 50M\n",
+        "message_size_limit = 52428800 # 50 MiB\n",
+        "line_length_limit = 100\n",
+        "max_idle = 1y\n",
+        "max_use =\n",
+        "delay_logging_resolution_limit = 7\n",
+        "service_throttle_time = 0\n",
+        "queue_directory =\n",
+    ],
+)
+def test_a_number_that_master_does_not_take(main: str) -> None:
+    assert not reading(main).starts
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        "message_size_limit = 0\n",
+        "max_idle = 100sec\n",
+        "max_use = +5\n",
+        "max_use = $own\nown = 5\n",
+        "max_use = $default_process_limit\n",
+        "in_flow_delay = 0\n",
+        "smtp_connect_timeout = soon\n",  # read by smtp(8) alone
+        "smtpd_recipient_limit = ${stress?{1}:{1000}}\n",
+    ],
+)
+def test_a_number_that_postfix_takes(main: str) -> None:
+    assert reading(main).starts
+    assert not stops(main)
+
+
+def test_a_number_that_a_daemon_does_not_take() -> None:
+    postscreen = "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n"
+    assert stops("smtpd_recipient_limit = many\n")
+    assert stops("smtpd_recipient_limit = many\n", postscreen)  # it hands clients to smtpd
+    assert stops("smtpd_timeout = 5 minutes\n")
+    assert stops("", "smtp inet n - y - - smtpd -o max_use=x\n")
+    assert not stops("postscreen_greet_wait = x\n")
+    assert stops("postscreen_greet_wait = x\n", postscreen)
+    assert stops("default_process_limit = 7\n", postscreen)  # postscreen_pre_queue_limit >= 10
+    assert not stops("default_process_limit = 10\n", postscreen)

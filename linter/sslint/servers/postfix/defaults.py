@@ -129,40 +129,6 @@ PROGRAM: dict[str, str | None] = {
 ORDER = {name: index for index, name in enumerate((*SHARED, *MASTER, *PROGRAM))}
 LAST = len(ORDER)
 
-# Parameters that Postfix refuses to start with, or a program stops at, unless they are yes or no.
-MASTER_FLAGS = tuple(
-    """
-    daemon_table_open_error_is_fatal dns_ncache_ttl_fix_enable smtputf8_enable
-    enable_idna2003_compatibility respectful_logging tls_required_enable disable_dns_lookups
-    soft_bounce owner_request_special strict_8bitmime strict_7bit_headers strict_8bitmime_body
-    strict_mime_encoding_domain disable_mime_input_processing disable_mime_output_conversion
-    address_verify_negative_cache backwards_bounce_logfile_compatibility helpful_warnings
-    send_cyrus_sasl_authzid multi_instance_enable enable_long_queue_ids strict_smtputf8
-    enable_original_recipient
-    """.split()
-)
-SMTPD_FLAGS = tuple(
-    """
-    smtpd_helo_required smtpd_delay_reject strict_rfc821_envelopes disable_vrfy_command
-    allow_untrusted_routing smtpd_sasl_auth_enable smtpd_sasl_authenticated_header
-    broken_sasl_auth_clients show_user_unknown_table_name smtpd_reject_unlisted_sender
-    smtpd_reject_unlisted_recipient smtpd_use_tls smtpd_enforce_tls smtpd_tls_wrappermode
-    smtpd_tls_auth_only smtpd_tls_ask_ccert smtpd_tls_req_ccert smtpd_tls_enable_rpk
-    smtpd_tls_received_header smtpd_tls_always_issue_session_ids smtpd_peername_lookup
-    smtpd_delay_open_until_valid_rcpt smtpd_client_port_logging smtpd_forbid_unauth_pipelining
-    smtpd_relay_before_recipient_restrictions smtpd_per_request_deadline smtpd_hide_client_session
-    """.split()
-)
-POSTSCREEN_FLAGS = tuple(
-    """
-    smtpd_helo_required disable_vrfy_command smtpd_use_tls smtpd_enforce_tls
-    postscreen_pipelining_enable postscreen_non_smtp_command_enable postscreen_bare_newline_enable
-    smtpd_tls_ask_ccert smtpd_tls_req_ccert smtpd_tls_always_issue_session_ids
-    postscreen_helo_required postscreen_disable_vrfy_command postscreen_use_tls
-    postscreen_enforce_tls
-    """.split()
-)
-
 SINCE = {  # parameters that older versions ignore
     "known_tcp_ports": (3, 6),
     "smtpd_tls_chain_files": (3, 4),
@@ -171,8 +137,4 @@ SINCE = {  # parameters that older versions ignore
     "smtpd_upstream_proxy_protocol": (2, 10),
     "postscreen_upstream_proxy_protocol": (2, 10),
     "master_service_disable": (2, 6),
-    "smtpd_forbid_unauth_pipelining": (3, 9),
-    "smtpd_hide_client_session": (3, 11),
-    "smtpd_tls_enable_rpk": (3, 9),
-    "tls_required_enable": (3, 10),
 }

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from sslint.reasons import Code, Reason
 from sslint.regex import regex
 from sslint.servers.model import Dormant, Endpoint, ServerReading
-from sslint.servers.postfix import defaults, tls
+from sslint.servers.postfix import defaults, forms, tls
 from sslint.servers.postfix.comments import CommentedService, commented_services
 from sslint.servers.postfix.expand import ConfigurationError, Unknown, compatibility_level
 from sslint.servers.postfix.main_cf import TEMPLATE, MainCf, parse_main_cf
@@ -30,12 +30,6 @@ from sslint.tree import Status, Tree
 from sslint.values import dataclass, replace
 
 MAX_INSTANCES = 100
-_NON_EMPTY = tuple(
-    """
-    myhostname mydomain myorigin mail_name mail_owner setgid_group queue_directory data_directory
-    daemon_directory command_directory
-    """.split()
-)
 _ROLES = {25: "smtp", 465: "submissions", 587: "submission"}
 
 
@@ -183,10 +177,8 @@ class _Instance:
         with self._judged():
             if level is not None:
                 compatibility_level(level)
-            tls.check_flags(scope, defaults.MASTER_FLAGS)
-            for name in _NON_EMPTY:
-                if scope.explicit(name) is not None and scope.text(name) == "":
-                    raise ConfigurationError(f"bad string length 0 < 1: {name} =")
+            for program in ("all", "master"):
+                forms.check(scope, program)
             if relay and own and relay.lower() == own.lower():
                 raise ConfigurationError("myhostname and relayhost must not be identical")
             self.resolver.ports = known_tcp_ports(scope)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sslint.servers.model import CertificateRef, Tls
-from sslint.servers.postfix import defaults
+from sslint.servers.postfix import forms
 from sslint.servers.postfix.certificates import certificates
 from sslint.servers.postfix.expand import ConfigurationError, Unknown
 from sslint.servers.postfix.parameters import Scope
@@ -55,7 +55,7 @@ def broken_mode(reason: str) -> Mode:
 def smtpd(scope: Scope, tree: Tree, where: Location) -> Mode:
     """Return what smtpd(8) offers with these parameters (smtpd.c: pre_jail_init)."""
     try:
-        check_flags(scope, defaults.SMTPD_FLAGS)
+        forms.check(scope, "smtpd")
         wrapped = scope.flag("smtpd_tls_wrappermode")
         use, enforce = (True, True) if wrapped else level(scope, "smtpd_")
         auth_only = scope.flag("smtpd_tls_auth_only")
@@ -90,7 +90,7 @@ def postscreen(scope: Scope, tree: Tree, where: Location, behind: Mode | None) -
     tests after the greeting it speaks SMTP itself, with STARTTLS through tlsproxy(8).
     """
     try:
-        check_flags(scope, defaults.POSTSCREEN_FLAGS)
+        forms.check(scope, "postscreen")
         own, enforce = level(scope, "postscreen_")
         deep = any(
             scope.flag(f"postscreen_{test}_enable")
@@ -136,19 +136,6 @@ def level(scope: Scope, prefix: str) -> tuple[bool, bool]:
     if word in ("may", "none"):
         return word == "may", False
     raise ConfigurationError(f'Invalid TLS level "{word[:40]}" in {name}')
-
-
-def check_flags(scope: Scope, names: tuple[str, ...]) -> None:
-    """Raise ConfigurationError if a yes/no parameter that is set has another value."""
-    for name in names:
-        since = defaults.SINCE.get(name)
-        if scope.version is not None and since is not None and scope.version < since:
-            continue
-        if scope.explicit(name) is not None:
-            try:
-                scope.flag(name)
-            except Unknown:
-                continue
 
 
 def _certificates(
