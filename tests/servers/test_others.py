@@ -476,6 +476,16 @@ def test_what_caddys_environment_decides_is_not_known(text: str, certain: set[bo
     assert not reading.complete or certain == {False}
 
 
+@pytest.mark.parametrize(("version", "starts"), [("2.6.2", False), ("2.7.6", True), (None, True)])
+def test_caddys_quic_at_an_address_beside_all(version: str | None, starts: bool) -> None:
+    text = "a.b {\n}\nc.d {\n bind 192.0.2.1\n}\n"
+    context = Context(tuple(map(int, version.split("."))) if version else None)
+    server = next(one for one in servers() if one.name == "caddy")
+    reading = server.read(tree_of({"/etc/caddy/Caddyfile": text}), context)
+    assert reading is not None
+    assert reading.starts == starts
+
+
 def test_caddys_sites_import_files() -> None:
     files = {
         "/etc/caddy/Caddyfile": "http://a {\n import common/*.conf\n import none/*\n}\n",

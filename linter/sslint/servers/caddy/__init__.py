@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _read(tree: Tree, context: Context) -> ServerReading | None:
     from sslint.servers.caddy.reader import read
 
-    return read(tree)
+    return read(tree, context.version)
 
 
 def _needs_ipv6(reading: ServerReading, endpoint: Endpoint) -> bool:

@@ -9,7 +9,7 @@ from itertools import chain
 
 from sslint.network.hosts import Hosts, literal
 from sslint.regex import regex
-from sslint.servers.listening import Listener, collect, files, lines, not_known, number
+from sslint.servers.listening import Listener, collect, conflicts, files, lines, not_known, number
 from sslint.servers.model import Knows, ServerReading
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
@@ -18,6 +18,7 @@ from sslint.values import dataclass, replace
 NAME = "caddy"
 MAIN = "/etc/caddy/Caddyfile"
 MAX_DEPTH = 10
+_SHARES_UDP = (2, 7)  # with SO_REUSEPORT (listen_unix.go), as it does TCP's before
 MAX_LINES = 10_000  # of a site, its snippets put in
 _ADDRESS = regex(r"(?:(https?)://)?(\[[^\]]*\]|[^:/\s]*)(?::([0-9]{1,5}))?(?:/\S*)?\Z")
 _WORD = regex(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`|(#.*)|(\S+)')
@@ -42,10 +43,15 @@ class _Options:
     hosts: tuple[str, ...]
 
 
-def read(tree: Tree) -> ServerReading | None:
+def read(tree: Tree, version: tuple[int, ...] | None = None) -> ServerReading | None:
     """Read Caddy; None if the tree has no socket of it."""
     knows = Knows(tls=False, certificates=False, sites=False)
-    return collect(tree, NAME, _listeners(tree), mains=(MAIN,), knows=knows)
+    reading = collect(tree, NAME, _listeners(tree), mains=(MAIN,), knows=knows)
+    if reading is not None and version is not None and version < _SHARES_UDP:
+        quic = (endpoint for endpoint in reading.endpoints if endpoint.transport == "udp")
+        reading.conflicts = list(conflicts(quic))
+        reading.refusals += [conflict.reason for conflict in reading.conflicts]
+    return reading
 
 
 def _listeners(tree: Tree) -> Iterator[Listener]:
