@@ -317,15 +317,19 @@ def test_one_listing_answers_for_what_is_looked_for_in_a_directory(
     assert [path for _, path in looked] == ["etc/pipe"]
 
 
-def test_a_directory_with_many_names_is_not_listed_to_look_for_one(
+def test_a_directory_with_many_names_is_not_listed_to_look_for_a_few(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sslint.tree.door.MAX_KINDS", 20)
+    monkeypatch.setattr("sslint.tree.layers.LOOKS", {5: 20, 50: 100})
+    looked: list[object] = []
+    lstat = door.Door.lstat
+    monkeypatch.setattr(door.Door, "lstat", lambda own, at: looked.append(at) or lstat(own, at))
     for number in range(30):
         (root / f"etc/{number}").write_text("")
     tree = Tree(root)
     assert all(tree.status(f"/etc/{number}") is Status.FILE for number in range(30))
     assert all(tree.status(f"/etc/x{number}") is Status.ABSENT for number in range(30))
+    assert len([path for _, path in looked if path.startswith("etc/")]) == 49  # then it is
 
 
 def test_what_is_laid_over_a_listed_directory_is_found(root: Path, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from sslint.tree.status import Status, TreeError
 
 MAX_FILE = 64 << 20  # bytes; 100,000 iptables rules are 10 MB
 MAX_DESCRIPTORS = 64  # directories held open for one tree
-MAX_KINDS = 1_000  # names in a directory that is listed to save looking at each
 
 Place = tuple[str, str]  # a directory at a real path, and the path below it
 
@@ -96,16 +95,16 @@ class Door:
         finally:
             os.close(descriptor)
 
-    def kinds(self, place: Place) -> dict[str, int] | None:
+    def kinds(self, place: Place, most: int) -> dict[str, int] | None:
         """Return the names in a directory with the type bits of each one's mode, 0 where not known.
 
-        None where it cannot be read or has too many.
+        None where it cannot be read or has more than that.
         """
         found: dict[str, int] = {}
         try:
             for name, kind in self.entries(place):
                 found[name] = kind
-                if len(found) > MAX_KINDS:
+                if len(found) > most:
                     return None
         except OSError:
             return None

@@ -20,7 +20,8 @@ from sslint.tree.status import Status, TreeError
 
 MAX_LINKS = 40  # the kernel's own bound, path_resolution(7)
 MAX_PATH = 4096  # the kernel's own bound
-FEW = 4  # looks into a directory, before it is listed
+# After so many looks into a directory it is listed, if it has no more names than that.
+LOOKS = {5: 1_000, 1_000: 100_000}
 EXCLUDED = "excluded by the configuration"
 
 
@@ -55,7 +56,7 @@ class Layers:
         self.excluded: tuple[Path, ...] = ()
         self.door = Door()
         self._resolved = {"/": ROOT}
-        self._kinds: dict[str, dict[str, int] | int | None] = {}  # or how often it was looked into
+        self._kinds: dict[str, dict[str, int] | int] = {}  # or how often it was looked into
         for path, text in self.overlay.items():
             if text is not None:
                 self.make_directories(path)
@@ -257,11 +258,13 @@ class Layers:
         found = self._kinds.get(directory, 0)
         if not isinstance(found, int):
             return found
-        if found < FEW:
-            self._kinds[directory] = found + 1
-            return None
-        place = self.place(directory)
-        listed = self._kinds[directory] = None if place is None else self.door.kinds(place)
+        looks = found + 1
+        most = LOOKS.get(looks)
+        place = self.place(directory) if most is not None else None
+        listed = None
+        if most is not None and place is not None:
+            listed = self.door.kinds(place, most)
+        self._kinds[directory] = looks if listed is None else listed
         return listed
 
     def listed(self, directory: str, kinds: dict[str, int]) -> None:
