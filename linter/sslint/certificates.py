@@ -30,6 +30,7 @@ ChainStatus = Literal[
 warnings.filterwarnings("ignore", module=r"sslint\.certificates")
 
 MANY_NAMES = 16  # of one certificate: to be sorted once
+MAX_SORTED = 64  # certificates of so many names
 MAX_FILE = 4 << 20  # bytes; the bundle of all public roots is 220 kB
 MAX_CERTIFICATES = 200  # from one file
 MAX_KEYS = 20
@@ -189,7 +190,7 @@ def covers(names: Iterable[str], host: str) -> bool:
     parent = wanted.partition(".")[2]
     names = tuple(names)
     if len(names) > MANY_NAMES and address is None:
-        exact, parents = _sorted_names(names)
+        _, exact, parents = _sorted_names(names)
         return wanted in exact or ("." in parent and parent in parents)
     for name in names:
         if address is not None:
@@ -205,12 +206,21 @@ def covers(names: Iterable[str], host: str) -> bool:
     return False
 
 
-@lru_cache(maxsize=64)
-def _sorted_names(names: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names without a wildcard, and what stands behind the others' leading `*.`."""
-    known = [_ascii(name) for name in names]
-    exact = frozenset(name for name in known if "*" not in name)
-    return exact, frozenset(name[2:] for name in known if name.startswith("*."))
+_Sorted = tuple[tuple[str, ...], frozenset[str], frozenset[str]]
+_sorted_before: dict[int, _Sorted] = {}  # by identity: to hash thousands of names takes as long
+
+
+def _sorted_names(names: tuple[str, ...]) -> _Sorted:
+    """Return names, those without a wildcard, and what stands behind the others' leading `*.`."""
+    found = _sorted_before.get(id(names))
+    if found is None:
+        known = [_ascii(name) for name in names]
+        exact = frozenset(name for name in known if "*" not in name)
+        found = names, exact, frozenset(name[2:] for name in known if name.startswith("*."))
+        if len(_sorted_before) >= MAX_SORTED:
+            _sorted_before.clear()
+        _sorted_before[id(names)] = found
+    return found
 
 
 def lifetime_limit(not_before: datetime) -> int | None:

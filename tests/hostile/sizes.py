@@ -60,6 +60,38 @@ def names_times_names_of_certificates(g: Ground) -> None:
 
 
 @tree
+def one_certificate_without_its_key_for_many_servers(g: Ground) -> None:
+    from tests import pki
+
+    g.write("etc/ssl/a.pem", pki.pem(pki.leaf(("*.example.org",))))
+    g.write("etc/ssl/a.key", pki.key_pem("other"))
+    g.nginx(
+        *(
+            f"server {{ listen 443 ssl; server_name n{n}.example.net; ssl_certificate "
+            "/etc/ssl/a.pem; ssl_certificate_key /etc/ssl/a.key; }"
+            for n in range(6000)
+        )
+    )
+
+
+@tree
+def redirects_of_many_servers_to_other_names(g: Ground) -> None:
+    from tests import pki
+
+    g.write("etc/ssl/a.pem", pki.pem(pki.leaf(("*.example.org",))))
+    g.write("etc/ssl/a.key", pki.key_pem("leaf"))
+    pair = "ssl_certificate /etc/ssl/a.pem; ssl_certificate_key /etc/ssl/a.key;"
+    g.nginx(
+        f"server {{ listen 443 ssl; server_name a.example.org; {pair} }}",
+        *(
+            f"server {{ listen 80; server_name *.n{n}.example.org;"
+            f" return 301 https://x{n}.example.com/; }}"
+            for n in range(7000)
+        ),
+    )
+
+
+@tree
 def one_certificate_of_many_names_for_many_servers(g: Ground) -> None:
     from tests import pki
 

@@ -53,6 +53,7 @@ class Whereabouts:
         }
         self.families = {family for family, _ in self._addresses}
         self._names = set(_own_names(host))
+        self._wildcards = tuple([name for name in self._names if name.startswith("*.")])
         self._known: dict[str, bool] = {}
 
     def here(self, name: str) -> bool:
@@ -69,9 +70,7 @@ class Whereabouts:
             records = [r for r in self.records(name) if r[0] in self.families]
             if records:
                 return any(record in self._addresses for record in records)
-        return name in self._names or any(
-            covers([own], name) for own in self._names if own.startswith("*.")
-        )
+        return name in self._names or covers(self._wildcards, name)
 
     def records(self, name: str) -> list[tuple[int, int]]:
         """Return the addresses that the zones give a name: (family, address)."""
