@@ -354,3 +354,18 @@ def test_protocols_of_packets_by_name_and_number(tmp_path, capsys) -> None:
     file.write_text(json.dumps({"proto": "quic", **packet}))
     assert main(["trace", "--firewall", f"nft={ruleset}", "--packets", str(file)]) == 2
     assert "proto must be a protocol's number or one of tcp" in capsys.readouterr().err
+
+
+def test_what_listens_behind_nat_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    etc = tmp_path / "host/etc"
+    (etc / "nginx").mkdir(parents=True)
+    tls = "listen 8443 ssl; ssl_certificate /a.pem; ssl_certificate_key /a.key;"
+    (etc / "nginx/nginx.conf").write_text(f"events {{}}\nhttp {{ server {{ {tls} }} }}\n")
+    (etc / "nftables.conf").write_text(
+        "table ip nat {\n chain pre { type nat hook prerouting priority dstnat;\n"
+        "  tcp dport 443 redirect to :8443\n }\n}\n"
+    )
+    main(["trace", str(tmp_path / "host"), "443"])
+    assert "nginx listens on 0.0.0.0 port 8443, to which NAT takes it" in capsys.readouterr().out

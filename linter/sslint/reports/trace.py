@@ -130,8 +130,12 @@ def _listeners(host: Host, question: Ask, shown: Places) -> list[str]:
     found = []
     for socket in host.sockets:
         endpoint = socket.endpoint
-        if (endpoint.transport, endpoint.port) == (question.transport, question.port):
+        here = endpoint.port == question.port
+        if endpoint.transport != question.transport:
+            continue
+        if here or any(question.port in reach.reached_as for reach in socket.reaches):
             address = clean(endpoint.address)
+            address += "" if here else f" port {endpoint.port}, to which NAT takes it"
             where = _place(endpoint.location, shown)
             found.append(f"{endpoint.server} listens on {address} ({where})")
             if (one := socket.container) is not None:
