@@ -719,3 +719,10 @@ def test_the_form_of_a_setting_depends_on_the_release() -> None:
     assert refused(any_cert) == []
     assert refused(any_cert, (2, 4, 1)) != []
     assert refused(any_cert, (2, 4, 3)) == []
+
+
+@pytest.mark.parametrize("line", ["pop3_lck_session = no\n", "pop3_lck_sess{}on = no\n"])
+def test_ten_thousand_misspelt_names_are_quick(line: str) -> None:
+    start = time.process_time()
+    refused("".join(line.format(number) for number in range(10_000)))
+    assert time.process_time() - start < 10

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -202,7 +202,7 @@ class _Check:
         if name in _renamed() or not self.whole:
             return ""
         other = "old" if self.modern else "new"
-        if not place.table and any(name in _all(known) for known in _every(other)):
+        if not place.table and name in _all(other):
             return said
         return self._misspelt(name, place, said)
 
@@ -214,14 +214,9 @@ class _Check:
     def _misspelt(self, name: str, place: _Place, said: str) -> str:
         from sslint.servers import spelling
 
-        known = {n for t in _every(self.family) for n in t.get(place.table, ())}
-        short = {
-            n[len(prefix) + 1 :]
-            for prefix in place.prefixes
-            for n in known
-            if n.startswith(f"{prefix}_")
-        }
-        meant = spelling.meant(name, sorted(short | known | _renamed()))
+        sets = [_short(self.family, place.table, prefix) for prefix in ("", *place.prefixes)]
+        near = (spelling.meant(name, known) for known in sets if known)
+        meant = next(filter(None, near), None)
         return f"{said}; perhaps {meant} is meant" if meant and meant != name else ""
 
     # -- values -----------------------------------------------------------------------------
@@ -354,8 +349,19 @@ def _every(family: str) -> list[Table]:
     return [_table(family, release) for release in _bounds(family)]
 
 
-def _all(table: Table) -> set[str]:
-    return {name for known in table.values() for name in known}
+@cache
+def _all(family: str) -> frozenset[str]:
+    return frozenset(name for table in _every(family) for known in table.values() for name in known)
+
+
+@lru_cache(maxsize=1024)
+def _short(family: str, section: str, prefix: str) -> frozenset[str]:
+    """Return all names that there were in a section; with a prefix, what follows it."""
+    known = {name for table in _every(family) for name in table.get(section, ())} | _renamed()
+    if not prefix:
+        return frozenset(known)
+    start = f"{prefix}_"
+    return frozenset(name.removeprefix(start) for name in known if name.startswith(start))
 
 
 @cache

@@ -181,7 +181,7 @@ def _misplaced(name: str, context: str, version: Version | None) -> tuple[str, C
             return f'unknown directive "{name}"', Code.REFUSED
         release = ".".join(map(str, max(ends)))
         return f'"{name}" directive was removed in {release}', Code.OLD_SETTING
-    if name in _OTHERS or (meant := spelling.meant(name, table[context])) is None:
+    if name in _OTHERS or (meant := spelling.meant(name, frozenset(table[context]))) is None:
         return None
     return f'unknown directive "{name}"; perhaps "{meant}" is meant', Code.REFUSED
 
