@@ -838,6 +838,34 @@ def test_a_port_that_cannot_be_one_is_said(server: str, path: str, text: str, li
     assert not [one for one in reading.endpoints if one.location.line == line]
 
 
+DOUBLED = "".join(f"(s{n}) {{\n import s{n + 1} {'{args[0]}' * 200}\n}}\n" for n in range(9))
+
+
+@pytest.mark.parametrize(
+    ("server", "path", "text"),
+    [
+        ("lighttpd", "lighttpd/lighttpd.conf", 'a = "x"\n' + "a += var.a\n" * 60),
+        (
+            "lighttpd",
+            "lighttpd/lighttpd.conf",
+            "a = 9\n" + "a += var.a\n" * 20_000 + 'b = a + ""\n',
+        ),
+        ("haproxy", "haproxy/haproxy.cfg", "global\n" + ' setenv A "x${A-x}${A-x}"\n' * 60),
+        (
+            "haproxy",
+            "haproxy/haproxy.cfg",
+            f"global\n setenv A {'x' * 900}\n setenv B {'$A' * 20_000}\n",
+        ),
+        ("caddy", "caddy/Caddyfile", DOUBLED + "(s9) {\n}\nhttp://a {\n import s0 xxxx\n}\n"),
+    ],
+)
+def test_variables_that_double_each_other(server: str, path: str, text: str) -> None:
+    """It takes neither the memory nor the time that their values would."""
+    text += {"haproxy": "frontend x\n bind :1\n"}.get(server, "")
+    found = read_others(tree_of({f"/etc/{path}": text}))
+    assert [one.server for one in found] == [server]
+
+
 def test_a_mapped_address_is_not_one_of_ipv6() -> None:
     files = {"/etc/haproxy/haproxy.cfg": "frontend x\n bind ::ffff:192.0.2.1:443\n"}
     (reading,) = read_others(tree_of(files))

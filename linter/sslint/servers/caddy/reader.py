@@ -19,6 +19,7 @@ NAME = "caddy"
 MAIN = "/etc/caddy/Caddyfile"
 MAX_DEPTH = 10
 _SHARES_UDP = (2, 7)  # with SO_REUSEPORT (listen_unix.go), as it does TCP's before
+MAX_LINE = 10_000  # characters, the arguments of an import put in
 MAX_LINES = 10_000  # of a site, its snippets put in
 _ADDRESS = regex(r"(?:(https?)://)?(\[[^\]]*\]|[^:/\s]*)(?::([0-9]{1,5}))?(?:/\S*)?\Z")
 _WORD = regex(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`|(#.*)|(\S+)')
@@ -207,6 +208,7 @@ class _Imports:
 
     def found(self, name: str, directory: str) -> Iterator[tuple[list[str], str]]:
         """Yield the lines that `import NAME` stands for, and where they look for files."""
+        self.tree.budgets.spend("includes", 1, self.where)
         if name in self.snippets:
             yield self.snippets[name], directory
             return
@@ -245,7 +247,8 @@ def _with_arguments(line: str, arguments: list[str]) -> str:
         index = int(match[1] or match[2])
         return arguments[index] if index < len(arguments) else match[0]
 
-    return _ARGUMENT.sub(value, line)
+    put_in = _ARGUMENT.sub(value, line)
+    return put_in if len(put_in) <= MAX_LINE else line
 
 
 def _blocks(tree: Tree, file: SourceFile, depth: int) -> Iterator[tuple[str, list[str], Location]]:

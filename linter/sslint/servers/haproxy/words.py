@@ -21,6 +21,8 @@ _QUOTED = regex(
 _IN_ADDRESS = regex(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t"}
 UNKNOWN = "\0"  # in place of a value that is not known
+MAX_VALUE = 1_000  # characters of a variable; one may double another
+MAX_LINE = 60_000  # characters of a line, its variables put in
 
 
 @dataclass(slots=True)
@@ -33,7 +35,7 @@ class Environment:
 
     def assign(self, name: str, value: str, *, sure: bool) -> None:
         """Give a variable a value; what is not sure may have another one."""
-        self.values[name] = value
+        self.values[name] = value if len(value) <= MAX_VALUE else UNKNOWN
         self.unset.discard(name)
         self.unsure.discard(name)
         if not sure:
@@ -60,8 +62,8 @@ def split(text: str, environment: Environment, used: set[str]) -> list[str]:
     """
     found: list[str] = []
     word: str | None = None
-    position = 0
-    while position < len(text):
+    position, length = 0, 0
+    while position < len(text) and length < MAX_LINE:
         match = _PIECE.match(text, position)
         if match is None or match.lastgroup == "comment":
             break
@@ -79,13 +81,14 @@ def split(text: str, environment: Environment, used: set[str]) -> list[str]:
         elif match.lastgroup in ("hex", "escaped"):
             piece = _unescaped(match["hex"], match["escaped"])
         word = (word or "") + piece
+        length += len(piece)
     return [*found, word] if word is not None else found
 
 
 def _quoted(text: str, position: int, environment: Environment, used: set[str]) -> tuple[str, int]:
     """Return what stands between double quotes, and where it ends."""
     found = ""
-    while match := _QUOTED.match(text, position):
+    while len(found) < MAX_LINE and (match := _QUOTED.match(text, position)):
         position = match.end()
         kind = match.lastgroup
         if kind == "end":

@@ -10,6 +10,8 @@ from sslint.source import Location, SourceFile
 from sslint.values import dataclass, field
 
 MAX_DEPTH = 20  # of blocks and of included files
+MAX_VALUE = 1_000  # characters of what is joined; variables may double each other
+MAX_NUMBER = 1 << 31
 _TOKEN = regex(
     r"""[ \t\r\xa0]+|\#[^\n]*|(?P<string>"(?:[^"\\]|\\"?)*")|(?P<word>[A-Za-z0-9._-]+)"""
     r"""|(?P<other>[:+]=|[=!][=~^$>]|[^ ])""",
@@ -83,8 +85,9 @@ def added(first: Value, second: Value) -> Value:
     if first is None or second is None:
         return None
     if isinstance(first, int) and isinstance(second, int):
-        return first + second
-    return f"{first}{second}"
+        return first + second if first + second < MAX_NUMBER else None
+    joined = f"{first}{second}"
+    return joined if len(joined) <= MAX_VALUE else None
 
 
 def _tokens(text: str) -> Iterator[Token]:
