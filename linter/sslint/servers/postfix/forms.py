@@ -48,10 +48,10 @@ def check(scope: Scope, program: str) -> None:
 
     Of a service's own options those count, too, that master has not seen.
     """
-    for name in scope.main.parameters:
-        _check(scope, name, program)
+    for name in _table(program, scope.version):
+        if scope.explicit(name) is not None:
+            _check(scope, name, program)
     for name in scope.overrides:
-        _check(scope, name, program)
         _check(scope, name, "all")
     for name, source in _DEFAULTS.items():
         if scope.explicit(name) is None:
@@ -152,7 +152,7 @@ def _table(program: str, version: Release | None) -> Mapping[str, tuple[Form, ..
             for name in names.split():
                 found[name] = (*found.get(name, ()), Form(kind, unit, least, most))
             now.update(() if until and version is None else names.split())
-    return {name: found[name] for name in now}
+    return {name: forms for name, forms in found.items() if name in now}
 
 
 def _has(since: str, until: str, version: Release | None) -> bool:
