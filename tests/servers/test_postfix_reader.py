@@ -547,9 +547,13 @@ def stops(main: str, master: str = SMTP) -> bool:
         "delay_logging_resolution_limit = 7\n",
         "service_throttle_time = 0\n",
         "queue_directory =\n",
+        "default_verp_delimiters = +\n",
+        "default_verp_delimiters = #=\n",
+        "verp_delimiter_filter = x\n",
+        "myorigin = example.org, example.net\n",
     ],
 )
-def test_a_number_that_master_does_not_take(main: str) -> None:
+def test_a_value_that_master_does_not_take(main: str) -> None:
     assert not reading(main).starts
 
 
@@ -562,16 +566,17 @@ def test_a_number_that_master_does_not_take(main: str) -> None:
         "max_use = $own\nown = 5\n",
         "max_use = $default_process_limit\n",
         "in_flow_delay = 0\n",
+        "default_verp_delimiters = -=\n",
         "smtp_connect_timeout = soon\n",  # read by smtp(8) alone
         "smtpd_recipient_limit = ${stress?{1}:{1000}}\n",
     ],
 )
-def test_a_number_that_postfix_takes(main: str) -> None:
+def test_a_value_that_postfix_takes(main: str) -> None:
     assert reading(main).starts
     assert not stops(main)
 
 
-def test_a_number_that_a_daemon_does_not_take() -> None:
+def test_a_value_that_a_daemon_does_not_take() -> None:
     postscreen = "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n"
     assert stops("smtpd_recipient_limit = many\n")
     assert stops("smtpd_recipient_limit = many\n", postscreen)  # it hands clients to smtpd

@@ -30,6 +30,8 @@ from sslint.tree import Status, Tree
 from sslint.values import dataclass, replace
 
 MAX_INSTANCES = 100
+_SEVERAL = regex(r"[, \t\r\n]")
+_VERP = (("default_verp_delimiters", "+="), ("verp_delimiter_filter", "-=+"))
 _ROLES = {25: "smtp", 465: "submissions", 587: "submission"}
 
 
@@ -181,6 +183,14 @@ class _Instance:
                 forms.check(scope, program)
             if relay and own and relay.lower() == own.lower():
                 raise ConfigurationError("myhostname and relayhost must not be identical")
+            if _SEVERAL.search(scope.text("myorigin") or ""):
+                raise ConfigurationError("myorigin must not contain multiple values")
+            marks, taken = (
+                scope.text(name) if scope.explicit(name) is not None else default
+                for name, default in _VERP
+            )
+            if marks and taken is not None and not set(marks) <= set(taken):
+                raise ConfigurationError("bad VERP delimiter character: default_verp_delimiters")
             self.resolver.ports = known_tcp_ports(scope)
 
     # -- services ---------------------------------------------------------------------------
