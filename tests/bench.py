@@ -363,16 +363,15 @@ def _exponent(points: Sequence[tuple[int, float]]) -> float:
 FOUND = """\
 ## Where the time goes
 
-Of 10,000 sites an eighth is reading files, a tenth their statements, a third what sockets, sites
-and redirects are made of them, a third facts and rules, a twentieth the proof of the firewall's
-edit. A server block that differs from others by names alone is found by a pattern of what they have
-in common, and of facts that are alike one is asked. What is left is spread over dozens of functions
-that each make one or two Python objects of a block: server, site, its names, redirect, upstream,
-certificate, and their places. To get below a quarter of nginx's time they would have to be made for
-all blocks of one form together. nginx spends over half of its time on certificates: it loads one
-for each block, where sslint loads the same file once. With a certificate and key each, half of
-sslint's time is reading and parsing these: a quarter of that the files, three tenths what the
-certificates say, a fifth the signatures of those that are their own issuers, a tenth the keys.
+Of 10,000 sites a seventh is reading files, a twentieth their statements, a quarter what sockets,
+sites and redirects are made of them, over a third facts and rules, a tenth start-up. Server blocks,
+and files of them, that differ from others by names alone are found by a pattern of what they have
+in common; what all of them say is asked once, and so is one of facts that are alike. What is left
+is four calls of the system a file, and some thirty Python objects a site: server, site, names,
+redirect, upstream, certificate, and their places. nginx spends over half of its time on
+certificates: it loads one for each block, where sslint loads the same file once. With a certificate
+and key each, three fifths of sslint's time is reading and parsing these, over half of that in the
+library for them: a quarter on the signatures of those that are their own issuers.
 
 Of 100,000 iptables rules with ports two fifths is reading, a quarter sorting the addresses and
 ports that they mention, a twentieth finding the rules that name the packet's port; an eighth is
