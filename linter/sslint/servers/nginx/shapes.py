@@ -104,7 +104,8 @@ class Alike(Directive):
         """Return where one part of the shape stands in this block."""
         if isinstance(part, Directive):
             return part.location
-        return self.file.span(*self._offsets(part))
+        start, end = self._offsets(part)
+        return self.file.span(start, end)
 
     def statement(self, part: Part) -> Directive:
         """Return what one part of the shape is in this block."""
@@ -182,13 +183,11 @@ class Shapes:
     def whole(self, file: SourceFile) -> tuple[list[Directive], int] | None:
         """Return the statements of a file, and their weight, if another like it was learned."""
         text = file.text
-        if not self._wholes or "%" in text or "@" in text or "__" in text or not text.isascii():
-            return (
-                None  # what is in the words may be filled in, as it is in no file that is learned
-            )
-        for known in self._wholes:
+        for known in self._wholes if text.isascii() else ():
             match = known.pattern.fullmatch(text)
             if match is not None and len(text) < known.size + _MAX_NAMES:
+                if has_marks("".join(match.groups())):
+                    return None  # a template fills in its words, as it does in no file learned
                 return known.made(file, match), known.weight
         return None
 
