@@ -893,3 +893,43 @@ def test_an_address_that_cannot_be_one_is_said(
     (reason,) = reading.endpoints[0].reasons
     assert reason.startswith(f"etc/{path}:")
     assert reason.endswith(f": the address of {address} is not known")
+
+
+HAPROXY_SERVERS = """defaults
+  mode http
+  default-server ssl send-proxy
+frontend f
+  bind :80
+  default_backend a
+  use_backend b if { path /b }
+backend a
+  server one 127.0.0.1:8080
+  server two 127.0.0.1:8081 no-ssl no-send-proxy
+  server gone 127.0.0.1:8082 disabled
+backend b
+  mode tcp
+  default-server no-ssl
+  server one "[::1]:8443" no-send-proxy send-proxy-v2
+backend c
+  server unused 127.0.0.1:1
+listen l
+  bind :81
+  server socket unix@/run/x.sock
+  server port 127.0.0.1
+  server computed ${HERE}:8083
+"""
+
+
+def test_haproxy_passes_requests_on() -> None:
+    tree = tree_of({"/etc/haproxy/haproxy.cfg": HAPROXY_SERVERS})
+    (reading,) = [one for one in read_others(tree) if one.server == "haproxy"]
+    found = [
+        (one.scheme, one.host, one.port, one.proxy_protocol, one.passes_tls)
+        for one in reading.upstreams
+    ]
+    assert found == [
+        ("https", "127.0.0.1", 8080, True, False),
+        ("http", "127.0.0.1", 8081, False, False),
+        ("tcp", "::1", 8443, True, True),
+        ("https", None, None, True, False),  # the port at which the client came
+    ]

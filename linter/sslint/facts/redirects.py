@@ -244,7 +244,10 @@ def upstreams(facts: Facts) -> Many[Upstream]:
         for upstream in reading.upstreams
     ]
     keys = [
-        (reading.server, site and site.kind, one.scheme, one.host, one.port, one.proxy_protocol)
+        (
+            *(reading.server, site and site.kind, one.scheme, one.host, one.port),
+            *(one.proxy_protocol, one.passes_tls),
+        )
         for one, reading, site in found
     ]
     return Many(keys, lambda number: Upstream(facts, *found[number], own))
@@ -287,8 +290,9 @@ class Upstream(Fact):
 
     @field
     def passes_tls(self) -> bool:
-        """A stream proxy, which passes TLS on as it is."""
-        return self._site is not None and self._site.kind == "stream"
+        """A proxy of TCP connections, which passes TLS on as it is."""
+        in_stream = self._site is not None and self._site.kind == "stream"
+        return in_stream or self.source.passes_tls
 
     sends_proxy_protocol: bool = of("source.proxy_protocol")
     "It sends the PROXY header."
@@ -315,9 +319,9 @@ class Upstream(Fact):
         return bool(self._targets)
 
     @field
-    def target_proxy_protocol(self) -> bool:
-        """A listener there expects the PROXY header."""
-        return any(target.proxy_protocol for target in self._targets)
+    def header_fits(self) -> bool:
+        """It sends the PROXY header where the listeners there expect it, and only there."""
+        return {target.proxy_protocol for target in self._targets} == {self.sends_proxy_protocol}
 
     @field
     def target(self) -> Places:

@@ -122,7 +122,10 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where a server passes requests on: scheme http/https/tcp/tls/..., host and port."""
+    """Where a server passes requests on: scheme http/https/tcp/tls/..., host and port.
+
+    `passes_tls`: what clients send is passed on as it is, TLS too.
+    """
 
     site: int
     scheme: str | None
@@ -130,6 +133,7 @@ class Upstream:
     port: int | None
     location: Location
     proxy_protocol: bool = False
+    passes_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

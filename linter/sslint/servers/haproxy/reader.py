@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sslint.network.hosts import Hosts
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.servers.haproxy.words import UNKNOWN, Environment, in_address, port_range, split
 from sslint.servers.interface import Context
 from sslint.servers.listening import (
@@ -17,7 +17,7 @@ from sslint.servers.listening import (
     lines,
     not_known,
 )
-from sslint.servers.model import Knows, ServerReading, Tls
+from sslint.servers.model import Knows, ServerReading, Tls, Upstream
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass, field, replace
@@ -41,6 +41,7 @@ _WITH_NAMES = ("alpn", "ca-file", "crl-file", "crt", "group", "guid-prefix", "id
                "name", "namespace", "proto", "user")  # fmt: skip
 _IN_CONDITION = "an .if decides whether it is opened"
 _MAY_NOT_BE_READ = "whether it is read is unknown"
+_COMPUTED = "*"
 _LOCAL_PEER = "it is opened where the section names this host as a peer"
 
 
@@ -55,12 +56,19 @@ class _Bind:
 
 @dataclass(slots=True)
 class _Section:
-    """A section of the configuration that may bind, or that has defaults for the others."""
+    """A section of the configuration that may bind, or that has defaults for the others.
+
+    `servers`: their statements with the options that default-server gives them. `uses`: names of
+    backends, _COMPUTED for one that a request decides.
+    """
 
     kind: str = ""
     name: str = ""
     mode: str = "tcp"
     binds: list[_Bind] = field(default_factory=list)
+    servers: list[tuple[_Bind, list[str]]] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+    uses: set[str] = field(default_factory=set)
     disabled: bool = False
     looks_at_hello: bool = False
 
@@ -72,21 +80,26 @@ def read(tree: Tree, context: Context) -> ServerReading | None:
     """
     knows = Knows(tls=False, certificates=False, sites=False)
     config = _Config(tree)
-    listeners = _listeners(tree, context, config)
+    sections = [
+        section
+        for file, doubt in _files(tree, context)
+        for section in config.sections(file, doubt)
+        if not section.disabled
+    ]
+    listeners = _listeners(sections, Hosts(tree))
     reading = collect(tree, NAME, listeners, mains=MAINS[:1], knows=knows)
+    if reading is not None:
+        reading.upstreams = list(_upstreams(sections))
     if reading is not None and not config.reuses_ports:
         reading.conflicts = list(conflicts(reading.endpoints))
         reading.refusals += [conflict.reason for conflict in reading.conflicts]
     return reading
 
 
-def _listeners(tree: Tree, context: Context, config: _Config) -> Iterator[Listener]:
-    hosts = Hosts(tree)
-    for file, doubt in _files(tree, context):
-        for section in config.sections(file, doubt):
-            if not section.disabled:
-                for bind in section.binds:
-                    yield from _bound(section, bind, hosts)
+def _listeners(sections: list[_Section], hosts: Hosts) -> Iterator[Listener]:
+    for section in sections:
+        for bind in section.binds:
+            yield from _bound(section, bind, hosts)
 
 
 def _files(tree: Tree, context: Context) -> Iterator[tuple[SourceFile, tuple[str, ...]]]:
@@ -135,12 +148,21 @@ class _Config:
                 section.mode = rest[0]
             elif keyword in ("disabled", "enabled") and not rest:
                 section.disabled = keyword == "disabled"
+            elif keyword in ("use_backend", "default_backend") and rest:
+                section.uses.add(_COMPUTED if "%[" in rest[0] else rest[0])
+            elif keyword == "default-server":
+                section.options += rest
+            elif keyword == "server" and len(rest) > 1:
+                rest[1] = in_address(rest[1], self._environment, used)
+                doubts = (*doubt, *self._doubts(used))
+                server = _Bind(file.at(index), keyword, rest, doubts, bool(used))
+                section.servers.append((server, [*section.options, *rest[2:]]))
             elif rest and _binds(section.kind, keyword, rest):
                 said = rest[1:] if keyword == "stats" else rest
                 said[0] = in_address(said[0], self._environment, used)
                 doubts = (*doubt, *self._doubts(used))
                 section.binds.append(_Bind(file.at(index), keyword, said, doubts, bool(used)))
-            elif _HELLO.search(text):
+            if _HELLO.search(text):
                 section.looks_at_hello = True
         yield section
 
@@ -177,6 +199,7 @@ class _Config:
         else:
             like = self._defaults.get(chosen or "", self._defaults[""])
         section = _Section(kind, name, like.mode, disabled=like.disabled)
+        section.options, section.uses = [*like.options], {*like.uses}
         if kind == "defaults":
             self._defaults[""] = self._defaults[name] = section
         return section
@@ -237,6 +260,43 @@ def _bound(section: _Section, bind: _Bind, hosts: Hosts) -> Iterator[Listener]:
         for port in range(opened[0], min(opened[1], opened[0] + MAX_PORTS) + 1):
             for each in addresses:
                 yield replace(made, host=each, port=port)
+
+
+def _upstreams(sections: list[_Section]) -> Iterator[Upstream]:
+    """Yield the servers that requests are passed on to, of which all is known."""
+    uses = {name for one in sections if one.kind in ("frontend", "listen") for name in one.uses}
+    for section in sections:
+        used = section.name in uses or _COMPUTED in uses
+        if section.kind == "listen" or (section.kind == "backend" and used):
+            for said, options in section.servers:
+                address = said.words[1].rpartition("@")[2]
+                if said.doubts or "disabled" in options or address.startswith("/"):
+                    continue
+                host, _, port = address.rpartition(":")
+                yield Upstream(
+                    0,
+                    _scheme(section.mode, secure=_last(options, "ssl")),
+                    host.strip("[]") or None,
+                    int(port) if port_range(port) is not None and is_number(port) else None,
+                    said.location,
+                    proxy_protocol=_last(options, "send-proxy"),
+                    passes_tls=section.mode != "http",
+                )
+
+
+def _last(options: list[str], name: str) -> bool:
+    """Tell whether an option is on: it may be taken back (`no-ssl`), and has forms (`-v2`)."""
+    on = False
+    for option in options:
+        if option == name or (name == "send-proxy" and option.startswith("send-proxy-")):
+            on = True
+        elif option in (f"no-{name}", f"no-{name}-v2"):
+            on = False
+    return on
+
+
+def _scheme(mode: str, *, secure: bool) -> str:
+    return ("https" if secure else "http") if mode == "http" else "tls" if secure else "tcp"
 
 
 def _options(words: list[str]) -> dict[str, str]:
