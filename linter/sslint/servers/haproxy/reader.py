@@ -80,13 +80,8 @@ def read(tree: Tree, context: Context) -> ServerReading | None:
     """
     knows = Knows(tls=False, certificates=False, sites=False)
     config = _Config(tree)
-    sections = [
-        section
-        for file, doubt in _files(tree, context)
-        for section in config.sections(file, doubt)
-        if not section.disabled
-    ]
-    listeners = _listeners(sections, Hosts(tree))
+    sections: list[_Section] = []
+    listeners = _listeners(tree, context, config, sections)
     reading = collect(tree, NAME, listeners, mains=MAINS[:1], knows=knows)
     if reading is not None:
         reading.upstreams = list(_upstreams(sections))
@@ -96,10 +91,17 @@ def read(tree: Tree, context: Context) -> ServerReading | None:
     return reading
 
 
-def _listeners(sections: list[_Section], hosts: Hosts) -> Iterator[Listener]:
-    for section in sections:
-        for bind in section.binds:
-            yield from _bound(section, bind, hosts)
+def _listeners(
+    tree: Tree, context: Context, config: _Config, sections: list[_Section]
+) -> Iterator[Listener]:
+    """Read the files, keep the sections that are not disabled, and yield what they bind."""
+    hosts = Hosts(tree)
+    for file, doubt in _files(tree, context):
+        for section in config.sections(file, doubt):
+            if not section.disabled:
+                sections.append(section)
+                for bind in section.binds:
+                    yield from _bound(section, bind, hosts)
 
 
 def _files(tree: Tree, context: Context) -> Iterator[tuple[SourceFile, tuple[str, ...]]]:
