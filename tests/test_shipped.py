@@ -201,3 +201,75 @@ def test_a_distribution_made_of_debian_ships_other_files(path: str, text: str) -
     network = read_network(tree_of(files))
     assert shipped.fitting(tree_of(files), network, {})
     assert not shipped.fitting(tree_of({**files, path: text}), network, {})
+
+
+@pytest.mark.parametrize("release", ["12", "13"])
+def test_what_the_packages_nginx_conf_says_too_is_no_duplicate(release: str) -> None:
+    """Where nginx.conf was not given, the one that goes with the other files is another."""
+    site = "server { listen 443 ssl; ssl_certificate /c.pem; ssl_certificate_key /c.pem; }\n"
+    found = read(
+        {
+            "/etc/os-release": f"ID=debian\nVERSION_ID={release}\n",
+            "/etc/nginx/conf.d/hardening.conf": "server_tokens off;\ngzip on;\n",
+            "/etc/nginx/conf.d/site.conf": site,
+        }
+    )
+    [reading] = found.readings
+    assert found.completed
+    assert reading.refusals == []
+    assert [(one.port, one.certain) for one in reading.endpoints] == [(443, True)]
+
+
+def test_a_snippet_that_the_package_ships_is_no_duplicate_of_the_sites_own() -> None:
+    site = (
+        "server { listen 80; location / { fastcgi_index main.php;"
+        " include snippets/fastcgi-php.conf; } }\n"
+    )
+    main = "events {}\nhttp { include conf.d/*.conf; }\n"
+    found = read(
+        {
+            "/etc/os-release": "ID=debian\nVERSION_ID=13\n",
+            "/etc/nginx/nginx.conf": main,
+            "/etc/nginx/conf.d/site.conf": site,
+        }
+    )
+    assert found.readings[0].refusals == []
+
+
+def test_a_duplicate_in_one_file_is_refused_with_the_packages_files() -> None:
+    site = "gzip_vary on;\ngzip_vary on;\nserver { listen 80; }\n"
+    found = read(
+        {
+            "/etc/os-release": "ID=debian\nVERSION_ID=13\n",
+            "/etc/nginx/conf.d/site.conf": site,
+        }
+    )
+    [refusal] = found.readings[0].refusals
+    assert refusal.text == '"gzip_vary" directive is duplicate'
+
+
+def _sites(directory: str, text: str) -> dict[str, str]:
+    return {f"/etc/nginx/{directory}/{name}": text for name in ("a.conf", "b.conf")}
+
+
+def test_sites_of_which_perhaps_not_all_are_enabled_may_say_the_same() -> None:
+    """Nor need they be without an error: whether nginx starts is not known."""
+    main = "events {}\nhttp { include /etc/nginx/sites-enabled/*; }\n"
+    site = "gzip on;\nserver { listen 80; server_name a.example; }\n"
+    files = {"/etc/nginx/nginx.conf": main, **_sites("sites-available", site)}
+    [reading] = read(files).readings
+    assert (reading.refusals, reading.gaps) == ([], [])
+    assert [(one.port, one.certain) for one in reading.endpoints] == [(80, True)]
+    [reading] = read({**files, "/etc/nginx/sites-available/old": "server { listen 80\n"}).readings
+    assert reading.refusals == []
+    assert reading.gaps
+    assert [(one.port, one.certain) for one in reading.endpoints] == [(80, False)]
+
+
+def test_files_for_which_a_nginx_conf_is_made_may_say_the_same(tmp_path: Path) -> None:
+    """They may be of several hosts, or examples."""
+    for path, text in _sites("conf.d", "gzip on;\nserver { listen 80; }\n").items():
+        file = tmp_path / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert "is duplicate" not in str(check(tmp_path).data())

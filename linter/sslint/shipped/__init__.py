@@ -108,6 +108,7 @@ def complete(tree: Tree, release: str) -> Shipped:
     for path, text in _files(tree, release).items():
         if tree.status(path) is Status.ABSENT and tree.link_target(path) is None:
             tree.give(path, f"{path.lstrip('/')}[{release.replace('/', '-')}]", text.encode())
+            tree.supposed.add(path)
             laid[path] = text
     return Shipped(release, laid)
 

@@ -108,6 +108,7 @@ def make_main(
     including, main = server.including(), server.entries[0]
     text = including.main(places, list(texts))
     tree.give(main, main.lstrip("/"), text.encode("utf-8", "surrogateescape"))
+    tree.supposed.add(main)
     name, holder = posixpath.basename(main), including.HOLDER
     parts.assumed.append(f"{name} is missing; {holder} includes the files that were given")
 

@@ -66,6 +66,7 @@ class Tree:
         self._layers = Layers(root, overlay or {})
         self._below_base = _below(self.base, root)
         self._names: dict[str, str] = {}  # of what was given as contents
+        self.supposed: set[str] = set()  # host paths of what was given without being known
         self._read_from: dict[str, str] = {}  # the files that some of it came from
         self._executable: set[str] = set()
         self._partial: set[str] = set()  # directories of which the tree holds single entries
@@ -116,6 +117,7 @@ class Tree:
         contents = {**self._layers.overlay, **overlay}
         other = Tree(self.root, mounts=self.mounts, overlay=contents, base=self.base)
         other._names = self._names
+        other.supposed |= self.supposed
         other._read_from = self._read_from
         other.budgets = self.budgets
         other._layers.share(self._layers)

@@ -11,7 +11,7 @@ from sslint.servers.nginx.listen import Kind, Listen
 from sslint.servers.nginx.semicolons import swallowed
 from sslint.servers.nginx.shapes import Alike, Shape
 from sslint.servers.nginx.syntax import unknown_includes
-from sslint.source import Location
+from sslint.source import Location, SourceFile
 from sslint.values import dataclass, field
 
 Index = dict[str, list[Directive]]
@@ -189,7 +189,12 @@ def _form(
     if found is None:
         refused: list[Location] = []
 
-        def refuse(where: Location, text: str, code: Code = Code.REFUSED) -> None:
+        def refuse(
+            where: Location,
+            text: str,
+            code: Code = Code.REFUSED,
+            beside: SourceFile | None = None,
+        ) -> None:
             refused.append(where)
 
         check(block.block or (), _CONTEXTS[kind], version, refuse)

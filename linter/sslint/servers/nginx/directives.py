@@ -18,7 +18,7 @@ from sslint.reasons import Code
 from sslint.regex import is_number, regex
 from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.shapes import Alike
-from sslint.source import Location
+from sslint.source import Location, SourceFile
 from sslint.tree.named import read_bundled
 
 Version = tuple[int, ...]
@@ -66,8 +66,14 @@ _DIGIT = regex(r"[0-9]")
 class Refuse(Protocol):
     """Record that nginx does not start, and why."""
 
-    def __call__(self, where: Location, text: str, code: Code = Code.REFUSED) -> None:
-        """Record a reason."""
+    def __call__(
+        self,
+        where: Location,
+        text: str,
+        code: Code = Code.REFUSED,
+        beside: SourceFile | None = None,
+    ) -> None:
+        """Record a reason; `beside`: the file of another statement that it takes for it."""
 
 
 class Syntax(NamedTuple):
@@ -97,7 +103,7 @@ def check(
     """
     table = _table(version)
     known = table[context]
-    seen: set[str] = set()
+    seen: dict[str, SourceFile] = {}
     for directive in statements:
         name, args = directive.name, directive.args
         block = isinstance(directive, Alike) or directive.block is not None
@@ -111,13 +117,14 @@ def check(
         elif not syntax.counts >> len(args) & 1:
             refuse(directive.location, f'invalid number of arguments in "{name}" directive')
         elif syntax.once and _SAME.get(name, name) in seen:
-            refuse(directive.location, f'"{name}" directive is duplicate')
+            first = seen[_SAME.get(name, name)]
+            refuse(directive.location, f'"{name}" directive is duplicate', beside=first)
         elif syntax.kind and not _takes(syntax.kind, args):
             said = " ".join(args)
             refuse(directive.location, f'invalid value "{said}" in "{name}" directive')
         elif syntax.block and depth < MAX_DEPTH and (inner := _INNER.get((context, name))):
             check(directive.block or (), inner, version, refuse, depth + 1)
-        seen.add(_SAME.get(name, name))
+        seen.setdefault(_SAME.get(name, name), directive.file)
 
 
 @cache

@@ -22,12 +22,27 @@ class Nginx:
     version: Version
     refused: list[Reason] = field(default_factory=list)
     templates: set[SourceFile] = field(default_factory=set)
+    entry: str = ""
+    supposed: set[str] = field(default_factory=set)  # paths of files that may be others
     roots: list[str] | None = None  # the directories that are served, once somebody has asked
     _sockets: dict[tuple[Transport, str, int], Socket | None] = field(default_factory=dict)
 
-    def refuse(self, where: Location, text: str, code: Code = Code.REFUSED) -> None:
-        """Record that nginx does not start, and why; what a template makes is not known."""
-        if where.file not in self.templates:
+    def refuse(
+        self,
+        where: Location,
+        text: str,
+        code: Code = Code.REFUSED,
+        beside: SourceFile | None = None,
+    ) -> None:
+        """Record that nginx does not start, and why, `beside` what another file says.
+
+        What a template makes is not known, nor what the host says where its files are supposed:
+        what does not go together is a reason to think that they are others.
+        """
+        files = {where.file, beside or where.file}
+        if len(files) > 1 and not self.supposed.isdisjoint({self.entry, *(f.path for f in files)}):
+            return
+        if self.templates.isdisjoint(files):
             self.refused.append(Reason(code, where, text))
 
     def socket(self, transport: Transport, address: str, port: int) -> Socket | None:

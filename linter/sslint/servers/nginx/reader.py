@@ -21,7 +21,7 @@ from sslint.servers.nginx.settings import header_dropped, settings
 from sslint.servers.nginx.sockets import SocketTable
 from sslint.servers.nginx.syntax import REST, Loader
 from sslint.servers.nginx.web import NginxWeb
-from sslint.source import Location
+from sslint.source import Location, SourceFile
 from sslint.tree import Tree, TreeError
 from sslint.values import replace
 
@@ -75,6 +75,8 @@ def read(
         {},
         version,
         templates=loader.templates,
+        entry=path,
+        supposed=tree.supposed | _enabled(reading),
     )
     for where, reason in loader.fatal:
         nginx.refuse(where, reason)
@@ -92,7 +94,19 @@ def read(
     return reading
 
 
-def _pass_over(where: Location, text: str, code: Code = Code.REFUSED) -> None:
+def _enabled(reading: ServerReading) -> set[str]:
+    """Return the sites that are read because it is not known which of them are enabled."""
+    if not reading.sites_assumed:
+        return set()
+    return {file for file in reading.files if file.startswith(available.ENABLED)}
+
+
+def _pass_over(
+    where: Location,
+    text: str,
+    code: Code = Code.REFUSED,
+    beside: SourceFile | None = None,
+) -> None:
     """Refuse nothing."""
 
 
@@ -275,6 +289,11 @@ def _decided_by_template(nginx: Nginx, reading: ServerReading) -> None:
 
 def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
     """Say what is missing and why nginx would not start."""
+    sites = _enabled(reading)
+    if len(sites) > 1:  # what nginx does not start with is perhaps not enabled
+        wrong = [one for one in nginx.refused if one.location and one.location.file.path in sites]
+        nginx.refused = [one for one in nginx.refused if one not in wrong]
+        _doubt(reading, wrong[:MAX_REASONS])
     reading.refusals += nginx.refused[:MAX_REASONS]
     for conflict in reading.conflicts[:MAX_REASONS]:
         reading.refusals.append(conflict.reason)
@@ -287,6 +306,16 @@ def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
             gaps.append(_not_given(directive))
     if loader.absent and not reading.endpoints:  # no site at all: more likely they were not given
         gaps.append(_not_given(loader.absent[0]))
+
+
+def _doubt(reading: ServerReading, wrong: Sequence[Reason]) -> None:
+    """Leave open whether nginx starts: not where a site with an error in it is enabled."""
+    reading.gaps += wrong
+    if wrong:
+        reading.endpoints = [
+            replace(one, certain=False, reasons=(*one.reasons, str(wrong[0])))
+            for one in reading.endpoints
+        ]
 
 
 def _not_given(include: Directive) -> Reason:
