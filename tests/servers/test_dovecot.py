@@ -697,6 +697,7 @@ def test_the_form_of_a_setting_is_refused(text: str) -> None:
         "service imap-login {\n  process_limit = unlimited\n  vsz_limit = 1 GiB\n}\n",
         "mail_max_lock_timeout = 30 secs\n",
         "mail_max_lock_timeout = 2000ms\n",
+        f"mail_max_lock_timeout = {'0' * 5000} secs\nmail_cache_max_size = {'0' * 5000}k\n",
         "imap_idle_notify_interval = %{env:IDLE}\n",
         "passdb static {\n  fields {\n    auto = 1 week\n  }\n}\n",
         "fts_xapian_partial = 3\n",

@@ -288,11 +288,11 @@ def _is_uint(text: str, most: int) -> bool:
 def _is_size(text: str) -> bool:
     """Tell whether a text is a size (str_parse_get_size)."""
     found = _QUANTITY.fullmatch(text)
-    if not found or not _is_uint(found[1], _UINT64):
+    if not found:
         return False
     unit = found[2].lower()
     power = _POWERS.get(unit[:1], 0)
-    return bool(_SIZE.fullmatch(unit)) and int(found[1]) <= _UINT64 >> power
+    return bool(_SIZE.fullmatch(unit)) and _is_uint(found[1], _UINT64 >> power)
 
 
 def _is_time(text: str, *, milliseconds: bool, bare: bool) -> bool:
@@ -300,7 +300,7 @@ def _is_time(text: str, *, milliseconds: bool, bare: bool) -> bool:
     found = _QUANTITY.fullmatch(text)
     if not found or not _is_uint(found[1], _UINT64):
         return False
-    number, unit = int(found[1]), found[2].lower()
+    number, unit = int(found[1].lstrip("0") or "0"), found[2].lower()
     factor = 1000 if milliseconds else 1
     if not unit:
         return number == 0 or (bare and number * factor <= _UINT)

@@ -103,8 +103,8 @@ class _Config(Including):
         """Read what a command prints, which is known of Debian's commands alone."""
         command, _, argument = str(value).strip().partition(" ")
         if command.endswith(_IPV6):
-            port = int(argument) if is_number(argument) and int(argument) < 65536 else 80
-            place = f"[::]:{port or 80}"
+            port = _number(argument) or 80
+            place = f"[::]:{port}"
             inner = Block(where, block, is_socket=True, socket=place)
             if port == 443:
                 inner.values["ssl.engine"] = "enable"
@@ -138,7 +138,7 @@ class _Config(Including):
     def _port(self) -> int | None:
         """Return server.port, which is 443 with TLS and else 80 where it is 0 or not there."""
         said = self.block.values.get("server.port", 0)
-        port = int(said) if isinstance(said, str) and is_number(said) else said
+        port = _number(said) if isinstance(said, str) else said
         if port == 0:
             secure = self._switch(self.block, "ssl.engine", default=False)
             return None if secure is None else 443 if secure else 80
@@ -177,7 +177,7 @@ class _Config(Including):
             host, _, text = spec.rpartition(":") if ":" in spec else (spec, "", "")
         if not text:
             return host, self._port()
-        return host, int(text) if is_number(text) and len(text) < 6 else None
+        return host, _number(text)
 
     def _addresses(self, host: str, six: bool | None) -> tuple[str, ...] | None:
         """Return the address that a host means: of a name the first of its family."""
@@ -212,6 +212,11 @@ class _Config(Including):
                 value = each.values[name]
                 return bool(value) if isinstance(value, int) else _SWITCHES.get(str(value).lower())
         return default
+
+
+def _number(text: str) -> int | None:
+    """Return a port, or 0; None if it is neither."""
+    return int(text) if is_number(text) and len(text) < 6 and int(text) < 65536 else None
 
 
 def _not_sure(where: Location, what: str) -> tuple[str, ...]:
