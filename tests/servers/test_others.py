@@ -92,6 +92,10 @@ def test_what_haproxy_binds_by_a_variable_is_unknown_and_not_nothing() -> None:
         ("frontend x\n bind localhost:80\n", {("127.0.0.1", 80, False), ("::1", 80, False)}),
         ("frontend x\n bind ipv4@localhost:80\n", {("127.0.0.1", 80, True)}),
         ("frontend x\n bind one:80\n", {("192.0.2.9", 80, True)}),
+        (
+            "frontend x\n bind localhost:80,:81\n",
+            {("127.0.0.1", 80, False), ("::1", 80, False), ("0.0.0.0", 81, True)},
+        ),
         ("global\n stats socket ipv4@192.0.2.1:9000 level admin\n", {("192.0.2.1", 9000, True)}),
         ("global\n stats socket /run/x\nfrontend x\n bind :1\n", {("0.0.0.0", 1, True)}),
         ("log-forward l\n dgram-bind :514\n", {("0.0.0.0", 514, True)}),
@@ -811,6 +815,7 @@ def test_programs_without_a_reader_are_told_where_they_may_serve_tls(files, expe
         ("haproxy", "haproxy/haproxy.cfg", "frontend x\n bind :0\n", 2),
         ("haproxy", "haproxy/haproxy.cfg", "frontend x\n bind :443-99999\n", 2),
         ("lighttpd", "lighttpd/lighttpd.conf", "server.port = 99999\n", 1),
+        ("lighttpd", "lighttpd/lighttpd.conf", f'server.port = "{"9" * 5000}"\n', 1),
         ("lighttpd", "lighttpd/lighttpd.conf", "server.port = env.P\n", 1),
         ("lighttpd", "lighttpd/lighttpd.conf", '\n$SERVER["socket"] == ":0" {\n}\n', 2),
         ("stunnel", "stunnel/a.conf", "cert = /x\n[a]\naccept = 0\n", 3),

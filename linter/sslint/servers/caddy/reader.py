@@ -26,8 +26,6 @@ _WORD = regex(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`|(#.*)|(\S+)')
 _ARGUMENT = regex(r"\{args(?:\.([0-9]{1,3})|\[([0-9]{1,3})\])\}")
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - each takes both families
 _OF_SOME = "the option servers names some listeners"
-
-
 _ONE_OF = "at which addresses it redirects to HTTPS depends on the version"
 _Network = tuple[str, str]  # the families "46", "4" or "6", and the address as it is written
 

@@ -243,8 +243,9 @@ def _bound(section: _Section, bind: _Bind, hosts: Hosts) -> Iterator[Listener]:
             continue
         mode = section.mode if section.kind in ("frontend", "listen", "backend") else "log"
         addresses = _addresses(host, family, hosts)
+        reasons = doubts
         if len(addresses) > 1:
-            doubts = (*doubts, f"it is one of the addresses of {host}")
+            reasons = (*doubts, f"it is one of the addresses of {host}")
         made = Listener(
             NAME,
             "h3" if quic else _protocol(mode, secure=secure),
@@ -253,8 +254,8 @@ def _bound(section: _Section, bind: _Bind, hosts: Hosts) -> Iterator[Listener]:
             transport="udp" if quic or datagram else "tcp",
             tls="none" if datagram else "unknown" if idle else _tls(mode, secure=secure),
             service=section.name,
-            certain=not doubts,
-            reasons=doubts,
+            certain=not reasons,
+            reasons=reasons,
             ipv6only="v6only" in options,
             passthrough=not secure and section.looks_at_hello,
             proxy_protocol="accept-proxy" in options,

@@ -94,6 +94,8 @@ def _quoted(text: str, position: int, environment: Environment, used: set[str]) 
         if kind == "end":
             break
         if kind == "plain":
+            if match[0] == "$" and text.startswith("{", position):  # which HAProxy refuses
+                return found + UNKNOWN, len(text)
             found += match[0]
         elif kind in ("hex", "escaped"):
             found += _unescaped(match["hex"], match["escaped"])
