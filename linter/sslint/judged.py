@@ -236,8 +236,10 @@ def _partly_read(host: Host) -> Iterator[Gap]:
             continue
         outward = [e for e in reading.endpoints if _is_tls(e) and _is_outward(e, exempt)]
         outward = [endpoint for endpoint in outward if not _is_replaced(host, endpoint)]
-        known = [endpoint for endpoint in outward if _is_read(host, endpoint)]
-        dark = [endpoint for endpoint in outward if endpoint not in known]
+        known: list[Endpoint] = []
+        dark: list[Endpoint] = []
+        for endpoint in outward:
+            (known if _is_read(host, endpoint) else dark).append(endpoint)
         if dark:
             yield _unread(Why.TLS_UNREAD, f"the TLS of {reading.server}", dark)
         certified = [endpoint for endpoint in known if not endpoint.passthrough]

@@ -172,11 +172,13 @@ def _read(target: Target, network: HostFacts, server: Server, tree: Tree) -> Ser
 
 def _without_ipv6(network: HostFacts, server: Server, reading: ServerReading) -> Iterator[Reason]:
     """Yield why a server does not start where the kernel has no sockets of IPv6."""
-    needs, ours = server.needs_ipv6, [e for e in reading.endpoints if ":" in e.address]
-    if needs is None or not ours or (place := network.no_ipv6_sockets) is None:
+    needs = server.needs_ipv6
+    if needs is None or not any(":" in one.address for one in reading.endpoints):
         return
-    for one in ours:
-        if one.certain and needs(reading, one):
+    if (place := network.no_ipv6_sockets) is None:
+        return
+    for one in needs(reading):
+        if one.certain and ":" in one.address:
             said = f"it listens on [{one.address}], and {place.path}:{place.line} disables IPv6"
             yield Reason(Code.REFUSED, one.location, said)
             return

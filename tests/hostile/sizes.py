@@ -993,3 +993,27 @@ def trace_of_diamonds(g: Ground) -> Sequence[str]:
     _served(g)
     g.write("etc/nftables.conf", _nft_diamonds(14))
     return ["trace", str(g.root), "443"]
+
+
+@tree
+def braces_of_haproxy_that_do_not_close(g: Ground) -> None:
+    g.write("etc/haproxy/haproxy.cfg", 'frontend a\n bind "' + "${a-" * 100_000 + "\n")
+
+
+def _services(ports: Sequence[int], accept: str) -> str:
+    return "".join(f"[s{n}]\naccept = {accept}{port}\n" for n, port in enumerate(ports))
+
+
+@tree
+def services_of_stunnel_on_the_same_ports(g: Ground) -> None:
+    g.write("etc/stunnel/a.conf", _services([*range(1, 5900), *range(1, 5900)], ""))
+
+
+@tree
+def sockets_of_a_kernel_without_ipv6(g: Ground) -> None:
+    g.write("etc/default/grub", 'GRUB_CMDLINE_LINUX="ipv6.disable=1"\n')
+    g.write("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+    g.write("etc/stunnel/a.conf", _services(range(1, 2900), "localhost:"))
+    ports = " : ".join(map(str, range(1, 2900)))
+    text = f"daemon_smtp_ports = {ports}\nlocal_interfaces = <; 0.0.0.0 ; ::0\n"
+    g.write("etc/exim4/exim4.conf", text)

@@ -103,9 +103,9 @@ class Including(Loose, Protocol):
         """Return a main file that includes the files at these places, whose texts are given."""
 
 
-def needs_each(reading: ServerReading, endpoint: Endpoint) -> bool:
-    """Say of every socket that the server does not start without it."""
-    return True
+def needs_each(reading: ServerReading) -> Iterable[Endpoint]:
+    """Return all sockets, of a server that does not start without one of them."""
+    return reading.endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,8 @@ class Server:
     control: tuple[str, ...] = ()  # programs that take a verb, after an option: "nginx -s"
     reloads: tuple[str, ...] = ()  # its own words for a reload, beside the usual ones
     keeps_certificate: bool = False  # the old one is served until it is reloaded
-    # Whether it does not start where the kernel has no socket for an IPv6 address of it.
-    needs_ipv6: Callable[[ServerReading, Endpoint], bool] | None = None
+    # Its sockets without which it does not start; those of IPv6 are looked at.
+    needs_ipv6: Callable[[ServerReading], Iterable[Endpoint]] | None = None
 
     # What rules and reports say of it.
     trusting: tuple[str, ...] = ()  # settings that name the proxies whose header is believed

@@ -18,9 +18,9 @@ def _read(tree: Tree, context: Context) -> ServerReading | None:
     return read(tree, context.version)
 
 
-def _needs_ipv6(reading: ServerReading, endpoint: Endpoint) -> bool:
-    """Tell whether an address is needed: for all addresses Go falls back to IPv4."""
-    return endpoint.address != "::" or endpoint.ipv6only
+def _needs_ipv6(reading: ServerReading) -> list[Endpoint]:
+    """Return the sockets that are needed: for all addresses Go falls back to IPv4."""
+    return [one for one in reading.endpoints if one.address != "::" or one.ipv6only]
 
 
 SERVER = Server(

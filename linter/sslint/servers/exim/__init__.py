@@ -18,10 +18,10 @@ def _read(tree: Tree, context: Context) -> ServerReading | None:
     return read(tree, context.version)
 
 
-def _needs_ipv6(reading: ServerReading, endpoint: Endpoint) -> bool:
-    """Tell whether an address is needed: `::` is not beside 0.0.0.0 (daemon.c)."""
-    places = {(one.address, one.port) for one in reading.endpoints}
-    return endpoint.address != "::" or ("0.0.0.0", endpoint.port) not in places  # noqa: S104
+def _needs_ipv6(reading: ServerReading) -> list[Endpoint]:
+    """Return the sockets that are needed: `::` is not beside 0.0.0.0 (daemon.c)."""
+    wide = {one.port for one in reading.endpoints if one.address == "0.0.0.0"}  # noqa: S104
+    return [one for one in reading.endpoints if one.address != "::" or one.port not in wide]
 
 
 SERVER = Server(

@@ -18,14 +18,15 @@ def _read(tree: Tree, context: Context) -> ServerReading | None:
     return read(tree)
 
 
-def of_one_service(one: Endpoint, other: Endpoint) -> bool:
-    """Tell whether two sockets are of the same service, which needs but one of them."""
-    return (one.location.path, one.service) == (other.location.path, other.service)
+def service_of(endpoint: Endpoint) -> tuple[str, str | None]:
+    """Return what sockets of the same service have in common; it needs but one of them."""
+    return endpoint.location.path, endpoint.service
 
 
-def _needs_ipv6(reading: ServerReading, endpoint: Endpoint) -> bool:
-    """Tell whether the service has no socket of IPv4."""
-    return all(":" in e.address for e in reading.endpoints if of_one_service(endpoint, e))
+def _needs_ipv6(reading: ServerReading) -> list[Endpoint]:
+    """Return the sockets of the services that have none of IPv4."""
+    others = {service_of(one) for one in reading.endpoints if ":" not in one.address}
+    return [one for one in reading.endpoints if service_of(one) not in others]
 
 
 SERVER = Server(

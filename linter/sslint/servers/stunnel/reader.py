@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from sslint.inifile import sections
@@ -17,7 +18,7 @@ from sslint.servers.listening import (
     split_address,
 )
 from sslint.servers.model import Knows, ServerReading, Tls
-from sslint.servers.stunnel import of_one_service
+from sslint.servers.stunnel import service_of
 from sslint.source import Location, SourceFile
 from sslint.tree import Tree
 from sslint.values import dataclass, field, replace
@@ -50,19 +51,15 @@ def read(tree: Tree) -> ServerReading | None:
     if reading is not None:
         found = list(conflicts(reading.endpoints))
         # It ends where a service has no socket at all; of several it goes without one.
-        reading.conflicts = [one for one in found if _alone(reading, one.second_location)]
+        sockets = Counter(map(service_of, reading.endpoints))
+        alone = {e.location for e in reading.endpoints if sockets[service_of(e)] == 1}
+        reading.conflicts = [one for one in found if one.second_location in alone]
         reading.refusals += [*refusals, *(conflict.reason for conflict in reading.conflicts)]
         lost = {(one.second, one.second_location) for one in found} - {
             (one.second, one.second_location) for one in reading.conflicts
         }
         reading.endpoints = [e for e in reading.endpoints if (shown(e), e.location) not in lost]
     return reading
-
-
-def _alone(reading: ServerReading, place: Location) -> bool:
-    """Tell whether the service with an `accept` there has one socket."""
-    own = next((e for e in reading.endpoints if e.location == place), None)
-    return own is not None and sum(of_one_service(own, e) for e in reading.endpoints) == 1
 
 
 def _listeners(tree: Tree, refusals: list[Reason]) -> Iterator[Listener]:
