@@ -10,7 +10,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from sslint.network import HostFacts
@@ -173,7 +173,7 @@ def _looks_like_debian(tree: Tree) -> bool:
     )
 
 
-@cache
+@lru_cache(maxsize=64)
 def _versions(release: str) -> dict[str, str]:
     """Return the versions that a release ships, by server and firewall."""
     key = (release.partition("/")[0], release.partition("/")[2])

@@ -141,7 +141,7 @@ def _rows() -> list[tuple[str, Syntax, Version, Version, list[str]]]:
     return rows
 
 
-@cache
+@lru_cache(maxsize=32)
 def _table(version: Version | None) -> Mapping[str, Mapping[str, Syntax]]:
     """Return the syntax of all directives by context and name; of all releases the last one."""
     found: dict[str, dict[str, Syntax]] = {}
@@ -211,7 +211,7 @@ def _takes(kind: str, args: tuple[str, ...]) -> bool:
         )
     if name == "number":
         low, high = map(int, rest) if rest else (0, _MAX)
-        return _is_size(first, "") and low <= int(first) <= high
+        return _is_size(first, "") and low <= int(first.lstrip("0") or "0") <= high
     if name in ("time", "seconds"):
         pattern = _TIME if name == "time" else _SECONDS
         return bool(pattern.fullmatch(first) and _DIGIT.search(first))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,7 +142,7 @@ def _rows() -> list[tuple[str, str, str, int, int, str, str, str]]:
     return [tuple(row) for row in json.loads(text)]
 
 
-@cache
+@lru_cache(maxsize=32)
 def _table(program: str, version: Release | None) -> Mapping[str, tuple[Form, ...]]:
     """Return the forms of a program's parameters; of an unknown version all that there were."""
     found: dict[str, tuple[Form, ...]] = {}
