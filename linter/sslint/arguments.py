@@ -345,7 +345,7 @@ def _jobs(parser: _Parser) -> None:
         "--jobs",
         type=_number,
         metavar="N",
-        help="judge many hosts in up to N processes (default: one a processor)",
+        help="judge many hosts in up to N processes (default: one per processor)",
     )
 
 
