@@ -19,6 +19,7 @@ from sslint.servers.apache.environment import UNKNOWN, Environment
 from sslint.servers.apache.modules import Modules
 from sslint.servers.apache.syntax import SPACES, Directive, Line, lines, next_word, split, words
 from sslint.servers.apache.versions import compare
+from sslint.servers.filled import has_mark
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass, field
@@ -77,6 +78,7 @@ class Loader:
     version: tuple[int, ...] | None = None
     read: dict[str, None] = field(default_factory=dict)  # the files, in their order
     fatal: list[Reason] = field(default_factory=list)
+    filled_in: list[Location] = field(default_factory=list)  # by templates
     lost: list[Directive] = field(default_factory=list)
     absent: list[Directive] = field(default_factory=list)  # optional ones of absent directories
     dangling: list[tuple[Directive, str]] = field(default_factory=list)
@@ -108,8 +110,10 @@ class Loader:
     def refuse(
         self, where: Location, text: str, doubt: str = "", code: Code = Code.REFUSED
     ) -> None:
-        """Record that Apache does not start; what may not be read is no reason."""
-        if not doubt:
+        """Record that Apache does not start; what may not be read, or is another, is no reason."""
+        if has_mark(where):
+            self.filled_in.append(where)
+        elif not doubt:
             self.fatal.append(Reason(code, where, text))
 
     def path(self, name: str) -> str:

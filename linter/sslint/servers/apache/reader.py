@@ -18,6 +18,7 @@ from sslint.servers.apache.modules import Modules
 from sslint.servers.apache.syntax import Directive
 from sslint.servers.apache.tls import Servers
 from sslint.servers.apache.vhosts import Chain, Table, compiled, is_pattern
+from sslint.servers.filled import FILLED_IN
 from sslint.servers.hostnames import resolver
 from sslint.servers.interface import Answer
 from sslint.servers.listening import leads_away
@@ -340,6 +341,8 @@ def _completeness(apache: Apache, reading: ServerReading) -> None:
     for directive in apache.listeners.unknown[:MAX_REASONS]:
         said = f"Listen {directive.value} is not known".replace(UNKNOWN, "?")
         reading.gaps.append(Reason(Code.UNKNOWN, directive.location, said))
+    for where in loader.filled_in[:MAX_REASONS]:
+        reading.gaps.append(Reason(Code.TEMPLATE, where, FILLED_IN))
     if loader.absent and not apache.hosts:
         first = loader.absent[0]
         said = f"{first.value} was not given"

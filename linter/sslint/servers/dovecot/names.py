@@ -29,6 +29,7 @@ FILES = frozenset(
 INLINE = "inline:"
 TEMPLATE = regex(
     r"\{\{|\{%|<%|@[A-Z][A-Z0-9_]*@|__[A-Z][A-Z0-9_]+__|\bPH_[A-Z0-9_]+\b|\$\{[A-Za-z_]"
+    r"|%%?[A-Z][A-Z0-9_]{2,60}%"
 )
 UNKNOWN_VERSION = "unknown"
 VERSION = "dovecot_config_version"

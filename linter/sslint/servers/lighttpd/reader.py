@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from sslint.network.hosts import Hosts, scoped
 from sslint.reasons import Code, Reason
 from sslint.regex import is_number
+from sslint.servers.filled import has_mark
 from sslint.servers.lighttpd.syntax import (
     MAX_DEPTH,
     Block,
@@ -58,7 +59,10 @@ def _listeners(tree: Tree, refusals: list[Reason], *, ipv6: bool) -> Iterator[Li
     try:
         config.read(MAIN)
     except RefusedError as error:
-        refusals.append(Reason(Code.REFUSED, error.where, error.text))
+        if has_mark(error.where):
+            yield not_known(NAME, error.where, "what a template fills in")
+        else:
+            refusals.append(Reason(Code.REFUSED, error.where, error.text))
     if config.missing:
         yield not_known(NAME, main.at(1), _INCLUDED)
     seen: set[tuple[str, int]] = set()
