@@ -16,7 +16,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -67,6 +68,14 @@ def seed() -> int:
 def count(default: int) -> int:
     """Return how many random cases to try: SSLINT_COUNT or the default."""
     return int(os.environ.get("SSLINT_COUNT") or default)
+
+
+def expect_none(difference: Callable[[int], str], tries: int) -> None:
+    """Fail where a random case has a difference, which is "" where it has none."""
+    first = seed() % 1_000_000_000
+    with ThreadPoolExecutor(2) as pool:
+        found = [one for one in pool.map(difference, range(first, first + tries)) if one]
+    assert not found, f"{len(found)}\n" + "\n".join(found[:10])
 
 
 def at_most(share: float, tries: int) -> int:
