@@ -996,6 +996,12 @@ def trace_of_diamonds(g: Ground) -> Sequence[str]:
 
 
 @tree
+def snippets_of_caddy_in_many_sites(g: Ground) -> None:
+    sites = "".join(f"s{n}.example.org {{\n import x\n}}\n" for n in range(5000))
+    g.write("etc/caddy/Caddyfile", "(x) {\n" + " log\n" * 2000 + "}\n" + sites)
+
+
+@tree
 def braces_of_haproxy_that_do_not_close(g: Ground) -> None:
     g.write("etc/haproxy/haproxy.cfg", 'frontend a\n bind "' + "${a-" * 100_000 + "\n")
 

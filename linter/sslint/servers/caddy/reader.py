@@ -208,7 +208,9 @@ class _Imports:
         """Yield the lines that `import NAME` stands for, and where they look for files."""
         self.tree.budgets.spend("includes", 1, self.where)
         if name in self.snippets:
-            yield self.snippets[name], directory
+            snippet = self.snippets[name]
+            self.tree.budgets.spend("statements", len(snippet), self.where)
+            yield snippet, directory
             return
         path = posixpath.join(directory, name)
         for file in files(self.tree, path, location=self.where) if "{" not in path else ():
