@@ -273,3 +273,24 @@ def test_files_for_which_a_nginx_conf_is_made_may_say_the_same(tmp_path: Path) -
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     assert "is duplicate" not in str(check(tmp_path).data())
+
+
+@pytest.mark.parametrize("statement", ["http2 on;", "ssl_reject_handshake on;", "early_hints 1;"])
+def test_a_newer_nginx_than_the_distributions_is_not_refused(statement: str) -> None:
+    """Of nginx.org, OpenResty or others: only a list of packages says which is installed."""
+    files = {
+        "/etc/os-release": "ID=ubuntu\nVERSION_ID=18.04\n",
+        "/etc/nginx/nginx.conf": f"events {{}}\nhttp {{ server {{ listen 80; {statement} }} }}\n",
+    }
+    assert read(files).readings[0].refusals == []
+    status = "Package: nginx\nStatus: install ok installed\nVersion: 1.14.0-0ubuntu1\n"
+    assert read({**files, "/var/lib/dpkg/status": status}).readings[0].refusals
+
+
+def test_what_nginx_plus_and_tengine_take_is_not_refused() -> None:
+    text = (
+        "events {}\nhttp { limit_req_zone $a zone=a:1m rate=1r/s sync; server_tokens mine;"
+        " upstream u { sticky; server 127.0.0.1; }"
+        " server { listen 80; location / { slice; } } }\n"
+    )
+    assert read({"/etc/nginx/nginx.conf": text}).readings[0].refusals == []

@@ -153,7 +153,8 @@ def _read(target: Target, network: HostFacts, server: Server, tree: Tree) -> Ser
     """Read a server; one whose unit does not start at boot may not listen at all."""
     with Edge(tree, f"{server.name}:", server.directory) as edge:
         version = _version(target, network, server)
-        reading = server.read(tree, Context(version, network))
+        installed = server.name in target.versions or network.lists_packages
+        reading = server.read(tree, Context(version, network, installed))
         if reading is not None and not server.counts_sockets:
             tree.budgets.spend("sockets", len(reading.endpoints))
     if edge.reason:

@@ -94,6 +94,11 @@ class HostFacts:
         """Return the upstream version of a program, None where it is not known."""
         return self.packages.version(package)
 
+    @property
+    def lists_packages(self) -> bool:
+        """Whether the tree says which packages are installed."""
+        return self.packages.listed
+
 
 def read_network(tree: Tree, *, addresses: Sequence[str] = ()) -> HostFacts:
     """Return the facts of a tree's host; `addresses` are known to be its own."""

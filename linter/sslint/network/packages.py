@@ -51,6 +51,7 @@ FIREWALLS = {
         ),
     ),
 }
+_DATABASES = ("/var/lib/dpkg/status", "/lib/apk/db/installed", "/var/lib/pacman/local")
 _LIKE_RHEL = ("rhel", "almalinux", "rocky", "centos", "ol", "cloudlinux", "scientific")
 
 
@@ -62,6 +63,11 @@ class Packages:
         self._release: dict[str, str] | None = None
         self._distribution: tuple[str, str] | None = None
         self._versions: dict[Package, str | None] = {}
+
+    @property
+    def listed(self) -> bool:
+        """Whether there is a package database."""
+        return any(map(self.tree.exists, _DATABASES))
 
     @property
     def release(self) -> dict[str, str]:

@@ -48,12 +48,14 @@ Port = tuple[Literal["tcp", "udp"], int]
 class Context:
     """What is known of the host beside the text of a server's files.
 
-    `version`: as configured, else as the tree's package lists say. `network`: the host's units,
+    `version`: as configured, else as the tree's package lists say. `installed`: it is known that
+    this one is, and not only that the distribution ships it. `network`: the host's units,
     packages and addresses; None in tests that have no host.
     """
 
     version: tuple[int, ...] | None = None
     network: HostFacts | None = None
+    installed: bool = True
 
     @property
     def no_ipv6(self) -> Location | None:

@@ -26,7 +26,8 @@ def _read(tree: Tree, context: Context) -> ServerReading | None:
     from sslint.servers.nginx.reader import read
 
     debian = context.network is not None and context.network.package_version(_COMMON) is not None
-    return read(tree, _entry(context), version=context.version, debian=debian)
+    version, installed = context.version, context.installed
+    return read(tree, _entry(context), version=version, installed=installed, debian=debian)
 
 
 def _entry(context: Context) -> str | None:

@@ -4,6 +4,8 @@ directives.json is what the tables of src/**/*.c (`ngx_command_t`) say in the re
 1.31.4. Each row has contexts, numbers of arguments, what they are, the first release and the first
 that has it no more ("": all), and the directives of this syntax. Those of others' modules are not
 in it. max_headers and xml_external_entities are in all: distributions bring them to older releases.
+limit_req_zone, server_tokens, slice and sticky are what nginx Plus, Tengine and the module that had
+`sticky` before nginx take of them.
 """
 
 from __future__ import annotations

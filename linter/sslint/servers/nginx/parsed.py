@@ -23,6 +23,7 @@ class Nginx:
     refused: list[Reason] = field(default_factory=list)
     templates: set[SourceFile] = field(default_factory=set)
     entry: str = ""
+    forms: Version = None  # the version by which statements are refused
     supposed: set[str] = field(default_factory=set)  # paths of files that may be others
     roots: list[str] | None = None  # the directories that are served, once somebody has asked
     _sockets: dict[tuple[Transport, str, int], Socket | None] = field(default_factory=dict)

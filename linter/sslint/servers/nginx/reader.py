@@ -45,12 +45,15 @@ def read(
     entry: str | None = None,
     *,
     version: tuple[int, ...] | None = None,
+    installed: bool = True,
     debian: bool = False,
 ) -> ServerReading | None:
     """Read the nginx configuration of a host; None if the tree has none.
 
     `entry` is the main configuration file, `version` the nginx that reads it, `debian` whether it
-    is Debian's own. What cannot be read is reported to the tree, and the rest is read.
+    is Debian's own. Where it is not known to be `installed`, what some release takes is taken:
+    others build newer ones for old distributions. What cannot be read is reported to the tree, and
+    the rest is read.
     """
     path = entry or next((name for name in ENTRIES if tree.exists(name)), None)
     if path is None:
@@ -76,13 +79,14 @@ def read(
         version,
         templates=loader.templates,
         entry=path,
+        forms=version if installed else None,
         supposed=tree.supposed | _enabled(reading),
     )
     for where, reason in loader.fatal:
         nginx.refuse(where, reason)
     if not statements:
         nginx.refuse(tree.read(path).at(1), 'no "events" section in configuration')
-    nginx.config = collect(statements, directory, _hostname(tree), version, nginx.refuse)
+    nginx.config = collect(statements, directory, _hostname(tree), nginx.forms, nginx.refuse)
     for where, reason in available.not_loaded(tree, nginx.config) if debian else ():
         nginx.refuse(where, reason)
     reading.config = nginx
@@ -130,7 +134,7 @@ def _listen(nginx: Nginx, tree: Tree, reading: ServerReading) -> None:
             listen = parsed.get((server.kind, said.args))
             if listen is None or said.block is not None:  # thousands of blocks say the same
                 directive = server.statement(said)
-                listen = parse_listen(directive, server.kind, nginx.version, resolve)
+                listen = parse_listen(directive, server.kind, nginx.forms, resolve)
                 parsed[server.kind, said.args] = listen
                 tree.budgets.spend("sockets", len(listen.addresses), directive.location)
             if listen.error is not None:
