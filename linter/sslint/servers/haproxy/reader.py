@@ -42,6 +42,7 @@ _WITH_NAMES = ("alpn", "ca-file", "crl-file", "crt", "group", "guid-prefix", "id
 _IN_CONDITION = "an .if decides whether it is opened"
 _MAY_NOT_BE_READ = "whether it is read is unknown"
 _COMPUTED = "*"
+_ASKED = regex(r"(?:no-)?(?:ssl|send-proxy)(?:\Z|-v2)|disabled\Z")
 _LOCAL_PEER = "it is opened where the section names this host as a peer"
 
 
@@ -153,12 +154,12 @@ class _Config:
             elif keyword in ("use_backend", "default_backend") and rest:
                 section.uses.add(_COMPUTED if "%[" in rest[0] else rest[0])
             elif keyword == "default-server":
-                section.options += rest
+                section.options = _told([*section.options, *rest])
             elif keyword == "server" and len(rest) > 1:
                 rest[1] = in_address(rest[1], self._environment, used)
                 doubts = (*doubt, *self._doubts(used))
                 server = _Bind(file.at(index), keyword, rest, doubts, bool(used))
-                section.servers.append((server, [*section.options, *rest[2:]]))
+                section.servers.append((server, _told([*section.options, *rest[2:]])))
             elif rest and _binds(section.kind, keyword, rest):
                 said = rest[1:] if keyword == "stats" else rest
                 said[0] = in_address(said[0], self._environment, used)
@@ -285,6 +286,12 @@ def _upstreams(sections: list[_Section]) -> Iterator[Upstream]:
                     proxy_protocol=_last(options, "send-proxy"),
                     passes_tls=section.mode != "http",
                 )
+
+
+def _told(words: list[str]) -> list[str]:
+    """Return those of a server's options that are asked for, each once for the last time."""
+    asked = (word for word in reversed(words) if _ASKED.match(word))
+    return list(dict.fromkeys(asked))[::-1]
 
 
 def _last(options: list[str], name: str) -> bool:
