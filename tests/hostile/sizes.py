@@ -1006,6 +1006,14 @@ def braces_of_haproxy_that_do_not_close(g: Ground) -> None:
     g.write("etc/haproxy/haproxy.cfg", 'frontend a\n bind "' + "${a-" * 100_000 + "\n")
 
 
+@tree
+def server_options_of_haproxy(g: Ground) -> None:
+    options = " default-server ssl send-proxy\n" * 18_000
+    backends = "".join(f"backend b{n}\n server s 127.0.0.1:{n + 1}\n" for n in range(8000))
+    text = f"defaults\n{options}{backends}frontend f\n bind :80\n use_backend %[x]\n"
+    g.write("etc/haproxy/haproxy.cfg", text)
+
+
 def _services(ports: Sequence[int], accept: str) -> str:
     return "".join(f"[s{n}]\naccept = {accept}{port}\n" for n, port in enumerate(ports))
 
