@@ -313,3 +313,17 @@ def test_what_a_directive_does_not_take_is_refused(statement: str, said: str) ->
     assert reading.reasons == [f"etc/apache2/apache2.conf:4: {said}"]
     taken = "KeepAlive on\nTimeout 60\nServerAlias a b c\n"
     assert reading_of({"apache2.conf": f"{LOADED}Listen 80\n{taken}"}).starts
+
+
+def test_a_location_of_the_rewritten_uri_counts() -> None:
+    text = (
+        f"{LOADED}LoadModule rewrite_module /r.so\nLoadModule proxy_module /p.so\n"
+        "LoadModule alias_module /a.so\nListen 80\n<VirtualHost *:80>\nServerName a.test\n"
+        "RewriteEngine on\nProxyPass /a http://127.0.0.1:8081/a\n"
+        "<Location /a>\nRedirect 301 http://192.0.2.9/\n</Location>\n"
+        "RewriteRule ^/other /a/b [PT]\n</VirtualHost>\n"
+    )
+    reading = reading_of({"apache2.conf": text})
+    assert reading.web is not None
+    assert reading.web.answer(80, "a.test", "/other").kind == "unknown"  # a 301 of the real one
+    assert reading.web.answer(80, "a.test", "/a/b").url == "http://192.0.2.9/"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from sslint import globs
 from sslint.patterns import compile_pattern
@@ -25,7 +25,8 @@ _REDIRECTS = ("redirect", "redirectmatch", "redirectpermanent", "redirecttemp")
 _ALIASES = ("alias", "aliasmatch", "scriptalias", "scriptaliasmatch")
 _VARIABLE = regex(r"%\{([^}]*)\}|%(\d)|\$(\d)")
 _CONDITIONAL = ("<if", "<elseif", "<else")
-_DECIDES = (*_REDIRECTS, "rewriterule", "proxypass", "sethandler", "require", "deny", "alias")
+_RIGHTS = ("require", "deny")
+_DECIDES = (*_REDIRECTS, *_RIGHTS, "rewriterule", "proxypass", "sethandler", "alias")
 MAX_RULES = 2_000
 
 
@@ -109,7 +110,9 @@ class Router:
             raise _UnknownError("mod_md answers challenges of its own")
         rewritten = self._rewritten(request)
         if rewritten is not None:
-            self._undisturbed(request)
+            self._undisturbed(request.first, _DECIDES)
+        elif request.uri != request.first:  # passed through, and looked up again
+            self._undisturbed(request.uri, set(_DECIDES) - set(_RIGHTS))
         proxied = self._proxied(request) if rewritten is None else None
         located = self._located(request) if rewritten is None else None
         if proxied is not None and located is not None:  # the redirect comes after the rights
@@ -123,12 +126,12 @@ class Router:
                 return denied
         return answer
 
-    def _undisturbed(self, request: Request) -> None:
+    def _undisturbed(self, uri: str, names: Collection[str]) -> None:
         """Raise if a <Location> may change what the rewrite rules of the server have decided."""
-        for section in self._locations(request.first):
+        for section in self._locations(uri):
             for directive in section.block or ():
-                if directive.name in _DECIDES:
-                    raise _UnknownError("a <Location> may come before the rules", directive)
+                if directive.name in names:
+                    raise _UnknownError("a <Location> may decide beside the rules", directive)
 
     def _managed(self) -> bool:
         statements = self.host.main.own if self.host.main is not None else self.host.own
