@@ -454,7 +454,7 @@ class _Run:
         if isinstance(item, Match):
             self._answered(matching.match(item, state, self.table), state, possible, onward)
         elif isinstance(item, Verdict):
-            self._verdict(item, state, possible)
+            self._verdict(item, state, possible, onward)
         elif isinstance(item, Constant):
             answer = (full, full, "") if item.value else (0, 0, "")
             self._answered(answer, state, possible, onward)
@@ -463,7 +463,7 @@ class _Run:
         elif isinstance(item, Limit):
             self._answered(matching.limit(item, state), state, possible, onward)
         elif isinstance(item, VerdictMap):
-            self._map(item, state, possible)
+            self._map(item, state, possible, onward)
         elif isinstance(item, Recent):
             self._recent(item, state, possible, onward)
         elif isinstance(item, (Assign, Notrack, Tproxy, SetUpdate)):
@@ -503,8 +503,11 @@ class _Run:
 
     # -- verdicts ---------------------------------------------------------------------------
 
-    def _verdict(self, verdict: Verdict, state: PacketState, possible: int) -> None:
-        """Apply a verdict; what it does not concern goes on to the next rule."""
+    def _verdict(self, verdict: Verdict, state: PacketState, possible: int, onward: Flow) -> None:
+        """Apply a verdict; what it does not concern goes on to the next rule.
+
+        After `continue` the statements behind it run (NFT_CONTINUE does not break a rule).
+        """
         kind = verdict.kind
         if not possible:
             return
@@ -530,7 +533,7 @@ class _Run:
                 reason += ", or none is running and the packet is accepted"
             self._undecided(reason, state, possible)
         else:
-            add(self.following, state, possible)
+            add(onward, state, possible)
 
     def _jump(self, verdict: Verdict, state: PacketState, possible: int) -> None:
         callee = self.table.chains.get(verdict.chain)
@@ -557,7 +560,7 @@ class _Run:
         for after, mask in outcome.returns.items():
             add(returns, after, mask & possible)
 
-    def _map(self, item: VerdictMap, state: PacketState, possible: int) -> None:
+    def _map(self, item: VerdictMap, state: PacketState, possible: int, onward: Flow) -> None:
         matching = self.evaluator.matching
         values = [matching.read(key, state) for key in item.keys]
         if MISSING in values:
@@ -577,12 +580,12 @@ class _Run:
             if sure != maybe:
                 self._note("unknown", left & maybe & ~sure, state, reason)
             if isinstance(data, Verdict):
-                self._verdict(data, state, left & maybe)
+                self._verdict(data, state, left & maybe, onward)
             left &= ~sure
             if not left:
                 return
         if isinstance(default, Verdict):
-            self._verdict(default, state, left)
+            self._verdict(default, state, left, onward)
         else:
             add(self.following, state, left)
 

@@ -531,6 +531,8 @@ class Tables:
             parts.append(self.verdict_map(later))
         elif self.words.chance(0.9):
             parts.append(self.verdict(later))
+        if self.words.rare and ("continue" in parts or "vmap" in "".join(parts[-1:])):
+            parts.append(self.verdict(later))  # it runs after `continue`
         if self.words.chance(0.05):
             parts.append('comment "drop; accept } #"')
         return " ".join(parts) or "counter"
