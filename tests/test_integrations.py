@@ -57,6 +57,19 @@ def action() -> dict[str, dict[str, Any]]:
     return {step["name"]: step for step in document["runs"]["steps"]}
 
 
+def step(name: str, here: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a step of the action as its runner does."""
+    found = action()[name]
+    fixed = {k: v for k, v in found.get("env", {}).items() if "${{" not in v}
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found["run"]],
+        cwd=here,
+        env={"TOKEN": "t", "CONFIG_FROM": "", **fixed, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize(
     ("fail_on", "base", "status"), [("error", "", 1), ("never", "", 0), ("error", "main", 1)]
 )
@@ -74,27 +87,27 @@ def test_the_action_keeps_the_status(
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
         "GITHUB_ACTIONS": "true",
         "GITHUB_BASE_REF": base,
+        "GITHUB_WORKSPACE": str(clone),
+        "GITHUB_SERVER_URL": f"file://{tmp_path}",
+        "GITHUB_REPOSITORY": "origin",
         "CHECKED": ".",
         "FAIL_ON": fail_on,
-        "CONFIG_FROM": "",
         "SARIF_FILE": "sslint.sarif",
     }
-    shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]
-    done = subprocess.run(
-        [*shell, action()["Check"]["run"]],
-        cwd=clone,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    if base:
+        done = step("Base", clone, environment)
+        assert done.returncode == 0, done.stderr
+        commit = git(tmp_path / "origin", "rev-parse", "main")
+        assert (tmp_path / "output").read_text() == f"commit={commit}"
+        environment["CONFIG_FROM"] = commit.strip()
+        (tmp_path / "output").unlink()
+    done = step("Check", clone, environment)
     assert done.returncode == 0, done.stderr
     assert "\n::error file=web/etc/nginx/sites-enabled/shop,line=9" in done.stdout
     assert (tmp_path / "output").read_text() == f"status={status}\n"
     assert "| `tls-port-closed` |" in (tmp_path / "summary").read_text()
     assert '"ruleId": "tls-port-closed"' in (clone / "sslint.sarif").read_text()
-    end = subprocess.run(
-        [*shell, action()["Status"]["run"]], env={**environment, "STATUS": str(status)}
-    )
+    end = step("Status", clone, {**environment, "STATUS": str(status)})
     assert end.returncode == status
 
 
@@ -108,7 +121,9 @@ def test_no_input_is_part_of_a_script() -> None:
 )
 def test_what_is_used_is_pinned_by_its_hash(file: str) -> None:
     used = re.findall(r"uses: (\S+)", (TOP / file).read_text())
-    assert all(re.search(r"@[0-9a-f]{40}$", one) or one.startswith("./") for one in used)
+    # Whoever pastes it names the commit; a place in what is checked out is the pull request's.
+    assert all(re.search(r"@[0-9a-f]{40}$", one) or one == "OWNER/sslint@COMMIT" for one in used)
+    assert used
 
 
 def test_a_release_is_its_version() -> None:
@@ -147,7 +162,14 @@ def test_the_gitlab_job_makes_its_reports(clone: Path, tmp_path: Path) -> None:
     program = sslint(tmp_path / "opt") / "bin/sslint"
     [script] = job["script"]
     script = script.replace("/opt/sslint/bin/sslint", shlex.quote(str(program)))
-    environment = {**os.environ, **job["variables"], "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("GIT")},
+        **job["variables"],
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+        "CI_MERGE_REQUEST_PROJECT_URL": f"file://{tmp_path}/origin",
+        "CI_JOB_TOKEN": "t",
+        "CI_PROJECT_DIR": str(clone),
+    }
     done = subprocess.run(["sh", "-ec", script], cwd=clone, env=environment, capture_output=True)
     assert done.returncode == 1, done.stderr
     reports = job["artifacts"]["reports"]

@@ -26,7 +26,7 @@ def test_every_promise_names_a_test_that_exists() -> None:
 
 def test_the_recipe_takes_the_configuration_from_the_base() -> None:
     recipe = (TOP / "README.md").read_text().split("as a gate in CI")[1].split("pre-commit")[0]
-    assert "--config-from FETCH_HEAD" in recipe
+    assert "--config-from origin/main" in recipe
     assert "docs/threat-model.md" in (TOP / "SECURITY.md").read_text()
 
 
