@@ -1,9 +1,10 @@
 """Files of a commit, read from git's objects alone.
 
-`git cat-file` prints objects and does nothing else: no text conversion, filter, hook, file system
-monitor or submodule of the checked tree runs, no object is replaced, and none is fetched. It works
-in a directory of ours that leads to the objects and names of the checked tree: the configuration
-of a stranger's repository is not read, and neither are objects that lie elsewhere (alternates).
+`git cat-file` and `git rev-list` print objects and do nothing else: no text conversion, filter,
+hook, file system monitor or submodule of the checked tree runs, no object is replaced, and none is
+fetched. They work in a directory of ours that leads to the objects and names of the checked tree:
+the configuration of a stranger's repository is not read, and neither are objects that lie elsewhere
+(alternates).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from sslint.errors import UsageError
-from sslint.regex import regex
+from sslint.regex import is_number, regex
 from sslint.tree import MAX_FILE, head, kinds, real_path
 from sslint.tree.writing import scratch, write_new
 from sslint.values import dataclass, field
@@ -40,6 +42,7 @@ _SETTINGS = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",  # for a git before 2.45, which does not know the first
     "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_LITERAL_PATHSPECS": "1",
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_OPTIONAL_LOCKS": "0",
@@ -268,8 +271,26 @@ def open_revision(top: Path, name: str, flag: str = "--config-from") -> Revision
     return Revision(top, name, found[0].decode())
 
 
+def last_changed(revision: Revision, path: str) -> tuple[datetime, bool]:
+    """Return when a file came to be as it is in a commit, and whether the history goes so far.
+
+    Where it does not, the time is that of the oldest commit that is there. Raise UsageError.
+    """
+    said = _git(revision.top, "rev-list", "--max-count=1", "--timestamp", revision.id, "--", path)
+    when, commit = said.split() if len(said.split()) == 2 else (b"", b"")
+    if not is_number(when.decode("latin-1")) or len(when) > 11:
+        raise UsageError(f"{revision.called(path)}: no commit has it")
+    shallow = head(_repository(revision.top)[1] / "shallow", MAX_OBJECT).split()
+    return datetime.fromtimestamp(int(when), UTC), commit.decode("latin-1") not in shallow
+
+
 def _ask(top: Path, how: str, *names: str) -> bytes:
     """Return what `git cat-file` says of objects. Raise UsageError."""
+    return _git(top, "cat-file", how, told="".join(f"{name}\n" for name in names))
+
+
+def _git(top: Path, *arguments: str, told: str = "") -> bytes:
+    """Return what a command of git prints about a repository. Raise UsageError."""
     git = shutil.which("git")
     if git is None or not os.path.isabs(git):  # a relative PATH leads into the checked tree
         raise UsageError("git is not installed")
@@ -278,8 +299,8 @@ def _ask(top: Path, how: str, *names: str) -> bytes:
         _lead_to(top, made)
         try:
             done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments, no shell # nosec B603
-                [git, *_OPTIONS, "-C", str(made), "cat-file", how],
-                input=os.fsencode("".join(f"{name}\n" for name in names)),
+                [git, *_OPTIONS, "-C", str(made), *arguments],
+                input=os.fsencode(told),
                 capture_output=True,
                 env={**kept, **_SETTINGS, "GIT_DIR": str(made)},
                 timeout=_SECONDS,

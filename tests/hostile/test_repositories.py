@@ -20,9 +20,11 @@ import pytest
 
 from sslint import revisions
 from sslint.cli import main
+from tests import pki
 from tests.cases import EXAMPLES
 
 WHO = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+CERTIFICATE = "etc/letsencrypt/live/www.example.org/fullchain.pem"
 MEMORY = 700 << 20  # bytes that a run may hold
 PROGRAM = "#!/bin/sh\ntouch {0}/ran\n"
 CONFIG = """
@@ -161,14 +163,23 @@ def _traced(top: Path, out: Path, *words: str, environment: dict[str, str]) -> t
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-@pytest.mark.parametrize("missing", [False, True], ids=["whole", "promised"])
+@pytest.mark.parametrize(
+    ("command", "missing"), [("diff", False), ("diff", True), ("check", False), ("check", True)]
+)
 def test_nothing_of_a_hostile_repository_runs(
-    top: Path, canary: Path, tmp_path: Path, missing: bool
+    top: Path, canary: Path, tmp_path: Path, command: str, missing: bool
 ) -> None:
     """Filters, text conversion, hooks, monitors, helpers, includes, promises and the environment.
 
-    With `missing` a file is left to the promisor remote to bring, which nobody asks.
+    With `missing` a file is left to the promisor remote to bring, which nobody asks. A check asks
+    since when the repository has a certificate that expired.
     """
+    if command == "check":
+        chain, _ = pki.files({"names": ["www.example.org"], "left": -1})
+        (top / CERTIFICATE).parent.mkdir(parents=True)
+        (top / CERTIFICATE).write_text(chain)
+        git(top, "add", "--all")
+        git(top, "commit", "--quiet", "--message", "x")
     config = CONFIG.format(canary)
     with (top / ".git/config").open("a") as file:
         file.write(config + "[extensions]\n\tpartialClone = origin\n\tworktreeConfig = true\n")
@@ -179,13 +190,13 @@ def test_nothing_of_a_hostile_repository_runs(
         f"[submodule]\n\tpath = etc/sub\n\tupdate = !{canary}/program\n"
     )
     if missing:
-        name = git(top, "--no-replace-objects", "rev-parse", "HEAD:etc/nftables.conf")
+        lost = CERTIFICATE if command == "check" else "etc/nftables.conf"
+        name = git(top, "--no-replace-objects", "rev-parse", f"HEAD:{lost}")
         (top / ".git/objects" / name[:2] / name[2:]).unlink()
     environment = {key: value.format(canary) for key, value in ENVIRONMENT.items()}
-    status, calls = _traced(
-        top, tmp_path / "calls", "diff", "--against", "main", environment=environment
-    )
-    assert status == (2 if missing else 0)
+    words = ["diff", "--against", "main"] if command == "diff" else ["check", "--now=2099-01-01"]
+    status, calls = _traced(top, tmp_path / "calls", *words, environment=environment)
+    assert status == (1 if command == "check" else 2 if missing else 0)
     ran = set(re.findall(r'execve\("([^"]+)"', calls))
     assert {os.path.basename(path).rstrip("0123456789.") for path in ran} == {"python", "git"}
     assert all(path == sys.executable or path.startswith("/usr/") for path in ran)

@@ -257,6 +257,24 @@ class Certificate(Fact):
         return "own" if self._host.tree.live else "copy"
 
     @field
+    def committed(self) -> Committed | None:
+        """Since when the repository has it; None on a host.
+
+        None, too, if it had expired by then, or if something there puts it on a host.
+        """
+        host = self._host
+        place = None if host.tree.live or host.running else host.tree.place_on_disk(self.path)
+        if place is None:
+            return None
+        from sslint.committed import committed, is_deployed  # few certificates have expired
+
+        found = committed(place, host.tree.read_bytes(self.path))
+        end = self.content.expired or self.content.not_after
+        if found is None or end is None or end < found[0] or is_deployed(place):
+            return None
+        return Committed(found[0], "whole" if found[1] else "shallow")
+
+    @field
     def remedy(self) -> Literal["lineage", "self-signed", "authority"]:
         """Who makes the next one, for the words on it."""
         if self.lineage is not None:
@@ -292,6 +310,15 @@ class Certificate(Fact):
         """The configuration says that another host renews it."""
         elsewhere = self._host.target.intent.renewed_elsewhere
         return any(one in elsewhere for one in (self.path, *self.names))
+
+
+class Committed(NamedTuple):
+    """Since when a repository has a file as it is."""
+
+    date: str
+    "The day of the commit that brought it."
+    history: Literal["whole", "shallow"]
+    "Whether that commit is there; in a shallow history the date is that of the oldest one."
 
 
 class Unreadable(NamedTuple):
