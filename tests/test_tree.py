@@ -242,8 +242,10 @@ def test_absent_means_missing_on_the_host_and_not_only_here(tmp_path: Path) -> N
     assert tree.absent("/etc/nginx/conf.d/x", within="/etc/nginx") is True
     assert tree.absent("/etc/nginx/b.pem", kin=re.compile(r"\.key$")) is None
     assert tree.absent("/var/www/html") is None
-    (tmp_path / "etc/private").mkdir()
-    assert tree.absent("/etc/private/a.pem", kin=re.compile(r"\.pem$")) is True
+    assert tree.absent("/etc/nginx/b.pem", kin=re.compile(r"\.pem$")) is True
+    (tmp_path / "etc/private").mkdir()  # a submodule that is not checked out
+    assert tree.absent("/etc/private/a.pem", kin=re.compile(r"\.pem$")) is None
+    assert tree.absent("/etc/private/a.pem") is None
 
 
 def test_a_directory_of_which_one_file_was_given_says_nothing_of_the_others(tmp_path: Path) -> None:
@@ -256,6 +258,10 @@ def test_a_directory_of_which_one_file_was_given_says_nothing_of_the_others(tmp_
     beside = Tree(None)
     beside.mount("/etc/nginx", tmp_path, partial=True)
     assert beside.absent("/etc/nginx/mime.types") is None
+    assert beside.absent("/etc/nginx/conf.d/x") is None
+    (tmp_path / "conf.d/y").touch()
+    beside = Tree(None)
+    beside.mount("/etc/nginx", tmp_path, partial=True)
     assert beside.absent("/etc/nginx/conf.d/x") is True
     assert Tree(None, mounts={"/etc/nginx": tmp_path}).absent("/etc/nginx/mime.types") is True
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
+
 import pytest
 
 from sslint.servers.apache.reader import Apache, read
 from sslint.servers.model import ServerReading
-from tests.support import tree_of
+from tests.support import WHOLE, tree_of
 
 LOADED = "LoadModule ssl_module /x.so\nLoadModule mpm_event_module /y.so\n"
 
@@ -150,7 +152,40 @@ def test_what_the_package_has_is_not_missing_from_a_part_of_etc(stock: str) -> N
 
 
 def test_what_the_operator_includes_is_missing() -> None:
-    assert not reading_of({"apache2.conf": "Include own.conf\nListen 80\n"}).starts
+    for text in ("Include own.conf", "Include sites/*.conf", "Include own/*.conf"):
+        files = {
+            "/etc/apache2/apache2.conf": f"{text}\nListen 80\n",
+            "/etc/apache2/sites/README": "",
+        }
+        part, whole = (read(tree_of({**files, **more})) for more in ({}, WHOLE))
+        assert whole is not None
+        assert not whole.starts
+        assert part is not None
+        assert part.starts  # a script may make it, and git keeps no secrets
+        assert not part.complete
+
+
+@pytest.mark.parametrize(
+    ("main", "included"),
+    [
+        ("/etc/httpd/conf/httpd.conf", "conf/extra/httpd-ssl.conf"),  # Arch
+        ("/etc/httpd/conf/httpd.conf", "conf/extra/httpd-mpm.conf"),
+        ("/etc/apache2/httpd.conf", "/etc/apache2/modules.d/*.conf"),  # Gentoo
+        ("/etc/apache2/httpd.conf", "/etc/apache2/vhosts.d/*.conf"),
+        ("/etc/apache2/httpd.conf", "/etc/apache2/vhosts.d/default_vhost.include"),
+        ("/etc/httpd/conf/httpd.conf", "conf.modules.d/*.conf"),  # Red Hat
+        ("/etc/httpd/conf/httpd.conf", "conf.d/ssl.conf"),
+        ("/etc/apache2/httpd.conf", "/etc/apache2/default-server.conf"),  # SUSE
+    ],
+)
+def test_files_of_a_distribution_are_missing_from_a_part_of_etc(main: str, included: str) -> None:
+    path = included if included.startswith("/") else f"/etc/httpd/{included}"
+    beside = f"{posixpath.dirname(path)}/other"
+    found = read(
+        tree_of({main: f"ServerRoot /etc/httpd\nInclude {included}\nListen 80\n", beside: ""})
+    )
+    assert found is not None
+    assert found.starts
 
 
 def test_what_suse_defines_by_a_file_of_its_own_is_not_known() -> None:

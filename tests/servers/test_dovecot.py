@@ -9,7 +9,7 @@ import pytest
 from sslint.budgets import ExhaustedError
 from sslint.servers.dovecot.reading import read
 from sslint.servers.model import Dormant, Endpoint, ServerReading
-from tests.support import tree_of
+from tests.support import WHOLE, tree_of
 
 HEAD = "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.0\n"
 PAIR = "ssl_server_cert_file = /etc/dovecot/a.pem\nssl_server_key_file = /etc/dovecot/a.key\n"
@@ -499,7 +499,10 @@ class TestIncludes:
 
     def test_no_match_is_fatal_unless_tried(self) -> None:
         other = {"/etc/dovecot/conf.d/README": ""}
-        assert not modern("!include conf.d/*.conf\n", **other).starts
+        assert not modern("!include conf.d/*.conf\n", **other, **WHOLE).starts
+        part = modern("!include conf.d/*.conf\n", **other)
+        assert part.starts
+        assert not part.complete
         assert modern("!include_try conf.d/*.conf\n", **other).starts
 
     def test_a_directory_that_was_not_given_is_not_known(self) -> None:

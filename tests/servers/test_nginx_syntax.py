@@ -11,7 +11,7 @@ from sslint.servers.nginx import reader as nginx
 from sslint.servers.nginx.directive import Directive
 from sslint.servers.nginx.syntax import Loader
 from sslint.tree import Tree
-from tests.support import tree_of
+from tests.support import WHOLE, tree_of
 
 
 def load(text: str, **others: str) -> tuple[list[Directive], Loader]:
@@ -133,10 +133,16 @@ def test_include_cycles_and_bombs_end() -> None:
 
 
 def test_missing_includes() -> None:
-    _, loader = load("include missing.conf; include none/*.conf; include missing-?.conf;")
-    assert [(p.reason[:34], p.decisive) for p in loader.tree.problems] == [
-        ("/etc/nginx/missing.conf: no such f", True)
-    ]
+    text = "include missing.conf; include none/*.conf; include missing-?.conf;"
+    for more, said, decisive in (
+        (WHOLE, ": no such file, and", True),
+        ({}, " was not given", False),
+    ):
+        loader = Loader(tree_of({"/etc/nginx/nginx.conf": text, **more}), "/etc/nginx")
+        loader.load("/etc/nginx/nginx.conf")
+        (problem,) = loader.tree.problems
+        assert problem.reason.startswith(f"/etc/nginx/missing.conf{said}")
+        assert (problem.decisive, loader.broken) == (decisive, decisive)
     outside = "include /usr/share/nginx/modules/*.conf; include /etc/letsencrypt/x.conf;"
     _, loader = load(outside + "include mime.types;")
     assert [p.decisive for p in loader.tree.problems] == [False] * 3
@@ -176,16 +182,23 @@ def test_any_bytes_are_read_without_a_crash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "decisive"),
+    ("target", "whole", "decisive"),
     [
-        ("/usr/share/nginx/modules-available/mod-stream.conf", False),  # of a package: not copied
-        ("../sites-available/gone", True),
+        ("/usr/share/nginx/modules-available/mod-stream.conf", True, False),  # of a package
+        ("../sites-available/gone", True, True),
+        ("../sites-available/gone", False, False),  # a template's, or a submodule's
     ],
 )
-def test_a_link_to_what_was_not_copied(tmp_path: Path, target: str, decisive: bool) -> None:
+def test_a_link_to_what_was_not_copied(
+    tmp_path: Path, target: str, whole: bool, decisive: bool
+) -> None:
+    for name in WHOLE if whole else ():
+        (tmp_path / name[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name[1:]).touch()
     etc = tmp_path / "etc/nginx"
     (etc / "modules-enabled").mkdir(parents=True)
     (etc / "sites-available").mkdir()
+    (etc / "sites-available/other").touch()
     (etc / "nginx.conf").write_text("include modules-enabled/*.conf;\nevents {}\nhttp {}\n")
     (etc / "modules-enabled/50.conf").symlink_to(target)
     tree = Tree(tmp_path)

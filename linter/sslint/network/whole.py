@@ -31,6 +31,20 @@ def is_whole_etc(tree: Tree) -> bool:
     )
 
 
+def is_whole(tree: Tree) -> bool:
+    """Tell whether a tree is the machine itself, or holds a host's whole /etc."""
+    return tree.live or is_whole_etc(tree)
+
+
+def lacks(tree: Tree, path: str) -> bool:
+    """Tell whether a host certainly has no file at a path, so that what needs it fails.
+
+    A part of /etc never shows that: scripts make links, packages bring files, and git keeps
+    neither what is secret nor submodules and directories that are empty.
+    """
+    return is_whole(tree) and tree.absent(path, within="/etc") is True
+
+
 def firewall_units(units: Units) -> list[str]:
     """Return the units that start at boot and are a firewall's by their name."""
     return [name for name in units.at_boot() if _FIREWALL.search(name)]

@@ -437,7 +437,7 @@ class Tree:
 
         What goes into an image meets there the files of other layers.
         `kin`: what is rarely committed is missing only where another file with such a name lies
-        beside it, or nothing at all, for git keeps no empty directories. `within` is as in `holds`.
+        beside it. `within` is as in `holds`.
         """
         path = normal(path)
         status = self.status(path)
@@ -450,9 +450,9 @@ class Tree:
             return True
         if self._any("/", _IMAGE):
             return None
-        if kin is None or self._any(directory, kin):
-            return True
-        return True if not self.names(directory) and self.listable(directory) else None
+        if self.status(directory) is Status.DIRECTORY and not self.names(directory):
+            return None  # a submodule that is not checked out
+        return True if kin is None or self._any(directory, kin) else None
 
     def _any(self, directory: str, pattern: re.Pattern[str]) -> bool:
         """Tell whether a directory has a name that a pattern finds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from sslint.firewalls.errors import RulesetError, UnreadError
-from sslint.network.whole import is_whole_etc
+from sslint.network.whole import is_whole_etc, lacks
 from sslint.reasons import Code
 from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
@@ -35,7 +35,7 @@ def included(tree: Tree, main: str, pattern: str, location: Location) -> list[So
             return [file for file in files if file is not None]
     if not wildcard:
         path = candidates[0]
-        if all(tree.absent(candidate) for candidate in candidates):
+        if all(lacks(tree, candidate) for candidate in candidates):
             raise RulesetError(f"File not found: {path}", location)
         raise UnreadError(f"{path} is not in the files", location, Code.NOT_GIVEN)
     directories = [posixpath.dirname(candidate) for candidate in candidates]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from sslint import globs
-from sslint.network.whole import is_whole_etc
+from sslint.network.whole import is_whole, lacks
 from sslint.reasons import Code, Reason
 from sslint.regex import regex
 from sslint.servers.apache.environment import UNKNOWN, Environment
@@ -34,11 +34,6 @@ CERTBOT = "options-ssl-apache.conf"
 
 _VARIABLE = regex(r"\$\{([^}]*)\}")
 _ONLY_MODULES = regex(r"mods-enabled|modules?\.d|modules?/")
-# What distributions include from their main files, directly below ServerRoot or conf/.
-_SHIPPED = (
-    *("mods-enabled", "conf-enabled", "sites-enabled", "conf.d", "conf.modules.d"),
-    *("ports.conf", "httpd.conf"),
-)
 _CONDITIONS = ("<ifmodule", "<ifdefine", "<iffile", "<ifdirective", "<ifsection", "<ifversion")
 _AT_ONCE = frozenset(
     ("include", "includeoptional", "define", "undefine", "loadmodule", "serverroot", "use")
@@ -192,12 +187,10 @@ class Loader:
             if tree.status(above) is not Status.DIRECTORY:
                 return
         elif tree.status(above) is not Status.DIRECTORY:
-            if not optional and self._is_shipped(above):
-                self._lose(directive, block)
-            elif not optional:
+            if not optional and lacks(tree, above):
                 said = f"the directory {above} does not exist, and Apache does not start without it"
                 self.refuse(directive.location, said, directive.doubt)
-            elif posixpath.basename(above) == "sites-enabled" and self._is_shipped(above):
+            elif not optional or (above == f"{self.root}/sites-enabled" and not is_whole(tree)):
                 self._lose(directive, block)
             elif not tree.live:
                 self.absent.append(directive)
@@ -215,14 +208,11 @@ class Loader:
             else:
                 self._one(directive, block, path, optional, 0)
         if not paths and not optional and self._given(above):
+            if not is_whole(tree):
+                self._lose(directive, block)
+                return
             said = f"no file matches {head} in {above}, and Apache does not start without one"
             self.refuse(directive.location, said, directive.doubt)
-
-    def _is_shipped(self, path: str) -> bool:
-        """Tell whether a package has what is missing here, and only a part of /etc was given."""
-        if posixpath.dirname(path) not in (self.root, f"{self.root}/conf") or self.tree.live:
-            return False
-        return posixpath.basename(path) in _SHIPPED and not is_whole_etc(self.tree)
 
     def _given(self, directory: str) -> bool:
         tree = self.tree
@@ -277,7 +267,7 @@ class Loader:
             )
         elif optional and (absent or link is not None):
             return
-        elif (absent or link is not None) and not self._is_shipped(path):
+        elif lacks(self.tree, path):
             said = f"{path}: no such file, and Apache does not start without it"
             self.refuse(directive.location, said, directive.doubt)
             self._lose(directive, block, told=True)
@@ -299,8 +289,11 @@ class Loader:
 
     def is_piece(self) -> bool:
         """Tell whether Debian's main file includes nothing: it is what an operator adds to it."""
-        known = self.tree.live or is_whole_etc(self.tree)
-        return not known and self.files == ["/etc/apache2/apache2.conf"] and not self.modules.loads
+        return (
+            not is_whole(self.tree)
+            and self.files == ["/etc/apache2/apache2.conf"]
+            and not self.modules.loads
+        )
 
     def lose(self, what: str, near: Directive) -> None:
         """Record that something was not given of which no statement tells."""

@@ -9,7 +9,7 @@ import contextlib
 import posixpath
 import re
 
-from sslint.network.whole import is_whole_etc
+from sslint.network.whole import is_whole
 from sslint.reasons import Code, Reason
 from sslint.regex import regex
 from sslint.servers.dovecot import names
@@ -142,7 +142,8 @@ class _Loader:
             return
         paths = self.tree.glob(pattern, braces=True, location=line.location)
         if not paths:
-            if not _vouched(self.tree, pattern) or _PACKAGED.search(pattern):
+            required = line.kind is Kind.INCLUDE and not is_whole(self.tree)
+            if required or not _vouched(self.tree, pattern) or _PACKAGED.search(pattern):
                 if packaged and self._assume_packages(line):
                     return
                 said = f"{line.value} is outside the files that were given"
@@ -166,7 +167,7 @@ class _Loader:
 
     def _is_part(self, paths: list[str]) -> bool:
         """Tell whether some of the package's conf.d lie in a part of /etc, without 10-ssl.conf."""
-        if self.tree.live or is_whole_etc(self.tree):
+        if is_whole(self.tree):
             return False
         read = (*self.configuration.files, *paths)
         files = (self.tree.try_read(path, decisive=False) for path in read)

@@ -10,7 +10,7 @@ import posixpath
 import re
 from sys import intern
 
-from sslint.network.whole import is_whole_etc
+from sslint.network.whole import is_whole_etc, lacks
 from sslint.reasons import Code
 from sslint.regex import regex
 from sslint.servers.nginx.directive import Directive
@@ -203,7 +203,7 @@ class Loader:
             self.broken = True
         elif posixpath.basename(path) in HARMLESS_INCLUDES:
             self.tree.problem(where, f"{path} was not given", decisive=False, code=Code.NOT_GIVEN)
-        elif self.tree.absent(path):
+        elif lacks(self.tree, path):
             said = f"{path}: no such file, and nginx does not start without it"
             self.tree.problem(where, said, code=Code.REFUSED)
             self.broken = True
