@@ -9,6 +9,7 @@ from sslint.firewalls import nftables
 from sslint.firewalls.errors import RulesetError, UnreadError
 from sslint.netfilter.model import Intervals, Names, Ruleset, Table, Verdict
 from tests.firewalls.nft_models import read_text
+from tests.firewalls.nft_refusals import REFUSED, TAKEN
 from tests.support import tree_of
 
 
@@ -232,6 +233,17 @@ def test_nothing_loads_if_one_command_is_refused(text: str) -> None:
         nftables.read(tree_of({"/etc/nftables.conf": text}), "/etc/nftables.conf", ruleset)
     assert caught.value.location is not None
     assert ruleset.tables == []
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED.keys())
+def test_refused(text: str) -> None:
+    with pytest.raises(RulesetError):
+        nftables.read(tree_of({"/etc/nftables.conf": text}), "/etc/nftables.conf", Ruleset())
+
+
+@pytest.mark.parametrize("text", TAKEN.values(), ids=TAKEN.keys())
+def test_taken(text: str) -> None:
+    nftables.read(tree_of({"/etc/nftables.conf": text}), "/etc/nftables.conf", Ruleset())
 
 
 def test_loops_that_no_base_chain_reaches_load() -> None:

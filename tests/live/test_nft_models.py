@@ -16,7 +16,7 @@ import pytest
 
 from sslint.firewalls.errors import RulesetError
 from sslint.netfilter.model import Unmodelled
-from tests.firewalls import nft_places
+from tests.firewalls import nft_places, nft_refusals
 from tests.firewalls.nft_models import comparable, read_json, read_text
 
 pytestmark = pytest.mark.live("nft", "unshare")
@@ -185,11 +185,11 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", LOADS)
+@pytest.mark.parametrize("text", [*LOADS, *nft_refusals.TAKEN.values()])
 def test_loads(text: str, tmp_path: Path) -> None:
     assert judge(text, tmp_path)
 
 
-@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("text", [*REFUSED, *nft_refusals.REFUSED.values()])
 def test_refused(text: str, tmp_path: Path) -> None:
     assert not judge(text, tmp_path)

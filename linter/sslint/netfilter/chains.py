@@ -659,20 +659,29 @@ class _Run:
             add(self.following, state, possible)
             return
         found = matching.set_of(self.table, item.set)
-        deletes = item.operation == "delete"
-        limited = not deletes and (item.limited or (found is not None and found.limited))
-        if limited and state.history == RATED:
-            reason = f"the rate kept in {item.set.name}"
-            self._answered((0, full, reason), state, possible, onward)
+        limited = item.limited or (found is not None and found.limited)
+        own = Entry(id(found), item.keys, tuple(values), limited, item.first)
+        others = frozenset(entry for entry in state.added if entry[:3] != own[:3])
+        if item.operation == "delete":  # whatever stands behind the key
+            gone = own._replace(limited=False, first=True, gone=True)
+            add(onward, state._replace(added=others | {gone}), possible)
             return
-        own = Entry(id(found), item.keys, tuple(values), limited, gone=deletes)
-        added = frozenset(entry for entry in state.added if entry[:3] != own[:3])
-        state = state._replace(added=added | {own})
+        added = state._replace(added=others | {own})
+        sure = maybe = 0
+        counted = limited or any(entry.limited for entry in state.added)
+        if found is not None and (counted or found.adding):
+            (sure, maybe, reason), entry = matching.held(found, item.keys, values, state)
+            self._note("unknown", possible & maybe & ~sure, state, reason)
+            kept = matching.kept(found, entry, sure, state)
+            self._answered(kept, state, possible & maybe, onward)
         first = full if item.first else 0
-        answer = (first, first, "")
-        if found is not None and found.adding and not deletes:
-            answer = (0, full, found.adding)
-        self._answered(answer, state, possible, onward)
+        new = (first, first, "")
+        if limited and state.history == RATED:
+            new = (0, full, f"the rate kept in {item.set.name}")
+        if found is not None and found.adding:
+            new = (0, full, found.adding)
+            add(self.following, state, possible & ~sure)
+        self._answered(new, added, possible & ~sure, onward)
 
     def _translate(self, item: Nat, state: PacketState, possible: int) -> None:
         """Translate and end the nat base chain; what the map misses goes on."""

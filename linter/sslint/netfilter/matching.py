@@ -139,27 +139,50 @@ class Matching:
         self, found: Set, keys: Sequence[Key], values: Sequence[Value], state: PacketState
     ) -> Answer:
         full = self.full(state)
+        answer, entry = self.held(found, keys, values, state)
+        if entry is not None and entry.limited:  # a lookup asks the element's limit as well
+            return 0, full, f"what a rule adds to the set {found.name} has limits of its own"
+        if found.dynamic and entry is None and state.history == BANNED:
+            reason = found.unknown or f"the set {found.name} is filled at run time"
+            return answer[0], full, reason
+        return answer
+
+    def held(
+        self, found: Set, keys: Sequence[Key], values: Sequence[Value], state: PacketState
+    ) -> tuple[Answer, Entry | None]:
+        """Answer whether a set holds a value, and return this packet's own entry that says so."""
+        full = self.full(state)
         if found.unknown:
-            return 0, full, found.unknown
+            return (0, full, found.unknown), None
         for entry in state.added:
             same = entry.where == id(found) and _same(entry, keys, values)
-            if same is False:
-                continue
-            if entry.limited:  # a lookup asks the element's limit as well (nft_dynset.c)
-                return 0, full, f"what a rule adds to the set {found.name} has limits of its own"
             if same is None:
-                return 0, full, f"this packet's own entry in the set {found.name} has other keys"
-            return (0, 0, "") if entry.gone else (full, full, "")
+                why = f"this packet's own entry in the set {found.name} has other keys"
+                return (0, full, why), entry
+            if same:
+                return ((0, 0, "") if entry.gone else (full, full, "")), entry
         merged = self._merge(found) if len(values) == 1 and not found.holes else None
         if found.default is not None:
-            answer = (full, full, "")
-        elif merged is not None:
-            answer = self._compare(values[0], keys[0], merged, "in", state)
-        else:
-            answer = self._look_up(found.elements, found.holes, keys, values, state)
-        if found.dynamic and state.history == BANNED:
-            return answer[0], full, f"the set {found.name} is filled at run time"
-        return answer
+            return (full, full, ""), None
+        if merged is not None:
+            return self._compare(values[0], keys[0], merged, "in", state), None
+        return self._look_up(found.elements, found.holes, keys, values, state), None
+
+    def kept(self, found: Set, entry: Entry | None, sure: int, state: PacketState) -> Answer:
+        """Answer whether a rule goes on that adds to a set what it holds already.
+
+        That keeps the statement it came with, its own, the set's or none (nft_dynset_eval). It is
+        this packet's own `entry`, if there is one, and held for `sure`.
+        """
+        full = self.full(state)
+        limited = entry.limited if entry is not None else found.limited
+        if not limited:
+            return full, full, ""
+        if state.history == RATED:
+            return 0, full, f"the rate kept in {found.name}"
+        if found.unknown or (entry is not None and not sure):
+            return 0, full, f"elements of the set {found.name} have limits of their own"
+        return (full, full, "") if entry is None or entry.first else (0, 0, "")
 
     def _merge(self, found: Set) -> Intervals | Names | UnknownValues | None:
         """Return a set of one field as one value; None if its elements are of several kinds."""

@@ -71,13 +71,15 @@ Value = int | str | Range | Why | Symbol
 class Entry(NamedTuple):
     """What this packet put in a set (by id) or a list of xt_recent (by name), and how often.
 
-    `limited`: the entry has a limit of its own. `gone`: this packet deleted it.
+    `limited`: the entry has a limit of its own, which at its start lets the rule go on if `first`.
+    `gone`: this packet deleted it.
     """
 
     where: int | str
     keys: tuple[Key, ...] = ()
     values: tuple[Value, ...] = ()
     limited: bool = False
+    first: bool = True
     times: int = 1
     gone: bool = False
 

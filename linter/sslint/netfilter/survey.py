@@ -200,6 +200,8 @@ def _items(
                 found.conntrack.update(_families(table))
             found.rated |= item.limited
             found.dynamic = True
+            for key, values in compared(ruleset, table, item):
+                _field(found, own, table, key, values)
 
 
 def _plain(found: Survey, own: _Mentions, table: m.Table, key: m.Key, values: m.Intervals) -> None:
@@ -271,6 +273,8 @@ def compared(
         yield from fields(ruleset, table, item.keys, _keys_of(item.entries))
     elif isinstance(item, m.Nat) and item.mapping is not None:
         yield from fields(ruleset, table, item.keys, _keys_of(item.mapping))
+    elif isinstance(item, m.SetUpdate):  # what a set holds already may be told from what is new
+        yield from fields(ruleset, table, item.keys, item.set)
 
 
 def compared_ports(ruleset: m.Ruleset) -> Iterator[tuple[str, tuple[m.Interval, ...]]]:

@@ -11,6 +11,7 @@ from sslint.firewalls.nftables.cursor import Cursor, Grammar
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.includes import included
 from sslint.firewalls.nftables.kernel import CT_OBJECTS, OBJECTS, SetState, TableState
+from sslint.firewalls.nftables.limits import UNLIMITED
 from sslint.firewalls.nftables.operands import operand
 from sslint.firewalls.nftables.stateful import STATEFUL
 from sslint.firewalls.nftables.syntax import Expression, SetLiteral
@@ -425,6 +426,8 @@ def set_block(
     state.timed = "timeout" in flags
     if state.interval and "dynamic" in flags:
         raise RulesetError(f"set {name} cannot be of intervals and dynamic", location)
+    if state.timed and "ct" in state.statements:
+        raise RulesetError("connections are not counted in a set with timeouts", location)
     state.inline = bool(literals)
     state.model.dynamic = bool(flags & {"dynamic", "timeout"})
     target = at.script.kernel.add_set(table, state, location)
@@ -453,8 +456,10 @@ def _set_option(at: Cursor, state: SetState, lexeme: str, flags: set[str]) -> No
     else:
         at.position -= 1
         while at.tokens[at.position] in STATEFUL:
-            state.model.limited |= at.tokens[at.position] not in ("counter", "last")
-            if stateful.is_over(at) is not False:
+            kind, stops = stateful.counting(at)
+            state.statements += (kind,)
+            state.model.limited |= kind not in UNLIMITED
+            if stops is not False:
                 state.unknown = "every element has a limit of its own"
                 state.model.adding = state.unknown
         if at.tokens[at.position] == lexeme:
@@ -631,7 +636,7 @@ def _lazy(at: Cursor, first: int, last: int) -> Callable[[], Location]:
     return lambda: at.span(first, last)
 
 
-GRAMMAR = Grammar(stateful.is_over, inner_chain)
+GRAMMAR = Grammar(stateful.counting, inner_chain)
 
 
 def _signed(text: str) -> int | None:

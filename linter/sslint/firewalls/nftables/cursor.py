@@ -46,7 +46,7 @@ _STRUCTURE = frozenset(("{", "}", "(", ")", "\n", ";", ",", ":", ".", "$", "@"))
 class Grammar:
     """What parts of the grammar need that are read before it: it is recursive."""
 
-    stateful: Callable[[Cursor], bool | None]
+    counting: Callable[[Cursor], tuple[str, bool | None]]
     inner_chain: Callable[[Cursor], str]
 
 

@@ -276,7 +276,9 @@ def element_options(at: Cursor, item: Item) -> None:
             at.position += 1
             at.string()
         elif lexeme in ("counter", "limit", "quota", "ct", "last"):
-            item.limited |= at.grammar.stateful(at) is not False
+            kind, stops = at.grammar.counting(at)
+            item.statements += (kind,)
+            item.limited |= stops is not False
         else:
             return
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables.datatypes import DataType, Refused
+from sslint.firewalls.nftables.limits import UNLIMITED
 from sslint.firewalls.nftables.rules import Need, RuleBuilder
 from sslint.firewalls.nftables.syntax import Concat, Expression, Item, SetLiteral
 from sslint.firewalls.nftables.values import (
@@ -68,6 +69,7 @@ class SetState:
     unknown: str = ""
     checked: bool = False  # since elements were added
     split: int = 0
+    statements: tuple[str, ...] = ()  # what counts in each element
 
     @property
     def plain(self) -> bool:
@@ -85,8 +87,15 @@ class SetState:
             raise RulesetError(str(error), place(start)) from None
 
     def _add(self, item: Item, create: bool) -> None:
+        if item.statements:
+            if not (self.statements or self.model.dynamic):
+                raise Refused("missing statement in set declaration")
+            if wrong := self.miscounted(item.statements):
+                raise Refused(wrong)
+            self.model.limited |= bool(set(item.statements) - UNLIMITED)
         if item.limited:
             self.unknown = self.unknown or "elements with limits of their own"
+            self.model.limited = True
         if self.plain and item.key is not None:
             if item.data is not None:
                 raise Refused("a map's element in a set")
@@ -116,6 +125,14 @@ class SetState:
             raise Refused("element exists")
         self.entries[key] = data
         self.checked = False
+
+    def miscounted(self, statements: tuple[str, ...]) -> str:
+        """Return why an element cannot have these statements of its own."""
+        if statements and self.statements not in ((), statements):
+            return f"statement mismatch with set {self.model.name}"
+        if "ct" in statements and self.timed:
+            return "connections are not counted in a set with timeouts"
+        return ""
 
     def _data_of(self, item: Item) -> object:
         if self.kind == "set":
@@ -443,10 +460,12 @@ class Kernel:
                 raise RulesetError(f"datatype mismatch with set {name}", place())
             if is_map and state.kind == "set":
                 raise RulesetError(f"{name} is not a map", place())
-        for name, timed in builder.updates:  # nft_dynset_init
+        for name, timed, counted in builder.updates:  # nft_dynset_init
             state = table.sets[name]
             if state.interval or state.constant or (timed and not state.timed):
                 raise RulesetError(f"set {name} is not for what rules add", place())
+            if wrong := state.miscounted(counted):
+                raise RulesetError(wrong, place())
             state.model.dynamic = True  # nft sets the flag
         for name in builder.chains:
             chain = table.model.chains.get(name)

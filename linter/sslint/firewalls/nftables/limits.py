@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+UNLIMITED = frozenset(("counter", "last"))  # what counts and stops nothing
 _FIRST_PACKET = 140  # bytes; no SYN is longer
 _LONGEST_PACKET = 65575  # bytes, of IPv6 without a jumbogram
 

@@ -16,7 +16,7 @@ from sslint.firewalls.nftables import fields as f
 from sslint.firewalls.nftables import hooks, xtables
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.kernel import OBJECTS, Kernel, SetState, TableState
-from sslint.firewalls.nftables.limits import capacity_of, quota_stops
+from sslint.firewalls.nftables.limits import UNLIMITED, capacity_of, quota_stops
 from sslint.firewalls.nftables.operands import operand
 from sslint.firewalls.nftables.rules import Operation, RuleBuilder
 from sslint.firewalls.nftables.syntax import (
@@ -187,7 +187,7 @@ class _Reader:
         if self._over(body.get("stmt")):
             state.unknown = state.model.adding = "every element has a limit of its own"
         state.model.limited = any(
-            name not in ("counter", "last") for part in body.get("stmt", []) for name in part
+            name not in UNLIMITED for part in body.get("stmt", []) for name in part
         )
         if "elem" in body and not state.interval and len(body["elem"]) >= body.get("size", 1 << 32):
             state.model.adding = f"the set {name} is full"
@@ -361,7 +361,7 @@ class _Reader:
         if "data" in body:
             builder.present(self._expression(body["data"]))
         statements = body.get("stmt")
-        limited = any(name not in ("counter", "last") for part in statements or [] for name in part)
+        counted = tuple(name for part in statements or [] for name in part)
         stops = [
             _stops(k, b)
             for part in statements or []
@@ -371,7 +371,7 @@ class _Reader:
         sized = None in stops
         over = True in stops and not sized
         name = str(body[kind]).removeprefix("@")
-        builder.set_update(operation, name, self._expression(key), over=over, limited=limited)
+        builder.set_update(operation, name, self._expression(key), over=over, counted=counted)
         if sized:
             builder.add(Unknown(f"a rate in the set {name} depends on the packet's size"))
 
@@ -442,7 +442,7 @@ class _Reader:
             limited = self._over(statements) or self._over(body.get("stmt"))
             element = body["val"]
         key = None if element == "*" else self._expression(element)
-        return Item(key, data, -1, limited)
+        return Item(key, data, limited=limited)
 
 
 _FAMILIES: dict[Any, Family] = {"ip": 4, "ip6": 6}

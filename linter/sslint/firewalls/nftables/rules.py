@@ -9,6 +9,7 @@ from sslint.firewalls.nftables import fields as f
 from sslint.firewalls.nftables.datatypes import DataType, Refused
 from sslint.firewalls.nftables.fields import Field
 from sslint.firewalls.nftables.hooks import allowed
+from sslint.firewalls.nftables.limits import UNLIMITED
 from sslint.firewalls.nftables.operands import (
     canonical,
     computed,
@@ -93,7 +94,8 @@ class RuleBuilder:
         self.layer3 = _FAMILY.get(family, 0)
         self.layer4 = 0
         self.sets: list[tuple[str, list[DataType] | None, bool]] = []  # name, types, is a map
-        self.updates: list[tuple[str, bool]] = []  # name of a set, with a timeout
+        # Name of a set, with a timeout, statements
+        self.updates: list[tuple[str, bool, tuple[str, ...]]] = []
         self.chains: list[str] = []
         self.objects: list[tuple[str, str]] = []
         self.anonymous = 0  # sets that get a handle of their own
@@ -587,7 +589,7 @@ class RuleBuilder:
         key: Expression,
         *,
         over: bool = False,
-        limited: bool = False,
+        counted: tuple[str, ...] = (),
         timed: bool = False,
         declare: bool = False,
     ) -> None:
@@ -599,5 +601,6 @@ class RuleBuilder:
         keys = found[0] if found else (Key("computed"),)
         if not declare:
             self.sets.append((name, found[1] if found else None, False))
-            self.updates.append((name, timed))
+            self.updates.append((name, timed, counted))
+        limited = bool(set(counted) - UNLIMITED)
         self.add(SetUpdate(SetRef(name), keys, operation, not over, limited))

@@ -16,20 +16,24 @@ _RATE_UNITS = frozenset(("second", "minute", "hour", "day", "week"))
 _DATA_FACTORS = {"bytes": 1, "kbytes": 1 << 10, "mbytes": 1 << 20}
 
 
-def is_over(at: Cursor) -> bool | None:
-    """Read a counter, limit, quota, connection count or last; tell whether it is `over`.
+def counting(at: Cursor) -> tuple[str, bool | None]:
+    """Read a counter, limit, quota, connection count or last of an element.
 
-    None: it depends on the packet's size.
+    Return its kind, and whether it stops the first packet; None: it depends on the packet's size.
     """
     scratch = RuleBuilder(at.script.family)
     lexeme = at.tokens[at.position]
     reader = STATEFUL.get(lexeme)
     if reader is None:
         at.unexpected()
+    start = at.position
     reader(at, scratch)
+    read = at.tokens[start : at.position]
+    of_bytes = lexeme == "limit" and any(one.partition("/")[0] in _DATA_FACTORS for one in read)
+    kind = "limit of bytes" if of_bytes else lexeme
     if any(isinstance(item, Unknown) or getattr(item, "capacity", 0) for item in scratch.items):
-        return None
-    return any(not getattr(item, "first", True) for item in scratch.items)
+        return kind, None
+    return kind, any(not getattr(item, "first", True) for item in scratch.items)
 
 
 def counter(at: Cursor, builder: RuleBuilder) -> None:

@@ -406,7 +406,8 @@ def _update_body(
     declare: bool,
 ) -> None:
     key = expressions.keys(at)
-    over = limited = timed = sized = False
+    over = timed = sized = False
+    counted: tuple[str, ...] = ()
     while at.tokens[at.position] not in (":", "}"):
         lexeme = at.tokens[at.position]
         if lexeme in ("timeout", "expires"):
@@ -417,8 +418,8 @@ def _update_body(
             at.position += 1
             at.string()
         else:
-            limited |= lexeme not in ("counter", "last")
-            stops = stateful.is_over(at)
+            kind, stops = stateful.counting(at)
+            counted += (kind,)
             over, sized = over or bool(stops), sized or stops is None
     if at.take(":"):
         data = expressions.value(at)
@@ -433,7 +434,7 @@ def _update_body(
         operation = "update" if timed else "add"
     over &= not sized
     builder.set_update(
-        operation, name, key, over=over, limited=limited, timed=timed, declare=declare
+        operation, name, key, over=over, counted=counted, timed=timed, declare=declare
     )
     if sized:
         builder.add(Unknown(f"a rate in the set {name} depends on the packet's size"))

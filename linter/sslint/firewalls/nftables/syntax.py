@@ -39,7 +39,8 @@ class Item:
     key: Expression | None
     data: Expression | None = None
     start: int = -1
-    limited: bool = False  # `limit over` and the like on the element itself
+    statements: tuple[str, ...] = ()  # what counts in the element itself
+    limited: bool = False  # of which one may stop the first packet
 
 
 @dataclass(slots=True)
