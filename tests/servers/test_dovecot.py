@@ -505,6 +505,15 @@ class TestIncludes:
         assert not part.complete
         assert modern("!include_try conf.d/*.conf\n", **other).starts
 
+    def test_a_main_file_that_leaves_out_conf_d_may_be_a_part(self) -> None:
+        excerpt = "mail_location = maildir:/var/vmail/%d/%n\n"
+        beside = {"/etc/dovecot/conf.d/10-ssl.conf": "ssl = required\nssl_cert = </etc/d.pem\n"}
+        found = old("protocols = imap\n" + excerpt, **beside)
+        assert not found.complete
+        assert "may be a part of the file" in str(found.gaps)
+        assert old("protocols = imap\n" + excerpt).complete
+        assert old("protocols = imap\nssl_cert = </etc/dovecot/a.pem\n", **beside).complete
+
     def test_a_directory_that_was_not_given_is_not_known(self) -> None:
         found = modern("!include conf.d/*.conf\n")
         assert found.starts

@@ -87,6 +87,7 @@ class _Loader:
         """Read everything; errors are noted and, unlike in Dovecot, the rest is still read."""
         pending: list[str] = []
         last: Line | None = None
+        main = self.configuration.first
         while self.files:
             reader = self.files[-1]
             if isinstance(reader, str):
@@ -105,6 +106,18 @@ class _Loader:
             opened = self.sections[-1].location
             assert opened is not None
             self._error(opened, "this section is never closed: Missing '}'")
+        self._look_beside(main)
+
+    def _look_beside(self, main: Location) -> None:
+        """Note a main file that has settings to add to the package's, and so includes nothing."""
+        if len(self.configuration.files) > 1 or is_whole(self.tree):
+            return
+        beside = (path for path in self.tree.glob(_STOCK) if path not in self.tree.supposed)
+        files = (self.tree.try_read(path, decisive=False) for path in beside)
+        tls = any(file is not None and _OF_TLS.search(file.text) for file in files)
+        if tls and not _OF_TLS.search(main.file.text):
+            said = f"{main.file.path} does not include {_STOCK}, where TLS is configured"
+            self._gap(main, f"{said}: it may be a part of the file", Code.NOT_GIVEN)
 
     def _error(self, location: Location, text: str) -> None:
         self.configuration.errors.append(Reason(Code.REFUSED, location, text))
