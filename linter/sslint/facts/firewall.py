@@ -9,16 +9,18 @@ from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field, of
 from sslint.facts.ports import Family, Transport
 from sslint.firewalls import ufw_settings
+from sslint.netfilter.survey import compared_ports
+from sslint.netfilter.verdicts import Reach
 
 if TYPE_CHECKING:
     from sslint.facts.collection import Facts
     from sslint.facts.services import Service
     from sslint.host import Host
     from sslint.netfilter.loopback import ToLoopback
-    from sslint.netfilter.verdicts import Reach
     from sslint.source import Location
 
-UNNAMED_PORTS = (47001, 61999, 20011, 29)  # ask these what becomes of ports that no rule names
+LAST_PORT = 65535
+_TO = ("dport", "proto-dst")  # the keys of what a packet is sent to
 
 
 def hosts(facts: Facts) -> list[WholeHost]:
@@ -109,27 +111,29 @@ class WholeHost(Fact):
 
     @field
     def _ipv4(self) -> Reach:
-        return _default(self.source, 4)
+        return self._default(4)
 
     @field
     def _ipv6(self) -> Reach:
-        return _default(self.source, 6)
+        return self._default(6)
 
+    def _default(self, family: Family) -> Reach:
+        """Return what becomes of a port that no rule names; not known where rules name all."""
+        assert self.source.firewall is not None
+        port = self._unnamed_port
+        return Reach("unknown") if port is None else self.source.firewall.glance(port, family)
 
-def _default(host: Host, family: Family) -> Reach:
-    """Return what becomes of a port that no rule names; a range of ports may take in some."""
-    firewall = host.firewall
-    assert firewall is not None
-    named = {opening.port for opening in firewall.openings()}
-    spare = [port for port in UNNAMED_PORTS if port not in named] or UNNAMED_PORTS
-    found = None
-    for port in spare:
-        reach = firewall.glance(port, family)
-        if reach.verdict == "closed":
-            return reach
-        found = found or reach
-    assert found is not None
-    return found
+    @field
+    def _unnamed_port(self) -> int | None:
+        """The first port that no rule names, in a range neither."""
+        compared = compared_ports(self.source.ruleset)
+        named = {ports for key, some in compared if key.endswith(_TO) for ports in some}
+        port = 1
+        for low, high in sorted(named):
+            if low > port:
+                break
+            port = max(port, high + 1)
+        return port if port <= LAST_PORT else None
 
 
 def _word(reach: Reach) -> Literal["accept", "drop"] | None:
