@@ -410,3 +410,91 @@ def test_a_file_that_cannot_be_written_is_said(
     monkeypatch.setattr("sslint.patches.replace_files", refuse)
     assert main(["fix", "etc", "--allow-open", "--write"]) == 2
     assert "cannot be changed: read-only file system" in capsys.readouterr().err
+
+
+def _site(*listens: str) -> tuple[dict[str, str], ...]:
+    """Return the edits that give the web server of web-iptables these listen statements."""
+    old = "        listen 8443 ssl;\n        listen [::]:8443 ssl;"
+    new = "\n".join(f"        {one}" for one in listens)
+    return ({"in": "etc/nginx/nginx.conf", "replace": old, "by": new},)
+
+
+@pytest.mark.parametrize(
+    ("listens", "line"),
+    [
+        (("listen 8443;", "listen [::]:8443 ssl;"), "listen 8443 ssl;"),
+        (("listen 8443 ssl;", "listen [::]:8443;"), "listen [::]:8443 ssl;"),
+    ],
+)
+def test_the_listen_without_ssl_gets_it_and_no_other(listens: tuple[str, ...], line: str) -> None:
+    result = check([target("web-iptables", _site(*listens))], list(RULES.values()))
+    edits = [e for fix in result.fixes.values() if fix.proved for e in fix.edits]
+    assert {edit.text.strip() for edit in edits} == {line}
+
+
+def test_an_edit_that_only_another_rule_s_mends_is_not_proved() -> None:
+    edits = _site("listen 8443;", "listen [::]:8443 ssl;")
+    rules = [RULES[name] for name in ("tls-flag-differs-by-family", "tls-port-plaintext")]
+    result = check([target("web-iptables", edits)], rules)
+    (host,) = result.hosts
+    (differs,) = (f for f in result.findings if f.rule is rules[0])
+    (plain,) = (f for f in result.findings if f.rule is rules[1])
+    fix = result.fixes[id(plain)]
+    idle = replace(fix.edits[0], action="before", text="#")
+    fixes = {id(plain): fix, id(differs): replace(fix, edits=(idle,))}
+    judge = partial(checker.findings, rules=rules)
+    assert proved(host, [differs, plain], fixes, [differs, plain], judge) == [plain]
+
+
+HAPROXY = "defaults\n    mode http\nfrontend f\n    bind {} ssl crt /etc/ssl/a.pem\n"
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1:8443", "ipv4@127.0.0.1:8443"])
+def test_an_edit_is_of_the_server_s_own_syntax(given: str) -> None:
+    haproxy = {"write": "etc/haproxy/haproxy.cfg", "text": HAPROXY.format(given)}
+    nginx = {"remove": "etc/nginx/nginx.conf"}
+    result = check([target("web-iptables", (nginx, haproxy))], [RULES["listener-loopback-only"]])
+    (finding,) = result.findings
+    fix = result.fixes[id(finding)]
+    bind = given.replace("127.0.0.1", "")
+    assert fix.proved
+    assert [e.text.strip() for e in fix.edits] == [f"bind {bind} ssl crt /etc/ssl/a.pem"]
+    assert fix.title == "remove the address from its bind"
+
+
+@pytest.mark.parametrize("broken", ["8443", "ipv4@8443", "127.0.0.1"])
+def test_an_edit_that_the_server_refuses_is_not_proved(broken: str) -> None:
+    text = HAPROXY.format("127.0.0.1:8443")
+    haproxy = {"write": "etc/haproxy/haproxy.cfg", "text": text}
+    nginx = {"remove": "etc/nginx/nginx.conf"}
+    rules = [RULES["listener-loopback-only"]]
+    result = check([target("web-iptables", (nginx, haproxy))], rules)
+    (host,), (finding,) = result.hosts, result.findings
+    fix = result.fixes[id(finding)]
+    line = HAPROXY.format(broken).split("\n")[3]
+    fixes = {id(finding): replace(fix, edits=(replace(fix.edits[0], text=line),))}
+    judge = partial(checker.findings, rules=rules)
+    assert proved(host, [finding], fixes, [finding], judge) == []
+
+
+def test_an_edit_of_a_rule_for_all_servers_names_its_own() -> None:
+    """Else it writes one server's words into the file of another."""
+    loose = []
+    for name in EDITABLE:
+        document = RULES[name].document
+        if document["each"] not in ("endpoint", "service", "upstream", "site"):
+            continue
+        for alternative in document.get("edit", ()):
+            steps = alternative if isinstance(alternative, list) else [alternative]
+            words = {key for step in steps if isinstance(step, dict) for key in step}
+            if not words & {"server", "set", "change", "has"} and "server" not in document["match"]:
+                loose.append((name, steps))
+    assert loose == [("ocsp-stapling-dead", ["related", "delete"])]  # a line of any of them
+
+
+def test_advice_has_a_sentence_for_every_server() -> None:
+    for rule in RULES.values():
+        advice = rule.document.get("advice", "")
+        for name in ("program", "server"):
+            if advice == f"{{{name}}}" and "server" not in rule.document["match"]:
+                assert "*" in rule.words[name], rule.name

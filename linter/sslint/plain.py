@@ -36,6 +36,11 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
+def holds_key(text: str) -> bool:
+    """Whether `clean` would cut key material out of a text."""
+    return len(text) >= MIN_PIECE and _cut(text) != text
+
+
 def harmless(report: str) -> str:
     """Return a report in which no line is a command to the program that records it."""
     if "##" in report:

@@ -27,8 +27,8 @@ from tests.test_fixes import EDITABLE
 from tests.test_rules import CASES, RULES, _host
 
 pytestmark = pytest.mark.live(
-    "nginx", "apache2", "postfix", "doveconf", "nft", "iptables-nft-restore", "unshare",
-    "ufw", "firewall-offline-cmd", "firewalld", "dbus-daemon",
+    "nginx", "apache2", "postfix", "doveconf", "haproxy", "lighttpd", "nft",
+    "iptables-nft-restore", "unshare", "ufw", "firewall-offline-cmd", "firewalld", "dbus-daemon",
 )  # fmt: skip
 
 CLIENT = {4: "8.8.4.4", 6: "2a00:1450::1"}

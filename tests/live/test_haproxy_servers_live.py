@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sslint.checker import check
+from sslint.host import read
 from sslint.targets import Target
 from tests.live import selfsigned
 from tests.support import tree_of
@@ -105,3 +106,21 @@ def test_a_finding_says_why_a_request_fails(mode: str, tmp_path: Path) -> None:
         # In TCP mode a client may speak what the listener does.
         client = "tls" if mode == "tcp" and secure and not ssl else "plain"
         assert answered(base, client) is not bool(found), (values, found)
+
+
+BINDS = ("443", "ipv4@443", "127.0.0.1", "*", "*:443", ":443", "ipv4@:443", "127.0.0.1:443",
+         ":80,443", ":80,:443", "::", ":::443", "[::]:443", "/run/s", "unix@s", "quic4@443",
+         "tcp4@:443", "localhost:443", "localhost")  # fmt: skip
+
+
+@pytest.mark.live("haproxy")
+def test_a_bind_without_a_port_is_refused(tmp_path: Path) -> None:
+    text = "defaults\n timeout client 9s\nfrontend f\n bind {}\n bind :8443\n"
+    config = tmp_path / "haproxy.cfg"
+    for bind in BINDS:
+        config.write_text(text.format(bind))
+        starts = not subprocess.run(["haproxy", "-c", "-f", config], capture_output=True).returncode
+        tree = tree_of({"/etc/haproxy/haproxy.cfg": text.format(bind)})
+        (reading,) = read(Target("h", tree)).readings
+        known = all("names no port" not in one.text for one in reading.refusals)
+        assert known is starts, bind

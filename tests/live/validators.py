@@ -50,6 +50,8 @@ CHECKS: dict[str, tuple[str, ...]] = {  # by where a program's files are; sh(1) 
     "etc/httpd": (_HTTPD,),
     "etc/postfix": ("postconf -n", "postconf -M", "postfix check"),
     "etc/dovecot": ("doveconf -n",),
+    "etc/haproxy": ("haproxy -c -f /etc/haproxy/haproxy.cfg",),
+    "etc/lighttpd": ("lighttpd -tt -f /etc/lighttpd/lighttpd.conf",),
     "etc/nftables.conf": ("nft -c -f /etc/nftables.conf",),
     "etc/iptables/rules.v4": ("iptables-nft-restore --test < /etc/iptables/rules.v4",),
     "etc/iptables/rules.v6": ("ip6tables-nft-restore --test < /etc/iptables/rules.v6",),
@@ -121,7 +123,7 @@ def _place(path: Path) -> None:
     chain, key = certificate(f"{path.parent.name}.example.org")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    path.write_text(key if "key" in path.name else chain)
+    path.write_text(key if "key" in path.name else chain + key)
 
 
 if __name__ == "__main__":

@@ -593,3 +593,20 @@ def test_a_diff_has_tabs_as_spaces(capsys, web: Path) -> None:
     text = report(capsys, "markdown", "web")
     assert "\n         tcp dport { 22, 80 } accept\n+        tcp dport 443 accept\n" in text
     assert "\\x09" not in text
+
+
+def test_edits_in_json_are_the_text_of_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program applies them; what a terminal shows is cleaned."""
+    (tmp_path / "etc/nginx").mkdir(parents=True)
+    site = "ssl_certificate /etc/ssl/a.pem; ssl_certificate_key /etc/ssl/a.key;"
+    listen = "\tlisten\t443 default_server; # \x1b[1m\n"
+    text = f"events {{}}\nhttp {{\nserver {{\n{listen}{site}\n}}\n}}\n"
+    (tmp_path / "etc/nginx/nginx.conf").write_text(text)
+    main(["check", str(tmp_path), "--format", "json"])
+    report = json.loads(capsys.readouterr().out)
+    edits = [edit for found in report["findings"] for edit in found["fix"]["edits"]]
+    assert {edit["text"] for edit in edits} == {listen[:-1].replace("server;", "server ssl;")}
+    main(["check", str(tmp_path)])
+    assert "\x1b" not in capsys.readouterr().out

@@ -66,6 +66,23 @@ def test_haproxy_takes_ipv4_on_an_ipv6_wildcard(bind: str, ipv6only: bool) -> No
     assert [(e.address, e.ipv6only) for e in reading.endpoints] == [("::", ipv6only)]
 
 
+@pytest.mark.parametrize("bind", ["443", "ipv4@443", "127.0.0.1", "*", "quic4@443", ":80,443"])
+def test_haproxy_does_not_start_with_a_port_without_a_colon(bind: str) -> None:
+    files = {"/etc/haproxy/haproxy.cfg": f"frontend x\n bind {bind}\n bind :8443\n"}
+    (reading,) = read_others(tree_of(files))
+    assert [(one.location.line, "names no port" in one.text) for one in reading.refusals] == [
+        (2, True)
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines", [" bind $P\n bind :1\n", " .if env(A)\n bind 443\n .endif\n bind :1\n"]
+)
+def test_haproxy_may_start_where_a_bind_may_be_another(lines: str) -> None:
+    (reading,) = read_others(tree_of({"/etc/haproxy/haproxy.cfg": f"frontend x\n{lines}"}))
+    assert not reading.refusals
+
+
 def test_what_haproxy_binds_by_a_variable_is_unknown_and_not_nothing() -> None:
     files = {"/etc/haproxy/haproxy.cfg": "frontend x\n bind :${PORT} ssl crt y\n"}
     (reading,) = read_others(tree_of(files))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from sslint.engine import OWN, Finding, Rule
 from sslint.fixes.edits import Edit, Fix, apply
@@ -36,10 +36,12 @@ def proved(
     """Return the findings that are gone, with nothing new, once all their edits are made together.
 
     All are tried at once; what does not hold is tried in halves, beside what was found to hold.
+    An edit that leaves its finding to those of another rule mends nothing.
     """
     known = {_identity(finding) for finding in before}
     kept: list[Finding] = []
-    pending = [list(findings)] if findings else []
+    findings = list(_mended_alone(host, findings, fixes, judge))
+    pending = [findings] if findings else []
     for _ in range(MAX_READINGS):
         if not pending:
             break
@@ -50,12 +52,48 @@ def proved(
         gone = after.isdisjoint(map(_identity, wanted)) and not (
             changed.differs and any(not asks_firewall(finding.rule) for finding in wanted)
         )
-        if gone and after <= known and len(changed.problems) <= len(host.problems):
+        if gone and after <= known and _keeps(host, changed):
             kept = wanted
         elif len(group) > 1:
             middle = len(group) // 2
             pending += [group[middle:], group[:middle]]
     return kept
+
+
+def _mended_alone(
+    host: Host, findings: Sequence[Finding], fixes: Mapping[int, Fix], judge: Judge
+) -> Iterator[Finding]:
+    """Yield the findings that the edits of their own rule remove."""
+    by_rule: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_rule[finding.rule.name].append(finding)
+    if len(by_rule) == 1:
+        yield from findings
+        return
+    for group in by_rule.values():
+        changed = edited(host, [e for f in group for e in fixes[id(f)].edits])
+        left = {_identity(finding) for finding in judge(changed)}
+        yield from (finding for finding in group if _identity(finding) not in left)
+
+
+def _keeps(host: Host, changed: Host) -> bool:
+    """Whether an edited host starts, opens its ports and is understood as well as before."""
+    return (
+        {(p.path, p.text) for p in changed.problems} <= {(p.path, p.text) for p in host.problems}
+        and _doubts(changed) <= _doubts(host)
+        and _served(host) <= _served(changed)
+    )
+
+
+def _doubts(host: Host) -> set[tuple[str, str]]:
+    """Return why servers do not start, or may have listeners that are not known."""
+    readings = host.readings
+    return {(r.server, one.text) for r in readings for one in (*r.refusals, *r.gaps)}
+
+
+def _served(host: Host) -> set[tuple[str, str, int]]:
+    """Return what each server opens."""
+    return {(r.server, one.transport, one.port) for r in host.readings for one in r.endpoints}
 
 
 def asks_firewall(rule: Rule) -> bool:
@@ -76,7 +114,7 @@ def brings_nothing(host: Host, edits: Iterable[Edit], judge: Judge) -> bool:
     known = {_identity(finding) for finding in judge(host)}
     changed = edited(host, edits)
     after = {_identity(finding) for finding in judge(changed)}
-    return after <= known and len(changed.problems) <= len(host.problems)
+    return after <= known and _keeps(host, changed)
 
 
 def _identity(finding: Finding) -> tuple[str, str]:

@@ -3,7 +3,9 @@
 A rule's `edit` is a list of alternatives, of which the first that fits is made. Each is a step or
 a list of steps, done to the statement that the finding marks:
 
+    {server: [NAME, ...]}       the finding must be about one of these servers, a list
     {has: TEXT}                 the statement must hold it
+    {lacks: TEXT}               the statement must not hold it
     {holds: TEXT}               its file must, in a line that is no comment
     {sets: NAME}                its file must set it
     {every: TEXT, by: TEXT}     in all lines of its file that are no comments
@@ -118,6 +120,8 @@ class _Statement:
         for step in steps:
             if isinstance(step, str):
                 yield from _WORDS[step](self) if step in _WORDS else ()
+            elif "server" in step:
+                self._must(getattr(self.finding.fact, "server", "") in step["server"])
             else:
                 texts = {k: self._filled(text) for k, text in step.items() if k != "keep"}
                 yield from self._step(texts, step.get("keep", ()))
@@ -133,6 +137,8 @@ class _Statement:
     def _step(self, step: Mapping[str, str], kept: Sequence[str]) -> Iterator[Edit]:
         if "has" in step:
             self._must(step["has"] in self.text)
+        elif "lacks" in step:
+            self._must(step["lacks"] not in self.text)
         elif "holds" in step:
             self._must(any(self._lines_with(step["holds"])))
         elif "sets" in step:

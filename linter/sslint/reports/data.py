@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from sslint.facts.told import told
 from sslint.judged import Judged, judge
-from sslint.plain import clean
+from sslint.plain import clean, holds_key
 from sslint.reports.rows import files, page_of
 from sslint.source import Location
 
 if TYPE_CHECKING:
     from sslint.engine import Finding
-    from sslint.fixes import Fix
+    from sslint.fixes import Edit, Fix
     from sslint.host import Host, Socket
     from sslint.netfilter.reach import Decision, Reach
     from sslint.reasons import Reason
@@ -64,13 +64,17 @@ def fix_data(fix: Fix | None) -> dict[str, Any] | None:
     return {
         "title": clean(fix.title),
         "kind": fix.kind,
-        "edits": [
-            {"path": clean(e.path), "line": e.line, "action": e.action, "text": clean(e.text)}
-            for e in fix.edits
-        ],
+        "edits": edits_data(fix.edits),
         "commands": [clean(command) for command in fix.commands],
         "proved": fix.proved,
     }
+
+
+def edits_data(edits: Sequence[Edit]) -> list[dict[str, Any]]:
+    """Return edits as data: raw text, which JSON escapes; none where a line may hold a key."""
+    if any(holds_key(edit.path) or holds_key(edit.text) for edit in edits):
+        return []
+    return [{"path": e.path, "line": e.line, "action": e.action, "text": e.text} for e in edits]
 
 
 def reach_data(reach: Reach | None) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sslint.network.hosts import Hosts
+from sslint.reasons import Code, Reason
 from sslint.regex import is_number, regex
 from sslint.servers.haproxy.words import UNKNOWN, Environment, in_address, port_range, split
 from sslint.servers.interface import Context
@@ -82,9 +83,11 @@ def read(tree: Tree, context: Context) -> ServerReading | None:
     knows = Knows(tls=False, certificates=False, sites=False)
     config = _Config(tree)
     sections: list[_Section] = []
-    listeners = _listeners(tree, context, config, sections)
+    refusals: list[Reason] = []
+    listeners = _listeners(tree, context, config, sections, refusals)
     reading = collect(tree, NAME, listeners, mains=MAINS[:1], knows=knows)
     if reading is not None:
+        reading.refusals += refusals
         reading.upstreams = list(_upstreams(sections))
     if reading is not None and not config.reuses_ports:
         reading.conflicts = list(conflicts(reading.endpoints))
@@ -93,7 +96,11 @@ def read(tree: Tree, context: Context) -> ServerReading | None:
 
 
 def _listeners(
-    tree: Tree, context: Context, config: _Config, sections: list[_Section]
+    tree: Tree,
+    context: Context,
+    config: _Config,
+    sections: list[_Section],
+    refusals: list[Reason],
 ) -> Iterator[Listener]:
     """Read the files, keep the sections that are not disabled, and yield what they bind."""
     hosts = Hosts(tree)
@@ -102,7 +109,7 @@ def _listeners(
             if not section.disabled:
                 sections.append(section)
                 for bind in section.binds:
-                    yield from _bound(section, bind, hosts)
+                    yield from _bound(section, bind, hosts, refusals)
 
 
 def _files(tree: Tree, context: Context) -> Iterator[tuple[SourceFile, tuple[str, ...]]]:
@@ -217,7 +224,10 @@ def _binds(kind: str, keyword: str, rest: list[str]) -> bool:
     )
 
 
-def _bound(section: _Section, bind: _Bind, hosts: Hosts) -> Iterator[Listener]:
+def _bound(
+    section: _Section, bind: _Bind, hosts: Hosts, refusals: list[Reason]
+) -> Iterator[Listener]:
+    """Yield the sockets of a statement, or refuse to start where it names no port."""
     address, options = bind.words[0], _options(bind.words[1:])
     doubts = bind.doubts
     for name in ("interface", "namespace"):
@@ -237,7 +247,10 @@ def _bound(section: _Section, bind: _Bind, hosts: Hosts) -> Iterator[Listener]:
             continue
         quic = family.startswith("quic")
         secure = "ssl" in options or quic
-        host, _, text = rest.rpartition(":")
+        host, colon, text = rest.rpartition(":")
+        if not (colon and text) and not bind.doubts and not bind.may_differ:
+            said = f"`{spec}` names no port: it takes a colon, as in `:443`"
+            refusals.append(Reason(Code.REFUSED, bind.location, said))
         opened = port_range(text)
         if opened is None:
             yield not_known(NAME, bind.location, bind.location.text.strip())
