@@ -48,7 +48,7 @@ TAKEN = {
         "elements = { 10.0.0.1 counter limit rate 5/second }"
     ),
     "a rule with the set's statement": _set(
-        _DYNAMIC + "limit rate 1/second", "add @s { ip saddr limit rate 9/second } drop"
+        _DYNAMIC + "counter", "add @s { ip saddr counter } drop"
     ),
     "a rule without the set's statements": _set(
         _DYNAMIC + "counter limit rate 1/second", "add @s { ip saddr } drop"

@@ -347,3 +347,14 @@ def test_an_included_file_needs_its_last_line_end() -> None:
 def test_hostile_input_ends(text: str) -> None:
     with contextlib.suppress(RulesetError, ExhaustedError):
         read_text(text)
+
+
+def test_a_listing_does_not_say_which_limit_a_rule_gives_an_element() -> None:
+    text = (
+        "table ip t {\nset s {\ntype ipv4_addr\nflags dynamic\nlimit rate 1/second\n}\n"
+        "chain c {\nadd @s { ip saddr } drop\n}\n}\n"
+    )
+    assert read_text(text).tables[0].sets["s"].adding
+    ruleset = Ruleset()
+    nftables.read(tree_of({"/etc/nftables.conf": text}), "/etc/nftables.conf", ruleset)
+    assert not ruleset.tables[0].sets["s"].adding

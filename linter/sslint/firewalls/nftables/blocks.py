@@ -460,8 +460,9 @@ def _set_option(at: Cursor, state: SetState, lexeme: str, flags: set[str]) -> No
             state.statements += (kind,)
             state.model.limited |= kind not in UNLIMITED
             if stops is not False:
-                state.unknown = "every element has a limit of its own"
-                state.model.adding = state.unknown
+                state.unknown = state.model.adding = "every element has a limit of its own"
+            elif state.model.limited and at.script.listing:
+                state.model.adding = "nft does not list the limit that a rule gives an element"
         if at.tokens[at.position] == lexeme:
             at.unexpected()
 

@@ -186,9 +186,9 @@ class _Reader:
             self._map_type(state, body["map"])
         if self._over(body.get("stmt")):
             state.unknown = state.model.adding = "every element has a limit of its own"
-        state.model.limited = any(
-            name not in UNLIMITED for part in body.get("stmt", []) for name in part
-        )
+        if any(name not in UNLIMITED for part in body.get("stmt", []) for name in part):
+            state.model.limited = True
+            state.model.adding = "nft does not list the limit that a rule gives an element"
         if "elem" in body and not state.interval and len(body["elem"]) >= body.get("size", 1 << 32):
             state.model.adding = f"the set {name} is full"
         self.kernel.add_set(table, state, self.location)
@@ -282,6 +282,8 @@ class _Reader:
         if kind in ("counter", "secmark", "ct helper", "ct timeout", "ct expectation"):
             if isinstance(body, dict) and "map" in body:
                 builder.object_reference(kind, self._expression(body))
+            if kind == "ct expectation":
+                builder.only_unconfirmed()
         elif kind == "synproxy":
             if isinstance(body, dict) and "map" in body:
                 builder.object_reference(kind, self._expression(body))

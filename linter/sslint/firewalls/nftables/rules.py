@@ -42,6 +42,7 @@ from sslint.firewalls.nftables.values import (
 )
 from sslint.netfilter.model import (
     Assign,
+    CtStatus,
     Element,
     Intervals,
     Key,
@@ -563,6 +564,12 @@ class RuleBuilder:
         if isinstance(name, str):
             self.objects.append((kind, name))
         return True
+
+    def only_unconfirmed(self) -> None:
+        """Add what `ct expectation set` does not say: that packets leave which are of no connection
+        or of a confirmed one (nft_ct_expect_obj_eval)."""
+        confirmed = Intervals(((CtStatus.CONFIRMED, CtStatus.CONFIRMED),))
+        self.add(Match((Key("ct.status"),), confirmed, negate=True, test="any"))
 
     def limit(
         self,

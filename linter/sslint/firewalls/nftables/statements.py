@@ -116,6 +116,8 @@ def _ct_statement(at: Cursor, builder: RuleBuilder) -> None:
     elif following in ("timeout", "expectation") and at.tokens[at.position + 2] == "set":
         at.position += 3
         builder.object_reference(f"ct {following}", expressions.value(at))
+        if following == "expectation":
+            builder.only_unconfirmed()
     else:
         _match(at, builder)
 
