@@ -299,7 +299,7 @@ def test_explain_and_rules_know_ones_own_rules(capsys, project: Path) -> None:
         ["trace", "--help"],
     ],
 )
-def test_a_full_disk_is_status_2_with_a_sentence(words: list[str], unbuffered: str) -> None:
+def test_a_full_disk_is_status_3_with_a_sentence(words: list[str], unbuffered: str) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "sslint", *words],
@@ -308,7 +308,7 @@ def test_a_full_disk_is_status_2_with_a_sentence(words: list[str], unbuffered: s
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert done.stderr == "sslint: the report cannot be written: No space left on device\n"
 
 

@@ -110,15 +110,27 @@ class OutOfTimeError(BaseException):
     """The time is over, and what was raised for it before was caught."""
 
 
+_FILES = "needs more open files than are allowed (ulimit -n)"
+_DISK = "needs more space on the disk than is left"
+_SHORT = {
+    errno.ENOMEM: "needs more memory than is available",
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.EAGAIN: "needs more processes than are allowed",  # of fork(2)
+    errno.ENOSPC: _DISK,
+    errno.EDQUOT: _DISK,
+}
+
+
 def shortage(error: BaseException) -> str:
-    """Say why a run lacks what it needs, where an error is how memory runs out; else "".
+    """Say what a run lacks, where an error is how memory, files or processes run out; else "".
 
     A library in C may fail without a word, one in Rust panic, and a third not be loaded at all.
     """
-    if isinstance(error, MemoryError) or (
-        isinstance(error, OSError) and error.errno == errno.ENOMEM
-    ):
-        return "needs more memory than is available"
+    if isinstance(error, MemoryError):
+        return _SHORT[errno.ENOMEM]
+    if isinstance(error, OSError) and error.errno in _SHORT:
+        return _SHORT[error.errno]
     if isinstance(error, SystemError) or type(error).__name__ == "PanicException":
         return "needs a library that failed, as one may that is short of memory"
     if isinstance(error, ImportError) and (error.path or "").endswith(".so"):

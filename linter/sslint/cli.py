@@ -87,7 +87,7 @@ def _guarded(action: Callable[[], int]) -> int:
         return action()
     except SslintError as error:
         _complain(str(error), error.tip)
-        return error.exit_code
+        return INCOMPLETE if _lacks(error) else error.exit_code
     except KeyboardInterrupt:
         return 130
     except (ExhaustedError, OutOfTimeError) as error:
@@ -105,6 +105,13 @@ def _guarded(action: Callable[[], int]) -> int:
             "This is a bug in sslint. Run again with SSLINT_DEBUG=1 and report what it prints.",
         )
         return BUG
+
+
+def _lacks(error: BaseException | None) -> bool:
+    """Tell whether an error is told for another that says what the system has no more of."""
+    while error is not None and not shortage(error):
+        error = error.__context__
+    return error is not None
 
 
 # -- output -------------------------------------------------------------------------------------

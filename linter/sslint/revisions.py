@@ -306,8 +306,10 @@ def _git(top: Path, *arguments: str, told: str = "") -> bytes:
                 timeout=_SECONDS,
                 check=False,
             )
-        except (OSError, subprocess.TimeoutExpired):
+        except subprocess.TimeoutExpired:
             raise UsageError("git does not answer") from None
+        except OSError as error:
+            raise UsageError(f"git cannot be run: {error.strerror}") from None
     if done.returncode != 0:
         raise UsageError(
             f"git does not read {top}",

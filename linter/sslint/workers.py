@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAX_PROCESSES = 64  # each takes a descriptor
 MAX_TOKENS = 1_000  # of four bytes: every pipe takes them before somebody reads
 # What reports may spend again of a host that a worker judged: its firewall is made again when it
 # is asked, and directories are looked at again.
@@ -109,7 +110,7 @@ class Run(Generic[T]):
         workers: list[_Worker] = []
         try:
             with suppress(OSError):  # then there are fewer
-                while len(workers) < count - 1:
+                while len(workers) < min(count, MAX_PROCESSES) - 1:
                     workers.append(_Worker())
                     self._fork(workers[-1])
             done = self._judge_with(workers)

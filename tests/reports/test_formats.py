@@ -138,7 +138,6 @@ def test_a_file_holds_what_would_be_printed(capsys, web: Path, name: str) -> Non
         ("=x", "use FORMAT=FILE"),
         ("JSON=x", "unknown format JSON; did you mean json?"),
         ("json=-", "names no file\n  to print it: --format json"),
-        ("json=/dev/full", "No space left on device"),
         ("json=link", "link: is a link, which is not followed; name the file"),
         ("json=web/etc/nftables.conf", "is one of the files that were checked"),
         ("json=directory/nginx/../nftables.conf", "is one of the files that were checked"),
@@ -154,6 +153,11 @@ def test_an_output_that_cannot_be_is_status_2(capsys, web: Path, word: str, said
     assert found.out == ""
     assert (web / "etc/nftables.conf").read_bytes() == before
     assert not Path("elsewhere").exists()
+
+
+def test_an_output_on_a_full_disk_is_status_3(capsys, web: Path) -> None:
+    assert main(["check", "web", "--output", "json=/dev/full"]) == 3
+    assert capsys.readouterr().err == "sslint: output: /dev/full: No space left on device\n"
 
 
 def test_a_file_is_for_one_report(capsys, web: Path) -> None:

@@ -9,13 +9,15 @@ import errno
 import os
 import stat
 import sys
+from _thread import _local  # threading.local, without what takes a millisecond to import
 from collections.abc import Callable, Iterator
 from functools import cache
 
+from sslint.budgets import ExhaustedError, shortage
 from sslint.tree.status import Status, TreeError
 
 MAX_FILE = 64 << 20  # bytes; 100,000 iptables rules are 10 MB
-MAX_DESCRIPTORS = 64  # directories held open for one tree
+MAX_DESCRIPTORS = 64  # directories held open, for all trees together
 
 Place = tuple[str, str]  # a directory at a real path, and the path below it
 
@@ -24,17 +26,19 @@ class Door:
     """Open what lies below real directories that were resolved before, and follow no link.
 
     A directory is opened beneath its top by openat2(2), or part by part where the kernel or its
-    sandbox has no such call, and kept; everything else is one name in such a directory. So what
-    is exchanged for a link after it was resolved is refused and not followed.
+    sandbox has no such call, and kept for a while; everything else is one name in such a directory.
+    So what is exchanged for a link after it was resolved is refused and not followed.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Place, int] = {}  # (top, path below it), the oldest first
+        self._kept: dict[Place, int] = {}  # (top, path below it)
 
     def close(self) -> None:
         """Close the directories; what is asked next opens them again."""
         while self._kept:
-            _close(self._kept.popitem()[1])
+            descriptor = self._kept.popitem()[1]
+            _held.by.pop(descriptor, None)
+            _close(descriptor)
 
     def __del__(self) -> None:
         self.close()
@@ -51,9 +55,15 @@ class Door:
                     descriptor = _open_resolved(top)
             except NotADirectoryError:  # it was one, and is a link or a file now
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
-            if len(self._kept) >= MAX_DESCRIPTORS:
-                os.close(self._kept.pop(next(key for key in self._kept if key != (top, ""))))
+            except OSError as error:
+                raise _failed(error) from None
+            if len(_held.by) >= MAX_DESCRIPTORS:
+                oldest = next(iter(_held.by))
+                kept, where = _held.by.pop(oldest)
+                if kept.get(where) == oldest:
+                    os.close(kept.pop(where))
             self._kept[place] = descriptor
+            _held.by[descriptor] = self._kept, place
         return descriptor
 
     def at(self, place: Place) -> tuple[str, int]:
@@ -75,7 +85,10 @@ class Door:
     def open(self, place: Place, flags: int = 0) -> int:
         """Return a new descriptor for reading, without blocking."""
         name, parent = self.at(place)
-        return os.open(name, READ | os.O_NOFOLLOW | flags, dir_fd=parent)
+        try:
+            return os.open(name, READ | os.O_NOFOLLOW | flags, dir_fd=parent)
+        except OSError as error:
+            raise _failed(error) from None
 
     def entries(self, place: Place) -> Iterator[tuple[str, int]]:
         """Yield the names in a directory with the type bits of each one's mode, 0 if not known.
@@ -136,9 +149,23 @@ class Door:
         return b"".join(pieces), details
 
 
+class _Held(_local):
+    """The directories that the doors of a thread hold open, the oldest first."""
+
+    def __init__(self) -> None:
+        self.by: dict[int, tuple[dict[Place, int], Place]] = {}  # whose, and which
+
+
+_held = _Held()
 _close = os.close  # also when the interpreter goes down
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PATH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _failed(error: OSError) -> Exception:
+    """Return an error, or that the run lacks what it takes to open anything."""
+    lacking = error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+    return ExhaustedError(shortage(error)) if lacking else error
 
 
 def _open_resolved(path: str) -> int:

@@ -336,11 +336,10 @@ class Tree:
         assert place is not None
         try:
             data, _ = self._layers.door.read(place, path, MAX_FILE)
-        except OSError as error:
-            raise TreeError.from_os(path, error) from None
-        try:
             self.budgets.spend("bytes", len(data))
             self.budgets.spend("files")
+        except OSError as error:
+            raise TreeError.from_os(path, error) from None
         except ExhaustedError as error:
             raise TreeError(path, f"is not read: the run {error}", Status.UNKNOWN) from None
         reason = not_its_text(data)
