@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-check fuzz audit docs clean
+.PHONY: demo test same lint bench bench-check fuzz audit docs clean
 
 $(VENV)/runtime: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,13 @@ rules/compiled.json: $(VENV)/runtime $(wildcard rules/*/ rules/*/*.yaml)
 # The quick suite, then the live tests; what this machine cannot run is skipped and says why.
 test: $(VENV)/dev rules/compiled.json
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# Whether BASE, a revision, gives the same answers on every tree at hand, on SEEDS generated hosts
+# and on the directories of trees that SSLINT_TREES names.
+SEEDS ?= 100
+
+same: $(VENV)/dev rules/compiled.json
+	$(BIN)/python -m tests.same $(BASE) --seeds $(SEEDS)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check
@@ -54,7 +61,7 @@ bench-check: $(VENV)/runtime rules/compiled.json
 # Random inputs guided by coverage, FUZZ_RUNS for each subject; the next run goes on with the corpus
 # in build/fuzz. What is found lies in build/fuzz/found.
 FUZZ_RUNS ?= 200000
-FUZZ_SUBJECTS ?= nft iptables managers nginx postfix dovecot documents settings host
+FUZZ_SUBJECTS ?= nft iptables managers scripts nginx apache postfix dovecot haproxy caddy programs compose documents settings host
 
 fuzz: $(VENV)/dev rules/compiled.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3"

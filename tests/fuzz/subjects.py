@@ -1,4 +1,4 @@
-"""What is fuzzed: the readers in eight subjects, and whole hosts with rules, fixes and reports.
+"""What is fuzzed: the readers, a subject each, and whole hosts with rules, fixes and reports.
 
 An input of a subject is cut into the files of a host.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import random
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from sslint.errors import SslintError
 from sslint.firewalls import firewalld, ipset, iptables, nftables, ufw
 from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import nft_json
+from sslint.firewalls.scripts import reader as scripts
 from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.plain import harmless
@@ -29,9 +32,13 @@ from sslint.reports.data import check_report
 from sslint.reports.terminal import Painter
 from sslint.reports.text import check_text
 from sslint.result import Result
+from sslint.servers import servers
+from sslint.servers.apache import reader as apache
 from sslint.servers.dovecot import reading as dovecot
+from sslint.servers.interface import Context
 from sslint.servers.nginx import reader as nginx
 from sslint.servers.postfix import reader as postfix
+from sslint.servers.programs import containers
 from sslint.targets import Target
 from sslint.tree import Tree, TreeError
 from tests import pki
@@ -122,6 +129,16 @@ POSTFIX = ("/etc/postfix/main.cf", "/etc/postfix/master.cf", "/etc/postfix/sni")
 DOVECOT = (
     "/etc/dovecot/dovecot.conf", "/etc/dovecot/conf.d/10-ssl.conf", "/etc/dovecot/local.conf",
 )  # fmt: skip
+APACHE = (
+    "/etc/apache2/apache2.conf", "/etc/apache2/ports.conf", "/etc/apache2/envvars",
+    "/etc/apache2/sites-enabled/000-www.conf", "/etc/apache2/sites-enabled/www-ssl.conf",
+)  # fmt: skip
+PROGRAMS = (
+    "/etc/haproxy/haproxy.cfg", "/etc/caddy/Caddyfile", "/etc/lighttpd/lighttpd.conf",
+    "/etc/stunnel/stunnel.conf", "/etc/exim4/exim4.conf", "/etc/cyrus.conf",
+)  # fmt: skip
+COMPOSE = ("/docker-compose.yml", "/.env", "/proxy/compose.yaml", "/etc/nginx/nginx.conf")
+SCRIPTS = ("/etc/firewall.sh", "/etc/firewall.d/functions", "/etc/iptables/rules.v4")
 DOCUMENTS = (
     "/etc/bind/named.conf", "/etc/bind/db.example.org", "/given/announced/0/zone",
     "/given/announced/1/config-v1.1.xml", "/given/announced/2/autodiscover.xml",
@@ -186,6 +203,27 @@ def _managers(tree: Tree) -> None:
         _ask(ruleset)
 
 
+def _scripts(tree: Tree) -> None:
+    for bash in (False, True):
+        ruleset = Ruleset()
+        _attempt(lambda bash=bash, into=ruleset: scripts.read(
+            tree, tree.read(SCRIPTS[0]), into, bash=bash))  # fmt: skip
+        ipset.resolve(ruleset)
+        _ask(ruleset)
+
+
+def _programs(tree: Tree) -> None:
+    """Read each program whose file is there."""
+    for server in servers():
+        if any(entry in PROGRAMS and tree.exists(entry) for entry in server.entries):
+            _attempt(lambda server=server: server.read(tree, Context()))
+
+
+def _compose(tree: Tree) -> None:
+    list(containers.compose(tree))
+    list(containers.publications(tree))
+
+
 def _settings(tree: Tree) -> None:
     """Take the parts for a configuration, a rule and a baseline."""
     texts = {path: tree.read(path).text.encode("utf-8", "surrogateescape")
@@ -227,6 +265,32 @@ def _lab(kind: str, names: dict[str, str], start: str = "") -> Callable[[int], d
     return make
 
 
+def _apache(seed: int) -> dict[str, str]:
+    from tests.live.apache_configurations import Generator
+
+    files = Generator(random.Random(seed)).write()
+    texts = {f"/etc/apache2/{name}": text for name, text in files.items()}
+    return {place: text for place, text in texts.items() if place in APACHE}
+
+
+def _generated(*names: str) -> Callable[[int], dict[str, str]]:
+    """Return what makes a random configuration of one of some programs, by place."""
+
+    def make(seed: int) -> dict[str, str]:
+        os.environ.setdefault("SSLINT_SEED", "0")  # which the module of the generators asks for
+        from tests.live import exim_lab, test_programs_live
+
+        name = names[seed % len(names)]
+        if name == "exim":
+            files = exim_lab.Generator(random.Random(seed)).write()
+            return {f"/etc/exim4/{place}": text for place, text in files.items()}
+        place = next(place for place in PROGRAMS if f"/{name}" in place)
+        write, _ = test_programs_live.NAMES[name]
+        return {place: write(random.Random(seed))[1]}
+
+    return make
+
+
 _BOTH = {"v4": DUMPS[0], "v6": DUMPS[1], "ipset": DUMPS[2]}
 _CLOSED = {"/etc/nftables.conf": "table inet f {\n chain i {\n  type filter hook input priority 0;"
            " policy drop;\n  tcp dport { 25, 80 } accept\n }\n}\n"}  # fmt: skip
@@ -242,6 +306,16 @@ SUBJECTS = {
         Subject("nginx", NGINX, nginx.read, {**_CLOSED, **_KEY}),
         Subject("postfix", POSTFIX, postfix.read, {**_CLOSED, **_KEY}),
         Subject("dovecot", DOVECOT, dovecot.read, {**_CLOSED, **_KEY}),
+        Subject("apache", APACHE, lambda tree: apache.read(tree), {**_CLOSED, **_KEY},
+                random_seeds=_apache),
+        Subject("haproxy", PROGRAMS[:1], _programs, {**_CLOSED, **_KEY},
+                random_seeds=_generated("haproxy")),
+        Subject("caddy", PROGRAMS[1:2], _programs, {**_CLOSED, **_KEY},
+                random_seeds=_generated("caddy")),
+        Subject("programs", PROGRAMS[2:], _programs, {**_CLOSED, **_KEY},
+                random_seeds=_generated("lighttpd", "stunnel", "exim")),
+        Subject("compose", COMPOSE, _compose, _CLOSED),
+        Subject("scripts", SCRIPTS, _scripts),
         Subject("documents", DOCUMENTS,
                 lambda tree: announcements.read(tree, [d for d in DOCUMENTS[2:] if tree.exists(d)]),
                 _CLOSED, given=DOCUMENTS[2:]),
@@ -323,6 +397,47 @@ _TEXTS = {
             {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}},
                        "right": {"set": [80, {"range": [443, 445]}]}}}, {"accept": None}]}},
     ]}),
+    SCRIPTS[0]: """#!/bin/bash
+. /etc/firewall.d/functions
+PORTS="80 443 ${MAIL:-25}"
+OPEN=(993 995)
+ipset create bad hash:net
+for family in iptables ip6tables; do
+  $family -F; $family -P INPUT DROP
+  $family -A INPUT -m state --state ESTABLISHED,RELATED -j ACCEPT
+  for port in $PORTS "${OPEN[@]}" $(seq 8000 8002); do
+    open_port "$family" $port
+  done
+done
+case "$1" in stop) iptables -P INPUT ACCEPT ;; start|"") ufw allow 22/tcp ;; esac
+while read -r net rest; do ipset add bad "$net"; done <<EOF
+192.0.2.0/24 known
+EOF
+iptables -I INPUT -m set --match-set bad src -j DROP
+if [ -n "$X" ] && [[ $X == a* ]]; then nft add rule inet f i tcp dport $((P + 1)) accept; fi
+firewall-cmd --permanent --zone=public --add-service=https
+iptables-restore -n < /etc/iptables/rules.v4
+""",
+    SCRIPTS[1]: 'open_port() { "$1" -A INPUT -p tcp --dport "$2" -j ACCEPT; }\n',
+    COMPOSE[0]: """services:
+  web: &web
+    image: "nginx:${VERSION:-1.27}"
+    ports: ["443:443", "80:80/tcp", "127.0.0.1:8080-8081:80-81"]
+    expose: [{target: 53, published: "53", protocol: udp}]
+    environment: {A: "${B:?missing}"}
+    networks: [front]
+    volumes: ["./nginx.conf:/etc/nginx/nginx.conf:ro"]
+  other:
+    <<: *web
+    network_mode: host
+    profiles: [extra]
+include: [proxy/compose.yaml]
+networks: {front: {driver: bridge, ipam: {config: [{subnet: 172.28.0.0/16}]}}}
+""",
+    COMPOSE[1]: "VERSION=1.25\nB='x y'\n",
+    COMPOSE[2]: "services:\n  db:\n    image: postgres\n    ports: ['5432:5432']\n",
+    PROGRAMS[5]: "START { recover cmd=\"ctl_cyrusdb -r\" }\nSERVICES {\n"
+                 " imaps cmd=\"imapd -s\" listen=\"imaps\" prefork=1\n}\n",
     MANAGERS[7]: "DefaultZone=public\nFirewallBackend=nftables\n",
     MANAGERS[9]: '<policy priority="-5" target="DROP"><ingress-zone name="ANY"/>'
                  '<egress-zone name="HOST"/><service name="https"/></policy>',
