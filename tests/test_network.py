@@ -267,6 +267,29 @@ def test_given_addresses_are_the_hosts_own() -> None:
             None,
         ),
         ({"/etc/sysctl.d/a.conf": "#net.ipv6.conf.all.disable_ipv6 = 1\n"}, None),
+        ({"/etc/sysctl.conf": "net.ipv6.conf.all.lo.disable_ipv6=1\n"}, None),  # no such key
+        ({"/etc/sysctl.conf": "net.ipv6.conf.all.disable_ipv6.lo=1\n"}, None),
+        ({"/etc/sysctl.conf": "net.ipv6.conf.disable_ipv6=1\n"}, None),
+        ({"/etc/sysctl.conf": "net/ipv6.conf/all/disable_ipv6=1\n"}, None),
+        ({"/etc/sysctl.conf": "net..ipv6.conf.all.disable_ipv6=1\n"}, False),
+        ({"/etc/sysctl.conf": "net.ipv6.conf.*.disable_ipv6=01 # all\n"}, False),
+        ({"/etc/sysctl.conf": "net.ipv6.conf.eth*.disable_ipv6=1\n"}, None),
+        ({"/etc/sysctl.conf": "net.ipv6.conf.all.disable_ipv6=4294967296\n"}, None),
+        ({"/etc/sysctl.conf": "net.ipv6.conf.all.disable_ipv6=1x\n"}, None),
+        (
+            {
+                "/etc/sysctl.conf": "net.ipv6.conf.all.disable_ipv6=1\n"
+                "net.ipv6.conf.all.eth0.disable_ipv6=0\n"  # no such key
+            },
+            False,
+        ),
+        (
+            {
+                "/etc/sysctl.conf": "net.ipv6.conf.all.disable_ipv6=1\n"
+                "net.ipv6.conf.all.disable_ipv6=00\n"
+            },
+            None,
+        ),
         ({"/etc/default/grub": 'GRUB_CMDLINE_LINUX="quiet ipv6.disable=1"\n'}, False),
         ({"/etc/default/grub": '#GRUB_CMDLINE_LINUX="ipv6.disable=1"\n'}, None),
         ({}, None),

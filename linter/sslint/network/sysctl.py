@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from sslint.network.units import by_name
 from sslint.regex import is_number, regex
@@ -14,6 +15,7 @@ _ASSIGNMENT = regex(r"\s*(?:-\s*)?([^\s=#;]+)\s*=\s*(\S+)")
 _LOCALNET = "route_localnet"
 # Where a command may set a parameter once the interface is up; ufw's file is for IPT_SYSCTL.
 _SCRIPTS = ("/etc/network/interfaces", "/etc/rc.local", "/etc/ufw/sysctl.conf")
+_DIGITS = 10  # of a number that is too large for the kernel, which then changes nothing
 _LOOSE = "net/netfilter/nf_conntrack_tcp_loose"
 
 
@@ -21,12 +23,12 @@ def ipv6_disabled(tree: Tree, *, systemd: bool) -> Location | None:
     """Return the line that disables IPv6 for the whole host, if one certainly does."""
     disabled: Location | None = None
     for name, value, location in _assignments(tree, "disable_ipv6", systemd):
-        parts = name.split("/")
-        if parts[:3] != ["net", "ipv6", "conf"] or parts[-1] != "disable_ipv6":
+        interface = _interface(name, "ipv6", "disable_ipv6")
+        if interface is None or interface == "lo":
             continue
-        if value == "0" and parts[3] != "lo":
-            disabled = None  # at least one interface has it again
-        elif is_number(value) and parts[3] == "all":
+        if not (is_number(value) and len(value) < _DIGITS and value.strip("0")):
+            disabled = None  # at least one interface may have it again
+        elif interface == "all":
             disabled = location
     return disabled
 
@@ -44,15 +46,27 @@ def route_localnet(tree: Tree, *, systemd: bool) -> dict[str, bool]:
     """Return route_localnet by name in net.ipv4.conf; "" is there if a script may set it."""
     found: dict[str, bool] = {}
     for name, value, _ in _assignments(tree, _LOCALNET, systemd):
-        parts = name.split("/")
-        if parts[:3] == ["net", "ipv4", "conf"] and parts[4:] == [_LOCALNET]:
-            interface = "all" if "*" in parts[3] else parts[3]
+        interface = _interface(name, "ipv4", _LOCALNET)
+        if interface is not None:
             found[interface] = value.strip("\"'") != "0"
     scripts = (*_SCRIPTS, *tree.glob("/etc/network/interfaces.d/*"))
     texts = (tree.try_read(path, decisive=False) for path in scripts)
     if any(file is not None and _LOCALNET in file.text for file in texts):
         found[""] = True
     return found
+
+
+def _interface(name: str, family: str, parameter: str) -> str | None:
+    """Return whose parameter a key of net.FAMILY.conf is: "all", an interface's, "" of some.
+
+    A key with a part too many, or too few, is none.
+    """
+    match name.split("/"):
+        case ["net", version, "conf", interface, last] if (version, last) == (family, parameter):
+            if "*" not in interface:
+                return interface
+            return "all" if fnmatchcase("all", interface) else ""
+    return None
 
 
 def _assignments(tree: Tree, word: str, systemd: bool) -> Iterator[tuple[str, str, Location]]:
@@ -78,6 +92,6 @@ def _assignments(tree: Tree, word: str, systemd: bool) -> Iterator[tuple[str, st
 def _slashed(name: str) -> str:
     """Return a name with slashes; the first separator decides which of the two it is."""
     first = re.search(r"[./]", name)
-    if first is None or first[0] == "/":
-        return name
-    return name.translate(str.maketrans("./", "/."))
+    if first is not None and first[0] == ".":
+        name = name.translate(str.maketrans("./", "/."))
+    return "/".join(filter(None, name.split("/")))
