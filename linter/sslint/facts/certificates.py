@@ -52,7 +52,7 @@ def _uses(facts: Facts) -> dict[tuple[str | None, str | None], list[Use]]:
         return found
 
     back_ends = _BackEnds(facts)
-    for reading in host.readings:
+    for reading in facts.started:
         known.clear()
         seen: set[tuple[object, ...]] = set()  # two families of one port have the same ones
         for socket in host.sockets:
@@ -409,6 +409,16 @@ def is_public_name(name: str) -> bool:
 def _status(host: Host, path: str, *, key: bool = False) -> FileStatus | None:
     """Return present, absent, or None where the tree cannot tell."""
     absent = missing(host.tree, path, key=key)
+    if absent is None and not key:
+        absent = _is_of_no_lineage(host, path) or None
     if absent is None:
         return None
     return "absent" if absent else "present" if host.tree.status(path) is Status.FILE else None
+
+
+def _is_of_no_lineage(host: Host, path: str) -> bool:
+    """Tell whether certbot's directories have other lineages, and not the one of a path."""
+    live, lineage = f"{DIRECTORY}/live", _lineage_of(path)
+    others = set(host.tree.names(live)) - {"README"}
+    lacks = bool(others) and lineage is not None and lineage not in others
+    return lacks and host.tree.holds(live) and lineage_known(host, path) is False

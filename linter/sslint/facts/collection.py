@@ -52,6 +52,11 @@ class Facts:
         self.host = host
         self._unused = unused
 
+    @field
+    def started(self) -> Sequence[model.ServerReading]:
+        """What was read of servers that nothing says not to start at boot: others do no harm."""
+        return [reading for reading in self.host.readings if reading.enabled]
+
     # -- sockets and services -----------------------------------------------------------------
 
     @field

@@ -33,7 +33,7 @@ def dormant(facts: Facts) -> list[Dormant]:
             Span(listener.location, f"{listener.service} {_WHY[listener.reason]}"),
             frozenset({(listener.transport, listener.port)}),
         )
-        for reading in facts.host.readings
+        for reading in facts.started
         if not only_relays(reading)
         for listener in reading.dormant
     ]

@@ -111,6 +111,14 @@ class Record(Fact):
         return _only_over_ipv4(self._host.sockets, self.name)
 
     @field
+    def other_use(self) -> Literal["domain", "name-server"] | None:
+        """What the name is published for beside the services of its host, if anything."""
+        if self.name == self.zone:
+            return "domain"
+        others = (one for one in self._host.announced.records if one.type == "NS")
+        return "name-server" if any(target(one) == self.name for one in others) else None
+
+    @field
     def related(self) -> Places:
         """What serves the ports that the record is about."""
         if self.tlsa is not None:
@@ -176,8 +184,8 @@ _HttpsProblem = Literal["alias-without-address", "not-served", "no-quic", "wrong
 
 
 def target(record: Source) -> str:
-    """Return the host that an SRV or MX record names."""
-    name = record.data.target if record.type == "SRV" else record.data.exchange
+    """Return the host that an SRV, NS or MX record names."""
+    name = record.data.exchange if record.type == "MX" else record.data.target
     return str(name.to_text()).rstrip(".").lower()
 
 

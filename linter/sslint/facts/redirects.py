@@ -31,7 +31,7 @@ def redirects(facts: Facts) -> Many[Redirect]:
     """Return a fact for each redirect to another URL."""
     found: list[_Said] = []
     keys: list[object] = []
-    for reading in facts.host.readings:
+    for reading in facts.started:
         served = set(chain.from_iterable([site.names for site in reading.sites]))
         for one in reading.redirects:
             site = _site(reading, one)

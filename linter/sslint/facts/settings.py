@@ -49,7 +49,7 @@ def settings(facts: Facts) -> Many[Setting]:
     theirs = shipped.files if shipped is not None else ()
     found = [
         (setting, context)
-        for context in (_Context(facts.host, reading) for reading in facts.host.readings)
+        for context in (_Context(facts.host, reading) for reading in facts.started)
         for setting in context.reading.settings
         if setting.location.file.path not in theirs
     ]
@@ -123,6 +123,11 @@ class Setting(Fact):
     def server_version(self) -> tuple[int, ...] | None:
         """The version of the server."""
         return self._context.reading.version or None
+
+    @field
+    def any_tls(self) -> bool:
+        """A listener of the server offers TLS."""
+        return any(one.tls != "none" for one in self._context.reading.endpoints)
 
     @field
     def related(self) -> Places:

@@ -31,7 +31,7 @@ def sites(facts: Facts) -> Many[Site]:
     """Return a fact for each server block."""
     found: list[tuple[model.Site, _Blocks, int, dict[str, model.Site]]] = []
     keys: list[object] = []
-    for reading in facts.host.readings:
+    for reading in facts.started:
         blocks = _Blocks(reading)
         owners = _Owners(reading.sites)
         for number, site in enumerate(reading.sites):
