@@ -824,7 +824,7 @@ def test_what_cannot_be_read_any_more_is_told(
     assert re.search(r"no longer known +tcp/\S+", out)
 
 
-def test_what_could_not_be_read_wins_over_findings(
+def test_a_certain_finding_wins_over_what_could_not_be_read(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site = repository / "etc/nginx/sites-enabled/www"
@@ -832,8 +832,13 @@ def test_what_could_not_be_read_wins_over_findings(
     assert main(["diff", "--against", "main"]) == 1
     file = repository / "etc/nftables.conf"
     file.write_text(file.read_text() + "table inet {\n")
-    assert main(["diff", "--against", "main"]) == 3
+    assert main(["diff", "--against", "main"]) == 1
     assert "new finding  error" in capsys.readouterr().out
+    assert main(["diff", "--against", "main", "--fail-on", "never"]) == 3
+    site.write_text(site.read_text().replace("listen 443;", "listen 443 ssl;"))
+    capsys.readouterr()
+    assert main(["diff", "--against", "main"]) == 3
+    assert "error[input-unread]" in capsys.readouterr().out
 
 
 def test_a_report_of_an_older_version_is_compared_by_what_it_has(

@@ -93,7 +93,7 @@ def test_what_fails_over_one_family_is_told_though_the_other_is_not_known(
     queue = "policy drop;\n        meta nfproto ipv6 tcp dport 5432 queue"
     rules.write_text(rules.read_text().replace("policy drop;", queue, 1))
     code, out, _ = check(capsys, "expect: [{port: 5432, is: open}]\n")
-    assert code == 3
+    assert code == 1
     assert "tcp/5432 is expected to be open, but is closed over IPv4\n" in out
 
 

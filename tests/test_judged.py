@@ -499,7 +499,7 @@ ROWS = (
         "HAProxy that may not be read",
         unreadable_haproxy,
         ("etc",),
-        3,
+        1,
         "the certificate of haproxy on tcp/443 is not read",
         (3, "what haproxy listens on is not known: etc/haproxy/haproxy.cfg"),
     ),
@@ -886,6 +886,23 @@ ROWS = (
         ("etc",),
         3,
         "1 TLS listener; not judged: whether it is opened is not known: nginx.service is not",
+    ),
+    *(
+        Row(
+            f"1 wins over 3: a closed port beside a server without a verdict, {flags}",
+            partial(
+                write,
+                files={
+                    "etc/nginx/nginx.conf": TLS,
+                    "etc/haproxy/haproxy.cfg": "frontend x\n bind :$P\n",
+                    "etc/nftables.conf": DROP,
+                },
+            ),
+            ("etc", *flags),
+            status,
+            "1 TLS listener: 1 closed; not judged: what haproxy listens on is not known",
+        )
+        for flags, status in (((), 1), (("--fail-on", "unknown"), 1), (("--fail-on", "never"), 3))
     ),
     Row(
         "no firewall, and nothing fails",

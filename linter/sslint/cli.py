@@ -234,12 +234,16 @@ def _check(options: argparse.Namespace) -> int:
         _complain(f"checked {', '.join(paths)}")
     _report(result, options, config, wanted)
     fail_on = config.get("fail_on", options.fail_on, "error")
-    if result.incomplete or (fail_on == "unknown" and result.doubtful):
-        return INCOMPLETE
-    failing = {"never": (), "unknown": ("error",)}.get(
-        fail_on, FAIL_ON[: FAIL_ON.index(fail_on) + 1]
-    )
-    return FOUND if any(finding.severity in failing for finding in result.findings) else 0
+    if _failing(fail_on).intersection(one.severity for one in result.certain):
+        return FOUND
+    return INCOMPLETE if result.incomplete or (fail_on == "unknown" and result.doubtful) else 0
+
+
+def _failing(fail_on: str) -> set[str]:
+    """Return the severities that make the exit status 1."""
+    if fail_on in ("never", "unknown"):
+        return {"error"} if fail_on == "unknown" else set()
+    return {*FAIL_ON[: FAIL_ON.index(fail_on) + 1]}
 
 
 def _jobs(options: argparse.Namespace) -> int | None:
@@ -528,6 +532,7 @@ def _diff(options: argparse.Namespace) -> int:
     from sslint import changes as comparing
     from sslint import inputs, sides
     from sslint.reports import changes as reports
+    from sslint.result import UNREAD_RULE
 
     open_ports = comparing.ports_of(options.fail_on_open)
     config = _config(options, ["."])
@@ -557,12 +562,13 @@ def _diff(options: argparse.Namespace) -> int:
         _write(page.report(found))
     else:
         _write((reports.markdown if form == "markdown" else reports.text)(found))
+    certain = [one for change in found for one in change.found if one["rule"] != UNREAD_RULE]
+    if _failing(fail_on).intersection(one["severity"] for one in certain) or comparing.opens_any(
+        found, open_ports
+    ):
+        return FOUND
     if incomplete:
         return INCOMPLETE
-    failing = () if fail_on == "never" else FAIL_ON[: FAIL_ON.index(fail_on) + 1]
-    severities = {finding["severity"] for change in found for finding in change.found}
-    if severities.intersection(failing) or comparing.opens_any(found, open_ports):
-        return FOUND
     if comparing.may_open_any(found, open_ports):
         _complain("--fail-on-open: cannot tell whether more sources reach one of these ports")
         return INCOMPLETE

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from sslint.host import Host
     from sslint.revisions import Proposed
 
+UNREAD_RULE = "input-unread"  # what it says was not judged: exit status 3, and not 1
+
 
 @dataclass(frozen=True, slots=True)
 class Stale:
@@ -69,10 +71,23 @@ class Result:
         return self._judged
 
     @property
+    def certain(self) -> list[Finding]:
+        """The findings that say what is wrong, and not what could not be read."""
+        return [finding for finding in self.findings if finding.rule.name != UNREAD_RULE]
+
+    @property
     def incomplete(self) -> bool:
-        """Whether a host was not judged, or a file that decides a verdict could not be read."""
-        decisive = (problem.decisive for host in self.hosts for problem in host.problems)
-        return any(decisive) or not all(one.enough for one in self.judged)
+        """Whether a host was not judged (exit status 3)."""
+        return bool(self.unjudged)
+
+    @property
+    def unjudged(self) -> list[Host]:
+        """The hosts that were not judged, or of which a file that decides could not be read."""
+        return [
+            host
+            for host, judged in zip(self.hosts, self.judged, strict=True)
+            if not judged.enough or any(problem.decisive for problem in host.problems)
+        ]
 
     @property
     def doubtful(self) -> bool:

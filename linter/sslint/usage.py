@@ -17,7 +17,7 @@ examples:
 
 exit status:
   0  nothing at or above --fail-on (default: error)
-  1  findings at or above it; trace: not as --expect says
+  1  findings at or above it, whatever was not judged; trace: not as --expect says
   2  wrong usage, configuration or rule file
   3  a host was not judged, nothing to check, or a file that decides could not be read
   4  a bug in sslint

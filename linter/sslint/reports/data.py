@@ -259,6 +259,7 @@ def check_report(result: Result) -> dict[str, Any]:
         summary[finding.severity] += 1
     summary["ignored"] = result.ignored
     summary["baselined"] = result.baselined
+    summary["unjudged"] = len(result.unjudged)
     return {
         "version": 1,
         "findings": [finding_data(f, result.fixes.get(id(f))) for f in result.findings],
