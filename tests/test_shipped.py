@@ -294,3 +294,47 @@ def test_what_nginx_plus_and_tengine_take_is_not_refused() -> None:
         " server { listen 80; location / { slice; } } }\n"
     )
     assert read({"/etc/nginx/nginx.conf": text}).readings[0].refusals == []
+
+
+SITE = (
+    "<VirtualHost *:443>\nServerName shop.example.org\nSSLEngine on\n"
+    "SSLCertificateFile /etc/x.pem\n</VirtualHost>\n"
+)
+PORTS = "Listen 80\n<IfModule ssl_module>\nListen 443\n</IfModule>\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"ports.conf": PORTS, "sites-enabled/shop.conf": SITE},
+        {"ports.conf": PORTS, "sites-available/shop.conf": SITE},
+        {"sites-available/shop.conf": SITE},
+        {"sites-enabled/shop.conf": f"<IfModule mod_ssl.c>\n{SITE}</IfModule>\n"},  # certbot's
+        {"sites-available/shop.conf": SITE, "conf-enabled/own.conf": "Timeout 60\n"},
+        {
+            "sites-available/shop.conf": SITE,
+            "sites-available/old.conf.bak": SITE.replace("443", "8443"),
+            "sites-available/default-ssl.conf": SITE.replace("443", "444")
+            .replace("ServerName shop.example.org", "DocumentRoot /var/www/html")
+            .replace("/etc/x.pem", "/etc/ssl/certs/ssl-cert-snakeoil.pem"),
+        },
+    ],
+)
+def test_sites_of_apache_without_its_main_file_are_debians(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / "etc/apache2" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found = host.read(Target("host", Tree(tmp_path)))
+    served = {(s.endpoint.port, s.endpoint.tls, s.endpoint.certain) for s in found.sockets}
+    assert served == {(80, "none", True), (443, "implicit", True)}
+    assert any("apache2.conf" in text for text in found.assumptions)
+    assert any("mod_ssl is loaded" in text for text in found.assumptions)
+
+
+def test_sites_of_apache_that_another_distribution_keeps_so_are_not_completed() -> None:
+    for other in ("/etc/apache2/httpd.conf", "/etc/apache2/vhosts.d/x.conf", "/etc/apk/world"):
+        files = {"/etc/apache2/sites-available/shop.conf": SITE, other: "Listen 81\n"}
+        assert fitting(files) == []

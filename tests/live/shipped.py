@@ -25,6 +25,10 @@ FILES: dict[str, tuple[tuple[str, str], ...]] = {
         ("etc/nginx/nginx.conf", "/etc/nginx/"),
         ("etc/nginx/snippets/*.conf", "/etc/nginx/snippets/"),
     ),
+    "apache2": (
+        ("etc/apache2/apache2.conf", "/etc/apache2/"),
+        ("etc/apache2/ports.conf", "/etc/apache2/"),
+    ),
     "python3-certbot-nginx": (
         (
             "usr/lib/python3/dist-packages/certbot_nginx/_internal/tls_configs/options-ssl-nginx.conf",

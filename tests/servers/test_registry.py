@@ -26,8 +26,8 @@ ALLOWED = {
     ),  # an example of a rule
     "usage.py": (r"sslint check etc/nginx/nginx.conf .*",),  # an example of a command
     "shipped/__init__.py": (  # packages and their lists of files
-        r'"(nginx-common|python3-certbot-nginx|dovecot-core|postfix)": "/etc/\w+",',
-        r'"/etc/(nginx|apache2|exim4|httpd)(/[\w-]+)?",',
+        r'"(nginx-common|python3-certbot-nginx|apache2|dovecot-core|postfix)": "/etc/\w+",',
+        r'"/etc/(nginx|apache2|exim4|httpd)(/[\w.-]+)?",',
     ),
     "firewalls/scripts/ufw_applications.py": (  # ufw's profiles
         r"# Of ufw, .*",

@@ -28,6 +28,7 @@ __all__ = ["Shipped", "compare", "complete", "differ", "fitting", "forget_dorman
 _PROGRAMS = {
     "nginx-common": "/etc/nginx",
     "python3-certbot-nginx": "/etc/nginx",
+    "apache2": "/etc/apache2",
     "dovecot-core": "/etc/dovecot",
     "postfix": "/etc/postfix",
     "ufw": "/etc/ufw",
@@ -41,6 +42,7 @@ _DEBIAN = (
     "/etc/nginx/sites-enabled",
     "/etc/nginx/modules-enabled",
     "/etc/nginx/snippets",
+    "/etc/apache2/ports.conf",
     "/etc/apache2/sites-available",
     "/etc/apache2/sites-enabled",
     "/etc/iptables/rules.v4",
@@ -52,6 +54,8 @@ _DEBIAN = (
 _OTHERS = (
     "/etc/sysconfig",
     "/etc/httpd",
+    "/etc/apache2/httpd.conf",
+    "/etc/apache2/vhosts.d",
     "/etc/yum.repos.d",
     "/etc/dnf",
     "/etc/pki/tls",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable
 
 from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code, Reason
+from sslint.regex import regex
 from sslint.servers.apache import ENTRIES, environment, faults, refusals, routes
 from sslint.servers.apache.addresses import WILDCARDS
 from sslint.servers.apache.environment import UNKNOWN
@@ -18,6 +20,7 @@ from sslint.servers.apache.modules import Modules
 from sslint.servers.apache.syntax import Directive
 from sslint.servers.apache.tls import Servers
 from sslint.servers.apache.vhosts import Chain, Table, compiled, is_pattern
+from sslint.servers.available import enable
 from sslint.servers.filled import FILLED_IN
 from sslint.servers.hostnames import resolver
 from sslint.servers.interface import Answer
@@ -28,6 +31,13 @@ from sslint.tree import Tree, TreeError
 from sslint.values import dataclass, replace
 
 MAX_REASONS = 50
+# Debian's own sites: their text, and what an operator writes into them.
+_STOCK = regex(r"^[ \t]*DocumentRoot[ \t]+/var/www/html[ \t]*$", re.M)
+_OWN = regex(
+    r"^[ \t]*(?:Server(?:Name|Alias)[ \t]|Redirect|Rewrite|Proxy|Include[ \t]"
+    r"|SSLCertificateFile[ \t]+(?!/etc/ssl/certs/ssl-cert-snakeoil))",
+    re.M,
+)
 _FORMER = ("namevirtualhost",)  # which an Apache 2.2 needs
 _INHERITED = ("redirect", "redirectmatch", "redirectpermanent", "proxypass", "proxypassmatch")
 _MODES: dict[str, Tls] = {"on": "implicit", "off": "none", "unknown": "unknown"}
@@ -76,6 +86,9 @@ def read(
         return _led_away(tree)
     path = posixpath.normpath(path)
     reading = ServerReading("apache", version=version)
+    assumed = ""
+    if path == ENTRIES[0]:
+        assumed = enable(tree, posixpath.dirname(path), _is_stock, ".conf")
     loader = _loader(tree, path, version)
     try:
         statements = loader.load(path)
@@ -84,6 +97,15 @@ def read(
             loader = _loader(tree, path, version)
             loader.modules.complete = False
             statements = loader.load(path)
+        needing = None if loader.modules.complete else _needing_ssl(loader, statements)
+        if needing is not None:
+            loader = _loader(tree, path, version)
+            loader.modules.complete = False
+            loader.modules.load("ssl_module")
+            statements = loader.load(path)
+            where = f"{needing.path}:{needing.line}"
+            said = f"mod_ssl is loaded, since {where} needs it: its LoadModule was not given"
+            loader.assumptions.append(said)
     except TreeError as error:
         tree.problem(path, error.reason)
         reading.gaps.append(Reason(Code.UNREADABLE, None, f"{path}: {error.reason}"))
@@ -108,7 +130,17 @@ def read(
     _sites(apache, reading)
     _faults(apache, tree, reading)
     _completeness(apache, reading)
+    if assumed:
+        reading.assumptions.append(assumed)
+        reading.sites_assumed = True
+        reading.refusals = []  # some of them may not be enabled
+        reading.conflicts = []
     return reading
+
+
+def _is_stock(text: str) -> bool:
+    """Tell whether a site is Debian's own, as it came."""
+    return bool(_STOCK.search(text)) and not _OWN.search(text)
 
 
 def _led_away(tree: Tree) -> ServerReading | None:
@@ -138,6 +170,18 @@ def _lacks_modules(loader: Loader, statements: list[Directive]) -> bool:
     for directive in pending:
         pending += directive.block or ()
     return any(each.name == "require" and not each.doubt for each in pending)
+
+
+def _needing_ssl(loader: Loader, statements: list[Directive]) -> Location | None:
+    """Return where a site turns on TLS, for which mod_ssl is loaded where Apache starts."""
+    if loader.modules.has("ssl_module"):
+        return None
+    pending = list(statements)
+    for directive in pending:
+        if directive.name == "sslengine" and directive.value.lower() == "on":
+            return directive.location
+        pending += directive.block or ()
+    return None
 
 
 def _hostname(tree: Tree) -> str | None:

@@ -49,11 +49,14 @@ def further(tree: Tree, known: Sequence[str]) -> list[str]:
 
     Sites that are available where none is enabled, and those in the directory itself.
     """
-    from sslint.servers.nginx import available
+    from sslint.servers.available import sites
+    from sslint.servers.nginx.available import is_stock
 
     places = []
     if not any("sites-enabled" in place for place in known):
-        places += [f"{DIRECTORY}/sites-available/{name}" for name in available.sites(tree)]
+        places += [
+            f"{DIRECTORY}/sites-available/{name}" for name in sites(tree, DIRECTORY, is_stock)
+        ]
     return places + [path for path in tree.glob(f"{DIRECTORY}/*") if _is_part(tree, path)]
 
 

@@ -60,8 +60,12 @@ def read(
         return None
     reading = ServerReading("nginx", version=version)
     directory = posixpath.dirname(posixpath.normpath(posixpath.join("/", path)))
-    assumed = available.enable(tree)
-    loader = Loader(tree, directory, available.ENABLED if assumed else "")
+    assumed = ""
+    if tree.exists(available.AVAILABLE) and not tree.exists(available.ENABLED):
+        from sslint.servers.available import enable
+
+        assumed = enable(tree, available.DIRECTORY, available.is_stock)
+    loader = Loader(tree, directory)
     try:
         statements = loader.load(posixpath.normpath(posixpath.join("/", path)))
     except TreeError as error:

@@ -86,7 +86,6 @@ class Loader:
 
     tree: Tree
     directory: str
-    whole: str = ""  # a directory that is taken to hold all that the host's has
     files: list[str] = field(default_factory=list)
     fatal: list[tuple[Location, str]] = field(default_factory=list)
     broken: bool = False  # some file could not be read to its end
@@ -156,7 +155,7 @@ class Loader:
         parent = posixpath.dirname(pattern)
         paths = self.tree.glob(pattern, location=directive.location)
         more: list[Directive] = []  # stands for what is not known
-        if not _GLOB.search(parent) and parent != self.whole:
+        if not _GLOB.search(parent):
             if not self.tree.holds(parent, within=self.directory) or self._links_lost(parent):
                 said = "was not given, so its content is not known"
                 if paths:
