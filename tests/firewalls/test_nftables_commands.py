@@ -358,3 +358,28 @@ def test_a_listing_does_not_say_which_limit_a_rule_gives_an_element() -> None:
     ruleset = Ruleset()
     nftables.read(tree_of({"/etc/nftables.conf": text}), "/etc/nftables.conf", ruleset)
     assert not ruleset.tables[0].sets["s"].adding
+
+
+REMNANT = BLOCK % 'xt match "recent" accept'
+OWNED = "table ip t {%s\n\tflags owner\n\tchain c {\n\t}\n}\n"
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["#!/usr/sbin/nft -f\n", "flush ruleset\n", "define A = 1\n", "add table ip u\n",
+     " create table ip u\n", "table ip u {\n\tdefine A = 1\n}\n"],
+)  # fmt: skip
+def test_what_a_listing_never_says_makes_a_boot_file(first: str) -> None:
+    read_text(REMNANT)
+    with pytest.raises(RulesetError, match="xtables"):
+        read_text(first + REMNANT)
+
+
+def test_what_a_listing_says_makes_no_boot_file() -> None:
+    rules = 'add @s { ip saddr }\ntcp dport 1 log prefix "add x"\nxt match "recent" accept'
+    read_text("# flush ruleset\n" + SET % "flags dynamic" + BLOCK % rules)
+
+
+def test_only_a_listed_owner_is_still_there() -> None:
+    assert read_text(OWNED % " # progname firewalld").tables
+    assert not read_text(OWNED % "").tables

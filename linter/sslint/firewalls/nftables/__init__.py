@@ -19,6 +19,13 @@ from sslint.regex import regex
 from sslint.source import SourceFile
 from sslint.tree import Tree
 
+# What `nft list ruleset` never prints; it names the program that owns a table.
+_UNLISTED = regex(
+    r"^#!|^[ \t]*(?:flush|define|redefine|undefine|include|create|insert|destroy|replace|rename)\s"
+    r"|^[ \t]*(?:add|delete)\s+[^@\s]"
+    r"|^table [^#\n{]*\{[ \t]*\n[ \t]*flags [^\n]*\bowner\b",
+    re.MULTILINE,
+)
 _MANAGED = regex(r"^# Warning: table (\S+) (\S+) is managed by iptables-nft", re.MULTILINE)
 
 
@@ -29,11 +36,12 @@ def read(tree: Tree, path: str, into: Ruleset, *, listing: bool | None = None) -
     where nft refuses it: nothing is loaded then.
     `listing`: the file is what `nft list ruleset` printed, which may hold remnants of iptables
     rules that nft prints and does not read back. None takes files below /etc and /var for what is
-    loaded at boot, and others for listings.
+    loaded at boot, and others for listings. What a listing never says makes a file none.
     """
     file = tree.read(path)
     if listing is None:
         listing = not path.startswith(("/etc/", "/var/"))
+    listing = listing and _UNLISTED.search(file.text) is None
     script = Script(tree, file, Kernel(), listing=listing, files=[file])
     try:
         tables = commands.run(script)
