@@ -505,6 +505,14 @@ class TestIncludes:
         assert not part.complete
         assert modern("!include_try conf.d/*.conf\n", **other).starts
 
+    def test_the_syntax_of_dovecot_1_is_not_judged(self) -> None:
+        text = "protocols = imap\nprotocol imap {\n listen = *:143\n ssl_listen = *:993\n}\n"
+        tree = tree_of({"/etc/dovecot/dovecot.conf": text})
+        found = read(tree)
+        assert found is not None
+        assert not found.complete
+        assert not any(problem.decisive for problem in tree.problems)
+
     def test_a_main_file_that_leaves_out_conf_d_may_be_a_part(self) -> None:
         excerpt = "mail_location = maildir:/var/vmail/%d/%n\n"
         beside = {"/etc/dovecot/conf.d/10-ssl.conf": "ssl = required\nssl_cert = </etc/d.pem\n"}

@@ -22,7 +22,7 @@ from sslint.tree import Status, Tree
 ENTRIES = ("/etc/dovecot/dovecot.conf", "/usr/local/etc/dovecot/dovecot.conf")
 
 # What was not given and what a template fills in is known to be missing: nothing failed.
-_FAILED = frozenset(Code) - {Code.NOT_GIVEN, Code.PACKAGES, Code.TEMPLATE}
+_FAILED = frozenset(Code) - {Code.NOT_GIVEN, Code.PACKAGES, Code.TEMPLATE, Code.UNKNOWN}
 
 # Statements that rules ask for as they stand.
 _ASKED = frozenset(
