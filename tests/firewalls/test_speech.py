@@ -18,7 +18,7 @@ HOST = Path(__file__).parents[1] / "sound/web-ufw"
 
 @pytest.mark.parametrize("origin", get_args(Origin))
 def test_every_owner_is_spoken_for(origin: str) -> None:
-    for what in ("insertion", "removal", "first"):
+    for what in ("places", "insertion", "removal"):
         assert callable(getattr(speech.of(origin), what))
 
 
@@ -35,7 +35,7 @@ def test_answers_are_let_in_where_ufw_keeps_its_own_rules() -> None:
     }
     firewall = read(Target("host", tree.with_overlay(changed))).firewall
     assert firewall is not None
-    suggested = firewall.suggest_open("tcp", 443, 4)
+    suggested = firewall.suggest_open("tcp", 443, 4, places=speech.places)
     assert suggested
     said = [speech.of(one.table.origin).insertion(tree, one) for one in suggested]
     assert [(one.commands, one.text, one.place and one.place.path) for one in said if one] == [

@@ -97,3 +97,56 @@ def test_ufw_deletes_what_is_read_back_from_its_rules(tmp_path: Path) -> None:
     script[0] = f"rm -r {tmp_path}/ufw; {script[0]}"
     subprocess.run(["unshare", "-m", "-n", "sh", "-ec", "\n".join(script)], check=True)
     assert "### tuple ###" not in kept.read_text()
+
+
+ZONE = '<?xml version="1.0" encoding="utf-8"?>\n<zone{}>\n  <service name="ssh"/>\n{}</zone>\n'
+HTTPS = '  <service name="https"/>\n'
+RICH = '  <rule priority="-{}">\n    <port port="443" protocol="tcp"/>\n    <drop/>\n  </rule>\n'
+ZONES: dict[str, dict[str, str]] = {
+    "public": {"public": ZONE.format("", "")},
+    "another-zone": {
+        "public": ZONE.format("", HTTPS.replace("https", "http")),
+        "dmz": ZONE.format("", '  <interface name="eth0"/>\n'),
+    },
+    "source": {
+        "public": ZONE.format("", HTTPS),
+        "drop": ZONE.format(' target="DROP"', '  <source address="0.0.0.0/0"/>\n'),
+    },
+    "banned": {
+        "public": ZONE.format("", ""),
+        "drop": ZONE.format(' target="DROP"', '  <source address="203.0.113.0/24"/>\n'),
+    },
+    "priority": {"public": ZONE.format("", HTTPS + RICH.format(10) + RICH.format(3))},
+    "rich": {"public": ZONE.format("", HTTPS + RICH.replace(' priority="-{}"', ""))},
+}
+
+
+@pytest.mark.live("firewall-offline-cmd")
+@pytest.mark.parametrize("name", ZONES)
+def test_firewalld_s_commands_and_edits_open_the_port(name: str, tmp_path: Path) -> None:
+    """firewall-offline-cmd(1) takes what firewall-cmd(1) takes, and writes the same files."""
+    zones = {f"etc/firewalld/zones/{zone}.xml": text for zone, text in ZONES[name].items()}
+    host = tuple({"write": path, "text": text} for path, text in zones.items())
+    rules = [RULES["tls-port-closed"], RULES["shadowed-accept"]]
+    result = check([target("web-firewalld", host)], rules)
+    fixes = [result.fixes[id(finding)] for finding in result.findings]
+    assert fixes
+    assert all(fix.proved for fix in fixes)
+    for path, text in zones.items():
+        place = tmp_path / path.removeprefix("etc/firewalld/")
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(text)
+    (tmp_path / "firewalld.conf").write_text("DefaultZone=public\nIPv6_rpfilter=yes\n")
+    offline = ["firewall-offline-cmd", "--system-config", str(tmp_path)]
+    commands = [shlex.split(c) for c in dict.fromkeys(c for fix in fixes for c in fix.commands)]
+    for program, *words in commands:
+        if words != ["--reload"]:
+            assert (program, words.pop(0)) == ("firewall-cmd", "--permanent")
+            subprocess.run([*offline, *words], check=True, capture_output=True)
+    assert commands[-1] == ["firewall-cmd", "--reload"]
+    subprocess.run([*offline, "--check-config"], check=True, capture_output=True)
+    now = tuple(
+        {"write": path, "text": (tmp_path / path.removeprefix("etc/firewalld/")).read_text()}
+        for path in zones
+    )
+    assert not check([target("web-firewalld", now)], rules).findings

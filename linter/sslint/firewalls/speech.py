@@ -7,7 +7,7 @@ else get no command.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
@@ -15,6 +15,8 @@ from sslint.regex import regex
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
+    from sslint.netfilter.model import Chain
+    from sslint.netfilter.notes import Note
     from sslint.netfilter.openings import Opening
     from sslint.netfilter.suggest import Suggestion
     from sslint.source import Location, SourceFile
@@ -42,6 +44,12 @@ class Insertion:
 class Speech(Protocol):
     """What a format says of a change: a module."""
 
+    def places(self, note: Note, /) -> Sequence[tuple[Chain, int]] | None:
+        """Return where its own program inserts a rule against what closes a port.
+
+        None where it may stand anywhere.
+        """
+
     def insertion(self, tree: Tree, suggestion: Suggestion, /) -> Insertion | None:
         """Return how the suggested rule is inserted, None where nothing is sure."""
 
@@ -51,9 +59,6 @@ class Speech(Protocol):
         None where the line is to be removed from its file instead. `other_served`: the same port
         of the other transport has a listener.
         """
-
-    def first(self, opening: Opening, /) -> tuple[str, ...] | None:
-        """Return the commands that let an accept decide first, None where its line is moved."""
 
 
 _MODULES = {
@@ -68,6 +73,11 @@ _MODULES = {
 def of(origin: str) -> Speech:
     """Return the speech of the format that a table comes from (`Table.origin`)."""
     return cast(Speech, import_module(_MODULES[origin]))
+
+
+def places(note: Note) -> Sequence[tuple[Chain, int]] | None:
+    """Return where the owner of the table that closes a port inserts a rule, None for anywhere."""
+    return of(note.table.origin).places(note)
 
 
 def beside(suggestion: Suggestion) -> tuple[Location, bool] | None:

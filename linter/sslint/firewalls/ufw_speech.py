@@ -5,16 +5,29 @@ from __future__ import annotations
 from sslint.firewalls import ufw
 from sslint.firewalls.iptables.speech import rule_of
 from sslint.firewalls.speech import Insertion, only_line
+from sslint.netfilter.model import Chain
+from sslint.netfilter.notes import Note
 from sslint.netfilter.openings import Opening
-from sslint.netfilter.suggest import Suggestion
+from sslint.netfilter.suggest import Suggestion, purpose_of
 from sslint.tree import Tree
+
+
+def places(note: Note) -> list[tuple[Chain, int]]:
+    """Return the end and the start of the user's rules, or the start of the framework's."""
+    assert note.base is not None
+    six = "6" if note.table.family == "ip6" else ""
+    kind = "user" if purpose_of(note) == "port" else "before"
+    chain = note.table.chains.get(f"ufw{six}-{kind}-{note.base.name.lower()}")
+    if chain is None:
+        return []
+    return [(chain, len(chain.rules)), (chain, 0)] if kind == "user" else [(chain, 0)]
 
 
 def insertion(tree: Tree, suggestion: Suggestion) -> Insertion | None:
     """Return how the suggested rule is inserted, None where nothing is sure."""
     if suggestion.purpose != "port":
         return _framework(tree, suggestion)
-    first_of_all = _denied_by_user(suggestion)
+    first_of_all = suggestion.before is not None
     where = "insert 1 " if first_of_all else ""
     command = f"ufw {where}allow {suggestion.port}/{suggestion.transport}"
     return _written(tree, suggestion, command, first_of_all=first_of_all)
@@ -32,15 +45,10 @@ def removal(opening: Opening, port: int, other_served: bool) -> tuple[str, ...]:
     return (delete, f"ufw {written.action} {port}/{other}")
 
 
-def first(opening: Opening) -> tuple[str, ...]:
-    """Return the command that lets an accept decide first."""
-    return (f"ufw insert 1 allow {opening.port}/{opening.transport}",)
-
-
 def _framework(tree: Tree, suggestion: Suggestion) -> Insertion | None:
     """Return a rule for before.rules: no command of ufw writes what every host needs."""
     six = "6" if suggestion.table.family == "ip6" else ""
-    chain = f"ufw{six}-before-{suggestion.chain.name.lower()}"
+    chain = suggestion.chain.name
     file = tree.try_read(f"/etc/ufw/before{six}.rules", decisive=False)
     if file is None:
         return None
@@ -48,12 +56,6 @@ def _framework(tree: Tree, suggestion: Suggestion) -> Insertion | None:
         if file.line(number).startswith(f"-A {chain} "):
             return Insertion((), file.at(number), f"-A {chain} {rule_of(suggestion)}")
     return None
-
-
-def _denied_by_user(suggestion: Suggestion) -> bool:
-    """Tell whether one of the user's own rules decides first: a new one would come too late."""
-    before = suggestion.before
-    return before is not None and "-user-" in before.location.text
 
 
 def _written(tree: Tree, suggestion: Suggestion, command: str, *, first_of_all: bool) -> Insertion:

@@ -45,9 +45,10 @@ def propose(
     ]
     for finding in proved(host, editable, fixes, before, judge):
         fixes[id(finding)] = replace(fixes[id(finding)], proved=True)
-    for finding in editable:  # what a rule writes was made for no host in particular
-        if not fixes[id(finding)].proved and not finding.rule.fix:
-            fixes[id(finding)] = Fix(finding.advice, "advice")
+    for finding in editable:  # nor do its commands do what its edits do not
+        fix = fixes[id(finding)]
+        if not fix.proved:
+            fixes[id(finding)] = Fix(finding.advice or fix.title, "advice")
     return fixes
 
 
@@ -76,7 +77,7 @@ def _fix(host: Host, finding: Finding) -> Fix | None:
         # What follows from a finding may be the one thing to change.
         for consequence in finding.also_affects:
             if (other := _fix(host, consequence)) is not None and other.edits:
-                return other
+                return replace(other, title=finding.advice or other.title)
     if fix is None:
         return Fix(finding.advice, "advice") if finding.advice else None
     commands = tuple(c for c in fix.commands if not _OBEYED.search(c))

@@ -47,9 +47,14 @@ class Fix:
 def together(fixes: Sequence[Fix]) -> Fix:
     """Return one fix with the edits and the commands of several, each once."""
     edits = dict.fromkeys(edit for fix in fixes for edit in fix.edits)
-    commands = dict.fromkeys(command for fix in fixes for command in fix.commands)
+    commands = each(command for fix in fixes for command in fix.commands)
     title = ", ".join(dict.fromkeys(fix.title for fix in fixes))
-    return replace(fixes[0], title=title, edits=tuple(edits), commands=tuple(commands))
+    return replace(fixes[0], title=title, edits=tuple(edits), commands=commands)
+
+
+def each(commands: Iterable[str]) -> tuple[str, ...]:
+    """Return commands, each once for the last time: what loads a change comes after all of them."""
+    return tuple(dict.fromkeys(reversed([*commands])))[::-1]
 
 
 def insert(place: Location, text: str, *, after: bool = False) -> Edit:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sslint.engine import Fact, Finding
 from sslint.firewalls import speech
-from sslint.fixes.edits import Edit, Fix, above_comments, delete, insert, is_whole_line, together
+from sslint.fixes.edits import (
+    Edit,
+    Fix,
+    above_comments,
+    delete,
+    each,
+    insert,
+    is_whole_line,
+    together,
+)
 from sslint.host import Host
 from sslint.values import replace
 
@@ -80,17 +89,20 @@ def _opened(
     host: Host, transport: Literal["tcp", "udp"], port: int, families: Sequence[Literal[4, 6]]
 ) -> Fix | None:
     assert host.firewall is not None
-    edits: dict[Edit, None] = {}
-    commands: dict[str, None] = {}
-    for suggestion in host.firewall.suggest_open(transport, port, *families) or ():
+    edits: list[Edit] = []
+    commands: list[str] = []
+    found = host.firewall.suggest_open(transport, port, *families, places=speech.places) or ()
+    for suggestion in found:
         said = speech.of(suggestion.table.origin).insertion(host.tree, suggestion)
-        commands.update(dict.fromkeys(said.commands if said is not None else ()))
-        if said is not None and said.place is not None:
+        if said is None:
+            return None
+        commands += said.commands
+        if said.place is not None:
             place = said.place if said.after else above_comments(said.place)
-            edits[insert(place, said.text, after=said.after)] = None
+            edits.append(insert(place, said.text, after=said.after))
     if not (edits or commands):
         return None
-    return Fix(f"accept {transport}/{port}", "opens", tuple(edits), tuple(commands))
+    return Fix(f"accept {transport}/{port}", "opens", tuple(dict.fromkeys(edits)), each(commands))
 
 
 # -- closing a port, moving an accept -------------------------------------------------------
@@ -113,9 +125,11 @@ def _move_accept(host: Host, finding: Finding) -> Fix | None:
     openings: tuple[Opening, ...] = _fact(finding).accepts
     opening = openings[0]
     place = opening.location
-    commands = speech.of(opening.table.origin).first(opening)
-    if commands is not None:
-        return Fix("put it first", "opens", commands=commands)
+    if opening.table.origin in ("ufw", "firewalld"):  # whose programs keep the order
+        if not _fact(finding).public:
+            return None
+        families = [one.family for one in openings]
+        return _opened(host, opening.transport, opening.port, families)
     blocker = _blocker(host, opening)
     if blocker is None or blocker.file is not place.file or blocker.line >= place.line:
         return None

@@ -49,6 +49,10 @@ class NoFirewall:
         return ()
 
     def suggest_open(
-        self, transport: Literal["tcp", "udp"], port: int, *families: Literal[4, 6]
+        self,
+        transport: Literal["tcp", "udp"],
+        port: int,
+        *families: Literal[4, 6],
+        places: object = None,
     ) -> None:
         """Return where a rule would have to stand: nowhere."""

@@ -56,7 +56,6 @@ class Opening:
     table: Table = field(repr=False)
     chain: Chain = field(repr=False)
     rule: Rule = field(repr=False)
-    iif: str
     shut: Callable[[], Sources] = field(repr=False)
     told: Callable[[], _Told] = field(repr=False)  # what follows from the notes of its port
 
@@ -215,25 +214,41 @@ class _Search:
         universe = firewall.universes[family]
         relevant = universe.full & ~universe.never
         question = firewall.connections.question(one.transport, one.port, family, None, False)
+        views: list[tuple[str, int]] = []  # the interfaces where it accepts, and whom
         for iif in (*firewall.public, *firewall.others):
             start = firewall.connections.start(question, one.port, question.destinations[0], iif)
             accepted = _accepted(firewall, one.table, one.chain, one.rule, start) & relevant
             if accepted:
-                break
-        else:
+                views.append((iif, accepted))
+        if not views:
             return None
-        key = (one.transport, one.port, family, iif)
-        if key not in self._runs and len(self._runs) >= MAX_RUNS:
+        key = (one.transport, one.port, family)
+        if (*key, views[0][0]) not in self._runs and len(self._runs) >= MAX_RUNS:
             return None
-        run = self._runs.setdefault(key, _once(partial(self._notes, question, one, iif)))
-        sets = _once(
-            lambda: firewall.gate(firewall.connections.sets(question, iif).sets, family)[0]
-        )
+        for iif, _ in views:
+            run = _once(partial(self._notes, question, one, iif))
+            self._runs.setdefault((*key, iif), run)
+
+        def sets(iif: str) -> Sets:
+            return firewall.gate(firewall.connections.sets(question, iif).sets, family)[0]
+
+        def told(view: tuple[str, int]) -> _Told:
+            iif, accepted = view
+            return self._told(one, self._runs[*key, iif](), accepted, sets(iif))
+
+        def decisive() -> tuple[str, int]:
+            """Return an interface by which some get in through it, or the first."""
+            return next((view for view in views if told(view).effective), views[0])
+
+        def shut() -> Sources:
+            iif, accepted = chosen()
+            return Sources(universe, accepted & ~sets(iif).possible)
+
+        chosen = _once(decisive)
         return Opening(
-            family, one.transport, one.port, Sources(universe, accepted), one.rule.location,
-            one.rule.text, one.table, one.chain, one.rule, iif,
-            _once(lambda: Sources(universe, accepted & ~sets().possible)),
-            _once(lambda: self._told(one, run(), accepted, sets())),
+            family, one.transport, one.port, Sources(universe, views[0][1]), one.rule.location,
+            one.rule.text, one.table, one.chain, one.rule,
+            _once(shut), _once(lambda: told(chosen())),
         )  # fmt: skip
 
     def _notes(self, question: Question, one: _Candidate, iif: str) -> Notes:

@@ -14,7 +14,7 @@ from sslint.netfilter.verdicts import Decision, Reach, ReachVerdict
 
 if TYPE_CHECKING:
     from sslint.netfilter.openings import Opening
-    from sslint.netfilter.suggest import Suggestion
+    from sslint.netfilter.suggest import Places, Suggestion
     from sslint.netfilter.trace import Packet, PacketVerdict, PortTrace, Step
 
 __all__ = ["Decision", "Firewall", "Reach", "ReachVerdict"]
@@ -120,12 +120,17 @@ class Firewall(Evaluation):
         return self._openings
 
     def suggest_open(
-        self, transport: Literal["tcp", "udp"], port: int, *families: Literal[4, 6]
+        self,
+        transport: Literal["tcp", "udp"],
+        port: int,
+        *families: Literal[4, 6],
+        places: Places | None = None,
     ) -> tuple[Suggestion, ...] | None:
         """Return the rules that, inserted, open a port to the public; None if none do."""
         from sslint.netfilter import suggest
 
-        return suggest.suggest_open(self, transport, port, *families)
+        places = places or suggest.anywhere
+        return suggest.suggest_open(self, transport, port, *families, places=places)
 
 
 class _Sent(Firewall):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from sslint.netfilter.chains import Flow, Outcome, run_rule
@@ -35,7 +35,7 @@ Purpose = Literal["port", "source-port", "established", "neighbour-discovery"]
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """One rule to insert: at `index` of a base chain, before the rule `before` (None: append).
+    """One rule to insert: at `index` of a chain, before the rule `before` (None: append).
 
     `purpose`: accept the port; packets from the port (an answer that is not tracked);
     established connections; neighbour discovery. `port` is the one that this chain sees, `only` the
@@ -54,8 +54,22 @@ class Suggestion:
     only: Literal[4, 6] | None = None
 
 
+Places = Callable[[Note], Sequence[tuple[Chain, int]] | None]
+"""Where a ruleset's owner would insert a rule against what closes; None: just before it."""
+Closing = tuple[Note, Rule | None, str]
+"""What shuts public sources out, the base chain's rule that leads to it, and the interface."""
+
+
+def anywhere(_note: Note) -> None:
+    """Return the places of a ruleset that is written by hand: a rule may stand in all of it."""
+
+
 def suggest_open(
-    firewall: Evaluation, transport: Literal["tcp", "udp"], port: int, *families: Family
+    firewall: Evaluation,
+    transport: Literal["tcp", "udp"],
+    port: int,
+    *families: Family,
+    places: Places = anywhere,
 ) -> tuple[Suggestion, ...] | None:
     """Return the rules that, inserted, open a port to the public; None if none do.
 
@@ -66,7 +80,7 @@ def suggest_open(
         made: list[Suggestion] | None = None
         current = firewall
         for family in families:
-            found = _opened(firewall, current, transport, port, family, apart=apart)
+            found = _opened(firewall, current, transport, port, family, places, apart=apart)
             if found is not None:
                 made = [*(made or ()), *found[0]]
                 current = found[1]
@@ -81,6 +95,7 @@ def _opened(
     transport: Literal["tcp", "udp"],
     port: int,
     family: Family,
+    places: Places,
     *,
     apart: bool,
 ) -> tuple[list[Suggestion], Evaluation] | None:
@@ -100,15 +115,32 @@ def _opened(
         closing = _widest(current, question)
         if closing is None or not _can_be_passed(closing[0]):
             return None
-        if closing[0].mask & banned[closing[2]]:
+        note, top, iif = closing
+        if note.mask & banned[iif]:
             return (made, current) if made else None
-        only = family if apart and closing[0].table.family == "inet" else None
-        suggestion, ruleset = _insert(current, *closing[:2], transport, only)
-        if any(_same(suggestion, other) for other in made):
+        only = family if apart and note.table.family == "inet" else None
+        for chain, index in places(note) or (_before(current, note, top),):
+            suggestion, ruleset = _insert(current, note, chain, index, transport, only)
+            if any(_same(suggestion, other) for other in made):
+                continue
+            following = Evaluation(ruleset, firewall.network)
+            if not _is_left(closing, _widest(following, question)):
+                made.append(_original(suggestion, firewall))
+                current = following
+                break
+        else:
             return None
-        made.append(_original(suggestion, firewall))
-        current = Evaluation(ruleset, firewall.network)
     return None
+
+
+def _is_left(one: Closing, other: Closing | None) -> bool:
+    """Whether what closed a port still closes it to as many."""
+    if other is None:
+        return False
+    (a, _, iif), (b, _, other_iif) = one, other
+    return (a.rule is b.rule and a.chain.name == b.chain.name and a.stage == b.stage) and (
+        a.mask == b.mask and iif == other_iif
+    )
 
 
 def _same(one: Suggestion, other: Suggestion) -> bool:
@@ -139,7 +171,7 @@ def _original(suggestion: Suggestion, firewall: Evaluation) -> Suggestion:
     return suggestion
 
 
-def _widest(firewall: Evaluation, question: Question) -> tuple[Note, Rule | None, str] | None:
+def _widest(firewall: Evaluation, question: Question) -> Closing | None:
     """Return what shuts most of the public out where the port is closed first."""
     universe = firewall.universes[question.family]
     for iif in firewall.public:
@@ -155,9 +187,7 @@ def _can_be_passed(note: Note) -> bool:
     return base is not None and base.type != "nat" and note.state.synproxy != ANSWERED
 
 
-def _closing(
-    firewall: Evaluation, question: Question, iif: str
-) -> Iterator[tuple[Note, Rule | None, str]]:
+def _closing(firewall: Evaluation, question: Question, iif: str) -> Iterator[Closing]:
     """Yield what shuts public sources out, and the base chain's rule that leads to it."""
     found = firewall.connections.sets(question, iif)
     shut_out = firewall.universes[question.family].public & ~found.sets.open
@@ -215,36 +245,44 @@ def _is_meant(
     return True
 
 
+def purpose_of(note: Note) -> Purpose:
+    """Return which packets have to be accepted against what closes a port."""
+    if note.stage == "neighbour-discovery":
+        return "neighbour-discovery"
+    if note.state.ct == CtState.ESTABLISHED:
+        return "established"
+    return "port" if note.state.inbound else "source-port"
+
+
+def _before(firewall: Evaluation, note: Note, top: Rule | None) -> tuple[Chain, int]:
+    """Return the place in the base chain where an accept is in time."""
+    assert note.base is not None
+    return note.base, _place(firewall, note.table, note.base, note, top)
+
+
 def _insert(
     firewall: Evaluation,
     note: Note,
-    top: Rule | None,
+    into: Chain,
+    index: int,
     transport: Literal["tcp", "udp"],
     only: Family | None,
 ) -> tuple[Suggestion, Ruleset]:
-    table, base, state = note.table, note.base, note.state
-    assert base is not None
-    index = _place(firewall, table, base, note, top)
-    purpose: Purpose
-    if note.stage == "neighbour-discovery":
-        purpose = "neighbour-discovery"
-    elif state.ct == CtState.ESTABLISHED:
-        purpose = "established"
-    else:
-        purpose = "port" if state.inbound else "source-port"
-    before = base.rules[index] if index < len(base.rules) else None
-    location = before.location if before is not None else base.location
+    table, state = note.table, note.state
+    purpose = purpose_of(note)
+    before = into.rules[index] if index < len(into.rules) else None
+    location = before.location if before is not None else into.location
     rule = Rule(_items(purpose, state, only), location)
     suggestion = Suggestion(
-        table, base, index, before, location, purpose, transport, state.port, rule, only
+        table, into, index, before, location, purpose, transport, state.port, rule, only
     )
-    chain = Chain(base.name, base.location, base.base, list(base.rules), base.order)
+    chain = Chain(into.name, into.location, into.base, list(into.rules), into.order)
     chain.rules.insert(index, rule)
     copies = []
     for old in firewall.ruleset.tables:
         if old is table:
             copy = replace(old)
-            copy.chains = {**old.chains, base.name: chain}
+            copy.chains = {**old.chains, into.name: chain}
             copies.append(copy)
         else:
             copies.append(old)

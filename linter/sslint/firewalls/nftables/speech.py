@@ -5,10 +5,15 @@ from __future__ import annotations
 from shlex import quote
 
 from sslint.firewalls.speech import NAME, Insertion, beside
+from sslint.netfilter.notes import Note
 from sslint.netfilter.openings import Opening
 from sslint.netfilter.suggest import Suggestion
 from sslint.source import Location
 from sslint.tree import Tree
+
+
+def places(_note: Note) -> None:
+    """Return None: a rule may stand anywhere."""
 
 
 def insertion(_tree: Tree, suggestion: Suggestion) -> Insertion | None:
@@ -29,10 +34,6 @@ def insertion(_tree: Tree, suggestion: Suggestion) -> Insertion | None:
 
 def removal(_opening: Opening, _port: int, _other_served: bool) -> None:
     """Return None: the line is removed from its file."""
-
-
-def first(_opening: Opening) -> None:
-    """Return None: the line is moved."""
 
 
 def _rule(suggestion: Suggestion) -> str:
