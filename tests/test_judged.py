@@ -18,6 +18,7 @@ import pytest
 from sslint.bundled import schema_text
 from sslint.cli import main
 from sslint.judged import Why
+from tests import pki
 from tests.cases import EXAMPLES, SOUND, sound_hosts
 
 HERE = Path(__file__).parent
@@ -450,13 +451,14 @@ ROWS = (
     ),
     *(
         Row(
-            f"{name} behind a closed port",
+            f"{name} behind a closed port, {flags}",
             partial(write, files={**files, "etc/nftables.conf": DROP}),
-            ("etc", "--fail-on", "never"),
-            3,
-            f"{count} TLS listener{'s' if count > 1 else ''}: {count} closed; not judged: "
-            f"the certificate of {name} on {ports} is not read",
+            ("etc", "-v", "--ignore", "tls-port-closed", *flags),
+            status,
+            f"{count} TLS listener{'s' if count > 1 else ''}: {count} closed; "
+            "certificates: 0 of 1 read",
         )
+        for flags, status in (((), 0), (("--fail-on", "unknown"), 3))
         for name, count, ports, files in PARTLY
     ),
     Row(
@@ -465,9 +467,9 @@ ROWS = (
             copy(EXAMPLES / "sound/etc", b / "etc")
             and write(b, {"etc/haproxy/haproxy.cfg": "frontend x\n bind :8443 ssl crt /x.pem\n"})
         ),
-        ("etc",),
-        3,
-        "10 open, 1 closed; not judged: the certificate of haproxy on tcp/8443 is not read",
+        ("etc", "--ignore", "tls-port-closed"),
+        0,
+        "10 open, 1 closed; certificates: 0 of 3 read",
     ),
     *(
         Row(
@@ -500,7 +502,7 @@ ROWS = (
         unreadable_haproxy,
         ("etc",),
         1,
-        "the certificate of haproxy on tcp/443 is not read",
+        "1 TLS listener: 1 closed; certificates: 0 of 1 read",
         (3, "what haproxy listens on is not known: etc/haproxy/haproxy.cfg"),
     ),
     Row(
@@ -856,7 +858,7 @@ ROWS = (
         "one family not judged",
         partial(write, files={"etc/nginx/nginx.conf": BOTH, "etc/iptables/rules.v4": V4}),
         ("etc",),
-        0,
+        3,
         "2 TLS listeners: 1 open; 1 not judged: ",
     ),
     Row(
@@ -985,7 +987,24 @@ def test_every_sound_host_is_judged(host: str, capsys) -> None:
     assert judged["enough"]
     assert judged["tls_listeners"] > 0
     assert judged["unknown"] == 0
-    assert judged["not_judged"] == []
+    assert {gap["code"] for gap in judged["not_judged"]} <= {"certificates-unread"}
+
+
+def test_a_certificate_that_was_not_read_is_named(capsys, tmp_path: Path) -> None:
+    write(tmp_path, {"etc/nginx/nginx.conf": TLS, "etc/nftables.conf": ACCEPT})
+    (judged,) = report(capsys, tmp_path)["judged"]
+    assert judged["enough"]
+    assert judged["certificates"] == {"read": 0, "unread": 1}
+    (gap,) = judged["not_judged"]
+    assert (gap["code"], gap["certificates"]) == ("certificates-unread", ["/etc/ssl/shop.pem"])
+    write(tmp_path, {"etc/ssl/shop.pem": pki.pem(pki.leaf(("shop.example.org",)))})
+    assert report(capsys, tmp_path)["judged"][0]["certificates"] == {"read": 1, "unread": 0}
+    write(tmp_path, {"etc/ssl/shop.pem": "$ANSIBLE_VAULT;1.1;AES256\n"})
+    assert report(capsys, tmp_path)["judged"][0]["certificates"] == {"read": 0, "unread": 1}
+    main(["check", str(tmp_path), "-v"])
+    assert "certificate not read: /etc/ssl/shop.pem\n" in capsys.readouterr().out
+    main(["check", str(tmp_path)])
+    assert "certificate not read" not in capsys.readouterr().out
 
 
 def test_each_reason_has_its_code_and_its_ports(capsys, tmp_path: Path) -> None:
@@ -993,7 +1012,7 @@ def test_each_reason_has_its_code_and_its_ports(capsys, tmp_path: Path) -> None:
     (judged,) = report(capsys, tmp_path)["judged"]
     assert not judged["enough"]
     assert judged["unknown"] == judged["tls_listeners"] == 1
-    assert judged["not_judged"] == [
+    assert judged["not_judged"][:-1] == [
         {"code": "no-firewall", "reason": PASTE, "tls_listeners": 1, "ports": ["tcp/8443"]}
     ]
 
@@ -1009,7 +1028,7 @@ def test_each_host_of_a_run_must_be_judged(capsys, tmp_path: Path) -> None:
     write(tmp_path, {"b/etc/nginx/nginx.conf": TLS})
     assert main(["check", str(tmp_path), "--fail-on", "never"]) == 3
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == f"11 TLS listeners: 10 open; 1 not judged: {PASTE} (b)"
+    assert last.startswith(f"11 TLS listeners: 10 open; 1 not judged: {PASTE} (b)")
     assert main(["endpoints", str(tmp_path)]) == 3
     assert capsys.readouterr().out.splitlines()[-1] == last
 
@@ -1026,7 +1045,7 @@ def test_firewall_none_is_printed_as_such(capsys, tmp_path: Path) -> None:
     assert main(["check", str(tmp_path), "--firewall", "none"]) == 0
     said = capsys.readouterr().out
     assert "assumed: this host filters nothing (firewall: none, as configured)\n" in said
-    assert said.endswith("\n1 TLS listener: 1 open\n")
+    assert "\n1 TLS listener: 1 open; certificates:" in said
 
 
 def test_a_whole_etc_says_why_it_is_open(capsys, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_progress_is_on_a_terminal_alone(capsys, monkeypatch) -> None:
 def test_quiet_shows_the_findings_and_the_tally(capsys) -> None:
     report = said(capsys, "check", CLOSED, "-q")
     assert report.startswith("error[tls-port-closed]")
-    assert report.endswith("2 TLS listeners: 2 closed\n")
+    assert report.endswith("2 TLS listeners: 2 closed; certificates: 0 of 1 read\n")
     assert "sslint explain" not in report
     assert said(capsys, "check", CLOSED, "-q", "-v").startswith("ENDPOINT")
 

@@ -150,6 +150,19 @@ def load(tree: Tree, ref: CertificateRef) -> Certificate:
     return found
 
 
+def is_read(tree: Tree, ref: CertificateRef) -> bool:
+    """Whether the file of a reference holds a certificate; it is not parsed for that."""
+    if ref.path is None:
+        return False
+    known = _memo(tree).files.get(ref.path)
+    if known is not None:
+        return bool(known.certificates)
+    try:
+        return b"CERTIFICATE-----" in tree.read_bytes(ref.path)
+    except TreeError:
+        return False
+
+
 def keep(tree: Tree, other: Tree, changed: Collection[str]) -> bool:
     """Take over what was read in one tree for another in which the files at some paths differ.
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from sslint.values import dataclass
+from sslint.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     from sslint.host import Host, Socket
@@ -42,24 +42,26 @@ class Why(Enum):
     FILE_UNREAD = "file-unread"  # a file that decides a socket or a ruleset
 
 
-# Each of these alone leaves a host unjudged; the others only if no listener has a verdict.
-_WHOLE = (
-    Why.SERVER_UNREAD,
-    Why.TLS_UNREAD,
-    Why.CERTIFICATES_UNREAD,
-    Why.EXPECTATION,
-    Why.UNCLAIMED,
-)
+# These leave a host unjudged only if no listener has a verdict; what a certificate holds is no
+# matter of who reaches a listener, and a file that decides is a problem of its own.
+_IF_ALONE = (Why.LISTENER_UNCERTAIN, Why.SERVER_INCOMPLETE)
+_NEVER = (Why.CERTIFICATES_UNREAD, Why.FILE_UNREAD)
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One reason, and the TLS listeners that it leaves without a verdict ("tcp/443")."""
+    """One reason, and the TLS listeners that it leaves without a verdict ("tcp/443").
+
+    `decisive`: the host is not judged for it. `certificates` are the paths of those that were not
+    read, "" for one whose path is not known.
+    """
 
     why: Why
     reason: str
     listeners: int = 0
     ports: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    decisive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,17 @@ class Judged:
     gaps: tuple[Gap, ...]
     enough: bool
     refused: tuple[str, ...] = ()  # the servers that certainly do not start
+    certificates: int = 0  # those that were read
 
     @property
     def listeners(self) -> int:
         """The TLS listeners, with or without a verdict."""
         return sum(self.counts.values())
+
+    @property
+    def unread_certificates(self) -> int:
+        """The certificates of these listeners that were not read."""
+        return sum(len(gap.certificates) for gap in self.gaps)
 
     @property
     def unknown(self) -> int:
@@ -90,6 +98,7 @@ class Judged:
 def judge(host: Host) -> Judged:
     """Say what of a host was judged."""
     counts = dict.fromkeys(COUNTS, 0)
+    certificates = _Certificates(host)
     found: dict[tuple[Why, str], Counter[str]] = {}
     decided = False  # some listener has a verdict that rests on a ruleset
     for socket in host.sockets:
@@ -97,6 +106,7 @@ def judge(host: Host) -> Judged:
         if not _is_tls(endpoint) or not _is_read(host, endpoint) or _is_replaced(host, endpoint):
             continue
         port = _port(endpoint)
+        certificates.add(socket)
         refused = not _starts(host, endpoint)
         for family, reach in ((4, socket.ipv4), (6, socket.ipv6)):
             if reach is None:
@@ -115,15 +125,17 @@ def judge(host: Host) -> Judged:
     gaps = [Gap(*why, ports.total(), tuple(ports)) for why, ports in found.items()]
     gaps += _servers(host)
     gaps += _partly_read(host)
+    gaps += certificates.gaps()
     gaps += _programs(host)
     gaps += _expectations(host)
     if not gaps and not any(counts.values()):
         gaps += _unclaimed(host)
-    gaps += [] if gaps else _files(host)
-    doubtful = counts["unknown"] or any(gap.why is Why.SERVER_INCOMPLETE for gap in gaps)
-    enough = (decided or not doubtful) and not any(gap.why in _WHOLE for gap in gaps)
+    never = (*_NEVER, *_IF_ALONE) if decided else _NEVER
+    gaps = [replace(gap, decisive=gap.why not in never) for gap in gaps]
+    gaps += [] if any(gap.decisive for gap in gaps) else _files(host)
+    enough = not any(gap.decisive for gap in gaps)
     servers = tuple(reading.server for reading in host.readings if not reading.starts)
-    return Judged(host.name, counts, tuple(gaps), enough, servers)
+    return Judged(host.name, counts, tuple(gaps), enough, servers, len(certificates.read))
 
 
 def is_incomplete(host: Host) -> bool:
@@ -144,12 +156,14 @@ def tally(judged: Sequence[Judged]) -> str:
     if known:
         text += f": {', '.join(known)}"
     reasons = list(_reasons(judged))
-    if not reasons:
-        return text
-    more = len(reasons) - MAX_REASONS
-    said = "; ".join(reasons[:MAX_REASONS]) + (f"; and {more} more" if more > 0 else "")
-    unknown = f"{total['unknown']} " if total["unknown"] and known else ""
-    return f"{text}; {unknown}not judged: {said}"
+    if reasons:
+        more = len(reasons) - MAX_REASONS
+        said = "; ".join(reasons[:MAX_REASONS]) + (f"; and {more} more" if more > 0 else "")
+        unknown = f"{total['unknown']} " if total["unknown"] and known else ""
+        text += f"; {unknown}not judged: {said}"
+    read = sum(one.certificates for one in judged)
+    unread = sum(one.unread_certificates for one in judged)
+    return f"{text}; certificates: {read} of {read + unread} read" if unread else text
 
 
 # -- inside ---------------------------------------------------------------------------------------
@@ -245,7 +259,7 @@ def _partly_read(host: Host) -> Iterator[Gap]:
         certified = [endpoint for endpoint in known if not endpoint.passthrough]
         if certified:
             what = f"the certificate of {reading.server}"
-            yield _unread(Why.CERTIFICATES_UNREAD, what, certified)
+            yield replace(_unread(Why.CERTIFICATES_UNREAD, what, certified), certificates=("",))
         if not outward and not reading.complete:
             said = f"what {reading.server} listens on is not known: {reading.gaps[0]}"
             yield Gap(Why.TLS_UNREAD, said)
@@ -301,6 +315,42 @@ def _unclaimed(host: Host) -> Iterator[Gap]:
         yield Gap(Why.UNCLAIMED, f"{unclaimed.said(host.target.unclaimed)} ({tip})")
 
 
+@dataclass(slots=True)
+class _Certificates:
+    """The certificates that listeners name, each once: those that were read, and the others.
+
+    `unread` has for each the server that names it first, `ports` where each of these has any.
+    """
+
+    host: Host
+    read: set[str | None] = field(default_factory=set)
+    unread: dict[str | None, str] = field(default_factory=dict)
+    ports: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def add(self, socket: Socket) -> None:
+        """Count those of a listener that other hosts reach."""
+        from sslint.certificates import is_read
+
+        endpoint = socket.endpoint
+        for ref in endpoint.certificates if socket.scope != "loopback" else ():
+            if ref.path in self.read:
+                continue
+            if ref.path not in self.unread and is_read(self.host.tree, ref):
+                self.read.add(ref.path)
+                continue
+            server = self.unread.setdefault(ref.path, endpoint.server)
+            self.ports.setdefault(server, {})[_port(endpoint)] = None
+
+    def gaps(self) -> Iterator[Gap]:
+        """Yield what was not read, by the server that names it."""
+        for server, ports in self.ports.items():
+            paths = [path or "" for path, first in self.unread.items() if first == server]
+            named = _shown([path or "that a variable names" for path in paths])
+            what, verb = ("certificates", "are") if len(paths) > 1 else ("certificate", "is")
+            said = f"the {what} {named} of {server} on {_shown(tuple(ports))} {verb} not read"
+            yield Gap(Why.CERTIFICATES_UNREAD, said, 0, tuple(ports), tuple(paths))
+
+
 def _expectations(host: Host) -> Iterator[Gap]:
     """Yield the expectations of the configuration of which it is not known whether they hold."""
     if not host.target.expect:
@@ -332,6 +382,8 @@ def _reasons(judged: Iterable[Judged]) -> Iterator[str]:
     hosts: dict[str, list[str]] = {}
     for one in judged:
         for gap in one.gaps:
+            if gap.why is Why.CERTIFICATES_UNREAD:  # they are counted
+                continue
             hosts.setdefault(gap.reason, []).append(one.host)
     several = len(list(judged)) > 1
     for reason, names in hosts.items():

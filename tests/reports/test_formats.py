@@ -321,8 +321,8 @@ def test_sarif_has_no_more_results_than_github_takes(capsys, web: Path, monkeypa
     monkeypatch.setattr("sslint.reports.sarif.MAX_RESULTS", 1)
     run = sarif(capsys, "web")
     assert [result["ruleId"] for result in run["results"]] == ["tls-port-closed"]
-    [notification] = run["invocations"][0]["toolExecutionNotifications"]
-    assert notification["message"]["text"].startswith("2 more results are left out")
+    told = [one["message"]["text"] for one in run["invocations"][0]["toolExecutionNotifications"]]
+    assert any(text.startswith("2 more results are left out") for text in told)
 
 
 @pytest.mark.parametrize("kind", ["closed", "hostile", "unread", "silenced", "examples", "many"])

@@ -174,12 +174,14 @@ def judged_data(judged: Judged) -> dict[str, Any]:
         "enough": judged.enough,
         "tls_listeners": judged.listeners,
         **judged.counts,
+        "certificates": {"read": judged.certificates, "unread": judged.unread_certificates},
         "not_judged": [
             {
                 "code": gap.why.value,
                 "reason": clean(gap.reason),
                 "tls_listeners": gap.listeners,
                 "ports": list(gap.ports),
+                **({"certificates": [*map(clean, gap.certificates)]} if gap.certificates else {}),
             }
             for gap in judged.gaps
         ],

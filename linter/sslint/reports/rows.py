@@ -255,7 +255,7 @@ def _gaps(host: Host) -> Iterator[Gap]:
     for gap in judged.gaps:
         if gap.why is not Why.FILE_UNREAD:
             place = _listener(host, gap.ports, make.place) or make.whole()
-            yield Gap(host.name, name, clean(gap.reason), place, not judged.enough, gap.why.value)
+            yield Gap(host.name, name, clean(gap.reason), place, gap.decisive, gap.why.value)
 
 
 def _listener(host: Host, ports: Sequence[str], place: Callable[[Location], Place]) -> Place | None:

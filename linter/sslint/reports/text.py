@@ -46,6 +46,7 @@ def check_text(
     parts = [
         [] if quiet else endpoints_table(result.hosts, width, paint, only_closed=not verbose),
         [] if quiet else notes(result.hosts),
+        _unread_certificates(result) if verbose else [],
         *_findings(result, paint, width),
     ]
     if result.stale:
@@ -72,6 +73,17 @@ def _findings(result: Result, paint: Painter, width: int | None) -> Iterable[lis
         shown = places(by_name[name].tree)
         for _, alike in groupby(findings, _place):
             yield _Finding(list(alike), shown, paint, width).lines(result.fixes)
+
+
+def _unread_certificates(result: Result) -> list[str]:
+    """Name each certificate that was not read."""
+    several = len(result.hosts) > 1
+    return [
+        f"{f'{clean(one.host)}: ' if several else ''}certificate not read: {clean(path)}"
+        for one in result.judged
+        for gap in one.gaps
+        for path in ((gap.reason,) if "" in gap.certificates else gap.certificates)
+    ]
 
 
 _STALE = {
