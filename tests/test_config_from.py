@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def check(capsys: pytest.CaptureFixture[str], top: Path, *more: str) -> tuple[in
 @pytest.mark.parametrize(
     "setting",
     ["fail_on: never", "ignore: [reachability]", "exclude: [etc]", "firewall: none",
-     "baseline: known.json", "select: [dns]", "expected_open: [443/tcp]", "no_ignores: false"],
+     "baseline: known.json", "select: [dns]", "expected_open: [443/tcp]", "no_ignores: false",
+     "not_judged: [{code: certificates-unread, because: x}]"],
 )  # fmt: skip
 def test_what_a_pull_request_sets_does_not_count_and_is_shown(
     work: Path, capsys, setting: str
@@ -243,3 +245,15 @@ def test_a_path_below_has_the_configuration_above_it(work: Path, capsys, monkeyp
     monkeypatch.setenv("SSLINT_CONFIG_FROM", "base")
     assert main(["check", str(work / "etc")]) == 0
     assert os.environ["SSLINT_CONFIG_FROM"] == "base"
+
+
+def test_what_a_pull_request_acknowledges_is_not_judged_for_it(work: Path, capsys) -> None:
+    shutil.rmtree(work / "etc")
+    nginx = "http { server { listen 443 ssl; ssl_certificate /a; ssl_certificate_key /b; } }\n"
+    base(work, _sslint_yaml="verbose: true\n", etc__nginx__nginx_conf=f"events {{}}\n{nginx}")
+    entry = "not_judged: [{code: no-firewall, because: x}]\n"
+    (work / ".sslint.yaml").write_text(entry)
+    commit(work)
+    assert main(["check", str(work)]) == 0
+    assert main(["check", str(work), "--config-from", "base"]) == 3
+    assert main(["check", str(work), "--config-from", "HEAD"]) == 0

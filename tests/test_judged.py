@@ -1064,3 +1064,101 @@ def test_a_part_of_etc_says_nothing_of_what_it_lacks(capsys, tmp_path: Path, nam
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert main(["check", str(tmp_path)]) == 3
     assert PASTE in capsys.readouterr().out
+
+
+ACKNOWLEDGED = "not_judged: [{code: no-firewall, ports: [tcp/443], because: a cloud's firewall}]\n"
+
+
+def configured(base: Path, text: str) -> Path:
+    return write(base, {".git/HEAD": "", ".sslint.yaml": text, "etc/nginx/nginx.conf": TLS})
+
+
+def test_what_is_acknowledged_does_not_make_status_3(capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(configured(tmp_path, ACKNOWLEDGED))
+    for command in ("check", "endpoints"):
+        assert main([command, "."]) == 0
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last.startswith("1 TLS listener; acknowledged as not judged: 1")
+    (judged,) = report(capsys, Path("."))["judged"]
+    assert judged["enough"]
+    assert judged["not_judged"][0]["because"] == "a cloud's firewall"
+    assert main(["check", ".", "--fail-on", "unknown"]) == 3  # the certificate
+    both = ACKNOWLEDGED + "  - {code: certificates-unread, because: another host has them}\n"
+    both = both.replace("[{code", "\n  - {code", 1).replace("}]", "}")
+    configured(tmp_path, both)
+    assert main(["check", ".", "--fail-on", "unknown"]) == 0
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "code: no-firewall, ports: [tcp/8443], because: x",
+        "code: no-firewall, ports: [udp/443], because: x",
+        "code: no-firewall, host: other*, because: x",
+        "code: certificates-unread, ports: [tcp/8443], because: x",
+        "code: undecided, because: x",
+    ],
+)
+def test_an_entry_acknowledges_only_what_it_names(
+    capsys, tmp_path: Path, monkeypatch, entry: str
+) -> None:
+    monkeypatch.chdir(configured(tmp_path, f"not_judged: [{{{entry}}}]\n"))
+    assert main(["check", "."]) == 3
+    err = capsys.readouterr().err
+    assert ".sslint.yaml:1: not_judged.0: " in err
+    assert "is judged, or not there any more; remove the entry" in err
+
+
+def test_an_entry_that_counts_is_not_stale(capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(configured(tmp_path, ACKNOWLEDGED))
+    main(["check", "."])
+    assert "remove the entry" not in capsys.readouterr().err
+    main(["check", ".", "--firewall", "none"])
+    assert "remove the entry" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("code: file-unread, because: x", "code"),
+        ("code: undecided", "because"),
+        ("code: undecided, because: ' '", "because"),
+        ("code: undecided, because: x, ports: [ssh]", "ports"),
+    ],
+)
+def test_an_entry_that_means_nothing_is_refused(
+    capsys, tmp_path: Path, monkeypatch, entry: str, said: str
+) -> None:
+    monkeypatch.chdir(configured(tmp_path, f"not_judged: [{{{entry}}}]\n"))
+    assert main(["check", "."]) == 2
+    err = capsys.readouterr().err
+    assert ".sslint.yaml:1" in err
+    assert said in err
+
+
+def test_the_settings_know_every_code_but_a_files() -> None:
+    entry = json.loads(schema_text("config"))["properties"]["not_judged"]["items"]["properties"]
+    assert {*entry["code"]["enum"], "file-unread"} == {why.value for why in Why}
+
+
+def test_the_last_line_names_the_way_out(capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, {"etc/nginx/nginx.conf": TLS, "etc/csf/csf.conf": 'TCP_IN = "443"\n'})
+    assert main(["check", "etc"]) == 3
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "; to settle it: --firewall FILE or not_judged in .sslint.yaml" in last
+    write(tmp_path, {"b/etc/nginx/nginx.conf": TLS, "b/etc/nftables.conf": "table inet {\n"})
+    assert main(["check", "b/etc"]) == 3
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "to settle it: --firewall FILE or not_judged" in last
+
+
+def test_the_last_line_counts_the_hosts(capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(write(tmp_path, {".git/HEAD": ""}))
+    for name, rules in (("a", ACCEPT), ("b", ACCEPT), ("c", "")):
+        write(tmp_path, {f"{name}/etc/nginx/nginx.conf": TLS})
+        if rules:
+            write(tmp_path, {f"{name}/etc/nftables.conf": rules})
+    assert main(["check", "."]) == 3
+    assert "; hosts: 2 judged, 1 not" in capsys.readouterr().out.splitlines()[-1]
+    assert report(capsys, Path("."))["summary"]["unjudged"] == 1

@@ -334,7 +334,7 @@ def test_a_reader_that_goes_away_changes_no_status() -> None:
 def test_each_setting_of_the_file_that_is_a_flag_has_its_name() -> None:
     file_only = {"hosts", "exclude", "rules", "networks", "expose", "internal", "expected_open",
                  "terminated_elsewhere", "renewed_elsewhere", "nat", "versions",
-                 "expect", "severity", "require_reason"}  # fmt: skip
+                 "expect", "severity", "require_reason", "not_judged"}  # fmt: skip
     assert yamlfile.properties("config") - file_only <= arguments.setting_names()
 
 

@@ -221,6 +221,8 @@ def _check(options: argparse.Namespace) -> int:
     result.proposed = _proposed(config, paths)
     for unused in policy.unused(result.met) if policy is not None else ():
         _warn(unused)
+    for stale in result.stale_acknowledgements:
+        _warn(stale)
     if baseline is not None:
         needed, now = bool(config.values.get("require_reason")), result.hosts[0].now
         silence.apply_baseline(result, *baseline, reasons=needed, now=now)
@@ -368,7 +370,7 @@ def _own_rules(config: Config) -> list[Rule]:
 
 def _endpoints(options: argparse.Namespace) -> int:
     from sslint import host, inputs
-    from sslint.judged import is_incomplete
+    from sslint.judged import judge
     from sslint.reports.data import endpoints_report
     from sslint.result import Result
 
@@ -396,7 +398,7 @@ def _endpoints(options: argparse.Namespace) -> int:
 
         paint = Painter(coloured(config.get("color", options.color, "auto")))
         _write(endpoints_text(hosts, columns(), paint))
-    return INCOMPLETE if any(map(is_incomplete, hosts)) else 0
+    return 0 if all(judge(host).enough for host in hosts) else INCOMPLETE
 
 
 def _nothing(hosts: Sequence[Host], paths: Sequence[str]) -> NothingToCheckError:

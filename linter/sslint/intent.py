@@ -15,6 +15,20 @@ _PORT = regex(r"^(\d{1,5})(?:/(tcp|udp))?$")
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """An entry of `not_judged`: what cannot be read on hosts of a name, and need not be.
+
+    `ports` are as the reports have them ("tcp/443"); without any it is all of its kind.
+    """
+
+    code: str
+    ports: frozenset[str]
+    host: str
+    because: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """`expose`: the networks that are meant to reach a port, None for everyone.
 
@@ -28,6 +42,7 @@ class Intent:
     renewed_elsewhere: tuple[str, ...] = ()
     nat: Mapping[Port, Port] = field(default_factory=dict)  # outer port -> this host's
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    not_judged: tuple[Acknowledged, ...] = ()
 
 
 Refuse = Callable[[tuple[str | int, ...], str], UsageError]
@@ -68,6 +83,26 @@ def parse(values: Mapping[str, Any], refuse: Refuse = _refuse) -> Intent:
             for outer, inner in values.get("nat", {}).items()
         },
         networks=networks,
+        not_judged=tuple(
+            _acknowledged(entry, ("not_judged", n), refuse)
+            for n, entry in enumerate(values.get("not_judged", ()))
+        ),
+    )
+
+
+def _acknowledged(
+    entry: Mapping[str, Any], where: tuple[str | int, ...], refuse: Refuse
+) -> Acknowledged:
+    ports = []
+    for index, text in enumerate(map(str, entry.get("ports", ()))):
+        first, _, second = text.partition("/")  # the reports have tcp/443, the settings 443/tcp
+        text = f"{second}/{first}" if first in ("tcp", "udp") else text
+        ports.append("{}/{}".format(*_port(text, (*where, "ports", index), refuse)))
+    if not entry["because"].strip():
+        raise refuse((*where, "because"), "must say why")
+    place = str(refuse(where, "")).rstrip(": ")
+    return Acknowledged(
+        entry["code"], frozenset(ports), entry.get("host", "*"), entry["because"], place
     )
 
 

@@ -42,10 +42,25 @@ class Why(Enum):
     FILE_UNREAD = "file-unread"  # a file that decides a socket or a ruleset
 
 
+# The ways out of exit status 3, where the reason does not name one.
+_WAYS = {
+    "--firewall FILE": (Why.FIREWALL_UNREAD,),
+    "not_judged in .sslint.yaml": (
+        Why.FIREWALL_UNREAD,
+        Why.UNDECIDED,
+        Why.LISTENER_UNCERTAIN,
+        Why.TLS_UNKNOWN,
+        Why.SERVER_UNREAD,
+        Why.SERVER_INCOMPLETE,
+        Why.TLS_UNREAD,
+        Why.EXPECTATION,
+    ),
+    "exclude in .sslint.yaml": (Why.FILE_UNREAD,),
+}
 # These leave a host unjudged only if no listener has a verdict; what a certificate holds is no
 # matter of who reaches a listener, and a file that decides is a problem of its own.
 _IF_ALONE = (Why.LISTENER_UNCERTAIN, Why.SERVER_INCOMPLETE)
-_NEVER = (Why.CERTIFICATES_UNREAD, Why.FILE_UNREAD)
+_NEVER = (Why.CERTIFICATES_UNREAD,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +68,7 @@ class Gap:
     """One reason, and the TLS listeners that it leaves without a verdict ("tcp/443").
 
     `decisive`: the host is not judged for it. `certificates` are the paths of those that were not
-    read, "" for one whose path is not known.
+    read, "" for one whose path is not known. `because`: the configuration acknowledges it.
     """
 
     why: Why
@@ -62,6 +77,7 @@ class Gap:
     ports: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
     decisive: bool = False
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,7 @@ class Judged:
     enough: bool
     refused: tuple[str, ...] = ()  # the servers that certainly do not start
     certificates: int = 0  # those that were read
+    met: frozenset[int] = frozenset()  # the entries of `not_judged` that are about a gap
 
     @property
     def listeners(self) -> int:
@@ -132,15 +149,11 @@ def judge(host: Host) -> Judged:
         gaps += _unclaimed(host)
     never = (*_NEVER, *_IF_ALONE) if decided else _NEVER
     gaps = [replace(gap, decisive=gap.why not in never) for gap in gaps]
+    gaps, met = _acknowledged(host, gaps)
     gaps += [] if any(gap.decisive for gap in gaps) else _files(host)
     enough = not any(gap.decisive for gap in gaps)
     servers = tuple(reading.server for reading in host.readings if not reading.starts)
-    return Judged(host.name, counts, tuple(gaps), enough, servers, len(certificates.read))
-
-
-def is_incomplete(host: Host) -> bool:
-    """Tell whether a host was not judged, or a file that decides a verdict could not be read."""
-    return any(problem.decisive for problem in host.problems) or not judge(host).enough
+    return Judged(host.name, counts, tuple(gaps), enough, servers, len(certificates.read), met)
 
 
 def tally(judged: Sequence[Judged]) -> str:
@@ -156,11 +169,20 @@ def tally(judged: Sequence[Judged]) -> str:
     if known:
         text += f": {', '.join(known)}"
     reasons = list(_reasons(judged))
+    gaps = [gap for one in judged for gap in one.gaps]
     if reasons:
         more = len(reasons) - MAX_REASONS
         said = "; ".join(reasons[:MAX_REASONS]) + (f"; and {more} more" if more > 0 else "")
-        unknown = f"{total['unknown']} " if total["unknown"] and known else ""
-        text += f"; {unknown}not judged: {said}"
+        unknown = sum(gap.listeners for gap in gaps if not gap.because)
+        text += f"; {f'{unknown} ' if unknown and known else ''}not judged: {said}"
+        needed = {gap.why for gap in gaps if gap.decisive}
+        ways = [way for way, reasons in _WAYS.items() if needed.intersection(reasons)]
+        text += f"; to settle it: {' or '.join(ways)}" if ways else ""
+    unjudged = sum(not one.enough for one in judged)
+    if unjudged and len(judged) > 1:
+        text += f"; hosts: {len(judged) - unjudged} judged, {unjudged} not"
+    accepted = sum(bool(gap.because) for gap in gaps)
+    text += f"; acknowledged as not judged: {accepted}" if accepted else ""
     read = sum(one.certificates for one in judged)
     unread = sum(one.unread_certificates for one in judged)
     return f"{text}; certificates: {read} of {read + unread} read" if unread else text
@@ -366,10 +388,33 @@ def _expectations(host: Host) -> Iterator[Gap]:
                 break
 
 
+def _acknowledged(host: Host, gaps: Sequence[Gap]) -> tuple[list[Gap], frozenset[int]]:
+    """Return gaps with what the configuration says of them, and the numbers of its entries."""
+    import fnmatch
+
+    said: list[Gap] = []
+    met: set[int] = set()
+    for gap in gaps:
+        entries = {
+            number: entry
+            for number, entry in enumerate(host.target.intent.not_judged)
+            if entry.code == gap.why.value
+            and (not entry.ports or entry.ports.intersection(gap.ports))
+            and fnmatch.fnmatchcase(host.name, entry.host)
+        }
+        met.update(entries)
+        left = set(gap.ports).difference(*(entry.ports or gap.ports for entry in entries.values()))
+        if entries and not left:
+            because = next(iter(entries.values())).because
+            gap = replace(gap, decisive=False, because=because)
+        said.append(gap)
+    return said, frozenset(met)
+
+
 def _files(host: Host) -> list[Gap]:
     """Return what could not be read where nothing else says why the exit status is 3."""
     decisive = [problem for problem in host.problems if problem.decisive]
-    return [Gap(Why.FILE_UNREAD, problem.sentence) for problem in decisive]
+    return [Gap(Why.FILE_UNREAD, problem.sentence, decisive=True) for problem in decisive]
 
 
 def _shown(ports: Sequence[str]) -> str:
@@ -382,7 +427,7 @@ def _reasons(judged: Iterable[Judged]) -> Iterator[str]:
     hosts: dict[str, list[str]] = {}
     for one in judged:
         for gap in one.gaps:
-            if gap.why is Why.CERTIFICATES_UNREAD:  # they are counted
+            if gap.because or gap.why is Why.CERTIFICATES_UNREAD:  # they are counted
                 continue
             hosts.setdefault(gap.reason, []).append(one.host)
     several = len(list(judged)) > 1

@@ -82,17 +82,25 @@ class Result:
 
     @property
     def unjudged(self) -> list[Host]:
-        """The hosts that were not judged, or of which a file that decides could not be read."""
+        """The hosts that were not judged."""
+        return [h for h, one in zip(self.hosts, self.judged, strict=True) if not one.enough]
+
+    @property
+    def stale_acknowledgements(self) -> list[str]:
+        """The entries of `not_judged` that are about nothing any more, each with its place."""
+        entries = self.hosts[0].target.intent.not_judged if self.hosts else ()
+        met = {number for one in self.judged for number in one.met}
         return [
-            host
-            for host, judged in zip(self.hosts, self.judged, strict=True)
-            if not judged.enough or any(problem.decisive for problem in host.problems)
+            f"{entry.place}: {' and '.join([entry.code, *sorted(entry.ports)])} is judged, or not "
+            "there any more; remove the entry"
+            for number, entry in enumerate(entries)
+            if number not in met
         ]
 
     @property
     def doubtful(self) -> bool:
         """Whether anything at all was not judged."""
-        return any(one.gaps for one in self.judged)
+        return any(not gap.because for one in self.judged for gap in one.gaps)
 
     @property
     def empty(self) -> bool:

@@ -182,6 +182,7 @@ def judged_data(judged: Judged) -> dict[str, Any]:
                 "tls_listeners": gap.listeners,
                 "ports": list(gap.ports),
                 **({"certificates": [*map(clean, gap.certificates)]} if gap.certificates else {}),
+                **({"because": clean(gap.because)} if gap.because else {}),
             }
             for gap in judged.gaps
         ],
