@@ -7,7 +7,8 @@ set by `--limit` and SSLINT_LIMIT alone, never by what is checked.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
@@ -39,12 +40,16 @@ LIMITS = {
     "seconds": (7, "seconds of processor time"),
     "memory": (1024, "MiB of memory"),
 }
-# These hold for the first MiB that is read, and as much again for each one more; time and memory
+# These hold for the first MiB of files, and as much again for each one more; time and memory
 # grow in a way of their own.
 GROWING = frozenset(
     ("hosts", "matches", "includes", "statements", "expansions", "elements", "ranges", "pairs",
      "states", "steps")
 )  # fmt: skip
+
+
+File = tuple[int, int]
+"""What a file is whatever it is called: its device and inode."""
 
 
 class ExhaustedError(Exception):
@@ -59,18 +64,34 @@ class ExhaustedError(Exception):
 class Budgets:
     """What a run has used, and its limits, by name. All layers of all hosts count here.
 
-    `refused` is how often a limit, the time or the memory did not allow for more.
+    `refused` is how often a limit, the time or the memory did not allow for more. `met` are the
+    sizes of the files that were read, by device and inode: what is read again raises no limit,
+    whatever its names, links and hosts.
     """
 
     limits: dict[str, int] = field(default_factory=lambda: {k: v[0] for k, v in LIMITS.items()})
     used: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LIMITS, 0))
     refused: int = 0
+    met: dict[File, int] = field(default_factory=dict)
+    fresh: int = 0  # bytes that were read for the first time
+
+    def read(self, file: File, size: int) -> None:
+        """Count a file that was read. Raise ExhaustedError as `spend` does."""
+        self.meet({file: size})
+        self.spend("bytes", size)
+        self.spend("files")
+
+    def meet(self, files: Mapping[File, int]) -> None:
+        """Let files that are read for the first time raise the limits."""
+        for file, size in files.items():
+            if file not in self.met:
+                self.met[file] = size
+                self.fresh += size
+        last_stop.grow(self.fresh)
 
     def spend(self, name: str, amount: int = 1, location: Location | None = None) -> None:
         """Count. Raise ExhaustedError, and count nothing, if it would be more than the limit."""
         used = self.used[name] + amount
-        if name == "bytes":
-            last_stop.grow(used)
         if used > self.limits[name] and used > self.allowed(name):
             self.refused += 1
             raise ExhaustedError(_lacking(name, self.allowed(name)), location)
@@ -78,7 +99,7 @@ class Budgets:
 
     def allowed(self, name: str) -> int:
         """Return how much may be used by now."""
-        more = self.used["bytes"] >> 20 if name in GROWING else 0
+        more = self.fresh >> 20 if name in GROWING else 0
         return self.limits[name] * (1 + more)
 
 
@@ -138,15 +159,22 @@ def shortage(error: BaseException) -> str:
     return ""
 
 
+def _taken() -> float:
+    """Return the processor time, in seconds, of this process and of those of its that ended."""
+    return sum(os.times()[:4])
+
+
 class LastStop:
     """What ends a run that no count has ended: processor time and memory.
 
-    Both grow with what was read, so that only what is out of all proportion is ended.
+    Both grow with the files that were read, so that only what is out of all proportion is ended.
     """
 
     def __init__(self) -> None:
         self._budgets = Budgets()
-        self._extra = self._bytes = self._stops = 0
+        self._extra = self._before = 0.0
+        self._bytes = self._stops = 0
+        self._processes = 1
         self._address_space = False
 
     def start(self, budgets: Budgets) -> None:
@@ -164,7 +192,17 @@ class LastStop:
         import signal
 
         if self._address_space:
+            self._before = _taken()
             signal.setitimer(signal.ITIMER_PROF, 0.5, 0.5)
+
+    def share(self, processes: int) -> None:
+        """Let so many processes have the time of a run together, each its part."""
+        self._processes = processes
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time has ended something."""
+        return self._stops > 0
 
     def use(self, budgets: Budgets) -> None:
         """Take the limits of a run."""
@@ -179,7 +217,7 @@ class LastStop:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
     def grow(self, read: int) -> None:
-        """Allow for so many bytes that were read: 40 seconds and 512 MiB a MiB over the first.
+        """Allow for so many bytes of files: 40 seconds and 512 MiB a MiB over the first.
 
         What was allowed is not taken back, but by 0.
         """
@@ -196,12 +234,10 @@ class LastStop:
             resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
 
     def _tick(self) -> None:
-        import time
-
         seconds = self._budgets.limits["seconds"]
-        allowed = seconds + 40 * (self._bytes >> 20) + self._extra
-        if time.process_time() > allowed:
-            self._extra += 1
+        allowed = (seconds + 40 * (self._bytes >> 20)) / self._processes + self._extra
+        if _taken() - self._before > allowed:
+            self._extra += 0.5
             self._stops += 1
             self._budgets.refused += 1
             said = _lacking("seconds", seconds)

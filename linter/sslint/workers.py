@@ -15,9 +15,10 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sslint.budgets import begin, end, last_stop
+from sslint.budgets import File, begin, end, last_stop
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
@@ -36,10 +37,11 @@ _shared: list[Any] = []  # what all processes have, and none sends
 
 @dataclass(slots=True)
 class _Done(Generic[T]):
-    """What is made of a host, what that spent, and what sending it did."""
+    """What is made of a host, what that spent and met, and what sending it spent."""
 
     result: T
     spent: Mapping[str, int]
+    met: Mapping[File, int]
     sent: Mapping[str, int]
 
 
@@ -60,8 +62,8 @@ class _Worker:
                 return
             self._read += 8 + size
             stream = io.BytesIO(record)
-            number, spent, sent = pickle.load(stream)  # noqa: S301 # nosec B301
-            yield number, _Done(pickle.load(stream), spent, sent)  # noqa: S301 # nosec B301
+            number, spent, met, sent = pickle.load(stream)  # noqa: S301 # nosec B301
+            yield number, _Done(pickle.load(stream), spent, met, sent)  # noqa: S301 # nosec B301
 
     def end(self) -> None:
         """End the process if it is still there."""
@@ -106,11 +108,13 @@ class Run(Generic[T]):
 
     def results(self, count: int) -> Iterator[T]:
         """Yield what is made of the hosts, by so many processes."""
-        begun = dict(self.budgets.used)
+        begun = dict(self.budgets.used), dict(self.budgets.met), self.budgets.fresh
         workers: list[_Worker] = []
+        count = min(count, MAX_PROCESSES)
+        last_stop.share(count)
         try:
             with suppress(OSError):  # then there are fewer
-                while len(workers) < min(count, MAX_PROCESSES) - 1:
+                while len(workers) < count - 1:
                     workers.append(_Worker())
                     self._fork(workers[-1])
             done = self._judge_with(workers)
@@ -118,7 +122,8 @@ class Run(Generic[T]):
             for worker in workers:
                 worker.end()
             os.close(self.tokens)
-        self.budgets.used = begun
+            last_stop.share(1)
+        self.budgets.used, self.budgets.met, self.budgets.fresh = begun
         yield from self._in_order(done)
         _shared.clear()
 
@@ -148,7 +153,7 @@ class Run(Generic[T]):
             if one is not None and self._fits(one, held):
                 for name, amount in one.spent.items():
                     self.budgets.used[name] += amount
-                last_stop.grow(self.budgets.used["bytes"])
+                self.budgets.meet(one.met)
                 yield one.result
             else:
                 yield self.work(self.targets[number])
@@ -167,19 +172,20 @@ class Run(Generic[T]):
 
     def _turns(self) -> Iterator[int]:
         """Yield the numbers of the hosts that nobody else has taken."""
-        while token := os.read(self.tokens, 4):
+        while not last_stop.is_over and (token := os.read(self.tokens, 4)):
             number = int.from_bytes(token, "little")
             yield from range(number, min(number + self.step, len(self.targets)))
 
     def _done(self, target: Target, *, copied: bool = False) -> _Done[T] | None:
         """Judge a host; None where that failed, or a limit was met."""
         before, refused = dict(self.budgets.used), self.budgets.refused
+        known = len(self.budgets.met)
         try:
             result = self.work(self._copy(target) if copied else target)
         except Exception:
             return None  # it fails again when it is its turn
-        spent = self._since(before)
-        return None if self.budgets.refused > refused else _Done(result, spent, {})
+        spent, met = self._since(before), dict(islice(self.budgets.met.items(), known, None))
+        return None if self.budgets.refused > refused else _Done(result, spent, met, {})
 
     def _since(self, before: Mapping[str, int]) -> dict[str, int]:
         return {name: self.budgets.used[name] - amount for name, amount in before.items()}
@@ -226,7 +232,7 @@ class Run(Generic[T]):
             sent = self._since(used)
             self.budgets.used = used
         if self.budgets.refused == refused:
-            record = pickle.dumps((number, done.spent, sent)) + record
+            record = pickle.dumps((number, done.spent, done.met, sent)) + record
             record = len(record).to_bytes(8, "little") + record
             while record:
                 record = record[os.write(worker.file, record) :]

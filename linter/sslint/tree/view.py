@@ -335,9 +335,8 @@ class Tree:
         place = self._layers.place(found.path)
         assert place is not None
         try:
-            data, _ = self._layers.door.read(place, path, MAX_FILE)
-            self.budgets.spend("bytes", len(data))
-            self.budgets.spend("files")
+            data, details = self._layers.door.read(place, path, MAX_FILE)
+            self.budgets.read((details.st_dev, details.st_ino), len(data))
         except OSError as error:
             raise TreeError.from_os(path, error) from None
         except ExhaustedError as error:
