@@ -267,6 +267,39 @@ def test_a_ruleset_that_does_not_load_is_unknown_as_a_whole() -> None:
     assert [(p.path, p.decisive) for p in tree.problems] == [("etc/iptables/rules.v4", True)]
 
 
+DUMP_OF_UFW = RULES.replace(
+    "-A INPUT", ":{p}-user-input - [0:0]\n-A INPUT -j {p}-user-input\n-A {p}-user-input"
+)
+
+
+def test_a_dump_of_ufws_chains_is_in_force_in_place_of_what_ufw_loads() -> None:
+    files = {
+        **{f"{ETC}/multi-user.target.wants/{name}.service": "" for name in ("ufw", "cron")},
+        f"{ETC}/multi-user.target.wants/netfilter-persistent.service": "",
+        "/etc/ufw/ufw.conf": "ENABLED=yes\n",
+        "/etc/default/ufw": "IPV6=yes\nDEFAULT_INPUT_POLICY=DROP\n",
+        **{
+            f"/etc/ufw/{name}{six}.rules": "*filter\nCOMMIT\n"
+            for name in ("before", "after", "user")
+            for six in ("", "6")
+        },
+        "/etc/iptables/rules.v4": DUMP_OF_UFW.format(p="ufw"),
+    }
+    six = {"/etc/iptables/rules.v6": DUMP_OF_UFW.format(p="ufw6")}
+    _, both = load(files | six)
+    assert {table.origin for table in both.tables} == {"iptables"}
+    assert not both.missing
+    assert both.assumptions == [
+        "ufw is not in force: etc/iptables/rules.v4 holds its chains, "
+        "and is loaded in place of its rules"
+    ]
+    _, four = load(files)
+    assert [missing.families for missing in four.missing] == [(6,)]  # ufw may have been first
+    del files["/etc/iptables/rules.v4"]
+    _, alone = load(files | six)  # which ufw fills anew, if it comes last
+    assert [missing.families for missing in alone.missing] == [(6,)]
+
+
 def test_ufw_and_rules_v4_fill_the_same_chains_in_an_unknown_order() -> None:
     files = {
         "/etc/ufw/ufw.conf": "ENABLED=yes\n",

@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from sslint.firewalls import iptables, ufw
+from sslint.firewalls import discovery, iptables, ufw
 from sslint.netfilter.model import Limit, Ruleset, Table
+from sslint.netfilter.reach import Firewall
+from sslint.network import read_network
 from sslint.source import SourceFile
 from sslint.tree import Tree
 
@@ -121,3 +124,59 @@ def _comparable(tables: list[Table]) -> dict[str, object]:
             if rules or policy == "drop" or chain.base is None:
                 found[f"{table.name} {chain.name}"] = policy, rules
     return found
+
+
+# A dump that opens 443, and rules of ufw that open 993 in its place.
+DUMPED = """
+ufw allow 443/tcp; ufw --force enable
+mkdir -p "$OUT/tree/etc/iptables" "$OUT/tree/etc/systemd/system/multi-user.target.wants"
+for unit in ufw netfilter-persistent ssh; do
+    touch "$OUT/tree/etc/systemd/system/multi-user.target.wants/$unit.service"
+done
+iptables-save > "$OUT/rules.v4"; ip6tables-save > "$OUT/rules.v6"
+for dump in $DUMPS; do cp "$OUT/$dump" "$OUT/tree/etc/iptables/"; done
+ufw --force delete allow 443/tcp; ufw allow 993/tcp
+mkdir -p "$OUT/tree/etc/default"
+cp -a /etc/ufw "$OUT/tree/etc/ufw"; cp /etc/default/ufw "$OUT/tree/etc/default/ufw"
+cd "$OUT/tree/etc/iptables"
+for order in "restore; start" "start; restore"; do
+    unshare -n bash -c "
+        start() { /usr/lib/ufw/ufw-init start; }
+        restore() {
+            if test -e rules.v4; then iptables-restore < rules.v4; fi
+            if test -e rules.v6; then ip6tables-restore < rules.v6; fi
+        }
+        $order
+        iptables-save > '$OUT/${order%%;*}.v4'; ip6tables-save > '$OUT/${order%%;*}.v6'"
+done
+"""
+
+
+@pytest.mark.parametrize("dumps", ["rules.v4 rules.v6", "rules.v4", "rules.v6"])
+def test_ufw_beside_a_dump_of_its_chains_is_what_both_orders_load(
+    dumps: str, tmp_path: Path
+) -> None:
+    subprocess.run(
+        ["unshare", "-n", "-m", "bash", "-c", SETUP + DUMPED],
+        env={**os.environ, "OUT": str(tmp_path), "DUMPS": dumps},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    tree = Tree(tmp_path / "tree")
+    ours = Firewall(discovery.load(tree, read_network(tree)))
+    loaded = []
+    for order in ("restore", "start"):
+        ruleset = Ruleset()
+        families: tuple[Literal[4, 6], ...] = (4, 6)
+        for family in families:
+            path = tmp_path / f"{order}.v{family}"
+            iptables.read(SourceFile(path.name, path.name, path.read_text()), family, into=ruleset)
+        loaded.append(Firewall(ruleset))
+    for port in (443, 993):
+        for family in (4, 6):
+            real = {firewall.reach("tcp", port, family).verdict for firewall in loaded}
+            said = ours.reach("tcp", port, family).verdict
+            known = "rules.v4" in dumps and f"rules.v{family}" in dumps
+            assert real == {said} if known else said in ("unknown", *real), (port, family)
+            assert known or family == 4 or said == "unknown"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sslint import servers
 from sslint.engine import Span
 from sslint.facts.fact import Fact, Places, field, of
+from sslint.firewalls import ufw_settings
 from sslint.netfilter.model import Table
 from sslint.regex import regex
 from sslint.values import dataclass
@@ -36,6 +37,7 @@ class _InForce:
     path: str
     place: Location | None
     flushes: Location | None
+    replaced: bool = False
 
 
 def managers(facts: Facts) -> list[Manager]:
@@ -47,8 +49,11 @@ def managers(facts: Facts) -> list[Manager]:
         tables = [t for t in host.ruleset.tables if owner(t) == name and _filters(t)]
         if name is not None and tables and name not in found:
             found[name] = _InForce(name, source.path, _first_rule(tables), source.flushes)
-    if "ufw" in found and "iptables" in found and _saved_from_ufw(host):
-        del found["iptables"]
+    ufw = next((one for one in host.ruleset.sources if one.kind == "ufw"), None)
+    if ufw is not None and "iptables" in found and _saved_from_ufw(host):
+        enabled = ufw_settings.settings(host.tree).get("ENABLED")
+        place = enabled.location if enabled is not None else None
+        found["ufw"] = _InForce("ufw", ufw.path, place, None, replaced=True)
     return [Manager(facts, one, list(found.values())) for one in found.values()]
 
 
@@ -78,6 +83,11 @@ class Manager(Fact):
         return tuple(other.kind for other in self._others) or None
 
     @field
+    def together(self) -> Literal["each", "dump"]:
+        """Which of them decide: each, or the saved dump that replaces what ufw loads."""
+        return "dump" if any(other.replaced for other in self._others) else "each"
+
+    @field
     def flushed(self) -> tuple[str, ...] | None:
         """Programs that add rules of their own, which the file deletes whenever it is loaded."""
         if self.source.flushes is None:
@@ -99,7 +109,7 @@ class Manager(Fact):
     def others_at(self) -> Places:
         """Where the others filter."""
         return tuple(
-            Span(other.place, f"{other.kind} filters here")
+            Span(other.place, f"{other.kind} {'is enabled' if other.replaced else 'filters'} here")
             for other in self._others
             if other.place is not None
         )
@@ -160,12 +170,10 @@ def _first_rule(tables: Sequence[Table]) -> Location | None:
 
 
 def _saved_from_ufw(host: Host) -> bool:
-    """Tell whether rules.v4 is a dump of what ufw had loaded."""
+    """Tell whether a saved dump holds ufw's chains, so that ufw loads nothing itself."""
     return any(
-        name.startswith(("ufw-", "ufw6-"))
+        table.origin == "iptables" and "ufw-user-input" in table.chains
         for table in host.ruleset.tables
-        if table.origin == "iptables"
-        for name in table.chains
     )
 
 

@@ -24,6 +24,7 @@ Given = tuple[str | None, str]
 
 KINDS = ("iptables", "ip6tables", "nft", "nft-json", "ufw", "firewalld", "ipset", "script")
 _FAMILIES: dict[str, tuple[int, ...]] = {"iptables": (4,), "ip6tables": (6,)}
+_OF_FAMILY = {"iptables": "ip", "ip6tables": "ip6"}  # as a table says it
 
 # nftables first: its ruleset starts with `flush ruleset`, and its unit is wanted by sysinit.
 _NFTABLES = {
@@ -48,6 +49,10 @@ class Candidate:
     units: tuple[str, ...] = ()
     inactive: str = ""
     location: Location | None = None
+
+
+Part = tuple[Candidate, Ruleset]
+"""A ruleset and what it loads by itself."""
 
 
 @dataclass(slots=True)
@@ -81,8 +86,8 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
     for candidate in active:
         part = Ruleset()
         _load(tree, network, candidate.kind, candidate.path, part)
-        _merge(part, ruleset)
         parts.append((candidate, part))
+    _stack(parts, ruleset)
     ruleset.missing += found.missing
     ruleset.missing += managers.unread(tree, network)
     if found.scripts:
@@ -90,13 +95,13 @@ def load(tree: Tree, network: HostFacts, given: Sequence[Given] = ()) -> Ruleset
     elif not ruleset.missing and not any(
         _filters(part) or not _is_assumed(tree, network, one) for one, part in parts
     ):
-        active += _load_kept(tree, network, ruleset)
+        _load_kept(tree, network, ruleset)
     ruleset.assumptions += _set_aside(tree, found)
     ruleset.assumptions += managers.assumptions(tree, network)
     if {family for missing in ruleset.missing for family in missing.families} != {4, 6}:
         _judge_apart(tree, network, parts, ruleset)
     if not ruleset.alternatives:
-        _shared_tables(tree, active, ruleset)
+        _note_order(tree, parts, ruleset)
     _resolve_sets(ruleset)
     return ruleset
 
@@ -128,7 +133,7 @@ _MANAGERS = {"nft": "nftables", "ufw": "ufw", "firewalld": "firewalld"}  # else 
 def _judge_apart(
     tree: Tree,
     network: HostFacts,
-    parts: Sequence[tuple[Candidate, Ruleset]],
+    parts: Sequence[Part],
     ruleset: Ruleset,
 ) -> None:
     """Note what is in force where of several managers it is not known which one is.
@@ -136,8 +141,8 @@ def _judge_apart(
     Each that is in force by assumption alone is judged by itself, beside those that are known to
     be: what all agree on is the verdict.
     """
-    known: list[tuple[Candidate, Ruleset]] = []
-    assumed: dict[str, list[tuple[Candidate, Ruleset]]] = {}
+    known: list[Part] = []
+    assumed: dict[str, list[Part]] = {}
     for candidate, part in parts:
         if _is_assumed(tree, network, candidate):
             manager = _MANAGERS.get(candidate.kind, "iptables")
@@ -151,9 +156,8 @@ def _judge_apart(
     of_parts = [missing for _, part in parts for missing in part.missing]
     for world in ([known] if known else []) + [[*known, *group] for group in worlds]:
         alone = Ruleset(missing=[one for one in ruleset.missing if one not in of_parts])
-        for _, part in world:
-            _merge(part, alone)
-        _shared_tables(tree, [candidate for candidate, _ in world], alone)
+        _stack(world, alone)
+        _note_order(tree, world, alone)
         ruleset.alternatives.append(alone)
     names = dict.fromkeys(tree.name(group[0][0].path) for group in worlds)
     reason = f"whether {' or '.join(names)} is in force is not in the files"
@@ -191,17 +195,16 @@ def _load_scripts(tree: Tree, found: dict[str, Location], ruleset: Ruleset, *, a
         ruleset.missing.append(Missing(reason, (4, 6), location, may_open=True))
 
 
-def _load_kept(tree: Tree, network: HostFacts, ruleset: Ruleset) -> list[Candidate]:
+def _load_kept(tree: Tree, network: HostFacts, ruleset: Ruleset) -> None:
     """Read the ruleset that the tree keeps without what loads it; of several, none."""
     from sslint.network.whole import is_whole_etc
 
     if tree.live or network.units.recorded or is_whole_etc(tree):
-        return []  # what starts is known, and loads none
+        return  # what starts is known, and loads none
     found = kept.find(tree)
     if not found:
         _load_kept_script(tree, ruleset)
-        return []
-    chosen = [Candidate(kind, files[0].path) for kind, files in found.items()]
+        return
     several = [files for files in found.values() if len(files) > 1]
     mixed = "nft" in found and len(found) > 1
     if several or mixed:
@@ -210,17 +213,16 @@ def _load_kept(tree: Tree, network: HostFacts, ruleset: Ruleset) -> list[Candida
         ruleset.missing.append(
             Missing(f"which of {names} is loaded is not in the files", (4, 6), may_open=True)
         )
-        return []
-    for candidate in chosen:
+        return
+    for kind, files in found.items():
         part = Ruleset()
-        _load(tree, network, candidate.kind, candidate.path, part)
-        name = tree.name(candidate.path)
+        _load(tree, network, kind, files[0].path, part)
+        name = files[0].name
         if not part.missing and not _says_who_enters(part):
             reason = f"{name} has no rules for input: what else is loaded is not in the files"
             part = Ruleset(missing=[Missing(reason, (4, 6), may_open=True)])
         _merge(part, ruleset)
         ruleset.assumptions.append(f"{name} is loaded at boot: what loads it is not in these files")
-    return chosen
 
 
 def _says_who_enters(ruleset: Ruleset) -> bool:
@@ -429,6 +431,7 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
             continue
         named = naming.settle(tree, kind, path)
         settled.setdefault((kind, named.path), named).missing += named.missing
+    parts: list[Part] = []
     for named in settled.values():
         ruleset.missing += named.missing
         ruleset.assumptions += named.assumptions
@@ -437,8 +440,11 @@ def _load_given(tree: Tree, network: HostFacts, given: Sequence[Given], ruleset:
 
             possible.load(tree, named.path, ruleset)
             continue
-        _load(tree, network, named.kind, named.path, ruleset, named=named)
-    _shared_tables(tree, [Candidate(named.kind, named.path) for named in settled.values()], ruleset)
+        part = Ruleset()
+        _load(tree, network, named.kind, named.path, part, named=named)
+        parts.append((Candidate(named.kind, named.path), part))
+    _stack(parts, ruleset)
+    _note_order(tree, parts, ruleset)
 
 
 def _unreadable(tree: Tree, path: str, error: TreeError) -> str:
@@ -552,21 +558,51 @@ def _merge(part: Ruleset, into: Ruleset) -> None:
     into.add(part)
 
 
-def _shared_tables(tree: Tree, active: list[Candidate], ruleset: Ruleset) -> None:
-    """ufw and iptables-restore write the same chains: which comes first is not in the files.
+def _stack(parts: Sequence[Part], into: Ruleset) -> None:
+    """Merge what is loaded together. A dump of ufw's own chains replaces what ufw loads.
 
-    A saved dump of ufw's own chains says the same as ufw.
+    ufw-init loads nothing where it finds them, and iptables-restore flushes what ufw has loaded.
     """
-    if not any(candidate.kind == "ufw" for candidate in active):
+    dump = _dump_of_ufw(parts)
+    for candidate, part in parts:
+        if dump is not None and candidate.kind == "ufw":
+            part = Ruleset(sources=part.sources, missing=part.missing)
+        _merge(part, into)
+
+
+def _dump_of_ufw(parts: Sequence[Part]) -> str | None:
+    """Return the name of the saved dump by which ufw-init takes ufw for started."""
+    for candidate, part in parts:
+        filters = [table for table in part.tables if table.name == "filter"]
+        if candidate.kind == "iptables" and any("ufw-user-input" in t.chains for t in filters):
+            return part.sources[0].path
+    return None
+
+
+def _note_order(tree: Tree, parts: Sequence[Part], ruleset: Ruleset) -> None:
+    """Note what is not known as ufw and iptables-restore write the same chains in any order."""
+    ufw = next((part for candidate, part in parts if candidate.kind == "ufw"), None)
+    dumps = [
+        (candidate, part.tables, file)
+        for candidate, part in parts
+        if candidate.kind in _FAMILIES
+        and (file := tree.try_read(candidate.path)) is not None
+        and not commands.is_empty(file)
+    ]
+    if ufw is None or not dumps:
         return
-    for candidate in active:
-        if candidate.kind in _FAMILIES:
-            file = tree.try_read(candidate.path)
-            if file is not None and ":ufw" not in file.text and not commands.is_empty(file):
-                reason = f"ufw and {file.name} fill the same chains, and their order is not known"
-                ruleset.missing.append(
-                    Missing(reason, _FAMILIES[candidate.kind], candidate.location, may_open=True)
-                )
+    unsure = {candidate.kind: (file.name, candidate.location) for candidate, _, file in dumps}
+    dump = _dump_of_ufw(parts)
+    if dump is not None:
+        said = f"ufw is not in force: {dump} holds its chains, and is loaded in place of its rules"
+        ruleset.assumptions.append(said)
+        # Of what no dump flushes, it depends on who comes first whether ufw has loaded it.
+        held = {(table.family, table.name) for _, tables, _ in dumps for table in tables}
+        rest = {table.family for table in ufw.tables if (table.family, table.name) not in held}
+        unsure = {kind: (dump, None) for kind, family in _OF_FAMILY.items() if family in rest}
+    for kind, (name, location) in unsure.items():
+        reason = f"ufw and {name} fill the same chains, and their order is not known"
+        ruleset.missing.append(Missing(reason, _FAMILIES[kind], location, may_open=True))
 
 
 def inactive(tree: Tree, network: HostFacts) -> Iterator[Candidate]:
