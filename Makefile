@@ -20,7 +20,7 @@ rules/compiled.json: $(VENV)/runtime $(wildcard rules/*/ rules/*/*.yaml)
 
 # The quick suite, then the live tests; what this machine cannot run is skipped and says why.
 test: $(VENV)/dev rules/compiled.json
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
 
 # Whether BASE, a revision, gives the same answers on every tree at hand, on SEEDS generated hosts
 # and on the directories of trees that SSLINT_TREES names.

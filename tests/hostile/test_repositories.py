@@ -263,7 +263,12 @@ def _pack_links(top: Path, other: Path) -> None:
 def _refs_link(top: Path, other: Path) -> None:
     shutil.rmtree(top / ".git/refs")
     (top / ".git/refs").symlink_to(other / ".git/refs")
-    shutil.copytree(other / ".git/objects", top / ".git/objects", dirs_exist_ok=True)
+    for file in (other / ".git/objects").rglob("*"):
+        here = top / ".git/objects" / file.relative_to(other / ".git/objects")
+        if file.is_dir():
+            here.mkdir(exist_ok=True)
+        elif not here.exists():  # objects are read-only, also for who owns them
+            shutil.copy(file, here)
 
 
 ELSEWHERE = (

@@ -120,7 +120,7 @@ def run(most: int, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("jobs", ["1", "2", "150"])
 def test_many_hosts_need_few_descriptors(many: Path, jobs: str) -> None:
-    plenty, few = (run(most, "check", str(many), "--jobs", jobs) for most in (4096, 192))
+    plenty, few = (run(most, "check", str(many), "--jobs", jobs) for most in (1024, 192))
     assert few.stdout == plenty.stdout
     assert (few.returncode, few.stderr) == (plenty.returncode, plenty.stderr)
     assert "150 hosts" in few.stdout
