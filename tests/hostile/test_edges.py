@@ -15,6 +15,7 @@ from sslint.servers.nginx import reader, routing
 from tests.hostile.registry import Ground
 from tests.support import tree_of
 
+CERTIFICATE = "ssl_certificate /etc/ssl/a.pem; ssl_certificate_key /etc/ssl/a.key;"
 SERVER = "server { listen 443 ssl; server_name a.example.org; }\n"
 
 
@@ -26,7 +27,7 @@ def test_a_bug_in_a_reader_is_exit_3_with_the_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ground = Ground(tmp_path)
-    ground.nginx(SERVER)
+    ground.nginx(SERVER.replace(";", f"; {CERTIFICATE}", 1))
     ground.nft("tcp dport 443 accept")
     monkeypatch.setattr("sslint.firewalls.nftables.read", broken)
     monkeypatch.delenv("SSLINT_DEBUG")

@@ -83,7 +83,8 @@ def test_its_certificate_is_judged(extended: Path, tmp_path: Path):
         json.dumps(one["certificates"]) for one in found["endpoints"] if one["tls"] == "implicit"
     }
     assert "/etc/ssl/shop/fullchain.pem" in endpoint
-    assert found["judged"][0]["not_judged"] == []
+    codes = [one["code"] for one in found["judged"][0]["not_judged"]]
+    assert codes == ["certificates-unread"]  # the file is not there
 
 
 def test_its_file_is_known_by_its_name(extended: Path, tmp_path: Path):

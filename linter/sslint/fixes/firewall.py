@@ -17,7 +17,7 @@ from sslint.fixes.edits import (
     is_whole_line,
     together,
 )
-from sslint.host import Host
+from sslint.host import Host, listeners
 from sslint.values import replace
 
 if TYPE_CHECKING:
@@ -34,7 +34,25 @@ def _fact(finding: Finding) -> Any:
 
 def _open_port(host: Host, finding: Finding) -> Fix | None:
     about = _fact(finding)
-    return _opened_as_its_twin(host, about.transport, _outer(about), about.reach.closed_families())
+    families = about.reach.closed_families()
+    made = _opened_as_its_twin(host, about.transport, _outer(about), families)
+    if made is None or not _has_http3(host, about):
+        return made
+    beside = _opened_as_its_twin(host, "udp", _outer(about), families)
+    return together([made, beside]) if beside is not None else made
+
+
+def _has_http3(host: Host, about: Any) -> bool:
+    """Whether the server of a TCP port has HTTP/3 beside it, which the firewall closes as well."""
+    assert host.firewall is not None
+    server = getattr(about, "server", "")
+    beside = [
+        endpoint
+        for endpoint in listeners(host, "udp", about.port)
+        if (about.transport, endpoint.server, endpoint.protocol) == ("tcp", server, "h3")
+    ]
+    reach = host.firewall.reach("udp", _outer(about), 4)
+    return bool(beside) and reach.verdict == "closed"
 
 
 def _open_port_ipv6(host: Host, finding: Finding) -> Fix | None:

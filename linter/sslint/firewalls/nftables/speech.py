@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
+from sslint.firewalls.formats import detect
 from sslint.firewalls.speech import NAME, Insertion, beside
 from sslint.netfilter.notes import Note
 from sslint.netfilter.openings import Opening
@@ -25,11 +26,14 @@ def insertion(_tree: Tree, suggestion: Suggestion) -> Insertion | None:
     verb = "add" if suggestion.before is None else "insert"
     index = f" index {suggestion.index}" if suggestion.before and suggestion.index else ""
     where = f"{table.family} {quote(table.name)} {quote(chain.name)}{index}"
+    command = f"nft {verb} rule {where} {rule}"
     policy = (chain.base and chain.base.policy_location) or chain.location
     place, after = beside(suggestion) or (policy, True)
+    if detect(place.file) == "nft-json":
+        return Insertion((command,))
     if after:
         place = _end(place)
-    return Insertion((f"nft {verb} rule {where} {rule}",), place, rule, after)
+    return Insertion((command,), place, rule, after)
 
 
 def removal(_opening: Opening, _port: int, _other_served: bool) -> None:
