@@ -46,8 +46,8 @@ class Lab:
     def stop(self) -> None:
         """End the daemon and everything in its namespaces."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            with self._process:  # which closes its pipes
+                self._process.kill()
             self._process = None
 
     def write(self, files: dict[str, str]) -> None:

@@ -38,8 +38,8 @@ class Laboratory:
 
     def close(self) -> None:
         """End it."""
-        self.process.kill()
-        self.process.wait()
+        with self.process:  # which closes its pipes
+            self.process.kill()
 
 
 Lab = TypeVar("Lab", bound=Laboratory)

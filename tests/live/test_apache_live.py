@@ -22,6 +22,7 @@ pytestmark = pytest.mark.live("apache2", "ss", "unshare", "ip")
 SEED = seed()
 COUNT = count(40)
 LABS = 2
+UNGIVEN = "was not given, so its content is not known"
 VERSION = (2, 4, 71)
 COMMAND = ["sh", "-c", ". /etc/apache2/envvars; exec apache2 -DFOREGROUND"]
 
@@ -57,6 +58,10 @@ class Judge:
     def compare(self, seen: dict[str, Any]) -> list[str]:
         reading = self.reading
         if reading.starts != seen["started"]:
+            # A directory that is missing may be an empty one, which git does not keep.
+            lost = any("*" in one and UNGIVEN in one for one in reading.reasons)
+            if lost and "Could not open directory" in seen["log"]:
+                return []
             log = [line for line in seen["log"].splitlines() if "AH00558" not in line]
             log = [line for line in log if "notice" not in line and ":warn" not in line]
             return [f"starts: read {reading.starts} {reading.reasons}, real {log[:4]}"]

@@ -211,7 +211,9 @@ class FirewalldTree(FirewalldLab):
         """Write the files and reload the daemon."""
         etc = Path(rulesets["root"], "etc/firewalld")
         files = {p.relative_to(etc).as_posix(): p.read_text() for p in etc.rglob("*.*ml")}
-        super().load(files | {"firewalld.conf": (etc / "firewalld.conf").read_text()})
+        settings = etc / "firewalld.conf"  # without it firewalld takes its own values
+        text = settings.read_text() if settings.exists() else ""
+        super().load(files | {"firewalld.conf": text})
 
 
 _lab: list[Lab] = []

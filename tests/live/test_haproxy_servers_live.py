@@ -70,11 +70,11 @@ def answered(base: Path, client: str) -> bool:
         start_new_session=True,
     )
     assert process.stdout is not None
-    try:
-        said = process.stdout.readline()
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+    with process:  # which closes its pipe
+        try:
+            said = process.stdout.readline()
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
     return b" 200" in said
 
 

@@ -156,8 +156,8 @@ class Road:
 
     def remove(self) -> None:
         if self.server is not None:
-            self.server.kill()
-            self.server.wait()
+            with self.server:  # which closes its pipe
+                self.server.kill()
         for name in self.names.values():
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import re
@@ -34,10 +35,11 @@ def fetch(address: str, name: str, path: str, source: str = "") -> tuple[int, st
     reached = connect(address, 80, source)
     if reached != "connected":
         return 0, reached
-    connection = http.client.HTTPConnection(address, 80, timeout=ANSWER, source_address=(source, 0))
-    connection.request("GET", path, headers={"Host": name})
-    answer = connection.getresponse()
-    return answer.status, answer.read().decode("latin-1")
+    asked = http.client.HTTPConnection(address, 80, timeout=ANSWER, source_address=(source, 0))
+    with contextlib.closing(asked) as connection:
+        connection.request("GET", path, headers={"Host": name})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("latin-1")
 
 
 def handshake(
@@ -59,8 +61,9 @@ def handshake(
     command += ["-quic", "-alpn", "h3"] if quic else []
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience
-        )
+            command, stdin=subprocess.DEVNULL, capture_output=True,
+            encoding="utf-8", errors="replace", timeout=patience,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return "timed out"
     said = done.stdout + done.stderr

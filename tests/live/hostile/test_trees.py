@@ -55,6 +55,11 @@ OWN = tuple(
         "/usr/bin",
     )
 )
+# Python tries whether it may write where sslint then makes the directory that git is led to.
+SCRATCH = re.compile(
+    re.escape(tempfile.gettempdir())
+    + r"/(?:[a-z0-9_]{8}|sslint-[a-z0-9_]{8}(?:/config|/objects|/refs)?)"
+)
 # A python in root's home is bound to where nobody may read it.
 BIND = 'for n in python packages; do mount --bind "$1" "$0/$n"; shift; done; exec "$@"'
 
@@ -149,6 +154,8 @@ def is_own(path: str, root: str, own: tuple[str, ...]) -> bool:
     if path in {str(up) for up in Path(root).parents}:
         return True  # as a directory only, without reading it
     if path == f"{Path(root).parent}/said":  # where its words go
+        return True
+    if SCRATCH.fullmatch(path) and not os.path.lexists(path):
         return True
     if re.fullmatch(r"/proc/\d+/(cgroup|mountinfo)", path):  # how many threads a library may start
         return True

@@ -163,11 +163,12 @@ def started(tree: Path) -> Iterator[subprocess.Popen[str]]:
         yield host
     finally:
         assert host.stdin is not None
-        host.stdin.close()  # process 1 ends, and with it all others
-        try:
-            host.wait(10)
-        except subprocess.TimeoutExpired:
-            host.kill()
+        with host:  # which closes its pipes
+            host.stdin.close()  # process 1 ends, and with it all others
+            try:
+                host.wait(10)
+            except subprocess.TimeoutExpired:
+                host.kill()
 
 
 def _settled() -> frozenset[tuple[str, int]]:

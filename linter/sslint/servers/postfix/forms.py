@@ -31,6 +31,10 @@ _DEFAULTS = {
     "postscreen_pre_queue_limit": "default_process_limit",
     "postscreen_post_queue_limit": "default_process_limit",
 }
+# msg_syslog.c.
+_FACILITIES = frozenset(
+    "auth authpriv cron daemon ftp kern lpr mail news syslog user uucp".split()
+) | {f"local{number}" for number in range(8)}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -96,6 +100,8 @@ def _is_plain(name: str, scope: Scope) -> bool:
 def _wrong(form: Form, name: str, value: str) -> str:
     """Say why a value is refused; "" if it is not."""
     shown = value[:40]
+    if name == "syslog_facility" and value and value not in _FACILITIES:
+        return f"unknown syslog facility: {shown}"
     if form.kind == "text":
         size = len(value.encode())
         if size < form.least:
