@@ -28,6 +28,7 @@ ADDRESSES = ("192.0.2.10", "192.0.2.11", "2001:db8::10")
 CLIENTS = {4: ("127.0.0.1", "192.0.2.10", "192.0.2.11"), 6: ("::1", "2001:db8::10")}
 READY = 20.0  # seconds
 SETTLED = 0.15  # seconds without a change of the sockets
+EPHEMERAL = range(32768, 61000)  # ports of clients, net.ipv4.ip_local_port_range
 HTTP = "GET {uri} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
 
 
@@ -73,12 +74,17 @@ def lab() -> AbstractContextManager[Lab]:
 
 
 def sockets() -> list[list[object]]:
-    """Return what `ss -ltnu` shows: transport, address, port, both families; each as often."""
+    """Return what `ss -ltnu` shows: transport, address, port, both families; each as often.
+
+    A UDP socket of a client, such as one that asks for a name, is none that listens.
+    """
     output = subprocess.run(["ss", "-ltnuH"], capture_output=True, text=True, check=True).stdout
     found = []
     for line in output.splitlines():
         transport, _, _, _, local = line.split()[:5]
         address, _, port = local.rpartition(":")
+        if transport == "udp" and int(port) in EPHEMERAL:
+            continue
         dual = address == "*"
         found.append([transport, "::" if dual else address.strip("[]"), int(port), dual])
     return sorted(found, key=str)
