@@ -259,6 +259,15 @@ def remembers(*cases: Case) -> bool:
     return any(REMEMBERED.search(text) for case in cases for text in case.rulesets.values())
 
 
+def takes_in_networks(*cases: Case) -> bool:
+    """Tell whether a packet may put more than its source into a set.
+
+    A set of networks takes in the network of its longest prefix then (ip_set_hash_net.c).
+    """
+    texts = ["".join(case.rulesets.values()) for case in cases]
+    return any("--add-set" in text and "hash:net" in text for text in texts)
+
+
 def at_the_borders(
     found: Sequence[difference.Difference], rng: random.Random, most: int
 ) -> list[Packet]:
@@ -306,13 +315,15 @@ def _client_port(one: difference.Difference, rng: random.Random) -> int:
     return min(65535, max(1, rng.choice(chosen)))
 
 
-def apart(packets: Sequence[Packet], *, by_source: bool) -> list[Packet]:
-    """Leave out what repeats a connection, or a source."""
+def apart(packets: Sequence[Packet], one: Case, two: Case) -> list[Packet]:
+    """Leave out what meets what an earlier connection left behind."""
+    alone, by_source = takes_in_networks(one, two), remembers(one, two)
     kept: dict[object, Packet] = {}
-    for one in packets:
-        if one.proto in ("tcp", "udp"):
-            key = one.src if by_source else (one.proto, one.src, one.sport, one.dst, one.dport)
-            kept.setdefault(key, one)
+    for each in packets:
+        if each.proto in ("tcp", "udp"):
+            connection = (each.proto, each.src, each.sport, each.dst, each.dport)
+            key = each.family if alone else each.src if by_source else connection
+            kept.setdefault(key, each)
     return list(kept.values())
 
 

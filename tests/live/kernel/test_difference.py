@@ -214,7 +214,7 @@ def _compare(kind: str, number: int, sides: tuple[Side, Side], tally: Tally) -> 
         *to_named_ports(one.packets, ports, rng, NAMED),
         *one.packets,
     ]
-    packets = apart(asked, by_source=remembers(one, two))
+    packets = apart(asked, one, two)
     packets = [packet for packet in packets if _is_asked_about(packet, old, new)]
     heard = [side.talk(case, packets) for side, case in zip(sides, (one, two), strict=True)]
     classes = difference._source_ports(old, new)
