@@ -18,7 +18,7 @@ V4 = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nC
 NAT = "table ip nat {\n chain p { type nat hook postrouting priority 100; masquerade; }\n}\n"
 MAIN = "myhostname = mail.example.org\nsmtpd_tls_cert_file=/etc/ssl/a.pem\n"
 MASTER = "smtp inet n - y - - smtpd\n"
-DEFAULT_SSL = """<VirtualHost *:443>
+SSL_SITE = """<VirtualHost *:443>
 SSLEngine on
 SSLCertificateFile /etc/ssl/shop.pem
 SSLCertificateKeyFile /etc/ssl/shop.key
@@ -52,7 +52,11 @@ JUDGED: dict[str, tuple[dict[str, str], str]] = {
     "SUSE": (RULES | {"etc/nginx/vhosts.d/x.conf": SITE}, OPEN),
     "firewalld's zone alone": (WEB | {FIREWALLD: "<zone><service name='https'/></zone>"}, OPEN),
     "a site of Debian's Apache": (
-        RULES | {"etc/apache2/sites-enabled/shop.conf": DEFAULT_SSL},
+        RULES | {"etc/apache2/sites-enabled/shop.conf": SSL_SITE},
+        "2 TLS listeners: 2 open",
+    ),
+    "a site of Debian's Apache whose link was not kept": (
+        RULES | {"etc/apache2/sites-available/default-ssl.conf": SSL_SITE},
         "2 TLS listeners: 2 open",
     ),
     "a backup beside the host": (RULES | WEB | {"backup/etc/nginx/nginx.conf": TLS}, OPEN),
@@ -123,10 +127,6 @@ NOT_JUDGED: dict[str, tuple[dict[str, str], str]] = {
             ("etc/nginx/nginx.conf", TLS),
         )
     },
-    "the distribution's site alone, and nothing that enables it": (
-        RULES | {"etc/apache2/sites-available/default-ssl.conf": DEFAULT_SSL},
-        "",
-    ),
     "a submodule that is not checked out": (
         RULES | {".gitmodules": '[submodule "web"]\n\tpath = etc/nginx\n'},
         "etc/nginx is a submodule that is not checked out",
@@ -153,6 +153,11 @@ NOT_JUDGED: dict[str, tuple[dict[str, str], str]] = {
     "compose: includes itself": (
         RULES | {"compose.yml": "include: [compose.yml]\n" + PUBLISH},
         "the TLS of docker on tcp/443 is not read",
+    ),
+    "a ruleset of each role": (
+        WEB | {f"etc/nftables/nftables-{role}.conf": NFT for role in ("db", "mail", "web")},
+        "which of etc/nftables/nftables-db.conf, etc/nftables/nftables-mail.conf and "
+        "etc/nftables/nftables-web.conf is loaded is not in the files",
     ),
     "two rulesets kept aside": (
         WEB | {"etc/iptables.rules": V4, "etc/iptables.up.rules": V4},
@@ -240,6 +245,15 @@ def test_what_was_not_judged_is_not_green(name: str, tmp_path: Path, monkeypatch
     files, said = NOT_JUDGED[name]
     status, last = last_line(tmp_path, files, monkeypatch, capsys)
     assert (status, said in last) == (3, True), last
+
+
+def test_rulesets_beside_no_server_are_named(tmp_path: Path, monkeypatch, capsys) -> None:
+    names = [f"etc/nftables/nftables-{number:02}.conf" for number in range(30)]
+    lay(tmp_path, dict.fromkeys(names, NFT))
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "."]) == 0
+    (line,) = [one for one in capsys.readouterr().out.split("\n") if one.startswith("unknown: ")]
+    assert f"{names[18]} and 11 others is loaded is not in the files" in line
 
 
 def test_the_configuration_says_where_apache_lies(tmp_path: Path, monkeypatch, capsys) -> None:

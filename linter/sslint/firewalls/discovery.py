@@ -15,13 +15,14 @@ from sslint.network import HostFacts
 from sslint.network.packages import FIREWALLS
 from sslint.reasons import Code
 from sslint.regex import regex
-from sslint.source import Location
+from sslint.source import Location, SourceFile
 from sslint.tree import Status, Tree, TreeError
 from sslint.values import dataclass, field
 
 Given = tuple[str | None, str]
 """A ruleset named by the user: its kind (None = detect it) and its path in the tree."""
 
+MAX_NAMED = 20  # files in a message
 KINDS = ("iptables", "ip6tables", "nft", "nft-json", "ufw", "firewalld", "ipset", "script")
 _FAMILIES: dict[str, tuple[int, ...]] = {"iptables": (4,), "ip6tables": (6,)}
 _OF_FAMILY = {"iptables": "ip", "ip6tables": "ip6"}  # as a table says it
@@ -208,11 +209,9 @@ def _load_kept(tree: Tree, network: HostFacts, ruleset: Ruleset) -> None:
     several = [files for files in found.values() if len(files) > 1]
     mixed = "nft" in found and len(found) > 1
     if several or mixed:
-        named = several[0] if several else [files[0] for files in found.values()]
-        names = " and ".join(file.name for file in named[:2])
-        ruleset.missing.append(
-            Missing(f"which of {names} is loaded is not in the files", (4, 6), may_open=True)
-        )
+        every = [file for files in found.values() for file in files]
+        reason = f"which of {_listed(every)} is loaded is not in the files"
+        ruleset.missing.append(Missing(reason, (4, 6), may_open=True))
         return
     for kind, files in found.items():
         part = Ruleset()
@@ -223,6 +222,14 @@ def _load_kept(tree: Tree, network: HostFacts, ruleset: Ruleset) -> None:
             part = Ruleset(missing=[Missing(reason, (4, 6), may_open=True)])
         _merge(part, ruleset)
         ruleset.assumptions.append(f"{name} is loaded at boot: what loads it is not in these files")
+
+
+def _listed(files: Sequence[SourceFile]) -> str:
+    """Return the names of files as a list in a sentence."""
+    names = [file.name for file in files]
+    if len(names) > MAX_NAMED:
+        names[MAX_NAMED - 1 :] = [f"{len(names) - MAX_NAMED + 1} others"]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _says_who_enters(ruleset: Ruleset) -> bool:
@@ -242,8 +249,7 @@ def _load_kept_script(tree: Tree, ruleset: Ruleset) -> None:
     if len(found) == 1:
         possible.load(tree, found[0].path, ruleset)
     elif found:
-        names = " and ".join(file.name for file in found[:2])
-        reason = f"which of {names} is run is not in the files"
+        reason = f"which of {_listed(found)} is run is not in the files"
         ruleset.missing.append(Missing(reason, (4, 6), may_open=True))
 
 

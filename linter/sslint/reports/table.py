@@ -215,6 +215,8 @@ def notes(hosts: Sequence[Host]) -> list[str]:
             for reason in reach.reasons
         )
         reasons |= dict.fromkeys(doubt.reason for doubt in host.ruleset.unknown_ports)
+        if not host.sockets:  # what lies there and was not judged is named all the same
+            reasons |= dict.fromkeys(missing.reason for missing in host.ruleset.missing)
         lines += [f"{prefix}unknown: {clean(reason)}" for reason in reasons]
         unsure = dict.fromkeys(
             reason
