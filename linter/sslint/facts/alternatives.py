@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sslint.facts.services import Service
 
 IMPLICIT_SIBLING = {143: 993, 110: 995, 587: 465}
+STARTTLS_SIBLING = {implicit: starttls for starttls, implicit in IMPLICIT_SIBLING.items()}
 # Ports of one kind of service: a client that cannot use one may use another.
 PORTS = {
     "web": (443, 8443, 9443, 80),

@@ -485,6 +485,13 @@ class Service(PortFact):
         return any(other.reach.public == "open" for other, _ in self._twins)
 
     @field
+    def starttls_sibling_open(self) -> bool:
+        """The STARTTLS port of the same protocol is certainly open."""
+        sibling = alternatives.STARTTLS_SIBLING.get(self.port)
+        found = self.facts.ways.by_port.get(sibling, ()) if sibling is not None else ()
+        return any(other.reach.public == "open" for other, _ in found)
+
+    @field
     def sibling_announced(self) -> bool:
         """Clients are told the implicit-TLS port of the same protocol."""
         return any(other.announced for other, _ in self._twins)
