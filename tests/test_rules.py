@@ -12,6 +12,7 @@ from sslint import ask, bundled, engine
 from sslint.checker import check
 from sslint.engine import compiled
 from sslint.intent import parse
+from sslint.servers import SERVERS
 from sslint.targets import Target
 from tests.cases import Case, load_cases, ruleset, sound_hosts, target
 
@@ -114,6 +115,14 @@ def test_rule_follows_the_schema(name: str) -> None:
     rule = RULES[name]
     jsonschema.validate(rule.document, json.loads(bundled.schema_text("rule")))
     assert (DIRECTORY / rule.family / f"{name}.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_words_that_differ_by_server_have_one_for_any_other(name: str) -> None:
+    """Without it the name of a server would stand in the place of a sentence."""
+    for field, words in RULES[name].words.items():
+        if not isinstance(words, str) and words.keys() & {*SERVERS}:
+            assert "*" in words or words.keys() >= {*SERVERS}, field
 
 
 def test_causes_are_rules() -> None:
