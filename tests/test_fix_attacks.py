@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import resource
 import shutil
@@ -15,6 +17,7 @@ import pytest
 
 from sslint import patches
 from sslint.cli import main
+from sslint.errors import UsageError
 from sslint.fixes.edits import Edit
 from sslint.patches import Patch
 from sslint.tree import TreeError
@@ -119,6 +122,112 @@ def test_all_files_change_or_none(tmp_path: Path) -> None:
         replace_files([Replacement(str(one), "old", "new"), Replacement(str(two), "old", "new")])
     assert (one.read_text(), two.read_text()) == ("old", "other")
     assert temporaries(tmp_path) == []
+
+
+def four(directory: Path) -> list[Path]:
+    files = [directory / name for name in ("one", "two", "three", "four")]
+    for file in files:
+        file.write_text("old")
+    return files
+
+
+def refuse_renames(monkeypatch: pytest.MonkeyPatch, *refused: tuple[str, int]) -> None:
+    """Refuse renames of a name, beginning with the one of this number."""
+    rename, seen = os.rename, dict.fromkeys(dict(refused), 0)
+
+    def some(source: str, target: str, **where: int) -> None:
+        seen[target] = seen.get(target, 0) + 1
+        if seen[target] >= dict(refused).get(target, 9):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        rename(source, target, **where)
+
+    monkeypatch.setattr(os, "rename", some)
+
+
+@pytest.mark.parametrize("name", ["one", "three", "four"])
+def test_a_refused_rename_puts_the_others_back(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = four(tmp_path)
+    before = [os.stat(file).st_ino for file in files]
+    refuse_renames(monkeypatch, (name, 1))
+    with pytest.raises(TreeError, match="busy"):
+        replace_files([Replacement(str(file), "old", "new") for file in files])
+    assert [os.stat(file).st_ino for file in files] == before
+    assert {file.stat().st_nlink for file in files} == {1}
+    assert temporaries(tmp_path) == []
+
+
+def test_a_file_that_is_a_mount_point_leaves_all_as_they_were(tmp_path: Path) -> None:
+    """In mount namespaces of its own: the rename over a mount point fails with EBUSY."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root and unshare")
+    files = four(tmp_path)
+    program = (
+        "import sys; from sslint.tree.writing import Replacement, replace_files\n"
+        "replace_files([Replacement(name, 'old', 'new') for name in sys.argv[1:]])"
+    )
+    mount = 'mount --bind "$4" "$4" || exit 77; exec "$0" -c "$5" "$1" "$2" "$3" "$4"'
+    command = ["unshare", "-m", "sh", "-c", mount, sys.executable, *map(str, files), program]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip("needs leave to mount")
+    assert "TreeError" in done.stderr
+    assert [file.read_text() for file in files] == ["old"] * 4
+    assert temporaries(tmp_path) == []
+
+
+def test_an_interrupt_puts_the_others_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, rename = four(tmp_path), os.rename
+
+    def interrupted(source: str, target: str, **where: int) -> None:
+        if target == "three":
+            raise KeyboardInterrupt
+        rename(source, target, **where)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replace_files([Replacement(str(file), "old", "new") for file in files])
+    assert [file.read_text() for file in files] == ["old"] * 4
+    assert temporaries(tmp_path) == []
+
+
+def test_what_cannot_be_put_back_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = four(tmp_path)
+    refuse_renames(monkeypatch, ("three", 1), ("one", 2))
+    found = [Patch(str(file), "old", (Edit("f", 1, "replace", "new"),)) for file in files]
+    with pytest.raises(UsageError) as caught:
+        patches.write(found)
+    assert caught.value.tip == f"changed, and could not be put back: {files[0]}"
+    assert files[0].read_text().strip() == "new"
+    assert [file.read_text() for file in files[1:]] == ["old"] * 3
+
+
+def test_what_a_killed_run_left_is_removed(host: Path) -> None:
+    """After `kill -9` between the two renames: a file that was made, and a second name."""
+    left = host / "etc/nginx/.sslint-0123456789abcdef"
+    left.write_text("new")
+    (host / "etc/.sslint-fedcba9876543210").hardlink_to(host / "etc/nftables.conf")
+    theirs = host / "etc/.sslint-notes"
+    theirs.touch()
+    assert write() == 0
+    assert OPENING in (host / "etc/nftables.conf").read_text()
+    assert temporaries(host) == [theirs]
+
+
+def test_the_files_of_a_run_at_work_are_not_removed(tmp_path: Path) -> None:
+    file, other = tmp_path / "one", tmp_path / ".sslint-0123456789abcdef"
+    file.write_text("old")
+    other.touch()
+    held = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        replace_files([Replacement(str(file), "old", "new")])
+        assert other.exists()
+    finally:
+        os.close(held)
+    replace_files([Replacement(str(file), "new", "newer")])
+    assert not other.exists()
 
 
 def test_a_file_that_changes_before_the_last_step_is_left(

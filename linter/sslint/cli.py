@@ -514,6 +514,7 @@ def _fix(options: argparse.Namespace) -> int:
     judge = partial(findings, rules=[*rules, *deselected])
     made = patches.make(result, wanted, judge, allow_open=bool(options.allow_open))
     if options.write:
+        patches.clean_up(result.hosts)
         patches.write(made.patches)
         for patch in made.patches:
             _complain(f"changed {patch.path}")

@@ -16,7 +16,12 @@ from sslint.fixes.proof import brings_nothing
 from sslint.plain import clean, harmless
 from sslint.regex import regex
 from sslint.tree import Tree, TreeError, work_tree
-from sslint.tree.writing import Replacement, replace_files
+from sslint.tree.writing import (
+    PartlyWrittenError,
+    Replacement,
+    remove_remains,
+    replace_files,
+)
 from sslint.values import dataclass, replace
 
 if TYPE_CHECKING:
@@ -96,7 +101,20 @@ def write(patches: Iterable[Patch]) -> None:
         replace_files(changes)
     except TreeError as error:
         tip = "no file was changed" if len(changes) > 1 else None
+        if isinstance(error, PartlyWrittenError):
+            tip = f"changed, and could not be put back: {', '.join(error.changed)}"
         raise UsageError(f"{error.path}: cannot be changed: {error.reason}", tip=tip) from None
+
+
+def clean_up(hosts: Iterable[Host]) -> None:
+    """Remove what a killed run that wrote edits left beside the files that were read."""
+    places = {
+        os.path.dirname(place)
+        for host in hosts
+        for file in host.tree.files()
+        if (place := host.tree.place_on_disk(file.path)) is not None
+    }
+    remove_remains(sorted(places))
 
 
 @dataclass(frozen=True, slots=True)

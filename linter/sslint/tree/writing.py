@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sslint.errors import UsageError
+from sslint.regex import regex
 from sslint.tree.door import MAX_FILE, READ, Door
 from sslint.tree.status import Status, TreeError
 from sslint.values import dataclass
@@ -56,6 +58,14 @@ class Replacement:
     executable: bool = False
 
 
+class PartlyWrittenError(TreeError):
+    """Some files hold their new contents, `changed`: they could not be put back."""
+
+    def __init__(self, cause: TreeError, changed: Sequence[str]) -> None:
+        super().__init__(cause.path, cause.reason, cause.status, cause.code)
+        self.changed = tuple(changed)
+
+
 def replace_files(changes: Iterable[Replacement]) -> None:
     """Put other contents into files, all of them or, if one cannot be changed, none.
 
@@ -73,12 +83,36 @@ def replace_files(changes: Iterable[Replacement]) -> None:
                 raise TreeError.from_os(change.path, error) from None
         for one in ready:
             one.check()
-        for one in ready:
-            one.put()
+        for one in ready[:-1]:  # after the last one nothing can fail
+            one.keep()
+        _put(ready)
     finally:
         for one in ready:
             one.close()
         door.close()
+
+
+def remove_remains(directories: Iterable[str]) -> None:
+    """Remove the files that a killed run left in directories at real paths."""
+    door = Door()
+    for path in directories:
+        with suppress(OSError):
+            os.close(_claim(door, path))
+    door.close()
+
+
+def _put(ready: Sequence[_Prepared]) -> None:
+    """Let all new contents take their files' places, or none. Raise TreeError."""
+    done: list[_Prepared] = []
+    try:
+        for one in ready:
+            one.put()
+            done.append(one)
+    except BaseException as error:  # an interrupt as well
+        changed = [one.path for one in done if not one.put_back()]
+        if changed and isinstance(error, TreeError):
+            raise PartlyWrittenError(error, changed) from None
+        raise
 
 
 @dataclass(slots=True)
@@ -90,6 +124,7 @@ class _Prepared:
     parent: int
     details: os.stat_result
     beside: str
+    kept: str
 
     def check(self) -> None:
         """Raise TreeError if the file is another now, or has changed."""
@@ -100,6 +135,14 @@ class _Prepared:
         if _version(now) != _version(self.details):
             raise _changed_meanwhile(self.path)
 
+    def keep(self) -> None:
+        """Give the file a second name, by which it can be put back. Raise TreeError."""
+        here = {"src_dir_fd": self.parent, "dst_dir_fd": self.parent}
+        try:
+            os.link(self.name, self.kept, **here, follow_symlinks=False)
+        except OSError as error:
+            raise TreeError.from_os(self.path, error) from None
+
     def put(self) -> None:
         """Let the new contents take the file's place. Raise TreeError."""
         try:
@@ -107,40 +150,76 @@ class _Prepared:
         except OSError as error:
             raise TreeError.from_os(self.path, error) from None
 
+    def put_back(self) -> bool:
+        """Let the file take its place again, and return whether it has."""
+        try:
+            os.rename(self.kept, self.name, src_dir_fd=self.parent, dst_dir_fd=self.parent)
+        except OSError:
+            return False
+        return True
+
     def close(self) -> None:
-        """Remove what was not put in place."""
-        with suppress(OSError):
-            os.unlink(self.beside, dir_fd=self.parent)
+        """Remove what is beside the file."""
+        for name in (self.beside, self.kept):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=self.parent)
         os.close(self.parent)
+
+
+_OURS = regex(r"\.sslint-[0-9a-f]{16}")  # with no ending that a program looks for
+
+
+def _hidden_name() -> str:
+    return f".sslint-{os.urandom(8).hex()}"
+
+
+def _claim(door: Door, path: str) -> int:
+    """Return a descriptor of a directory at a real path, rid of what a killed run left there.
+
+    Its lock says that a run is at work there, whose files are not removed. Raise OSError.
+    """
+    parent, top = os.path.split(path)
+    descriptor = door.open((parent, top), os.O_DIRECTORY)
+    with suppress(OSError):  # another run is at work, or the file system has no locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for name in filter(_OURS.fullmatch, os.listdir(descriptor)):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=descriptor)
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return descriptor
 
 
 def _prepare(door: Door, change: Replacement) -> _Prepared:
     """Write a file's new contents beside it. Raise OSError or TreeError."""
-    name, directory = door.at(posixpath.split(change.path))
-    beside = f".sslint-{os.urandom(8).hex()}"  # with no ending that a program looks for
-    old = os.open(name, READ | os.O_NOFOLLOW, dir_fd=directory)
-    made = -1
+    directory, name = posixpath.split(change.path)
+    parent = _claim(door, directory)
+    beside = _hidden_name()
+    old = made = -1
     try:
+        old = os.open(name, READ | os.O_NOFOLLOW, dir_fd=parent)
         details = os.fstat(old)
         _must_be_replaceable(change.path, details)
         with os.fdopen(os.dup(old), "rb") as stream:
             if stream.read(MAX_FILE + 1) != change.text.encode("utf-8", "surrogateescape"):
                 raise _changed_meanwhile(change.path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        made = os.open(beside, flags, 0o600, dir_fd=directory)
+        made = os.open(beside, flags, 0o600, dir_fd=parent)
         with os.fdopen(made, "wb") as stream:
             stream.write(change.by.encode("utf-8", "surrogateescape"))
             stream.flush()
             _copy_rights(old, details, made, executable=change.executable)
             os.fsync(made)
-        return _Prepared(change.path, name, os.dup(directory), details, beside)
+        return _Prepared(change.path, name, parent, details, beside, _hidden_name())
     except BaseException:
         if made >= 0:
             with suppress(OSError):
-                os.unlink(beside, dir_fd=directory)
+                os.unlink(beside, dir_fd=parent)
+        os.close(parent)
         raise
     finally:
-        os.close(old)
+        if old >= 0:
+            os.close(old)
 
 
 def _must_be_replaceable(path: str, details: os.stat_result) -> None:
