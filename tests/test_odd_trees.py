@@ -72,6 +72,7 @@ ZERO: dict[str, dict[str, str]] = {
     | {"docker/nginx.conf": TLS, ".sslint.yaml": "exclude: [docker]\n"},
     "the connector of Tomcat in a comment": RULES
     | {"etc/tomcat9/server.xml": '<!--\n<Connector port="1" SSLEnabled="true"/>\n-->\n'},
+    "a script that is called Caddyfile": RULES | {"web/Caddyfile": "#!/bin/sh\ncaddy run\n"},
     "a compose file for development": RULES | {"docker-compose.dev.yml": PUBLISH},
 }
 NOT_JUDGED: dict[str, tuple[dict[str, str], str]] = {

@@ -146,9 +146,10 @@ def _deep(path: str) -> bool:
 def _shows(path: Path) -> bool:
     if path.is_symlink():
         return False
-    if path.name == "Caddyfile" or path.suffix == ".caddy":
+    text = trees.head(path)
+    if (path.name == "Caddyfile" or path.suffix == ".caddy") and not text.startswith("#!"):
         return True
-    return any(_SHOWS.match(line) for line in _uncommented(trees.head(path)).split("\n"))
+    return any(_SHOWS.match(line) for line in _uncommented(text).split("\n"))
 
 
 def _uncommented(text: str) -> str:

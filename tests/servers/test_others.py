@@ -204,6 +204,44 @@ def test_caddy(text: str, expected: set[tuple[str, int]]) -> None:
     assert {(transport, port) for transport, _, port, _ in found} == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a.b {\n proxy / localhost:8080\n}\n", "proxy / is a directive of Caddy 1"),
+        ("c.d {\n}\na.b {\n gzip\n}\n", "gzip is a directive of Caddy 1"),
+        ("a.b\ngzip\nfastcgi / /run/php.sock php\n", "gzip is a directive of Caddy 1"),
+        (
+            "(all) {\n errors x.log\n}\na.b {\n import all\n}\n",
+            "errors x.log is a directive of Caddy 1",
+        ),
+        ("a.b:80 {\n tls off\n}\n", "tls off is a directive of Caddy 1"),
+        ("#!/bin/sh\nset -e\nexec caddy run\n", "a script, not a Caddyfile"),
+    ],
+)
+def test_what_caddy_2_refuses_opens_no_sockets_of_it(text: str, why: str) -> None:
+    (reading,) = read_others(tree_of({"/etc/caddy/Caddyfile": text}))
+    assert reading.endpoints == []
+    assert reading.starts
+    assert why in str(reading.gaps[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#!/usr/bin/caddy run --config\na.b {\n}\n",
+        "a.b {\n handle_errors {\n  respond x\n }\n rate_limit 5\n}\n",
+        "a.b {\n log {\n  proxy x\n }\n}\n",  # not a statement of the site
+    ],
+)
+def test_what_caddy_2_or_its_plugins_take_is_read(text: str) -> None:
+    found = sockets({"/etc/caddy/Caddyfile": text}, "caddy")
+    assert {(transport, port) for transport, _, port, _ in found} == {
+        ("tcp", 443),
+        ("udp", 443),
+        ("tcp", 80),
+    }
+
+
 def test_caddys_wildcards_take_both_families() -> None:
     files = {"/etc/caddy/Caddyfile": "a.b {\n bind 0.0.0.0\n}\n"}
     found = read_others(tree_of(files))[0].endpoints

@@ -27,6 +27,13 @@ _ARGUMENT = regex(r"\{args(?:\.([0-9]{1,3})|\[([0-9]{1,3})\])\}")
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - each takes both families
 _OF_SOME = "the option servers names some listeners"
 _ONE_OF = "at which addresses it redirects to HTTPS depends on the version"
+# What Caddy 1 takes in a site and Caddy 2 refuses, unless a plugin brings a directive of the name.
+_OF_CADDY_1 = frozenset(
+    "browse errors expvar ext fastcgi gzip index internal limits markdown mime on pprof proxy"
+    " request_id shutdown startup status timeouts websocket".split()
+)
+_TLS_OF_CADDY_1 = (["tls", "off"], ["tls", "self_signed"])
+_SCRIPT = regex(r"#!(?!.*\bcaddy\b)")
 _Network = tuple[str, str]  # the families "46", "4" or "6", and the address as it is written
 
 
@@ -58,6 +65,9 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
     file = tree.try_read(MAIN, decisive=False)
     if file is None:
         return
+    if _SCRIPT.match(file.line(1)):
+        yield _unread(file.at(1), "a script, not a Caddyfile")
+        return
     blocks = list(_blocks(tree, file, 0))
     options = _options(next((body for header, body, _ in blocks if not header), []))
     snippets = {header[1:-1]: body for header, body, _ in blocks if header.startswith("(")}
@@ -65,6 +75,7 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
     plain: set[_Network] = set()
     redirects: dict[str, dict[_Network, Listener]] = {}
     names = Hosts(tree)
+    sites = []
     for header, own, location in blocks:
         if header.startswith(("(", "&(")) or not header:  # a snippet, a named route
             continue
@@ -73,6 +84,12 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
             continue
         directory = posixpath.dirname(location.file.path)
         body = list(_with_imports(own, _Imports(tree, snippets, location), directory, 0))
+        sites.append((header, body, location))
+        old = _of_caddy_1(body)
+        if old:
+            yield _unread(location, f"{old} is a directive of Caddy 1, whose files are not read")
+            return
+    for header, body, location in sites:
         hosts = [host for parts in _top(body) if parts[0] == "bind" for host in parts[1:]]
         hosts = hosts or list(options.hosts)
         for address in re.split(r"[,\s]+", header):
@@ -102,6 +119,23 @@ def _listeners(tree: Tree) -> Iterator[Listener]:
         if _key(listener) not in seen:
             seen.add(_key(listener))
             yield listener
+
+
+def _unread(location: Location, why: str) -> Listener:
+    """Stand for all listeners of a file that Caddy 2 does not take."""
+    return replace(
+        not_known(NAME, location, ""), reasons=(f"{location.path}:{location.line}: {why}",)
+    )
+
+
+def _of_caddy_1(body: list[str]) -> str:
+    """Return the first statement that only Caddy 1 takes, or "".
+
+    Its ports would be the same, but not what it serves there: HTTP/3 only when asked, no TLS with
+    `tls off`.
+    """
+    old = (w for w in _top(body) if w[0] in _OF_CADDY_1 or w in _TLS_OF_CADDY_1)
+    return " ".join(next(old, [])[:2])
 
 
 def _key(listener: Listener) -> tuple[str, int, str, bool]:
