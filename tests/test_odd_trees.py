@@ -26,6 +26,18 @@ SSLCertificateKeyFile /etc/ssl/shop.key
 """
 VHOST = "<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>\n"
 PUBLISH = "services: {x: {ports: ['443:443']}}\n"
+START = """#!/bin/sh
+iptables -P INPUT DROP
+iptables -A INPUT -i lo -j ACCEPT
+iptables -A INPUT -m state --state ESTABLISHED -j ACCEPT
+iptables -A INPUT -p tcp --dport 443 -j ACCEPT
+"""
+STOP = """#!/bin/sh
+iptables -P INPUT ACCEPT
+iptables -P FORWARD ACCEPT
+iptables -P OUTPUT ACCEPT
+iptables -F
+"""
 RULES = {"etc/nftables.conf": NFT}
 WEB = {"etc/nginx/nginx.conf": TLS}
 FIREWALLD = "etc/firewalld/zones/public.xml"
@@ -47,6 +59,10 @@ JUDGED: dict[str, tuple[dict[str, str], str]] = {
     ),
     "etc and one nginx beside it": ({"h/etc/nftables.conf": NFT, "x/nginx.conf": TLS}, OPEN),
     "a ruleset kept aside": (WEB | {"etc/iptables.rules": V4}, OPEN),
+    "scripts that start and stop the firewall": (
+        WEB | {"etc/firewall-start.sh": START, "etc/firewall-stop.sh": STOP},
+        OPEN,
+    ),
     "openresty": (RULES | {"usr/local/openresty/nginx/conf/nginx.conf": TLS}, OPEN),
     "Alpine": ({"etc/nginx/http.d/x.conf": SITE, "etc/nftables.nft": NFT}, OPEN),
     "SUSE": (RULES | {"etc/nginx/vhosts.d/x.conf": SITE}, OPEN),
@@ -159,6 +175,10 @@ NOT_JUDGED: dict[str, tuple[dict[str, str], str]] = {
         WEB | {f"etc/nftables/nftables-{role}.conf": NFT for role in ("db", "mail", "web")},
         "which of etc/nftables/nftables-db.conf, etc/nftables/nftables-mail.conf and "
         "etc/nftables/nftables-web.conf is loaded is not in the files",
+    ),
+    "two scripts that start the firewall": (
+        WEB | {"etc/firewall-up.sh": START, "etc/iptables-start.sh": START},
+        "which of etc/firewall-up.sh and etc/iptables-start.sh is run is not in the files",
     ),
     "two rulesets kept aside": (
         WEB | {"etc/iptables.rules": V4, "etc/iptables.up.rules": V4},

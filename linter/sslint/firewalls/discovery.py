@@ -246,8 +246,14 @@ def _load_kept_script(tree: Tree, ruleset: Ruleset) -> None:
     from sslint.firewalls.scripts import possible
 
     found = possible.kept(tree)
-    if len(found) == 1:
-        possible.load(tree, found[0].path, ruleset)
+    starts = [file for file in found if not possible.stops(file.path)]
+    if len(starts) == 1 or len(found) == 1:
+        chosen = (starts or found)[0]
+        possible.load(tree, chosen.path, ruleset)
+        others = [file.name for file in found if file is not chosen]
+        if others:
+            said = f"{' and '.join(others)} is not run at boot, as the name says"
+            ruleset.assumptions.append(said)
     elif found:
         reason = f"which of {_listed(found)} is run is not in the files"
         ruleset.missing.append(Missing(reason, (4, 6), may_open=True))

@@ -51,6 +51,7 @@ _TELLS = regex(
 )
 _TOOL = regex(r"ip6?t|fw|nft", re.I)
 MIN_LINES = 3
+_STOPS = regex(r"(?<![a-z])(?:stop|down|off|disable|flush|reset|clear)(?![a-z])", re.I)
 
 
 def load(tree: Tree, path: str, into: Ruleset, ran: Location | None = None) -> None:
@@ -120,6 +121,11 @@ def _not_followed(
 def kept(tree: Tree) -> list[SourceFile]:
     """Return the scripts of firewall commands that lie in the tree, whatever runs them."""
     return [file for file in _files(tree) if tells(file)]
+
+
+def stops(path: str) -> bool:
+    """Tell whether a script's name says that it takes the firewall down."""
+    return _STOPS.search(posixpath.basename(path)) is not None
 
 
 def tells(file: SourceFile) -> bool:
