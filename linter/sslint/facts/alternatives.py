@@ -107,7 +107,8 @@ class Grouping:
     """Which ports of a server are closed, or on loopback, for one cause.
 
     They get a common subject (`subjects`, by identity), and the one that speaks for them stands in
-    front of the others (`order`). A port that a rule names to open it is closed for a reason of
+    front of the others (`order`). A port that redirects to TLS goes with those that serve it: it is
+    of no use without them. A port that a rule names to open it is closed for a reason of
     its own.
     """
 
@@ -117,7 +118,10 @@ class Grouping:
         closed: dict[str, list[Service]] = {}
         over_ipv6: dict[str, list[Service]] = {}
         inside: dict[str, list[Service]] = {}
+        redirecting: dict[str, list[Service]] = {}
         for service in found:
+            if service.redirects and service.scope == "any" and service.certain:
+                redirecting.setdefault(service.server, []).append(service)
             if _is_meant_for_all(service):
                 closed.setdefault(service.server, []).append(service)
                 if service.reach.ipv6 is not None and not _is_closed(service):
@@ -126,9 +130,14 @@ class Grouping:
                 inside.setdefault(service.server, []).append(service)
         for server, group in closed.items():
             if all(_is_closed(service) for service in group):
+                group = [*group, *(s for s in redirecting.get(server, ()) if _is_closed(s))]
                 self._join([s for s in group if not _is_attempted(s)], ("closed ports", server))
         for server, group in over_ipv6.items():
-            if all(6 in service.reach.closed_families() for service in group):
+            if all(_is_closed_over_ipv6(service) for service in group):
+                group = [
+                    *group,
+                    *(s for s in redirecting.get(server, ()) if _is_closed_over_ipv6(s)),
+                ]
                 self._join(group, ("ports closed over IPv6", server))
         for server, group in inside.items():
             self._join(group, ("ports on loopback", server))
@@ -148,6 +157,10 @@ def _is_closed(service: Service) -> bool:
     reach = service.reach
     ipv4 = 4 in reach.closed_families()
     return reach.public == "closed" or (ipv4 and not reach.partly)
+
+
+def _is_closed_over_ipv6(service: Service) -> bool:
+    return 6 in service.reach.closed_families()
 
 
 def _is_attempted(service: Service) -> bool:
