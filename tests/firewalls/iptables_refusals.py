@@ -1,7 +1,8 @@
 """Rules that iptables 1.8.11 refuses, and some beside them that it loads: (families, rule, loads).
 
-`4` and `6` are iptables-nft and -legacy alike, `L` iptables-legacy alone (both families). A rule
-stands in INPUT of *filter*, or in `TABLE/CHAIN ` if it begins with that.
+`4` and `6` are the families of iptables-nft, `L` is iptables-legacy with both. A rule
+stands in INPUT of *filter*, or in `TABLE/CHAIN ` if it begins with that; in a chain that CHAIN
+jumps to if it is `TABLE/CHAIN> `. The set s4 is of the rule's family.
 """
 
 RULES = (
@@ -56,6 +57,52 @@ RULES = (
     ("46", "mangle/INPUT -p tcp -j TCPOPTSTRIP --strip-options mss,30", True),
     ("6", "mangle/FORWARD -j SNPT --src-pfx fd00::/64 --dst-pfx 2001:db8::/64", False),
     ("6", "mangle/PREROUTING -j DNPT --src-pfx fd00::/64 --dst-pfx 2001:db8::/64", True),
+    ("46L", "-m time --weekdays Sa,Su", True),
+    ("46", "-m time --weekdays Saxx,Mo1,0x1,8,", True),
+    ("46L", "-m time --weekdays sat", False),
+    ("46", "-m time --weekdays S", False),
+    ("46", "-m time --weekdays 0", False),
+    ("46", "-m time --weekdays Su,,Mo", False),
+    ("46L", "-m time --monthdays 31", True),
+    ("46L", "-m time --monthdays 32", False),
+    ("46", "-m time --monthdays 1,,2,10th,31st,0,", True),
+    ("46", "-m time --monthdays 1st", False),
+    ("46", "-m time --monthdays 1-3", False),
+    ("46", "-m time --monthdays 08", False),
+    ("46L", "-m time --datestop 2038-12-31T23:59:59", True),
+    ("46L", "-m time --datestop 2039-01-01", False),
+    ("46", "-m time --datestart 1969-12-31", False),
+    ("46", "-m time --datestart 2023-02-31", True),
+    ("46", "-m time --datestart 2024-13-01", False),
+    ("46", "-m time --datestart 2024-01-01T24:00", False),
+    ("46", "-m time --datestart 2024-01-01T1:60", False),
+    ("46", "-m time --datestart 2024-1-1T", True),
+    ("46", "-m time --timestart 23: --timestop :1", True),
+    ("46", "-m time --timestart 00:00:00:00", False),
+    ("46L", f"-m comment --comment {'x' * 255} -j ACCEPT", True),
+    ("46L", f"-m comment --comment {'x' * 256} -j ACCEPT", True),
+    ("46L", f'-m comment --comment "{"x y" * 300}" -j ACCEPT', True),
+    ("46L", "filter/INPUT -m addrtype --src-type UNICAST --limit-iface-out", False),
+    ("46", "filter/INPUT> -m addrtype --src-type UNICAST --limit-iface-out", True),
+    ("L", "filter/INPUT> -m addrtype --src-type UNICAST --limit-iface-out", False),
+    ("46", "filter/OUTPUT> -m policy --dir in --pol none", True),
+    ("L", "filter/OUTPUT> -m policy --dir in --pol none", False),
+    ("46L", "filter/OUTPUT -m devgroup --src-group 1", False),
+    ("46", "filter/OUTPUT> -m devgroup --src-group 1", True),
+    ("L", "filter/OUTPUT> -m devgroup --src-group 1", False),
+    ("46L", "raw/PREROUTING -m devgroup --dst-group 1", False),
+    ("46", "mangle/INPUT> -p tcp --syn -j TCPMSS --clamp-mss-to-pmtu", True),
+    ("L", "mangle/INPUT> -p tcp --syn -j TCPMSS --clamp-mss-to-pmtu", False),
+    ("46L", "mangle/PREROUTING -m cgroup --cgroup 1", False),
+    ("46L", "mangle/PREROUTING> -m cgroup --cgroup 1", False),
+    ("46", "mangle/PREROUTING -j SET --map-set s4 src --map-mark", True),
+    ("46L", "filter/FORWARD -j SET --map-set s4 src --map-mark", False),
+    ("46L", "mangle/INPUT -j SET --map-set s4 src --map-prio", False),
+    ("46", "mangle/INPUT> -j SET --map-set s4 src --map-prio", True),
+    ("L", "mangle/INPUT> -j SET --map-set s4 src --map-prio", False),
+    ("46L", "mangle/FORWARD -j SET --map-set s4 src --map-queue", True),
+    ("46L", "mangle/FORWARD -j SET --map-set s4 src", False),
+    ("46L", "filter/OUTPUT> -m mac --mac-source 00:11:22:33:44:55", False),
 )  # fmt: skip
 
 
@@ -67,7 +114,10 @@ def cases() -> list[tuple[int, bool, str, bool]]:
         table, slash, chain = place.partition("/")
         if not slash:
             table, chain, rest = "filter", "INPUT", rule
-        for family in "46" if families == "L" else families:
-            text = f"*{table}\n-A {chain} {rest}\nCOMMIT\n"
-            found.append((int(family), families == "L", text, loads))
+        text = f"*{table}\n-A {chain} {rest}\nCOMMIT\n"
+        if chain.endswith(">"):
+            text = f"*{table}\n:c1 - [0:0]\n-A {chain[:-1]} -j c1\n-A c1 {rest}\nCOMMIT\n"
+        for letter in families:
+            legacy = letter == "L"
+            found += [(int(f), legacy, text, loads) for f in ("46" if legacy else letter)]
     return found

@@ -150,8 +150,9 @@ def test_whole_files(name: str) -> None:
 
 
 def test_what_iptables_refuses() -> None:
-    script = []
+    script = ["ipset create s4 hash:ip; ipset create s6 hash:ip family inet6"]
     for family, legacy, text, _ in iptables_refusals.cases():
+        text = text.replace(" s4 ", f" s{family} ")
         tool = f"ip{'6' if family == 6 else ''}tables-{'legacy' if legacy else 'nft'}-restore"
         script.append(f"printf '{text}' | {tool} >/dev/null 2>&1; echo $?")
     done = subprocess.run(

@@ -14,7 +14,7 @@ from sslint.firewalls.iptables import arguments as parser
 from sslint.firewalls.iptables import refusals
 from sslint.firewalls.iptables.arguments import Arguments
 from sslint.firewalls.iptables.identity import identity, same_rule
-from sslint.firewalls.iptables.matches import base_chains, rule_matches
+from sslint.firewalls.iptables.matches import OWN_CHAIN_ALONE, base_chains, rule_matches
 from sslint.firewalls.iptables.options import FOREIGN_MATCHES, FOREIGN_TARGETS
 from sslint.firewalls.iptables.tables import (
     BASE_NAMES,
@@ -563,11 +563,17 @@ class Reader:
         elif arguments.target is not None:
             allowed = target_chains(arguments.target)
             if allowed:
-                self.current.places.append(Place(chain, location, arguments.jump, allowed))
+                self._place(chain, location, arguments.jump, allowed)
         for match in arguments.matches:
             allowed = base_chains(match)
             if allowed:
-                self.current.places.append(Place(chain, location, f"-m {match.name}", allowed))
+                self._place(chain, location, f"-m {match.name}", allowed)
+
+    def _place(self, chain: str, location: Location, what: str, allowed: tuple[str, ...]) -> None:
+        """Note where the kernel lets a rule be: from iptables-nft some look at their own chain."""
+        assert self.current is not None
+        own = what in OWN_CHAIN_ALONE and self.origin != "iptables-legacy"
+        self.current.places.append(Place(chain, location, what, allowed, own))
 
     def _delete(self, chain: Chain, arguments: Arguments, position: int | None) -> None:
         places = self._places(chain)
@@ -626,7 +632,7 @@ _SLOT_FIELDS = {"s": "saddr", "d": "daddr", "sport": "sport", "dport": "dport"}
 
 
 # A comment means nothing, where it stands: one without escapes is cut from between its quotes.
-_COMMENT = regex(r'( -m comment --comment ")[ !#-\[\]-~]{1,255}(?=" )')
+_COMMENT = regex(r'( -m comment --comment ")[ !#-\[\]-~]+(?=" )')
 
 
 def _parts(line: str) -> list[str]:

@@ -132,6 +132,11 @@ _INCOMING = ("PREROUTING", "INPUT", "FORWARD")
 _OUTGOING = ("FORWARD", "OUTPUT", "POSTROUTING")
 
 
+# They look at the hook when a rule is made, and for iptables-nft that is the hook of the rule's own
+# chain: behind a jump they load anywhere. The others name their hooks, which hold for every jump.
+OWN_CHAIN_ALONE = frozenset(("-m addrtype", "-m devgroup", "-m policy", "SET", "TCPMSS"))
+
+
 def base_chains(extension: Extension) -> tuple[str, ...]:
     """Return the base chains that the kernel lets a match be reached from; () is all of them."""
     given = extension.given
@@ -141,7 +146,10 @@ def base_chains(extension: Extension) -> tuple[str, ...]:
         return _INCOMING
     if extension.name == "addrtype" and "limit-iface-out" in given:
         return _OUTGOING
+    if extension.name == "devgroup" and ("src-group" in given) != ("dst-group" in given):
+        return _INCOMING if "src-group" in given else _OUTGOING
     return {
+        "cgroup": ("INPUT", "OUTPUT", "POSTROUTING"),
         "mac": _INCOMING,
         "owner": ("OUTPUT", "POSTROUTING"),
         "rpfilter": ("PREROUTING",),
@@ -417,12 +425,6 @@ def _absent(why: str) -> Callable[[Extension, Arguments], list[RuleItem]]:
     return build
 
 
-def _comment(extension: Extension, arguments: Arguments) -> list[RuleItem]:
-    if len(str(extension.given["comment"][0].value).encode("utf-8", "surrogateescape")) > 255:
-        raise RulesetError("COMMENT must be shorter than 256 characters")
-    return []
-
-
 def _spi(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     if extension.name == "ah" and arguments.family == 6:
         return [Constant(False, "a packet with an authentication header")]
@@ -478,7 +480,7 @@ def _physdev(extension: Extension, arguments: Arguments) -> list[RuleItem]:
 _PLAIN: dict[str, Callable[[Extension, Arguments], list[RuleItem]]] = {
     "addrtype": _addrtype,
     "ah": _spi,
-    "comment": _comment,
+    "comment": lambda extension, arguments: [],  # of any length: the kernel holds 255 of it
     "connbytes": counters.connbytes,
     "connlimit": counters.connlimit,
     "connmark": _masked("ct.mark"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date
 from typing import cast
 
 from sslint.firewalls.errors import RulesetError
@@ -22,11 +21,11 @@ _SCTP = frozenset(
      "SHUTDOWN_COMPLETE", "I_DATA", "RE_CONFIG", "PAD", "ASCONF", "ASCONF_ACK", "FORWARD_TSN",
      "I_FORWARD_TSN", "ALL", "NONE")
 )  # fmt: skip
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 _TCP_OPTIONS = ("wscale", "mss", "sack-permitted", "sack", "timestamp", "md5")
-_CLOCK = regex(r"([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2}))?").fullmatch
+_CLOCK = regex(r"\+?([0-9]*):([0-9]*)(?::([0-9]*))?").fullmatch
 _DATE = regex(
-    r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2})(?:T([0-9]{1,2})(?::[0-9]{1,2}){0,2})?)?)?"
+    r"([0-9]+)(?:-([0-9]*)(?:-([0-9]*)(?:T([0-9]*)(?::([0-9]*)(?::([0-9]*))?)?)?)?)?"
 ).fullmatch
 
 
@@ -155,24 +154,45 @@ def _string(extension: Extension, arguments: Arguments) -> None:
 def _time(extension: Extension, arguments: Arguments) -> None:
     for name in ("timestart", "timestop"):
         text = _text(extension, name)
-        clock = _CLOCK(text) if text is not None else None
-        if text is not None and (
-            clock is None or int(clock[1]) > 23 or any(int(p or 0) > 59 for p in clock.groups()[1:])
-        ):
+        if text is not None and not _within(_CLOCK(text), (23, 59, 59)):
             raise RulesetError(f'invalid time "{text}" specified')
     for name in ("datestart", "datestop"):
         text = _text(extension, name)
         found = _DATE(text) if text is not None else None
-        try:
-            if text is not None:
-                if found is None:
-                    raise ValueError
-                date(int(found[1]), int(found[2] or 1), int(found[3] or 1))
-        except ValueError:
-            raise RulesetError(f'Invalid date "{text}" specified') from None
-    for day in (_text(extension, "weekdays") or "1").split(","):
-        if not (is_number(day) and 1 <= int(day) <= 7) and day.lower()[:3] not in _DAYS:
+        # A month without the 31st goes on in the next one; a kernel's date ends in 2038.
+        if text is not None and not (
+            _within(found, (2038, 12, 31, 23, 59, 59)) and found and int(found[1]) >= 1970
+        ):
+            raise RulesetError(f'Invalid date "{text}" specified')
+    _weekdays(_text(extension, "weekdays"))
+    for day in (_text(extension, "monthdays") or "").split(","):
+        number = _c_number(day[:2])  # what follows two characters is not read
+        if number is None or number > 31:
+            raise RulesetError(f"{day[:2]} is not a valid day for --monthdays")
+
+
+def _within(found: re.Match[str] | None, tops: tuple[int, ...]) -> bool:
+    """Whether numbers were found and none is above its bound; one that is left out is 0."""
+    return found is not None and all(
+        int(given or 0) <= top for given, top in zip(found.groups(), tops, strict=True)
+    )
+
+
+def _weekdays(text: str | None) -> None:
+    days = text.removesuffix(",").split(",") if text is not None else []
+    for day in days:
+        number = _c_number(day)
+        if number == 0:
+            raise RulesetError("No, the week does NOT begin with Sunday.")
+        if number is None and day[:2] not in _DAYS:  # nothing after two letters is compared
             raise RulesetError(f"{day} is not a valid day specifier")
+
+
+def _c_number(text: str) -> int | None:
+    """Return a number as strtoul reads it in any base; nothing is 0."""
+    text = text.strip().removeprefix("+")
+    found = values.number(text) if text else 0
+    return int(text) if found is None and is_number(text) and text[0] != "0" else found
 
 
 def _u32(extension: Extension, arguments: Arguments) -> None:

@@ -61,6 +61,7 @@ class Place:
     location: Location
     what: str
     allowed: tuple[str, ...]
+    own_chain_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,10 @@ def check_table(loading: Loading) -> None:
         for name in _walk(loading, base):
             reached.setdefault(name, set()).add(base)
     for place in loading.places:
-        wrong = sorted(reached.get(place.chain, set()) - set(place.allowed))
+        sources = reached.get(place.chain, set())
+        if place.own_chain_alone:
+            sources = sources & {place.chain}
+        wrong = sorted(sources - set(place.allowed))
         if wrong:
             raise RulesetError(f"{place.what} cannot be used in {wrong[0]}", place.location)
 

@@ -56,7 +56,7 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def base_chains(target: Extension) -> tuple[str, ...]:
     """Return the base chains that the kernel lets a target be reached from; () is all of them."""
-    if "clamp-mss-to-pmtu" in target.given:
+    if {"clamp-mss-to-pmtu", "map-prio", "map-queue"} & set(target.given):
         return ("FORWARD", "OUTPUT", "POSTROUTING")
     return PLACES.get(target.name, ((), ()))[1]
 
@@ -85,6 +85,8 @@ def rule_target(arguments: Arguments, table: str, chains: frozenset[str]) -> lis
     allowed = PLACES.get(name, ((), ()))[0]
     if allowed and table not in allowed:
         raise RulesetError(f"target {name} is only valid in the {allowed[0]} table")
+    if "map-set" in target.given and table != "mangle":
+        raise RulesetError("SET --map-set is only valid in the mangle table")
     return _TARGETS.get(name, _continue)(target, arguments)
 
 
@@ -408,6 +410,8 @@ def _set(target: Extension, arguments: Arguments) -> list[RuleItem]:
     given = target.first("map-set")
     if given is not None:
         set_directions(given.second)
+        if not {"map-mark", "map-prio", "map-queue"} & set(target.given):
+            raise RulesetError("SET: --map-set needs --map-mark, --map-prio or --map-queue")
         items.append(Assign(Key("meta.mark"), unknown="SET --map-set writes what the set says"))
     if not items:
         raise RulesetError("SET: You must specify either `--add-set' or `--del-set'")
