@@ -269,8 +269,10 @@ def long_run(root: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Check many hosts in a session of its own, which is given back when all processes are up."""
     command = [sys.executable, "-c", PROGRAM, "check", str(root), "--jobs", "3"]
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        # A shell lets what it starts in the background ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
         try:
             assert _within(20, lambda: len(_session(process.pid)) == 3), "it forks"
             yield process

@@ -586,3 +586,19 @@ def test_a_value_that_a_daemon_does_not_take() -> None:
     assert stops("postscreen_greet_wait = x\n", postscreen)
     assert stops("default_process_limit = 7\n", postscreen)  # postscreen_pre_queue_limit >= 10
     assert not stops("default_process_limit = 10\n", postscreen)
+
+
+def test_a_name_that_is_not_utf8() -> None:
+    files = {"/etc/postfix/main.cf": "myhostname = mail.e\udcffxample.org\nmail_name = caf\udce9\n"}
+    found = read(tree_of({**files, "/etc/postfix/master.cf": "smtp inet n - y - - smtpd\n"}))
+    assert found is not None
+    assert [endpoint.port for endpoint in found.endpoints] == [25, 25]
+    assert not found.refusals
+
+
+@pytest.mark.parametrize(("facility", "starts"), [("mail", True), ("MAIL", False), ("1", False)])
+def test_facilities_of_syslog(facility: str, starts: bool) -> None:
+    files = {"/etc/postfix/main.cf": f"syslog_facility = {facility}\n"}
+    found = read(tree_of({**files, "/etc/postfix/master.cf": "smtp inet n - y - - smtpd\n"}))
+    assert found is not None
+    assert found.starts is starts

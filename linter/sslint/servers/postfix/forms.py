@@ -103,7 +103,7 @@ def _wrong(form: Form, name: str, value: str) -> str:
     if name == "syslog_facility" and value and value not in _FACILITIES:
         return f"unknown syslog facility: {shown}"
     if form.kind == "text":
-        size = len(value.encode())
+        size = len(value.encode("utf-8", "surrogateescape"))
         if size < form.least:
             return f"bad string length {size} < {form.least}: {name} = {shown}"
         return f"bad string length {size} > {form.most}: {name} =" if 0 < form.most < size else ""
