@@ -231,21 +231,22 @@ def _check(options: argparse.Namespace) -> int:
     if options.write_baseline is not None:
         old = baseline[1] if baseline is not None else None
         silence.write_baseline(result, options.write_baseline, old)
+    fail_on = config.get("fail_on", options.fail_on, "error")
+    result.failing = _failing(fail_on)
     quiet = bool(config.get("quiet", options.quiet))
     if not options.paths and _is_text(options, config) and not quiet:
         _complain(f"checked {', '.join(paths)}")
     _report(result, options, config, wanted)
-    fail_on = config.get("fail_on", options.fail_on, "error")
-    if _failing(fail_on).intersection(one.severity for one in result.certain):
+    if result.failing.intersection(one.severity for one in result.certain):
         return FOUND
     return INCOMPLETE if result.incomplete or (fail_on == "unknown" and result.doubtful) else 0
 
 
-def _failing(fail_on: str) -> set[str]:
+def _failing(fail_on: str) -> frozenset[str]:
     """Return the severities that make the exit status 1."""
     if fail_on in ("never", "unknown"):
-        return {"error"} if fail_on == "unknown" else set()
-    return {*FAIL_ON[: FAIL_ON.index(fail_on) + 1]}
+        return frozenset({"error"} if fail_on == "unknown" else ())
+    return frozenset(FAIL_ON[: FAIL_ON.index(fail_on) + 1])
 
 
 def _jobs(options: argparse.Namespace) -> int | None:

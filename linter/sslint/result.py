@@ -31,7 +31,8 @@ class Result:
 
     `silenced` are the findings that comments ignore, `accepted` those that the configuration does,
     `known` those of the baseline, and `stale` is what of the baseline does not count. `met` are the
-    numbers of the policy's entries that are about some finding.
+    numbers of the policy's entries that are about some finding. `failing` are the severities that
+    make the exit status 1.
     """
 
     hosts: list[Host]
@@ -45,6 +46,7 @@ class Result:
     stale: list[Stale] = field(default_factory=list)
     met: set[int] = field(default_factory=set)
     proposed: Proposed | None = None
+    failing: frozenset[str] = frozenset({"error"})
     _judged: list[Judged] | None = None
 
     def add(self, other: Result) -> None:

@@ -440,6 +440,19 @@ def test_junit_is_valid(capsys, tmp_path: Path, monkeypatch, kind: str) -> None:
     assert wanted is None or int(suite.get(wanted, "0")) > 0
 
 
+@pytest.mark.parametrize(("fail_on", "failures"), [("error", "1"), ("never", "0")])
+def test_a_case_of_junit_fails_as_the_run_does(
+    capsys, web: Path, fail_on: str, failures: str
+) -> None:
+    text = report(capsys, "junit", "web", "--fail-on", fail_on)
+    suite = ElementTree.fromstring(text).find("testsuite")
+    assert suite is not None
+    assert suite.get("failures") == failures
+    (case,) = [one for one in suite if "tls-port-closed" in one.get("name", "")]
+    assert [one.tag for one in case] == ["failure" if failures == "1" else "system-out"]
+    assert "the firewall closes the port" in "".join(case.itertext())
+
+
 @pytest.mark.parametrize("kind", ["closed", "hostile", "examples"])
 def test_promtool_takes_the_metrics(capsys, tmp_path: Path, kind: str) -> None:
     make = hosts.hostile if kind == "hostile" else hosts.closed

@@ -1,7 +1,8 @@
 """JUnit XML as Jenkins, GitLab and Azure read it: a suite a host, a case a finding.
 
-A finding is a failure, what was not judged an error, what is silenced a skipped case; a host
-without any of them has one case that passes, so that no suite is empty.
+A finding that makes the run fail is a failure, another one a case that passes and says it; what was
+not judged is an error, what is silenced a skipped case. A host without any of them has one case
+that passes, so that no suite is empty.
 """
 
 from __future__ import annotations
@@ -27,24 +28,26 @@ def report(result: Result) -> str:
         unjudged = [gap for gap in missing if gap.host == name]
         if not result.hosts:
             unjudged = []
-        lines += _suite(name, own, unjudged, empty=not result.hosts)
+        lines += _suite(name, own, unjudged, result)
     return "\n".join([*lines, "</testsuites>"]) + "\n"
 
 
-def _suite(name: str, found: Sequence[Row], missing: Sequence[Gap], *, empty: bool) -> list[str]:
-    cases = [_case(row) for row in found] + [_unjudged(gap) for gap in missing]
+def _suite(name: str, found: Sequence[Row], missing: Sequence[Gap], result: Result) -> list[str]:
+    cases = [_case(row, fails=row.severity in result.failing) for row in found]
+    cases += [_unjudged(gap) for gap in missing]
     errors = len(missing)
-    if empty:
+    if not result.hosts:
         cases, errors = [_error(name, "sslint", "nothing to check", "")], 1
     elif not cases:
         cases = [f'    <testcase classname={_quoted(name)} name="sslint"/>']
     quiet = sum(row.kept is not None for row in found)
-    counts = {"tests": len(cases), "failures": len(found) - quiet, "errors": errors}
+    failures = sum(row.kept is None and row.severity in result.failing for row in found)
+    counts = {"tests": len(cases), "failures": failures, "errors": errors}
     said = " ".join(f'{key}="{count}"' for key, count in {**counts, "skipped": quiet}.items())
     return [f"  <testsuite name={_quoted(name)} {said}>", *cases, "  </testsuite>"]
 
 
-def _case(row: Row) -> str:
+def _case(row: Row, *, fails: bool) -> str:
     place = f"{row.place.file}:{row.place.line}"
     if row.kept is not None:
         why = row.reason or ("in the baseline" if row.kept == "baseline" else "ignored")
@@ -53,8 +56,9 @@ def _case(row: Row) -> str:
     text += [f"{one.file}:{one.line}:{one.column}: {one.message}" for one in row.related]
     text += [f"clients: {row.clients}"] if row.clients else []
     text += [f"fix: {line}" for line in row.remedy]
+    said = escape("\n".join(text))
     settings = f"type={_quoted(row.severity)} message={_quoted(row.message)}"
-    body = f"<failure {settings}>{escape(chr(10).join(text))}</failure>"
+    body = f"<failure {settings}>{said}</failure>" if fails else f"<system-out>{said}</system-out>"
     return _testcase(row.host, f"{row.rule.name} {place}", body)
 
 
