@@ -802,7 +802,7 @@ ROWS = (
         partial(write, files={**debian_dovecot("imap"), "etc/nftables.conf": ACCEPT}),
         ("etc", "--fail-on", "never"),
         0,
-        "not judged: whether it is opened is not known: the enabled protocols are set",
+        "2 TLS listeners: 2 open",
     ),
     Row(
         "mail host without any sign of its protocols",

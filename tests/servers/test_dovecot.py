@@ -144,13 +144,51 @@ class TestProtocols:
         files = {"/etc/dovecot/conf.d/20-imap.conf": "", "/etc/dovecot/conf.d/20-lmtp.conf": ""}
         found = read(text, **files)
         assert {e.port for e in found.endpoints if e.certain} == {143, 993}
-        assert {e.port for e in found.endpoints if not e.certain} >= {110, 995}  # of a part of /etc
-        assert not found.complete
+        assert ports(found).keys() == {143, 993}
+        assert not found.complete  # of a part of /etc
         (assumption,) = found.assumptions
         assert assumption == (
             "Debian's packages enable imap, lmtp (20-imap.conf, 20-lmtp.conf in "
             "etc/dovecot/conf.d); /usr/share/dovecot/protocols.d was not given"
         )
+
+    @pytest.mark.parametrize("read", [modern, old], ids=["2.4", "2.3"])
+    @pytest.mark.parametrize(
+        ("sections", "expected"),
+        [
+            ("protocol imap {\n}\nprotocol pop3 {\n}\nprotocol lda {\n}\n", {143, 993, 110, 995}),
+            (
+                "service imap-login {\n inet_listener imap {\n  port = 0\n }\n}\n"
+                "service managesieve-login {\n}\n",
+                {993, 4190},
+            ),
+            ("service auth {\n}\n# protocol pop3 {\n", None),
+        ],
+    )
+    def test_sections_show_which_packages_there_are(self, read, sections, expected) -> None:
+        text = "!include_try /usr/share/dovecot/protocols.d/*.protocol\n"
+        found = read(text + sections)
+        assert not found.complete
+        if expected is None:
+            assert not any(e.certain for e in found.endpoints)
+            return
+        assert ports(found).keys() == expected
+        assert all(e.certain for e in found.endpoints)
+        assert "the sections in etc/dovecot/dovecot.conf" in found.assumptions[0]
+
+    def test_the_stock_sections_of_conf_d_show_no_package(self) -> None:
+        text = "!include_try /usr/share/dovecot/protocols.d/*.protocol\n!include conf.d/*.conf\n"
+        stock = {"/etc/dovecot/conf.d/10-master.conf": "service pop3-login {\n}\n"}
+        own = {"/etc/dovecot/conf.d/95-own.conf": "protocol imap {\n}\n"}
+        assert not any(e.certain for e in old(text, **stock).endpoints)
+        assert ports(old(text, **stock, **own)).keys() == {143, 993}
+
+    def test_a_listener_whose_protocol_no_file_shows_is_not_known(self) -> None:
+        text = "!include_try /usr/share/dovecot/protocols.d/*.protocol\n!include conf.d/*.conf\n"
+        master = "service pop3-login {\n inet_listener pop3s {\n  port = 995\n }\n}\n"
+        files = {"20-imap.conf": "", "10-master.conf": master}
+        found = old(text, **{f"/etc/dovecot/conf.d/{name}": files[name] for name in files})
+        assert {e.port: e.certain for e in found.endpoints} == {143: True, 993: True, 995: False}
 
     def test_dpkg_says_which_of_debians_protocols_there_are(self) -> None:
         text = "!include_try /usr/share/dovecot/protocols.d/*.protocol\n"

@@ -30,11 +30,15 @@ UNDECIDED = "the enabled protocols are set in files that were not given"
 
 @dataclass(frozen=True, slots=True)
 class Protocols:
-    """The protocols that are enabled; `unknown` says that others may be."""
+    """The protocols that are enabled; `unknown` says that others may be.
+
+    `shown`: the files show which are, so that another counts only where they name its listener.
+    """
 
     enabled: dict[str, Value | None]
     disabled: dict[str, Value]
     unknown: bool
+    shown: bool
     last: Location | None
 
     def state(self, protocol: str) -> bool | None:
@@ -75,7 +79,7 @@ def read_protocols(lookup: Lookup) -> Protocols:
     """Return the protocols, from `protocols = a b` and `protocols { a = yes }`."""
     enabled: dict[str, Value | None] = {}
     disabled: dict[str, Value] = {}
-    unknown, last, whole = False, None, False
+    unknown, shown, last, whole = False, False, None, False
     for choices in lookup.choices("protocols", ROOT):
         last = last or choices.last
         for item, value in choices.items.items():
@@ -87,7 +91,7 @@ def read_protocols(lookup: Lookup) -> Protocols:
                     enabled[item] = value
                 else:
                     disabled[item] = value
-        unknown = unknown or choices.unknown
+        unknown, shown = unknown or choices.unknown, shown or choices.shown
         if choices.whole is not None:
             words = split(choices.whole, modern=lookup.configuration.modern)
             if words is None:
@@ -101,7 +105,7 @@ def read_protocols(lookup: Lookup) -> Protocols:
         for word in default_protocols(lookup.configuration).split():
             if word not in disabled:
                 enabled.setdefault(word, None)
-    return Protocols(enabled, disabled, unknown, last)
+    return Protocols(enabled, disabled, unknown, shown, last)
 
 
 def boolean(value: Value | None) -> bool | None:
@@ -227,6 +231,8 @@ class _ServiceReader:
             ):
                 place = self._protocol_place() or location
                 self._dormant("protocol-off", name, known, place, explicit)
+            return
+        if self.enabled is None and self.protocols.shown and explicit is None:
             return
         off = self.ssl_off
         if ssl is not False and off is not None and off.text == "no":

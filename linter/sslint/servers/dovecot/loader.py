@@ -75,6 +75,7 @@ class _Loader:
         self.configuration = configuration
         self.files: list[Reader | str] = [Reader(entry, modern=configuration.modern)]
         self.sections = [_Section(configuration.root, "", None)]
+        self.main = configuration.first
         self.unnamed = 0
         self.misplaced = False
         configuration.files.append(entry.path)
@@ -87,7 +88,6 @@ class _Loader:
         """Read everything; errors are noted and, unlike in Dovecot, the rest is still read."""
         pending: list[str] = []
         last: Line | None = None
-        main = self.configuration.first
         while self.files:
             reader = self.files[-1]
             if isinstance(reader, str):
@@ -106,7 +106,7 @@ class _Loader:
             opened = self.sections[-1].location
             assert opened is not None
             self._error(opened, "this section is never closed: Missing '}'")
-        self._look_beside(main)
+        self._look_beside(self.main)
 
     def _look_beside(self, main: Location) -> None:
         """Note a main file that has settings to add to the package's, and so includes nothing."""
@@ -191,8 +191,9 @@ class _Loader:
         from sslint.servers.dovecot.packaged import installed
 
         choices = _choices(self.block, "protocols")
-        packaged = installed(self.tree)
+        packaged = installed(self.tree, self.main.file)
         choices.unknown = not packaged.whole
+        choices.shown = bool(packaged.protocols)
         if packaged.protocols:
             names = ", ".join(packaged.protocols)
             self.configuration.assumed = (

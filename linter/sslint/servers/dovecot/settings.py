@@ -33,13 +33,15 @@ class Value:
 class Choices:
     """A list that may be set whole or item by item; `last` is the last statement that did.
 
-    `unknown`: a file that was not given may have added items.
+    `unknown`: a file that was not given may have added items. `shown`: others show which, and what
+    they do not show is not taken for one.
     """
 
     items: dict[str, Value] = field(default_factory=dict)
     whole: Value | None = None
     last: Location | None = None
     unknown: bool = False
+    shown: bool = False
 
 
 @dataclass(slots=True, eq=False)
