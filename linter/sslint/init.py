@@ -10,7 +10,7 @@ from sslint import targets
 from sslint.errors import NothingToCheckError, UsageError
 from sslint.plain import clean
 from sslint.targets.repository import gather, quoted
-from sslint.tree import write_named
+from sslint.tree import not_written, write_named
 from sslint.yamlfile import display
 
 NAME = ".sslint.yaml"
@@ -38,7 +38,7 @@ def write(top: Path) -> Path:
     try:
         write_named(str(path), text(top))
     except OSError as error:
-        raise UsageError(f"{display(path)}: {error.strerror}") from None
+        raise UsageError(f"{display(path)}: {not_written(error)}") from None
     return path
 
 

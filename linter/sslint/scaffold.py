@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sslint.errors import UsageError
 from sslint.regex import regex
-from sslint.tree import write_named
+from sslint.tree import not_written, write_named
 
 _NAME = regex(r"[a-z][a-z0-9]*(-[a-z0-9]+)+")
 OWN_TREE = ("rules/sslint", "tests/rules", "schemas/rule.schema.json")
@@ -81,7 +81,7 @@ def create(name: str) -> list[str]:
         try:
             write_named(path, text)
         except OSError as error:
-            raise UsageError(f"rules new: {path}: {error.strerror}") from None
+            raise UsageError(f"rules new: {path}: {not_written(error)}") from None
     then = "make docs && .venv/bin/python -m pytest -q tests/test_rules.py"
     if not own:
         then = f"name it in .sslint.yaml: rules: [{Path(name).with_suffix('.yaml')}]"

@@ -13,7 +13,7 @@ from sslint.facts.ignores import Comment
 from sslint.regex import regex
 from sslint.result import Result, Stale
 from sslint.source import Location, SourceFile
-from sslint.tree import write_named
+from sslint.tree import not_written, write_named
 
 # After what starts a comment in any of the formats: zone files and .ini have `;`, XML its own.
 _IGNORE = regex(r"(?:#|;|//|/\*|<!--)[ \t]*(sslint:[ \t]*ignore\b(?:\[([^\]\n]*)\])?)")
@@ -159,4 +159,4 @@ def write_baseline(result: Result, path: str, old: bytes | None = None) -> None:
     try:
         write_named(path, text + "\n")
     except OSError as error:
-        raise UsageError(f"write-baseline: {path}: {error.strerror}") from None
+        raise UsageError(f"write-baseline: {path}: {not_written(error)}") from None

@@ -138,7 +138,7 @@ def test_a_file_holds_what_would_be_printed(capsys, web: Path, name: str) -> Non
         ("=x", "use FORMAT=FILE"),
         ("JSON=x", "unknown format JSON; did you mean json?"),
         ("json=-", "names no file\n  to print it: --format json"),
-        ("json=link", "link: is a link, which is not followed; name the file"),
+        ("json=link", "link: is a link or leads through one, which is not followed"),
         ("json=web/etc/nftables.conf", "is one of the files that were checked"),
         ("json=directory/nginx/../nftables.conf", "is one of the files that were checked"),
     ],

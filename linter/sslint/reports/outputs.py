@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from importlib import import_module
@@ -50,16 +49,14 @@ def write(result: Result, name: str, path: str, *, verbose: bool = False) -> Non
 
     Raise UsageError if it cannot be written, or if it is a file that was checked.
     """
-    from sslint.tree import replace_named
+    from sslint.tree import not_written, replace_named
 
     if os.path.lexists(path) and any(_is_read(path, host) for host in result.hosts):
         raise UsageError(f"output: {path} is one of the files that were checked")
     try:
         replace_named(path, report(result, name, verbose=verbose))
     except OSError as error:
-        link = error.errno == errno.ELOOP
-        why = "is a link, which is not followed; name the file" if link else error.strerror
-        raise UsageError(f"output: {path}: {why}") from None
+        raise UsageError(f"output: {path}: {not_written(error)}") from None
 
 
 def _is_read(path: str, host: Host) -> bool:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from sslint.tree.door import MAX_FILE, Door
+from sslint.tree.door import MAX_FILE, Door, Place
+from sslint.tree.paths import real_path
 from sslint.tree.status import TreeError
 from sslint.tree.view import Tree
 
@@ -49,36 +50,89 @@ def is_stream(name: str) -> bool:
 
 
 def write_named(path: str, text: str) -> None:
-    """Write a file that the user names; a link there is not followed. Raise OSError."""
-    follow = 0 if path.startswith("/dev/") else os.O_NOFOLLOW
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | follow
-    with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as stream:
+    """Write a file that the user names; a link is followed as in `_place`. Raise OSError."""
+    door = Door()
+    try:
+        name, parent = _parent(door, path)
+        follow = os.O_NOFOLLOW if parent is not None else 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK | follow
+        descriptor = os.open(name, flags, 0o666, dir_fd=parent)  # a pipe without a reader: ENXIO
+    finally:
+        door.close()
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(text)
 
 
 def replace_named(path: str, text: str) -> None:
     """Write a file that the user names, at once: who reads it sees the old text or the new.
 
-    What is no regular file (a pipe, /dev/stderr) is written to; a link there is not followed.
+    What is no regular file (a pipe, /dev/stderr) is written to; a link is followed as in `_place`.
     Raise OSError.
     """
+    from sslint.tree.writing import claim, hidden_name
+
+    door = Door()
     try:
-        regular = stat.S_ISREG(os.lstat(path).st_mode)
+        name, parent = _parent(door, path)
+        if parent is None or not _is_regular(name, parent):
+            write_named(path, text)
+            return
+        held, beside = claim(door, _place(path)[0]), hidden_name()
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(beside, flags, 0o666, dir_fd=held)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as new:
+                    new.write(text)
+                os.replace(beside, name, src_dir_fd=held, dst_dir_fd=held)
+            except BaseException:
+                os.unlink(beside, dir_fd=held)
+                raise
+        finally:
+            os.close(held)
+    finally:
+        door.close()
+
+
+def _parent(door: Door, path: str) -> tuple[str, int | None]:
+    """Return a name and its directory's descriptor; None for a device, which is opened by path."""
+    if path.startswith(("/dev/", "/proc/")):
+        return path, None
+    directory, name = _place(path)
+    return name, door.directory(directory)
+
+
+def _place(path: str) -> tuple[Place, str]:
+    """Return the directory that a named file is written to, and its name there.
+
+    Links outside are the machine's own. Below the working directory, where the name is relative,
+    and in a work tree, links are those of whoever wrote what is checked: none is followed.
+    """
+    directory, name = posixpath.split(os.path.abspath(path))
+    here = "" if os.path.isabs(path) else os.getcwd()
+    for parent in (*reversed(Path(directory).parents), Path(directory)):
+        if str(parent) == here or os.path.lexists(parent / ".git"):
+            below = Path(directory).relative_to(parent)
+            return (str(real_path(parent)), "" if below == Path() else str(below)), name
+    return (str(real_path(Path(directory))), ""), name
+
+
+def _is_regular(name: str, parent: int) -> bool:
+    """Tell whether a name is a regular file, or may become one."""
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
     except FileNotFoundError:
-        regular = True
-    if not regular:
-        write_named(path, text)
-        return
-    beside = f"{path}.{os.getpid()}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(beside, flags, 0o666)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+        return True
+
+
+def not_written(error: OSError) -> str:
+    """Say why a file that the user names cannot be written."""
+    if error.errno == errno.ELOOP:
+        return "is a link or leads through one, which is not followed; name the file itself"
+    if error.errno == errno.ENXIO:
+        return "is a pipe that no program reads"
+    return os.strerror(error.errno or 0)
 
 
 def read_bundled(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sslint.errors import UsageError
 from sslint.regex import regex
-from sslint.tree.door import MAX_FILE, READ, Door
+from sslint.tree.door import MAX_FILE, READ, Door, Place
 from sslint.tree.status import Status, TreeError
 from sslint.values import dataclass
 
@@ -97,7 +97,7 @@ def remove_remains(directories: Iterable[str]) -> None:
     door = Door()
     for path in directories:
         with suppress(OSError):
-            os.close(_claim(door, path))
+            os.close(claim(door, os.path.split(path)))
     door.close()
 
 
@@ -169,17 +169,17 @@ class _Prepared:
 _OURS = regex(r"\.sslint-[0-9a-f]{16}")  # with no ending that a program looks for
 
 
-def _hidden_name() -> str:
+def hidden_name() -> str:
+    """Return a name for a file of ours that is there for a moment."""
     return f".sslint-{os.urandom(8).hex()}"
 
 
-def _claim(door: Door, path: str) -> int:
-    """Return a descriptor of a directory at a real path, rid of what a killed run left there.
+def claim(door: Door, place: Place) -> int:
+    """Return a new descriptor of a directory, rid of what a killed run left there.
 
     Its lock says that a run is at work there, whose files are not removed. Raise OSError.
     """
-    parent, top = os.path.split(path)
-    descriptor = door.open((parent, top), os.O_DIRECTORY)
+    descriptor = door.open(place, os.O_DIRECTORY)
     with suppress(OSError):  # another run is at work, or the file system has no locks
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for name in filter(_OURS.fullmatch, os.listdir(descriptor)):
@@ -193,8 +193,8 @@ def _claim(door: Door, path: str) -> int:
 def _prepare(door: Door, change: Replacement) -> _Prepared:
     """Write a file's new contents beside it. Raise OSError or TreeError."""
     directory, name = posixpath.split(change.path)
-    parent = _claim(door, directory)
-    beside = _hidden_name()
+    parent = claim(door, os.path.split(directory))
+    beside = hidden_name()
     old = made = -1
     try:
         old = os.open(name, READ | os.O_NOFOLLOW, dir_fd=parent)
@@ -210,7 +210,7 @@ def _prepare(door: Door, change: Replacement) -> _Prepared:
             stream.flush()
             _copy_rights(old, details, made, executable=change.executable)
             os.fsync(made)
-        return _Prepared(change.path, name, parent, details, beside, _hidden_name())
+        return _Prepared(change.path, name, parent, details, beside, hidden_name())
     except BaseException:
         if made >= 0:
             with suppress(OSError):
