@@ -8,7 +8,7 @@ from sslint.budgets import ExhaustedError
 from sslint.firewalls import nftables
 from sslint.firewalls.errors import RulesetError, UnreadError
 from sslint.netfilter.model import Intervals, Names, Ruleset, Table, Verdict
-from tests.firewalls.nft_models import read_text
+from tests.firewalls.nft_models import read_text, rule_items
 from tests.firewalls.nft_refusals import REFUSED, TAKEN
 from tests.support import tree_of
 
@@ -111,16 +111,16 @@ def test_dormant() -> None:
 def test_variables() -> None:
     (table,) = read_text(
         "define web = { 80, 443 }\n"
-        "define all = { $web, 25 }\n"
+        "define every = { $web, 25 }\n"
         "redefine web = 8080\n"
-        'define policy = "drop"\n'
+        'define choice = "drop"\n'
         "define target = d\n"
         "table inet t {\n"
         "define inner = 53\n"
         "chain d {\n}\n"
         "chain c {\n"
-        "type filter hook input priority 0; policy $policy\n"
-        "tcp dport $all accept\n"
+        "type filter hook input priority 0; policy $choice\n"
+        "tcp dport $every accept\n"
         "tcp dport $web jump $target\n"
         "udp dport $inner accept\n"
         "}\n}\n"
@@ -383,3 +383,17 @@ def test_what_a_listing_says_makes_no_boot_file() -> None:
 def test_only_a_listed_owner_is_still_there() -> None:
     assert read_text(OWNED % " # progname firewalld").tables
     assert not read_text(OWNED % "").tables
+
+
+def test_what_follows_a_slash_is_a_number_of_bits() -> None:
+    rule = "meta mark 0x12345678/0xc accept"
+    prefix = "meta mark 0x12300000-0x123fffff accept"
+    assert rule_items(rule, "ip") == rule_items(prefix, "ip")
+
+
+def test_of_a_map_with_its_elements_twice_the_last_count() -> None:
+    table = tables(
+        "table ip t {\nmap m {\ntype inet_service : verdict\nelements = { 22 : accept }\n"
+        "elements = { 23 : drop }\n}\n}\n"
+    )["ip t"]
+    assert [element[0].items for element in table.sets["m"].elements] == [((23, 23),)]

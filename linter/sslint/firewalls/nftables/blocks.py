@@ -51,19 +51,20 @@ def common(at: Cursor) -> bool:
     elif lexeme in ("define", "redefine"):
         at.position += 1
         start = at.position
-        name = at.word()
+        name = at.identifier()
         at.expect("=")
         value = expressions.initializer(at)
         at.separator()
-        if lexeme == "define" and name in at.script.scopes[-1]:
+        if lexeme == "define" and any(name in scope for scope in at.script.scopes):
             at.fail(f"redefinition of symbol '{name}'", start)
         at.script.scopes[-1][name] = value
     elif lexeme == "undefine":
         at.position += 1
         start = at.position
-        name = at.word()
-        if at.script.scopes[-1].pop(name, None) is None:
+        name = at.identifier()
+        if not any(name in scope for scope in at.script.scopes):
             at.fail(f"undefined symbol '{name}'", start)
+        at.script.scopes[-1].pop(name, None)  # what an outer block defines stays
         at.separator()
     else:
         return False
@@ -96,15 +97,23 @@ def _depth_at(at: Cursor, position: int) -> int:
     return max((depth for _, depth in at.script.included), default=1)
 
 
-def _entries(at: Cursor) -> Iterator[str]:
+def _entries(at: Cursor, *once: str) -> Iterator[str]:
     """Yield the first token of each entry of a block, up to the brace that ends it.
 
-    Separators are passed over, and what may stand anywhere is done.
+    Separators are passed over, and what may stand anywhere is done. An entry that begins with one
+    of `once` may not be there twice.
     """
+    given: set[str] = set()
     while not at.take("}"):
-        if at.tokens[at.position] in ("\n", ";"):
+        lexeme = at.tokens[at.position]
+        if lexeme in ("\n", ";"):
             at.position += 1
         elif not common(at):
+            if lexeme in once:
+                lexeme = "type" if lexeme == "typeof" else lexeme
+                if lexeme in given:
+                    at.fail("You can only specify this once. This statement is duplicated.")
+                given.add(lexeme)
             yield at.tokens[at.position]
 
 
@@ -127,7 +136,7 @@ def table_block(at: Cursor, table: TableState) -> None:
     at.script.family = table.model.family
     at.script.table = table
     table.model.dormant = False
-    for lexeme in _entries(at):
+    for lexeme in _entries(at, "comment"):
         if lexeme == "flags":
             at.position += 1
             _table_flags(at, table)
@@ -207,7 +216,7 @@ def chain_block(at: Cursor, table: TableState, chain: Chain, new: bool) -> None:
     at.script.scopes.append({})
     policy: tuple[str, Location] | None = None
     hooked = False
-    for lexeme in _entries(at):
+    for lexeme in _entries(at, "comment"):
         if lexeme == "type":
             if hooked and new:  # of two in one block the last counts
                 chain.base = None
@@ -394,11 +403,12 @@ def set_block(
     """Read a set's or map's block after its brace."""
     state = SetState(Set(name, (), [], location=location), [])
     state.kind = "map" if is_map else "set"
-    literals: list[SetLiteral] = []
+    literal: SetLiteral | None = None
     start = at.position
     flags: set[str] = set()
     at.script.scopes.append({})
-    for lexeme in _entries(at):
+    once = ("type", "typeof", "comment", "" if is_map else "elements")
+    for lexeme in _entries(at, *once):
         if lexeme in ("type", "typeof"):
             at.position += 1
             _set_type(at, state, is_map, lexeme == "typeof")
@@ -406,7 +416,7 @@ def set_block(
         elif lexeme == "elements":
             at.position += 1
             at.expect("=")
-            literals.append(elements(at))
+            literal = elements(at)  # of two in a map the last counts
         elif lexeme == "auto-merge":
             at.position += 1
             state.auto_merge = True
@@ -428,10 +438,10 @@ def set_block(
         raise RulesetError(f"set {name} cannot be of intervals and dynamic", location)
     if state.timed and "ct" in state.statements:
         raise RulesetError("connections are not counted in a set with timeouts", location)
-    state.inline = bool(literals)
+    state.inline = literal is not None
     state.model.dynamic = bool(flags & {"dynamic", "timeout"})
     target = at.script.kernel.add_set(table, state, location)
-    for literal in literals:
+    if literal is not None:
         target.add(literal, place_in(at, start))
 
 
@@ -538,7 +548,8 @@ def object_block(
     """Read an object's block after its brace."""
     over: bool | None = False
     given: set[str] = set()
-    for lexeme in _entries(at):
+    once = ("comment", "type") if kind == "ct helper" else ("comment",)
+    for lexeme in _entries(at, *once):
         if lexeme == "comment":
             at.position += 1
             at.string()

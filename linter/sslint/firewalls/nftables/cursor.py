@@ -35,7 +35,7 @@ RESERVED = frozenset(
 _NO_NAMES = RESERVED | frozenset(
     """
     destroy ip ip6 arp ether vlan tcp udp udplite icmp icmpv6 igmp esp ah comp dccp sctp snat
-    dnat redirect rt hbh frag dst mh
+    dnat redirect rt hbh frag dst mh exists missing random reset size
     """.split()
 )
 

@@ -149,6 +149,8 @@ def _link_address(text: str) -> int | None:
 
 
 def _interface(text: str) -> Constant:
+    if text == "*":
+        raise Refused("All-wildcard strings are not supported")
     if "\\*" in text:
         return UnknownValues(f"interface name {text} with a literal *")
     return text

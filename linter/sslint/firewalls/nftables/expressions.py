@@ -9,6 +9,7 @@ from sslint.firewalls.errors import RulesetError
 from sslint.firewalls.nftables import datatypes as t
 from sslint.firewalls.nftables import fields as f
 from sslint.firewalls.nftables.cursor import RESERVED, Cursor
+from sslint.firewalls.nftables.datatypes import number
 from sslint.firewalls.nftables.fields import Field
 from sslint.firewalls.nftables.syntax import (
     VERDICTS,
@@ -110,8 +111,8 @@ def _concatenation(at: Cursor, first: Expression, part: Operand) -> Expression:
 def _part(at: Cursor) -> Expression:
     base = _binary(at, primary_constant, 0)
     lexeme = at.tokens[at.position]
-    if lexeme == "/" and is_number(at.tokens[at.position + 1]):
-        at.position += 1
+    if lexeme == "/" and number(at.tokens[at.position + 1]) is not None:
+        at.position += 1  # how many bits, in any base: no mask
         return Prefix(base, at.number())
     if lexeme == "-":
         at.position += 1
@@ -267,12 +268,16 @@ def _item(at: Cursor) -> Item:
 
 def element_options(at: Cursor, item: Item) -> None:
     """Read what may follow an element: times, comments, counters, limits."""
+    commented = False
     while True:
         lexeme = at.tokens[at.position]
         if lexeme in ("timeout", "expires"):
             at.position += 1
             time_span(at)
         elif lexeme == "comment":
+            if commented:
+                at.fail("You can only specify this once. This statement is duplicated.")
+            commented = True
             at.position += 1
             at.string()
         elif lexeme in ("counter", "limit", "quota", "ct", "last"):

@@ -248,7 +248,9 @@ def fib(result: str, flags: tuple[str, ...]) -> Field:
     name = "type" if result == "type" else "oif"
     if name == "oif" and "oif" in others:
         raise Refused("fib: oif is not a key that can be looked up")
-    found = Field(f"fib.{addresses[0]}.{name}", dtype, arg=" ".join(others), presence=name == "oif")
+    found = Field(
+        f"fib.{addresses[0]}.{name}", dtype, arg=" ".join(others), presence=result == "oif"
+    )
     # net/netfilter/nft_fib.c, nft_fib_validate
     if name == "oif" or "iif" in others:
         found.hooks = frozenset(("prerouting", "input", "forward"))

@@ -484,8 +484,10 @@ class RuleBuilder:
             self._assign_map(key, target.dtype, value)
             return
         self.look_at(value)
-        if type(value) is Field and value.dtype.base == "string" and not self.held:
-            raise Refused(f"datatype mismatch: {value.key.name.replace('.', ' ')} is a name")
+        name = type(value) is Field and value.dtype.base == "string"
+        index = type(value) is Field and value.dtype is t.IFINDEX and target.dtype is t.MARK
+        if name and not index and not self.held:
+            raise Refused("datatype mismatch: a number is expected, not a name")
         needs = tuple(Key(found.name, arg=found.arg) for found, _ in keys_in(value))
         if needs:
             found = operand(value, target.dtype.bits)

@@ -42,7 +42,9 @@ def rule(at: Cursor) -> tuple[RuleBuilder, int, int]:
         if lexeme == "comment":
             at.position += 1
             at.string()
-            continue
+            if tokens[at.position] not in _ENDS:
+                at.unexpected()
+            break
         start = at.position
         if builder.ended:
             at.fail("Statement after terminal statement has no effect")
