@@ -286,3 +286,39 @@ def test_the_configuration_says_where_apache_lies(tmp_path: Path, monkeypatch, c
     }
     _, last = last_line(tmp_path, files, monkeypatch, capsys)
     assert last.startswith("2 TLS listeners: 2 open")
+
+
+UPSTART = "start on runlevel [2345]\nexec /usr/sbin/nginx\n"
+NAGIOS = "Alias /nagios3 /usr/share/nagios3\n<Directory /x>\n AllowOverride None\n</Directory>\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "named"),
+    [
+        ("frontend/nginx.conf", TLS, True),  # for an image
+        ("init/nginx.conf", UPSTART, False),
+        ("nagios3/apache2.conf", NAGIOS, False),
+        ("other/apache2.conf", "Listen 80\n", False),  # the only one: the host's
+    ],
+)
+@pytest.mark.parametrize("etc", ["etc", "."])
+def test_what_lies_beside_a_judged_host(
+    etc: str, path: str, text: str, named: bool, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    host = {name.removeprefix("etc/"): text for name, text in (WEB | RULES).items()}
+    lay(tmp_path, {f"x/{etc}/{name}": text for name, text in (host | {path: text}).items()})
+    monkeypatch.chdir(tmp_path / "x")
+    assert main(["check", "."]) == 0
+    out = capsys.readouterr().out
+    assert (f"assumed: {path}: not of this host" in out) == (named and etc == ".")
+    assert "no findings" in out
+    assert "not judged" not in out
+
+
+def test_what_lies_beside_an_etc_without_a_server_may_be_its_own(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    lay(tmp_path, {"e/nftables.conf": NFT, "e/x/nginx.conf": PLAIN, "e/y/nginx.conf": PLAIN})
+    monkeypatch.chdir(tmp_path / "e")
+    assert main(["check", "."]) == 3
+    assert "x/nginx.conf belongs to no host" in capsys.readouterr().out

@@ -37,6 +37,8 @@ from sslint.tree import Status, Tree
 from sslint.values import dataclass
 
 if TYPE_CHECKING:
+    from re import Pattern
+
     from sslint.network import HostFacts
     from sslint.servers.model import CertificateRef, Endpoint, ServerReading
     from sslint.source import Location
@@ -123,6 +125,9 @@ class Server:
     directories: tuple[str, ...]
     entries: tuple[str, ...]
     mains: tuple[str, ...] = ()
+    shows: Pattern[str] | None = (
+        None  # what its main file has, where other programs use its name too
+    )
     marks: tuple[str, ...] = ()  # what shows that a directory is an etc/, relative to it
     included: tuple[str, ...] = ()  # by a distribution's main file, relative to its own directory
     folders: tuple[str, ...] = ()  # that have parts of the configuration

@@ -6,7 +6,7 @@ import os
 import posixpath
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sslint.servers.interface import Server
     from sslint.targets.parts import Parts
 
+_UNCLAIMED = "belongs to no host; name its directory, or describe hosts in .sslint.yaml"
 _LEAVES = "is a symbolic link that leaves {} and is not followed; name its target"
 MAX_LINKS_SHOWN = 10
 SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".tox"})
@@ -39,6 +40,7 @@ _OTHERS = frozenset(
 MAX_DEPTH = 8
 MAX_DIRECTORIES = 20_000
 MAX_UNCLAIMED_DEPTH = 4
+MAX_SHOWN = 3  # of what is not a host's
 
 # What shows that a directory is an etc/ beside the marks of servers: one of these lies in it.
 _MARKS = (
@@ -109,7 +111,13 @@ class _Search:
             _projects(hosts[0].tree, real, self.excluded)
         if is_directory and not apart and all(real in host.tree.mounts.values() for host in hosts):
             excluded = (*self.excluded, *map(str, laid))
-            self.problems += _unclaimed(real, bool(hosts), excluded)
+            unclaimed = _unclaimed(real, bool(hosts), excluded)
+            if hosts and _has_server(hosts[0].tree):  # what lies beside it is not in its way
+                hosts[0].assumed = (*hosts[0].assumed, *_of_others(unclaimed))
+            else:
+                self.problems += (
+                    Problem(display(p), _UNCLAIMED, code=Code.UNUSABLE) for p in unclaimed
+                )
 
     def hosts(self, paths: Sequence[str]) -> list[Target]:
         """Return the whole hosts, each once, and the one that the parts make."""
@@ -247,9 +255,12 @@ def _is_shipped(tree: Tree) -> bool:
     return bool(shipped.fitting(tree, read_network(tree), {}))
 
 
-def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Problem]:
-    """Yield the main files of servers below a directory that no host has."""
-    from sslint.targets.parts import TOPS
+def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Path]:
+    """Yield the main files of servers below a directory that no host has.
+
+    Below an etc/ other programs have files of these names, and only what is one by its text counts.
+    """
+    from sslint.targets.parts import TOPS, is_whole
 
     tree = Tree(top)
     tree.exclude(excluded)
@@ -263,15 +274,36 @@ def _unclaimed(top: Path, is_etc: bool, excluded: Sequence[str]) -> Iterator[Pro
         claimed = not is_etc and not names
         for name in set(tree.names(directory)).intersection(() if claimed else servers.mains()):
             path = posixpath.join(directory, name)
-            if tree.status(path) is Status.FILE:
-                reason = "belongs to no host; name its directory, or describe hosts in .sslint.yaml"
-                yield Problem(display(top / path[1:]), reason, code=Code.UNUSABLE)
+            real = top / path[1:]
+            if tree.status(path) is not Status.FILE:
+                continue
+            if not is_etc or is_whole(_owner(name), trees.head(real)):
+                yield real
         pending += [
             posixpath.join(directory, name)
             for name in tree.subdirectories(directory)
             if name not in SKIPPED and name not in _OTHERS
         ]
     tree.close()
+
+
+def _has_server(tree: Tree) -> bool:
+    return any(tree.exists(entry) for one in servers.servers() for entry in one.entries)
+
+
+def _owner(main: str) -> str:
+    """Return the server whose main file has a name."""
+    place = servers.mains()[main]
+    return next(server.name for server in servers.servers() if place in server.mains)
+
+
+def _of_others(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield one sentence for main files that are taken for those of other hosts."""
+    found = [display(path) for path in paths]
+    if found:
+        more = len(found) - MAX_SHOWN
+        shown = ", ".join(found[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        yield f"{shown}: not of this host"
 
 
 def keyed() -> list[Server]:

@@ -262,8 +262,10 @@ def is_main(place: str, text: str) -> bool:
 def is_whole(name: str, text: str) -> bool:
     """Tell whether a main file of a server, by its name, is no part by its text, nor a snippet."""
     server = servers.server(name)
-    sites = server is not None and server.including is not None and server.including().SITES
-    return server is not None and (not sites or server.recognise(text) == server.entries[0])
+    if server is None or (server.shows is not None and not server.shows.search(text)):
+        return False
+    sites = server.including is not None and server.including().SITES
+    return not sites or server.recognise(text) == server.entries[0]
 
 
 def _main_by_content(text: str) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sslint.network.packages import Package
+from sslint.regex import regex
 from sslint.servers.interface import Context, Server
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ SERVER = Server(
     directories=("/etc/apache2", "/etc/httpd", "/usr/local/apache2", "/usr/local/etc/apache24"),
     entries=ENTRIES,
     mains=ENTRIES[:1],
+    shows=regex(r"^[ \t]*(ServerRoot|Listen|LoadModule|Include|IncludeOptional)[ \t]", re.M | re.I),
     marks=(
         "apache2/apache2.conf",
         "apache2/ports.conf",
