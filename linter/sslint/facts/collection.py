@@ -31,6 +31,7 @@ from sslint.facts.renewal import Hook, Lineage, hooks, latest, lineages
 from sslint.facts.services import Service, services
 from sslint.facts.settings import Setting, settings
 from sslint.facts.sites import Site, sites, unserved
+from sslint.facts.sources import Lookalike, lookalikes
 from sslint.facts.zones import Zone, zones
 
 if TYPE_CHECKING:
@@ -166,6 +167,11 @@ class Facts:
     def translations(self) -> list[Translation]:
         """Ports that are sent to a loopback address."""
         return translations(self)
+
+    @field
+    def lookalikes(self) -> list[Lookalike]:
+        """Networks of rules that accept, which only look private."""
+        return lookalikes(self)
 
     @field
     def zones(self) -> list[Zone]:
