@@ -50,7 +50,10 @@ HOSTS = {
         "etc/nginx/nginx.conf": LISTENS,
         "etc/nftables.conf": "EXAMPLE",
     },
-    "mistyped-private-network": {"etc/nginx/nginx.conf": LISTENS, "etc/iptables/rules.v4": IPTABLES},
+    "mistyped-private-network": {
+        "etc/nginx/nginx.conf": LISTENS,
+        "etc/iptables/rules.v4": IPTABLES,
+    },
     "dnat-to-loopback": {"etc/nginx/nginx.conf": LISTENS, "etc/nftables.conf": NFT},
     "postfix-obsolete-tls-parameter": {"etc/postfix/main.cf": MAIN, "etc/postfix/master.cf": SMTP},
     "relayhost-smtps-without-wrappermode": {

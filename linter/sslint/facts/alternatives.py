@@ -104,7 +104,7 @@ _PREFERRED = (443, 993, 465, 995, 8443, 587, 143, 110, 25)
 
 
 class Grouping:
-    """Which ports of a server are closed, or on loopback, for one cause.
+    """Which ports of a server are closed, on loopback or without TLS for one cause.
 
     They get a common subject (`subjects`, by identity), and the one that speaks for them stands in
     front of the others (`order`). A port that redirects to TLS goes with those that serve it: it is
@@ -119,7 +119,10 @@ class Grouping:
         over_ipv6: dict[str, list[Service]] = {}
         inside: dict[str, list[Service]] = {}
         redirecting: dict[str, list[Service]] = {}
+        without_tls: dict[str, list[Service]] = {}
         for service in found:
+            if service.tls == "none" and service.scope == "any" and kind_of(service) in _MAIL:
+                without_tls.setdefault(service.server, []).append(service)
             if service.redirects and service.scope == "any" and service.certain:
                 redirecting.setdefault(service.server, []).append(service)
             if _is_meant_for_all(service):
@@ -141,6 +144,8 @@ class Grouping:
                 self._join(group, ("ports closed over IPv6", server))
         for server, group in inside.items():
             self._join(group, ("ports on loopback", server))
+        for server, group in without_tls.items():
+            self._join(group, ("mail ports without TLS", server))
 
     def _join(self, group: list[Service], subject: Subject) -> None:
         if len(group) < 2:
