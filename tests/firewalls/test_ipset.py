@@ -169,9 +169,57 @@ def test_a_set_that_cannot_be_asked_never_matches() -> None:
         (item,) = resolved(f"-m set {rule} s src", text)
         assert isinstance(item, Constant)
         assert item.value is negate
-        (item,) = resolved(f"-m set {rule} s src,dst", text, 6)
-        assert isinstance(item, Constant)
-        assert item.value is negate
+
+
+OTHER_FAMILY = (  # family of the table, type of the set, rule; iptables refuses the set or not
+    (4, "hash:net family inet6", "-m set --match-set s src", True),
+    (4, "hash:net", "-m set --match-set s src", False),
+    (6, "hash:ip", "-m set ! --match-set s src", True),
+    (6, "hash:ip family inet6", "-m set ! --match-set s src", False),
+    (6, "hash:ip,port", "-j SET --add-set s src,dst", True),
+    (6, "bitmap:port range 1-9", "-m set --match-set s src", False),
+    (6, "list:set", "-m set --match-set s src", False),
+)
+
+
+@pytest.mark.parametrize(("family", "kind", "rule", "refused"), OTHER_FAMILY)
+def test_a_set_of_the_other_family_is_refused(
+    family: int, kind: str, rule: str, refused: bool
+) -> None:
+    ruleset = Ruleset()
+    dump = SourceFile("/r", "r", f"*filter\n-A INPUT {rule}\nCOMMIT\n")
+    iptables.read(dump, 6 if family == 6 else 4, into=ruleset)
+    ipset.read(SourceFile("/s", "s", f"create s {kind}\n"), ruleset)
+    ipset.resolve(ruleset)
+    assert [(one.families, one.may_open) for one in ruleset.missing] == [
+        ((family,), True)
+    ] * refused
+    assert [one.location and one.location.line for one in ruleset.missing] == [2] * refused
+
+
+SIZES = (  # what ipset restore reads, and whether it loads
+    ("create s hash:ip maxelem 2\nadd s 192.0.2.1\nadd s 192.0.2.2\n", True),
+    ("create s hash:ip maxelem 2\nadd s 192.0.2.1\nadd s 192.0.2.2\nadd s 192.0.2.3\n", False),
+    ("create s hash:ip maxelem 4\nadd s 192.0.2.0/30\n", True),
+    ("create s hash:ip maxelem 3 timeout 9\nadd s 192.0.2.0-192.0.2.3\n", False),
+    ("create s hash:ip netmask 24 maxelem 1\nadd s 192.0.2.0/24\n", True),
+    ("create s hash:ip maxelem 1\nadd -exist s 192.0.2.1\nadd -exist s 192.0.2.1\n", True),
+    ("create s hash:net maxelem 2\nadd s 192.0.2.0/24\nadd s 192.0.2.8 nomatch\n", True),
+    ("create s hash:net maxelem 1\nadd s 192.0.2.0/24\nadd s 192.0.2.8 nomatch\n", False),
+    ("create s hash:net,iface maxelem 1\nadd s 192.0.2.0/24,a\nadd s 192.0.2.0/24,b\n", False),
+    ("create s hash:ip family inet6 maxelem 1\nadd s ::1\nadd s ::2\n", False),
+    ("create s hash:ip hashsize 64\n" + "".join(
+        f"add s 10.{i >> 16}.{i >> 8 & 255}.{i & 255}\n" for i in range(65_700)), False),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "loads"), SIZES)
+def test_a_set_holds_maxelem_elements(text: str, loads: bool) -> None:
+    if loads:
+        ipset.read(SourceFile("/s", "s", text), Ruleset())
+    else:
+        with pytest.raises(RulesetError, match="Hash is full"):
+            ipset.read(SourceFile("/s", "s", text), Ruleset())
 
 
 def test_a_set_that_is_not_in_the_input_is_unknown() -> None:

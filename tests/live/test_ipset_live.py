@@ -14,6 +14,7 @@ from sslint.netfilter.model import Ruleset
 from sslint.netfilter.reach import Firewall
 from sslint.netfilter.trace import Packet, judge
 from sslint.source import SourceFile
+from tests.firewalls.test_ipset import OTHER_FAMILY, SIZES
 
 pytestmark = [
     pytest.mark.live,
@@ -151,3 +152,23 @@ def test_membership_is_the_kernels(kind: str) -> None:
         packet = Packet("tcp", address, "198.51.100.1", 40000, port)
         wanted = "accept" if answer == "y" else "drop"
         assert judge(firewall, packet).verdict == wanted, (saved, address, port)
+
+
+def status(command: str, given: str) -> bool:
+    done = subprocess.run(
+        ["unshare", "-n", "bash", "-c", command], input=given, capture_output=True, text=True
+    )
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize(("text", "loads"), SIZES)
+def test_sizes(text: str, loads: bool) -> None:
+    assert status("ipset restore", text) == loads
+
+
+@pytest.mark.parametrize(("family", "kind", "rule", "refused"), OTHER_FAMILY)
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
+def test_families(backend: str, family: int, kind: str, rule: str, refused: bool) -> None:
+    tool = f"ip{'6' if family == 6 else ''}tables-{backend}-restore"
+    dump = f"*filter\n-A INPUT {rule}\nCOMMIT\n"
+    assert status(f"ipset create s {kind} && {tool}", dump) != refused

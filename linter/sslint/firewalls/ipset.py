@@ -33,6 +33,7 @@ class Definition:
     fields: tuple[str, ...]
     netmask: int | None = None  # bits
     markmask: int = values.ALL32
+    most: int = 65536  # elements, if it is a hash
 
 
 def read(file: SourceFile, into: m.Ruleset) -> None:
@@ -45,6 +46,7 @@ def read(file: SourceFile, into: m.Ruleset) -> None:
     else:
         sets = _read_save(file)
     for definition in sets.values():
+        _check_size(definition)
         flatten(definition)
         into.ipsets[definition.set.name] = definition.set
     source = m.Source("ipset", file.name)
@@ -229,6 +231,8 @@ def _create(name: str, words: list[str], location: Location) -> Definition:
             definition.netmask = mask.bit_count()
         elif option == "markmask":
             definition.markmask = values.integer(value)
+        elif option == "maxelem":
+            definition.most = values.integer(value)
     return definition
 
 
@@ -333,6 +337,28 @@ def _port(definition: Definition, text: str) -> tuple[m.Values, m.Values] | None
     return protocols, values.bounded(min(low, high), max(low, high))
 
 
+def _check_size(definition: Definition) -> None:
+    """Raise RulesetError if a hash is full before its last element is added.
+
+    The kernel counts by parts of a large table and may let in a few too many; those are let pass.
+    """
+    if not definition.type.startswith("hash:"):
+        return
+    found = definition.set
+    held = {*found.elements, *found.holes}
+    count = len(held)
+    if definition.fields == ("ip",):
+        intervals = [
+            one for (field,) in held if isinstance(field, m.Intervals) for one in field.items
+        ]
+        count = sum(high - low + 1 for low, high in values.union(intervals).items)
+        if definition.netmask is not None:
+            count >>= values.width(definition.family) - definition.netmask
+    if count > definition.most + definition.most // 1024:
+        reason = f"Hash is full, cannot add more elements: {found.name} holds {definition.most}"
+        raise RulesetError(reason, found.location)
+
+
 def flatten(definition: Definition) -> None:
     """Cut the holes out of a set of plain networks: the most specific element decides."""
     found = definition.set
@@ -379,9 +405,12 @@ def _visible(marked: list[tuple[m.Interval, bool]]) -> list[m.Interval]:
 def resolve(ruleset: m.Ruleset) -> None:
     """Replace the ipset matches of all rules by matches of the packet's fields.
 
-    To be called once everything is read. A set that is not in the files is unknown.
+    To be called once everything is read. A set that is not in the files is unknown; a set of the
+    other family makes iptables refuse the whole table.
     """
     for table in ruleset.tables:
+        family = 6 if table.family == "ip6" else 4
+        refused = False
         for chain in table.chains.values():
             for index, rule in enumerate(chain.parts):
                 if isinstance(rule, m.Listing):  # which compares numbers alone
@@ -394,6 +423,12 @@ def resolve(ruleset: m.Ruleset) -> None:
                         break
                 else:
                     continue
+                wrong = next(
+                    (one for one in rule.items if _of_other_family(one, family, ruleset)), None
+                )
+                if wrong is not None and not refused:
+                    refused = True
+                    _refuse(rule.location, family, ruleset)
                 items = [new for item in rule.items for new in _resolved(item, table, ruleset)]
                 chain.parts[index] = replace(rule, items=tuple(items))
 
@@ -401,6 +436,28 @@ def resolve(ruleset: m.Ruleset) -> None:
 def _names_ipset(item: m.Match | m.SetUpdate) -> bool:
     reference = item.values if isinstance(item, m.Match) else item.set
     return isinstance(reference, m.SetRef) and any(key.name == "ipset" for key in item.keys)
+
+
+def _of_other_family(item: m.RuleItem, family: int, ruleset: m.Ruleset) -> bool:
+    """Whether a rule names a set of addresses of the family that its table is not of."""
+    if not isinstance(item, m.Match | m.SetUpdate) or not _names_ipset(item):
+        return False
+    reference = item.values if isinstance(item, m.Match) else item.set
+    assert isinstance(reference, m.SetRef)
+    found = ruleset.ipsets.get(reference.name)
+    if found is None or found.unknown:
+        return False
+    fields = found.keys[0].rpartition(":")[2].split(",")
+    return bool({"ip", "net"} & set(fields)) and (found.keys[1] == "inet6") != (family == 6)
+
+
+def _refuse(location: Location | None, family: int, ruleset: m.Ruleset) -> None:
+    """Note that iptables does not load a table."""
+    where = "" if location is None else f"{location}: "
+    reason = f"{where}iptables refuses a set of IPv{10 - family} addresses here"
+    missing = m.Missing(reason, (family,), location, may_open=True)
+    for one in (ruleset, *ruleset.alternatives):
+        one.missing.append(missing)
 
 
 def _resolved(item: m.RuleItem, table: m.Table, ruleset: m.Ruleset) -> list[m.RuleItem]:
