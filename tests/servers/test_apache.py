@@ -362,3 +362,20 @@ def test_a_location_of_the_rewritten_uri_counts() -> None:
     assert reading.web is not None
     assert reading.web.answer(80, "a.test", "/other").kind == "unknown"  # a 301 of the real one
     assert reading.web.answer(80, "a.test", "/a/b").url == "http://192.0.2.9/"
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("httpd-mpm", True), ("proxy-html", True), ("httpd-ssl", False), ("httpd-vhosts", False)],
+)
+def test_what_apaches_makers_ship_beside_httpd_conf(name: str, known: bool) -> None:
+    path = "/etc/httpd/conf/httpd.conf"
+    text = f"ServerRoot /etc/httpd\nListen 80\nInclude conf/extra/{name}.conf\n"
+    part = read(tree_of({path: text}), path)
+    assert part is not None
+    assert part.starts
+    assert part.complete == known
+    assert any("as Apache ships them" in said for said in part.assumptions) == known
+    whole = read(tree_of({**WHOLE, path: text, "/etc/httpd/conf/extra/x": ""}), path)
+    assert whole is not None
+    assert not whole.starts

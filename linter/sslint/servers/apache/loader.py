@@ -33,6 +33,11 @@ MAX_ALIKE = 10_000  # lines whose words are remembered
 CERTBOT = "options-ssl-apache.conf"
 
 _VARIABLE = regex(r"\$\{([^}]*)\}")
+# Of the files that Apache's makers ship beside httpd.conf, those without sockets, sites and TLS.
+_EXTRA = regex(
+    r"/extra/(httpd-(autoindex|dav|default|info|languages|manual|mpm|multilang-errordoc|userdir)"
+    r"|proxy-html)\.conf$"
+)
 _ONLY_MODULES = regex(r"mods-enabled|modules?\.d|modules?/")
 _CONDITIONS = ("<ifmodule", "<ifdefine", "<iffile", "<ifdirective", "<ifsection", "<ifversion")
 _AT_ONCE = frozenset(
@@ -271,6 +276,10 @@ class Loader:
             said = f"{path}: no such file, and Apache does not start without it"
             self.refuse(directive.location, said, directive.doubt)
             self._lose(directive, block, told=True)
+        elif _EXTRA.search(path):
+            above = posixpath.dirname(path)
+            said = f"files of {above} that were not given have no listener, as Apache ships them"
+            self.assumptions += [] if said in self.assumptions else [said]
         else:
             self._lose(directive, block)
 
