@@ -630,3 +630,37 @@ def test_a_negation_of_old_is_read_in_dumps_and_not_at_boot(rule: str) -> None:
     [missing] = booted.missing
     assert (missing.may_open, missing.location.line) == (True, 3)
     assert "1.8.11 does not" in missing.reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "matches"),
+    [
+        ("-m statistic --mode nth --every 1 --packet 0", True),
+        ("-m statistic --mode nth ! --every 1 --packet 0", False),
+        ("-m statistic --mode random --probability 1", True),
+        ("-m statistic --mode random ! --probability 1", False),
+        ("-m statistic --mode random --probability 0", False),
+        ("-m statistic --mode random --probability 0.0000000001", False),
+        ("-m statistic --mode random ! --probability 0", True),
+        ("-m time", True),
+        ("-m time --timestart 00:00 --timestop 23:59:59", True),
+        ("-m time --timestart 08:00 --timestop 07:59:59", True),
+        ("-m time --timestart 08:00 --timestop 08:00", True),
+        ("-m time --timestop 0:0 --utc", True),
+        ("-m time --weekdays Mo,Tu,We,Th,Fr,Sa,Su", True),
+        (f"-m time --monthdays {','.join(map(str, range(32)))}", True),
+        ("-m time --timestart 00:00 --timestop 23:59", None),
+        ("-m time --weekdays Mo,Tu,We,Th,Fr,Sa", None),
+        ("-m time ! --weekdays Mo,Tu,We,Th,Fr,Sa,Su", None),
+        ("-m time --datestart 2001-01-01", None),
+        ("-m statistic --mode nth --every 2 --packet 0", None),
+        ("-m statistic --mode random --probability 0.999999", None),
+    ],
+)
+def test_what_matches_all_or_nothing(rule: str, matches: bool | None) -> None:
+    found = [item for item in items(f"{rule} -j ACCEPT") if not isinstance(item, Verdict)]
+    if matches is None:
+        assert [type(item) for item in found] == [Unknown]
+    else:
+        assert all(isinstance(item, Constant) and item.value is matches for item in found)
+        assert found or matches

@@ -21,6 +21,8 @@ from sslint.netfilter.model import (
     Verdict,
     VerdictMap,
 )
+from sslint.netfilter.reach import Firewall
+from sslint.netfilter.trace import Packet, judge
 from tests.firewalls import nft_places
 from tests.firewalls.nft_models import read_text, rule_items
 
@@ -358,3 +360,24 @@ def test_places() -> None:
     assert str(chain.base.policy_location) == "listing.nft:3:43"
     location = chain.rules[0].location
     assert (location.line, location.column, location.end) == (4, 3, 18)
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ("numgen random mod 2 { 0, 1 } accept", "accept"),
+        ("numgen inc mod 2 offset 5 5-6 accept", "accept"),
+        ("numgen inc mod 2 offset 5 < 5 accept", "drop"),
+        ("numgen inc mod 2 vmap { 0-1 : accept }", "accept"),
+        ("numgen inc mod 3 != 0-2 accept", "drop"),
+        ("symhash mod 4 offset 10 10-13 accept", "accept"),
+        ("symhash mod 1 1 accept", "drop"),
+        ("numgen inc mod 2 0 accept", "unknown"),
+        ("numgen inc mod 2 vmap { 0 : accept, 1 : drop }", "unknown"),
+    ],
+)
+def test_a_number_that_is_made_lies_in_its_range(rule: str, verdict: str) -> None:
+    base = "type filter hook input priority 0; policy drop;"
+    firewall = Firewall(read_text(f"table inet t {{\nchain c {{\n{base}\n{rule}\n}}\n}}\n"))
+    packet = Packet("tcp", "203.0.113.1", "198.51.100.1", 40000, 443)
+    assert judge(firewall, packet).verdict == verdict

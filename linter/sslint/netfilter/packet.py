@@ -210,6 +210,9 @@ def read(name: str, argument: str, state: PacketState, network: HostNetwork) -> 
         return _fib(field, argument, state, network)
     if group in ("icmp", "icmpv6"):
         return _icmp(group, field, state)
+    if group in ("numgen", "symhash") and argument:
+        modulus, _, offset = argument.partition(",")
+        return Range(int(offset), int(offset) + int(modulus) - 1)
     return _other(group, name, field, state)
 
 

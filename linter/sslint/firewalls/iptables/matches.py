@@ -169,7 +169,6 @@ _UNKNOWN = {
     "realm": "depends on the routing table",
     "socket": "depends on the open sockets",
     "string": "looks at the packet's contents",
-    "time": "depends on the time of day",
     "u32": "looks at the packet's contents",
 }
 
@@ -468,7 +467,20 @@ def _statistic(extension: Extension, arguments: Arguments) -> list[RuleItem]:
     for name in needed[mode]:
         if name not in extension.given:
             raise RulesetError(f"--{name} must be specified when using {mode} mode")
+    given = extension.given[needed[mode][0]][0]
+    if mode == "nth" and given.value == 1:
+        return [Constant(not given.negate, "every packet is the first of one")]
+    if mode == "random":  # the kernel compares 31 random bits
+        share = round(float(str(given.value)) * 0x80000000)
+        if share in (0, 0x80000000):
+            return [Constant((share > 0) ^ given.negate, "a probability of 0 or 1")]
     return [Unknown(f"-m statistic --mode {mode} is random or counts packets")]
+
+
+def _time(extension: Extension, arguments: Arguments) -> list[RuleItem]:
+    if refusals.always(extension):
+        return []
+    return [Unknown("-m time depends on the time of day")]
 
 
 def _physdev(extension: Extension, arguments: Arguments) -> list[RuleItem]:
@@ -516,6 +528,7 @@ _PLAIN: dict[str, Callable[[Extension, Arguments], list[RuleItem]]] = {
     "statistic": _statistic,
     "tcp": transport.tcp,
     "tcpmss": _segment_size,
+    "time": _time,
     "tos": _tos,
     "ttl": _hop_limit,
     "udp": transport.udp,

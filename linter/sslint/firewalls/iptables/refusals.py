@@ -165,10 +165,34 @@ def _time(extension: Extension, arguments: Arguments) -> None:
         ):
             raise RulesetError(f'Invalid date "{text}" specified')
     _weekdays(_text(extension, "weekdays"))
-    for day in (_text(extension, "monthdays") or "").split(","):
-        number = _c_number(day[:2])  # what follows two characters is not read
-        if number is None or number > 31:
-            raise RulesetError(f"{day[:2]} is not a valid day for --monthdays")
+    _month_days(_text(extension, "monthdays"))
+
+
+def always(extension: Extension) -> bool:
+    """Whether a -m time holds at any time: whole days, on all days, from no date to no other."""
+    given = extension.given
+    if {"datestart", "datestop"} & set(given) or any(one.negate for (one, *_) in given.values()):
+        return False
+    start, stop = (
+        _seconds(_text(extension, name), default)
+        for name, default in (("timestart", 0), ("timestop", 86399))
+    )
+    return (
+        (stop - start) % 86400 in (0, 86399)  # one that stops as it starts goes round the clock
+        and ("weekdays" not in given or _weekdays(_text(extension, "weekdays")) >= set(range(1, 8)))
+        and (
+            "monthdays" not in given
+            or _month_days(_text(extension, "monthdays")) >= set(range(1, 32))
+        )
+    )
+
+
+def _seconds(text: str | None, default: int) -> int:
+    found = _CLOCK(text) if text is not None else None
+    if found is None:
+        return default
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return (hours * 60 + minutes) * 60 + seconds
 
 
 def _within(found: re.Match[str] | None, tops: tuple[int, ...]) -> bool:
@@ -178,14 +202,28 @@ def _within(found: re.Match[str] | None, tops: tuple[int, ...]) -> bool:
     )
 
 
-def _weekdays(text: str | None) -> None:
-    days = text.removesuffix(",").split(",") if text is not None else []
-    for day in days:
+def _month_days(text: str | None) -> set[int]:
+    """Return the days of the month. Raise RulesetError for what is none."""
+    found: set[int] = set()
+    for day in (text or "").split(","):
+        number = _c_number(day[:2])  # what follows two characters is not read
+        if number is None or number > 31:
+            raise RulesetError(f"{day[:2]} is not a valid day for --monthdays")
+        found.add(number)
+    return found
+
+
+def _weekdays(text: str | None) -> set[int]:
+    """Return the days of the week, Monday as 1. Raise RulesetError for what is none."""
+    found: set[int] = set()
+    for day in text.removesuffix(",").split(",") if text is not None else []:
         number = _c_number(day)
         if number == 0:
             raise RulesetError("No, the week does NOT begin with Sunday.")
         if number is None and day[:2] not in _DAYS:  # nothing after two letters is compared
             raise RulesetError(f"{day} is not a valid day specifier")
+        found.add(_DAYS.index(day[:2]) + 1 if number is None else number)
+    return found
 
 
 def _c_number(text: str) -> int | None:
