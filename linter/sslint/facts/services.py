@@ -209,6 +209,18 @@ class Service(PortFact):
         return False if known else None
 
     @field
+    def lacks(self) -> Literal["certificate", "key"] | None:
+        """What no handshake succeeds without: its certificate, or Dovecot's key of it."""
+        if self.has_certificate is False:
+            return "certificate"
+        # Other servers have both in one file, or do not start.
+        if self.server != "dovecot" or self._reading is None or not self._reading.complete:
+            return None
+        refs = [ref for s in self.sockets_shown for ref in s.endpoint.certificates]
+        keyless = [ref.path and ref.key is None and ref.key_location is None for ref in refs]
+        return "key" if keyless and all(keyless) else None
+
+    @field
     def operator_certificate(self) -> bool | None:
         """The certificate is the operator's choice, not one that a package made for itself."""
         if self._reading is not None and not self._reading.knows.certificates:
