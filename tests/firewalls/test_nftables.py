@@ -381,3 +381,25 @@ def test_a_number_that_is_made_lies_in_its_range(rule: str, verdict: str) -> Non
     firewall = Firewall(read_text(f"table inet t {{\nchain c {{\n{base}\n{rule}\n}}\n}}\n"))
     packet = Packet("tcp", "203.0.113.1", "198.51.100.1", 40000, 443)
     assert judge(firewall, packet).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ("ct packets 1 accept", "accept"),
+        ("ct packets < 5 accept", "accept"),
+        ("ct packets 0 accept", "drop"),
+        ("ct original packets 1 accept", "accept"),
+        ("ct reply packets 0 accept", "accept"),
+        ("ct reply bytes > 0 accept", "drop"),
+        ("ct bytes 0 accept", "drop"),
+        ("ct bytes < 1000 accept", "accept"),
+        ("ct avgpkt > 0 accept", "accept"),
+        ("ct bytes < 60 accept", "unknown"),
+    ],
+)
+def test_the_first_packet_of_a_connection_is_counted(rule: str, verdict: str) -> None:
+    base = "type filter hook input priority 0; policy drop;"
+    firewall = Firewall(read_text(f"table inet t {{\nchain c {{\n{base}\n{rule}\n}}\n}}\n"))
+    packet = Packet("tcp", "203.0.113.1", "198.51.100.1", 40000, 443)
+    assert judge(firewall, packet).verdict == verdict

@@ -391,10 +391,24 @@ def _conntrack(field: str, state: PacketState) -> Value:
         return 0
     if field == "helper":
         return MISSING
-    side, _, part = field.partition(".")
+    side, _, part = field.rpartition(".")
+    if part in ("packets", "bytes", "avgpkt"):
+        return _counted(side, part, state)
     if side in ("original", "reply"):
         return _tuple(side, part, state)
     return Why(f"ct {field} is not modelled")
+
+
+def _counted(side: str, part: str, state: PacketState) -> Value:
+    """Return what a connection has counted with its first packet; the others are not known.
+
+    A rule that asks makes the kernel count (nft_ct_get_init), the packet itself among them.
+    """
+    if state.connection != CtState.NEW:
+        return Why(f"ct {part} counts the packets of a connection")
+    if side == "reply":
+        return 0
+    return 1 if part == "packets" else _length(state)
 
 
 def _tuple(side: str, part: str, state: PacketState) -> Value:
