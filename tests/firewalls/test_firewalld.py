@@ -356,12 +356,33 @@ def test_the_default_zone_may_not_exist() -> None:
     assert judge(load(files)[1], 443) == "accept"
 
 
+def test_a_refused_apply_without_an_owner_of_the_table_leaves_nothing_that_filters() -> None:
+    """Measured with 2.3.1: the stock configuration cannot replace the table, the daemon exits."""
+    policy = INTO_HOST % '<forward-port port="443" protocol="tcp" to-port="8443"/>'
+    both = '<rule family="ipv6"><destination address="2001:db8::/32"/>'
+    both += '<service name="dhcpv6-client"/><accept/></rule>'
+    refused: list[dict[str, str]] = [zone(both), zone(REFUSED["tcp reset of UDP"])]
+    refused.append(zone("") | {"policies/x.xml": policy})
+    for files in refused:
+        assert judge(load(files)[1], 443) == "reject"
+        files["firewalld.conf"] += "NftablesTableOwner=no\n"
+        tree, ruleset = load(files)
+        assert judge(ruleset, 443) == "accept"
+        assert "nothing filters" in tree.problems[0].reason
+    files = zone('<service name="x" port="1"/>')  # is refused before anything is flushed
+    files["firewalld.conf"] += "NftablesTableOwner=no\n"
+    assert judge(load(files)[1], 443) == "reject"
+
+
 def test_zone_drifting_of_old_versions_is_unknown() -> None:
     files = zone(PORT)
     files["firewalld.conf"] += "AllowZoneDrifting=yes\n"
     files["zones/work.xml"] = _zone('<source address="203.0.113.0/24"/>')
     assert load(files, version="0.9.3")[1].missing
     assert not load(files, version="2.3.1")[1].missing
+    ruleset = load(files)[1]
+    assert not ruleset.missing
+    assert "AllowZoneDrifting" in ruleset.assumptions[-1]
 
 
 def test_many_bindings_are_no_explosion() -> None:

@@ -8,7 +8,7 @@ from sslint.firewalls.firewalld.build import build
 from sslint.firewalls.firewalld.configuration import ETC, load, unknown_services
 from sslint.firewalls.firewalld.elements import InvalidFile, NotRead
 from sslint.firewalls.firewalld.objects import Configuration, Named
-from sslint.netfilter.model import Missing, Ruleset, Source
+from sslint.netfilter.model import Missing, Ruleset, Source, Table
 from sslint.network.whole import is_whole_etc
 from sslint.reasons import Code
 from sslint.regex import is_number
@@ -53,8 +53,12 @@ def read(
         if version is not None and _number(version) < STRICT_SINCE:
             _missing(tree, into, error.location, reason, Code.REFUSED)
             return True
-        tree.problem(error.location, f"{reason}, and loads its stock configuration instead")
         try:
+            if _stays_empty(tree):
+                tree.problem(error.location, f"{reason}, and exits: nothing filters")
+                into.tables.append(Table("inet", "firewalld", origin="firewalld"))
+                return True
+            tree.problem(error.location, f"{reason}, and loads its stock configuration instead")
             table = build(load(tree, user=False))
         except (InvalidFile, NotRead) as worse:
             _missing(tree, into, worse.location, worse.reason, worse.code)
@@ -92,6 +96,19 @@ def _bind(loaded: Configuration, zones: Mapping[str, str]) -> None:
         owner.interfaces.append(Named(interface, owner.location))
 
 
+def _stays_empty(tree: Tree) -> bool:
+    """Whether the stock configuration cannot replace one that firewalld refuses.
+
+    What is refused when it is applied, not when it is loaded, leaves an empty table. The stock
+    configuration owns its table, and the kernel refuses an owner for one that has none.
+    """
+    try:
+        loaded = load(tree, applies=False)
+    except InvalidFile:
+        return False
+    return loaded.options.backend == "nftables" and not loaded.options.table_owner
+
+
 def _default_zone(tree: Tree, loaded: Configuration, into: Ruleset) -> None:
     """Without firewalld.conf its defaults hold, unless it is only not among these files."""
     if tree.live or tree.status(f"{ETC}/firewalld.conf") is not Status.ABSENT:
@@ -117,14 +134,19 @@ def _default_zone(tree: Tree, loaded: Configuration, into: Ruleset) -> None:
 
 def _zone_drifting(loaded: Configuration, into: Ruleset, version: str | None) -> None:
     """Before 1.0 packets of a source's zone could go on to the interface's zone."""
-    old = version is None or _number(version) < ZONE_DRIFTING_UNTIL
-    if loaded.options.zone_drifting and old:
+    if not loaded.options.zone_drifting or not any(z.sources for z in loaded.zones.values()):
+        return
+    if version is None:
+        into.assumptions.append(
+            "firewalld is 1.0 or newer, where AllowZoneDrifting=yes has no effect"
+        )
+    elif _number(version) < ZONE_DRIFTING_UNTIL:
         for zone in loaded.zones.values():
             for source in zone.sources[:1]:
                 into.missing.append(
                     Missing(
-                        "AllowZoneDrifting=yes: whether the source's zone decides alone is not "
-                        "known without the version of firewalld",
+                        "AllowZoneDrifting=yes: packets of a source's zone may go on to the "
+                        "zone of their interface",
                         (4, 6),
                         source.location,
                         may_open=True,

@@ -106,10 +106,13 @@ class Shipped(Mapping[str, T]):
         return len(self._shipped | self._read.keys())
 
 
-def load(tree: Tree, *, user: bool = True, checked: bool = True) -> Configuration:
+def load(
+    tree: Tree, *, user: bool = True, checked: bool = True, applies: bool = True
+) -> Configuration:
     """Return the configuration of a start; `user` False: what firewalld falls back to.
 
     `checked` False: whatever the files say, though firewalld may refuse it as a whole.
+    `applies` False: without the checks of applying the rules, which come after all others.
 
     Raise InvalidFile where firewalld refuses a file, NotRead where it is not known what it does.
     """
@@ -131,6 +134,8 @@ def load(tree: Tree, *, user: bool = True, checked: bool = True) -> Configuratio
     _choose_default(configuration)
     if checked:
         check(configuration, complete=library.complete)
+        if applies:
+            check_applied(configuration)
     return configuration
 
 
@@ -166,6 +171,7 @@ def read_options(tree: Tree) -> Options:
     options.strict_forward_ports = enabled("StrictForwardPorts", False)
     options.rfc3964 = enabled("RFC3964_IPv4", True)
     options.zone_drifting = enabled("AllowZoneDrifting", False)
+    options.table_owner = enabled("NftablesTableOwner", True)
     return options
 
 
@@ -267,7 +273,7 @@ def _choose_default(configuration: Configuration) -> None:
 
 
 def check(configuration: Configuration, *, complete: bool) -> None:
-    """Make the checks of Firewall.full_check_config() and of applying the rules.
+    """Make the checks of Firewall.full_check_config().
 
     `complete`: the tree holds what packages ship, so that what is not there does not exist.
     """
@@ -282,6 +288,10 @@ def check(configuration: Configuration, *, complete: bool) -> None:
     for service in _user_services(configuration):
         for include in service.includes:
             _check_service(configuration, include, complete)
+
+
+def check_applied(configuration: Configuration) -> None:
+    """Make the checks of applying the rules, which come when the old ones are flushed."""
     for settings in applied(configuration):
         for named in (*settings.services, *_rule_services(settings, "accept")):
             _check_helpers(configuration, named)

@@ -210,6 +210,7 @@ class Options:
     strict_forward_ports: bool = False
     rfc3964: bool = True
     zone_drifting: bool = False
+    table_owner: bool = True
     location: Location | None = None
 
 
