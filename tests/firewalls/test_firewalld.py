@@ -353,7 +353,16 @@ def test_a_passthrough_that_is_not_read_leaves_the_layer_unknown() -> None:
 
 def test_the_default_zone_may_not_exist() -> None:
     files = zone(PORT) | {"firewalld.conf": "DefaultZone=nosuch\n"}
-    assert judge(load(files)[1], 443) == "accept"
+    _, ruleset = load(files)
+    assert "no zone nosuch" in ruleset.missing[0].reason  # a distribution may ship it
+
+
+def test_the_default_zones_of_fedora_are_known() -> None:
+    _, ruleset = load({"firewalld.conf": "DefaultZone=FedoraServer\n"})
+    ports = (22, 443, 8443, 9090)
+    assert [judge(ruleset, p) for p in ports] == ["accept", "reject", "reject", "accept"]
+    _, ruleset = load({"firewalld.conf": "DefaultZone=FedoraWorkstation\n"})
+    assert [judge(ruleset, p) for p in ports] == ["accept", "reject", "accept", "accept"]
 
 
 def test_a_refused_apply_without_an_owner_of_the_table_leaves_nothing_that_filters() -> None:

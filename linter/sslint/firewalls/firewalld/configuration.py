@@ -131,7 +131,7 @@ def load(
         for name, file in _user_files(tree, "services", "_-", 0):
             services.add(name, read_service(file, name))
         _load_user(tree, configuration)
-    _choose_default(configuration)
+    _choose_default(configuration, complete=library.complete)
     if checked:
         check(configuration, complete=library.complete)
         if applies:
@@ -258,9 +258,12 @@ def _combine(tree: Tree, name: str, configuration: Configuration) -> None:
     configuration.zones[name] = whole
 
 
-def _choose_default(configuration: Configuration) -> None:
+def _choose_default(configuration: Configuration, *, complete: bool) -> None:
     zones, options = configuration.zones, configuration.options
     if options.default_zone not in zones:
+        if not complete and options.location is not None:
+            reason = f"there is no zone {options.default_zone} in {ETC} or among the stock ones"
+            raise NotRead(options.location, reason)
         options.default_zone = next(
             (name for name in ("public", "external") if name in zones), "block"
         )

@@ -1,6 +1,7 @@
 """The services, zones, policies, ICMP types and helpers that firewalld itself ships.
 
-They stand in stock.json, as facts: of version 2.3.1, for trees that hold only etc/. A service is
+They stand in stock.json, as facts: of version 2.3.1 and, for the zones of Fedora, of its package,
+for trees that hold only etc/. A service is
 one line of words: `443/tcp`, `sport:137/udp`, `proto:47`, `include:`, `helper:`, `module:`,
 `ipv4:` and `ipv6:` for a destination.
 """
