@@ -122,10 +122,9 @@ def test_what_was_not_given_is_no_reason_not_to_start() -> None:
     site = "server { listen 80; proxy_set_header A b c; include snippets/x.conf; }"
     files = {"/etc/nginx/nginx.conf": f"events {{}}\nhttp {{\n{site}\n}}\n"}
     found = host.read(Target("host", tree_of(files)))
-    said = [problem.reason for problem in found.problems if "does not start" in problem.reason]
-    assert said == [
-        'nginx does not start: invalid number of arguments in "proxy_set_header" directive'
-    ]
+    (reading,) = found.readings
+    said = [refusal.text for refusal in reading.refusals]
+    assert said == ['invalid number of arguments in "proxy_set_header" directive']
 
 
 def _edited(found: host.Host, path: str, old: str, new: str) -> host.Host:

@@ -594,7 +594,7 @@ ROWS = (
             (
                 "nginx.conf",
                 {"etc/nginx/nginx.conf": "# moved\n"},
-                "etc/nginx/nginx.conf:1:1: nginx",
+                "nginx has no listener that is known: etc/nginx/nginx.conf:1: no",
             ),
             (
                 "master.cf",

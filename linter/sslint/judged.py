@@ -254,9 +254,11 @@ def _why(host: Host, socket: Socket, reach: Reach, family: int) -> tuple[Why, st
 def _servers(host: Host) -> Iterator[Gap]:
     """Yield the servers whose files are there and make no listener, or perhaps not all TLS ones."""
     for reading in host.readings:
-        if reading.complete or not reading.starts or not reading.knows.certificates:
+        if not reading.reasons or not reading.knows.certificates:
             continue
-        reason = reading.gaps[0]
+        if not reading.starts and reading.endpoints:
+            continue
+        reason = reading.reasons[0]
         if not reading.endpoints:
             said = f"{reading.server} has no listener that is known: {reason}"
             yield Gap(Why.SERVER_UNREAD, said)

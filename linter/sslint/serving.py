@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from sslint.servers.interface import Server
     from sslint.servers.programs.contained import Container, Containers
 
-# Why a server does not start, where a rule of its own says so.
-_HAS_RULE = (
-    Code.NO_CERTIFICATE,
-    Code.BIND_CONFLICT,
-    Code.OLD_SETTING,
-    Code.FILE_PREFIX,
-    Code.SERVICE_NAME,
-)
-
 
 @dataclass(slots=True)
 class Served:
@@ -48,10 +39,7 @@ class Served:
 
 
 def read(target: Target, network: HostFacts, parts: Parts) -> Served:
-    """Read the servers and the programs of a host, but for the parts that are known.
-
-    Why one would not start is a problem.
-    """
+    """Read the servers and the programs of a host, but for the parts that are known."""
     tree = target.tree
     found = Served()
     if tree.root is None and tree.names("/") == ["given"]:
@@ -65,8 +53,6 @@ def read(target: Target, network: HostFacts, parts: Parts) -> Served:
     programs = parts.read("programs", tree, network, _programs)
     unread, found.programs, found.published, found.containers = programs
     found.readings += [one for one in unread if not _is_off(network, one.server)]
-    for reading in found.readings:
-        _report_refusals(tree, reading)
     return found
 
 
@@ -93,19 +79,6 @@ def _programs(
     from sslint.servers.programs.contained import Containers
 
     return unread, known, published, Containers(mounted)
-
-
-def _report_refusals(tree: Tree, reading: ServerReading) -> None:
-    """Report why a server would not start with these files: none of its sockets would exist."""
-    failed = any(problem.decisive for problem in tree.problems)
-    known = {problem.location for problem in tree.problems}  # among them what is only not known
-    for refusal in reading.refusals:
-        where = refusal.location
-        if refusal.code in _HAS_RULE or (failed if where is None else where in known):
-            continue
-        place = where or (reading.files[0] if reading.files else "/")
-        said = f"{reading.server} does not start: {refusal.text}"
-        tree.problem(place, said, code=refusal.code)
 
 
 def _may_hold(tree: Tree, path: str) -> bool:

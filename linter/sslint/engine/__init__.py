@@ -6,7 +6,7 @@ It knows no server and no format. `language` has the conditions, `words` fills w
 
 from __future__ import annotations
 
-from sslint.engine.causes import Finding, merge_twins, order_causes, run
+from sslint.engine.causes import Finding, line_of, merge_twins, order_causes, run
 from sslint.engine.language import Fact, Many, Span, Subject
 from sslint.engine.loader import (
     MAX_RULE,
@@ -37,6 +37,7 @@ __all__ = [
     "described",
     "enumerated",
     "fill",
+    "line_of",
     "load",
     "merge_twins",
     "order_causes",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sslint.engine.language import Fact, Many, Span, Subject, reader
 from sslint.engine.loader import SEVERITIES, Rule, Severity
 from sslint.engine.words import fill, placeholders
 from sslint.values import dataclass, field
+
+if TYPE_CHECKING:
+    from sslint.source import Location
 
 MANY = 64  # facts of a kind, from which on those that are alike are asked once
 
@@ -244,16 +248,23 @@ def merge_twins(findings: Sequence[Finding]) -> list[Finding]:
     return list(first.values())
 
 
+def line_of(location: Location) -> Subject:
+    """Return the subject that a line of a file is."""
+    return "line", (location.path, location.line)
+
+
 def order_causes(findings: Sequence[Finding]) -> list[Finding]:
     """Fold what follows from another finding into that finding, and sort the rest.
 
     A finding follows from another whose rule it names in `consequence_of` and with which it shares
     a subject; a chain is folded into its root. What is silenced is left out, with all that follows
-    from it.
+    from it. A line that a finding names is a subject of it, for the facts that ask for it.
     """
     first: dict[tuple[str, Subject], int] = {}
     for number, finding in enumerate(findings):
-        for subject in finding.fact.subjects:
+        spans = [*([finding.span] if finding.span else []), *finding.related]
+        lines = {line_of(span.location) for span in spans}
+        for subject in finding.fact.subjects | lines:
             first.setdefault((finding.rule.name, subject), number)
     cause: dict[int, Finding] = {}
     for finding in findings:

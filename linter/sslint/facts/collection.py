@@ -27,6 +27,7 @@ from sslint.facts.proxies import statements
 from sslint.facts.published import Published, published
 from sslint.facts.records import Record, records
 from sslint.facts.redirects import Redirect, Upstream, redirects, secure_endpoints, upstreams
+from sslint.facts.refusals import Refusal, refusals
 from sslint.facts.renewal import Hook, Lineage, hooks, latest, lineages
 from sslint.facts.services import Service, services
 from sslint.facts.settings import Setting, settings
@@ -84,6 +85,11 @@ class Facts:
     def conflicts(self) -> list[Conflict]:
         """Listeners that the kernel does not open beside each other."""
         return conflicts(self)
+
+    @field
+    def refusals(self) -> list[Refusal]:
+        """Lines for which servers do not start."""
+        return refusals(self)
 
     # -- what servers are told ----------------------------------------------------------------
 
