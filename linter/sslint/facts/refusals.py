@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sslint.engine.language import Subject
     from sslint.facts.collection import Facts
     from sslint.reasons import Reason
-    from sslint.servers.model import Endpoint, ServerReading
+    from sslint.servers.model import Endpoint, ServerReading, Site
     from sslint.source import Location
 
 
@@ -58,7 +58,7 @@ class Refusal(Fact):
     def subjects(self) -> frozenset[Subject]:
         """Its line, the certificates that it names, and the TLS ports that have none."""
         reading, place = self._reading, self._span and self._span.location
-        holders = (*reading.endpoints, *reading.sites)
+        holders: tuple[Endpoint | Site, ...] = (*reading.endpoints, *reading.sites)
         named = {
             ("certificate", one.path)
             for holder in holders
