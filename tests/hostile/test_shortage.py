@@ -92,6 +92,23 @@ def test_a_run_with_little_memory_ends_well(mebibytes: int) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("mebibytes", [24, 32, 40, 48, 56, 63])
+@pytest.mark.parametrize("words", [["check", "mail-announced"], ["rules"], ["--version"]])
+def test_a_limit_that_no_run_keeps_is_said_first(words: list[str], mebibytes: int) -> None:
+    size = (mebibytes << 20,) * 2
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "sslint", *words],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, size),
+        capture_output=True,
+        text=True,
+        cwd=SOUND,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 3
+    assert done.stderr == "sslint: needs more memory than is available\n"
+    assert done.stdout == ""
+
+
 # -- open files, processes, space on the disk ------------------------------------------------------
 
 
