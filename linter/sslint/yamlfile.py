@@ -79,6 +79,7 @@ class _Reader:
         self.document = Document(name)
         self.fractions = fractions
         self.left = MAX_VALUES
+        self.merging = 0  # merges of merges of ...
 
     def read(self, data: bytes) -> Document:
         import yaml
@@ -103,9 +104,7 @@ class _Reader:
     def value(self, node: Node, where: Where) -> Any:
         import yaml
 
-        self.left -= 1
-        if self.left < 0 or len(where) > MAX_DEPTH:
-            raise self.document.refuse((), "holds more than a configuration can")
+        self.count(len(where))
         self.document.lines.setdefault(where, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, where)
@@ -113,6 +112,12 @@ class _Reader:
             return [self.value(item, (*where, index)) for index, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
         return self.scalar(node, where)
+
+    def count(self, depth: int) -> None:
+        """Count a value, or a mapping that is merged into another. Raise UsageError."""
+        self.left -= 1
+        if self.left < 0 or depth > MAX_DEPTH:
+            raise self.document.refuse((), "holds more than a configuration can")
 
     def mapping(self, node: MappingNode, where: Where) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -125,8 +130,11 @@ class _Reader:
                 if any(one.id != "mapping" for one in several):
                     self.document.lines[*where, "<<"] = line
                     raise self.document.refuse((*where, "<<"), "must be a mapping or some of them")
+                self.merging += 1
                 for one in several:
+                    self.count(self.merging)
                     merged = {**self.mapping(one, where), **merged}
+                self.merging -= 1
                 continue
             name = key.value if key.id == "scalar" else ""
             if not isinstance(name, str) or not name:

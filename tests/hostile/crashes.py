@@ -190,6 +190,100 @@ def ipset_without_names(g: Ground) -> None:
 
 
 @tree
+def ipset_with_empty_words(g: Ground) -> None:
+    ipset_without_names_of(g, 'create a hash:ip\n""\n')
+
+
+@tree
+def ipset_with_commands_on_no_set(g: Ground) -> None:
+    ipset_without_names_of(g, 'create a hash:ip\nswap "" a\n')
+
+
+@tree
+def ipset_with_an_empty_name_in_add(g: Ground) -> None:
+    ipset_without_names_of(g, 'create a hash:ip\nadd "" 1.2.3.4\n')
+
+
+@tree
+def ipset_with_an_empty_new_name(g: Ground) -> None:
+    ipset_without_names_of(g, 'create a hash:ip\nrename a ""\nadd a ""\n')
+
+
+@tree
+def ipset_with_an_empty_member_in_xml(g: Ground) -> None:
+    ipset_without_names_of(
+        g,
+        '<ipsets><ipset name="a"><type>hash:ip</type><header/><members><member/></members>'
+        "</ipset></ipsets>",
+    )
+
+
+def ipset_without_names_of(g: Ground, text: str) -> None:
+    _served(g)
+    g.write(
+        "etc/iptables/rules.v4",
+        "*filter\n:INPUT DROP [0:0]\n-A INPUT -m set --match-set a src -j ACCEPT\nCOMMIT\n",
+    )
+    g.write("etc/iptables/ipsets", text)
+
+
+@tree
+def nft_prefixes_of_thousands_of_digits(g: Ground) -> None:
+    _served(g)
+    n = "9" * 5000
+    g.write(
+        "etc/nftables.conf",
+        "table inet f {\n set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/"
+        f"{n} }} }}\n chain i {{ type filter hook input priority 0; policy drop;\n"
+        f" ip saddr {{ 10.0.0.0/{n} }} accept\n}} }}\n",
+    )
+
+
+@tree
+def postfix_names_in_latin_1(g: Ground) -> None:
+    g.write(
+        "etc/postfix/main.cf",
+        b"myhostname = a.example.org\nmail_name = caf\xe9\nsmtpd_banner = $mail_name\nsmtpd_tls_cert_file = /\xe9.pem\n",
+    )
+    g.write("etc/postfix/master.cf", b"smtp inet n - y - - smtpd\n -o syslog_name=\xe9\n")
+
+
+@tree
+def includes_of_two_thousand_globs(g: Ground) -> None:
+    for part in ("*", "[a]", "?*"):
+        path = "/".join([part] * (4000 // (len(part) + 1)))
+        g.nginx(more=f"include {path};")
+        g.write("etc/nftables.conf", f'include "{path}"\n')
+        g.write("etc/dovecot/dovecot.conf", f"!include {path}\n")
+        g.write("etc/apache2/apache2.conf", f"Include {path}\n")
+        g.write("etc/caddy/Caddyfile", f"import {path}\n")
+
+
+@tree
+def braces_of_a_script_that_do_not_end(g: Ground) -> None:
+    _served(g)
+    g.write("etc/rc.local", "#!/bin/bash\nfor p in {" + "," * 5000 + "\ndo iptables -F; done\n"
+            "for p in x{" + "," * 5000 + "; do iptables -A INPUT -p tcp --dport $p; done\n"
+            "iptables -A INPUT -p tcp --dport {" + "," * 5000 + " -j ACCEPT\n")  # fmt: skip
+
+
+@tree
+def yaml_merges_of_merges(g: Ground) -> None:
+    _served(g)
+    merges = "a0: &a0 {}\n" + "".join(
+        f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 40)
+    )
+    g.write(".sslint.yaml", merges)
+    g.write("compose.yaml", f"{merges}services:\n web: {{<<: *a39, ports: ['443:443']}}\n")
+
+
+@tree
+def yaml_that_merges_itself(g: Ground) -> None:
+    _served(g)
+    g.write(".sslint.yaml", "hosts: &a {<<: *a}\n")
+
+
+@tree
 def ipset_of_edges(g: Ground) -> None:
     _served(g)
     g.write(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sslint import cli
+from sslint import cli, yamlfile
+from sslint.errors import UsageError
 from sslint.servers.nginx import reader, routing
 from tests.hostile.registry import Ground
 from tests.support import tree_of
@@ -37,6 +38,14 @@ def test_a_bug_in_a_reader_is_exit_3_with_the_place(
     assert [one["path"] for one in unread] == ["etc/nftables.conf"]
     assert "KeyError" in unread[0]["reason"]
     assert "secret" not in out + err
+
+
+def test_merges_of_merges_are_counted() -> None:
+    """Forty lines of three aliases each stand for 3 ** 39 empty mappings."""
+    lines = ["a0: &a0 {}"]
+    lines += [f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}, *a{i - 1}]}}" for i in range(1, 40)]
+    with pytest.raises(UsageError, match="holds more than a configuration can"):
+        yamlfile.read("x.yaml", "\n".join(lines).encode())
 
 
 def test_it_fails_a_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

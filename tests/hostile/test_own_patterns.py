@@ -10,7 +10,7 @@ import importlib
 import re
 import time
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +198,39 @@ def pieces(pattern: str, flags: int) -> Iterator[str]:
                 pending.append(argument)
 
 
+def runs(pattern: str, flags: int) -> Iterator[tuple[str, str]]:
+    """Yield each repeat's beginning, a text that leads to it, with every literal of the pattern."""
+    parsed = re._parser.parse(pattern, flags)  # type: ignore[attr-defined]
+    heads, literals = {""}, dict.fromkeys(_literals(parsed))
+    pending = [("", parsed)]
+    while pending:
+        head, parsed = pending.pop()
+        items = list(parsed)
+        for at, (operation, argument) in enumerate(items):
+            name, before = str(operation), head + sample(items[:at])
+            if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+                heads |= {before} if int(argument[1]) > 200 else set()
+                pending.append((before, argument[2]))
+            elif name == "BRANCH":
+                pending += [(before, one) for one in argument[1]]
+            elif name in ("SUBPATTERN", "ASSERT", "ASSERT_NOT"):
+                pending.append((before, argument[-1]))
+            elif name == "ATOMIC_GROUP":
+                pending.append((before, argument))
+    yield from product(sorted(heads), literals)
+
+
+def _literals(parsed: Any) -> Iterator[str]:
+    """Yield the characters that stand in a parsed pattern, in classes too."""
+    for part in parsed:
+        if isinstance(part, tuple) and str(part[0]) in ("LITERAL", "NOT_LITERAL"):
+            yield chr(part[1])
+        elif isinstance(part, (tuple, list)) or hasattr(part, "pattern"):
+            yield from _literals(part)
+        elif hasattr(part, "data"):
+            yield from _literals(part.data)
+
+
 def seconds(compiled: re.Pattern[str], method: str, text: str) -> float:
     start = time.process_time()
     if method == "finditer":
@@ -239,6 +272,12 @@ def test_a_pattern_is_linear(name: str) -> None:
         for piece in dict.fromkeys(pieces(pattern, flags))
         if is_slow(compiled, method, piece)
     ]
+    slow += [
+        (method, f"{head} {piece}")
+        for method in methods
+        for head, piece in runs(pattern, flags)
+        if seconds(compiled, method, f"{head}{piece * 24}\0!") > 10 * SECONDS
+    ]
     assert slow == []
 
 
@@ -246,6 +285,14 @@ def test_a_pattern_is_linear(name: str) -> None:
 def test_a_pattern_that_is_not_is_found(pattern: str) -> None:
     compiled = re.compile(pattern, re.M)
     assert any(is_slow(compiled, "finditer", piece) for piece in pieces(pattern, re.M))
+
+
+def test_a_pattern_that_is_slow_behind_its_beginning_is_found() -> None:
+    compiled = re.compile(r"\{[^{}\s]*(?:,[^{}\s]*)+\}")
+    assert any(
+        seconds(compiled, "finditer", f"{head}{piece * 24}!") > 10 * SECONDS
+        for head, piece in runs(compiled.pattern, 0)
+    )
 
 
 def test_digits_are_those_of_ascii() -> None:

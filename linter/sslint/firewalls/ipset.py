@@ -85,7 +85,7 @@ def _read_save(file: SourceFile) -> dict[str, Definition]:
     sets: dict[str, Definition] = {}
     for number, line in enumerate(file.text.split("\n"), 1):
         words = split(line.rstrip("\r"))
-        if not words or words[0][0] == "#" or words == ["COMMIT"] or words == ["quit"]:
+        if not words or words[0].startswith("#") or words == ["COMMIT"] or words == ["quit"]:
             continue
         try:
             command(sets, words, file, number)
@@ -103,6 +103,8 @@ def command(sets: dict[str, Definition], words: list[str], file: SourceFile, num
     verb = _COMMANDS.get(words[0]) if words else None
     if verb is None or (len(words) < 2 and verb not in ("flush", "destroy")):
         raise RulesetError("the line is not an ipset command")
+    if verb not in ("flush", "destroy") and "" in words[:3]:  # no word, to ipset
+        raise RulesetError(f"{verb} needs another argument")
     name = words[1] if len(words) > 1 else ""
     if verb == "create":
         if name in sets and not exist:
@@ -240,6 +242,8 @@ def _entry(definition: Definition, words: list[str], delete: bool) -> None:
     found = definition.set
     if found.unknown:
         return
+    if not words:
+        raise RulesetError("an entry names no element")
     elements = [_element(definition, words[0])]
     hole = "nomatch" in _flags(words[1:])
     if elements[0] is None:

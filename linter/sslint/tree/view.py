@@ -578,8 +578,15 @@ class Tree:
         if not globs.is_pattern(pattern):
             literal = pattern.replace("\\", "")
             return [literal] if self.lexists(literal) else []
-        directory, last = posixpath.split(pattern)
-        parents = self._glob(directory, location) if globs.is_pattern(directory) else [directory]
+        parts = pattern.split("/")
+        plain = next(at for at, part in enumerate(parts) if globs.is_pattern(part))
+        found = ["/".join(parts[:plain]) or "/"[: pattern.startswith("/")]]
+        for part in parts[plain:]:
+            found = self._matches(found, part, location)
+        return found
+
+    def _matches(self, parents: list[str], last: str, location: Location | None) -> list[str]:
+        """Return the paths below some directories whose last part matches a pattern."""
         if not globs.is_pattern(last):
             return [path for parent in parents if self.lexists(path := join(parent, last))]
         matches = globs.matcher(last)

@@ -23,7 +23,7 @@ _SCTP = frozenset(
 )  # fmt: skip
 _DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 _TCP_OPTIONS = ("wscale", "mss", "sack-permitted", "sack", "timestamp", "md5")
-_CLOCK = regex(r"\+?([0-9]*):([0-9]*)(?::([0-9]*))?").fullmatch
+_CLOCK = regex(r"\+?([0-9]*):([0-9]*)(?::([0-9]*))?")
 _DATE = regex(
     r"([0-9]+)(?:-([0-9]*)(?:-([0-9]*)(?:T([0-9]*)(?::([0-9]*)(?::([0-9]*))?)?)?)?)?"
 ).fullmatch
@@ -154,7 +154,7 @@ def _string(extension: Extension, arguments: Arguments) -> None:
 def _time(extension: Extension, arguments: Arguments) -> None:
     for name in ("timestart", "timestop"):
         text = _text(extension, name)
-        if text is not None and not _within(_CLOCK(text), (23, 59, 59)):
+        if text is not None and not _within(_CLOCK.fullmatch(text), (23, 59, 59)):
             raise RulesetError(f'invalid time "{text}" specified')
     for name in ("datestart", "datestop"):
         text = _text(extension, name)
@@ -188,7 +188,7 @@ def always(extension: Extension) -> bool:
 
 
 def _seconds(text: str | None, default: int) -> int:
-    found = _CLOCK(text) if text is not None else None
+    found = _CLOCK.fullmatch(text) if text is not None else None
     if found is None:
         return default
     hours, minutes, seconds = (int(part or 0) for part in found.groups())

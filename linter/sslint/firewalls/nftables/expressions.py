@@ -25,7 +25,6 @@ from sslint.firewalls.nftables.syntax import (
     SetName,
 )
 from sslint.netfilter.model import Verdict
-from sslint.regex import is_number
 
 MAX_DEPTH = 100  # parentheses and sets within each other
 
@@ -232,12 +231,12 @@ def set_literal(at: Cursor) -> SetLiteral:
             item = Item(lexeme, None, starts[position])
         elif (
             tokens[position + 1] == "/"
-            and is_number(tokens[position + 2])
+            and (length := number(tokens[position + 2])) is not None
             and tokens[position + 3] in _CONSTANT_END
             and lexeme[0].isalnum()
         ):
             at.position = position + 3
-            item = Item(Prefix(lexeme, int(tokens[position + 2])), None, starts[position])
+            item = Item(Prefix(lexeme, length), None, starts[position])
         else:
             item = _item(at)
         if tokens[at.position] == ":":

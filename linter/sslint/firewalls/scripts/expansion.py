@@ -27,7 +27,7 @@ MAX_FIELD = 1_000_000  # characters of one value
 MAX_FIELDS = 20_000  # that one word becomes
 
 Value = str | list[str]
-_BRACES = regex(r"\{([^{}\s]*(?:,[^{}\s]*)+|(\d{1,9})\.\.(\d{1,9}))\}")
+_BRACES = regex(r"\{([^{}\s,]*,[^{}\s]*|(\d{1,9})\.\.(\d{1,9}))\}")
 # Variables that whoever starts a script may have set.
 _ENVIRONMENT = regex(
     r"PATH|HOME|USER|LOGNAME|SHELL|PWD|OLDPWD|TERM|LANG|LC_\w+|HOSTNAME|HOSTTYPE|EDITOR|MAIL|TZ"
