@@ -357,6 +357,18 @@ def test_the_default_zone_may_not_exist() -> None:
     assert "no zone nosuch" in ruleset.missing[0].reason  # a distribution may ship it
 
 
+def test_a_shipped_zone_alone_in_the_tree_is_read() -> None:
+    tree = tree_of(
+        {
+            f"{ETC}/firewalld.conf": "DefaultZone=public\n",
+            "/usr/lib/firewalld/zones/public.xml": _zone('<service name="https"/>'),
+        }
+    )
+    ruleset = Ruleset()
+    firewalld.read(tree, ruleset)
+    assert [judge(ruleset, port) for port in (22, 443)] == ["reject", "accept"]
+
+
 def test_the_default_zones_of_fedora_are_known() -> None:
     _, ruleset = load({"firewalld.conf": "DefaultZone=FedoraServer\n"})
     ports = (22, 443, 8443, 9090)

@@ -37,7 +37,7 @@ LONGEST_POLICY = 18
 
 
 class Library:
-    """The objects that firewalld ships: the tree's own files, or the bundled facts."""
+    """The objects that firewalld ships: the tree's own files, and the bundled facts for others."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -45,16 +45,16 @@ class Library:
 
     def names(self, kind: str) -> list[str]:
         """Return the names of all objects of a kind."""
-        if not self.complete:
-            return stock.names(kind)
         files = self.tree.names(f"{stock.DIRECTORY}/{kind}")
-        return [name.removesuffix(".xml") for name in files if name.endswith(".xml")]
+        own = [name.removesuffix(".xml") for name in files if name.endswith(".xml")]
+        return own if self.complete else [*dict.fromkeys([*own, *stock.names(kind)])]
 
     def file(self, kind: str, name: str) -> SourceFile | None:
         """Return an object's file."""
-        if not self.complete:
-            return stock.file(kind, name)
-        return self.tree.try_read(f"{stock.DIRECTORY}/{kind}/{name}.xml", decisive=False)
+        path = f"{stock.DIRECTORY}/{kind}/{name}.xml"
+        if self.complete or self.tree.exists(path):
+            return self.tree.try_read(path, decisive=False)
+        return stock.file(kind, name)
 
 
 class Shipped(Mapping[str, T]):
