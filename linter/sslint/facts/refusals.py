@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def refusals(facts: Facts) -> list[Refusal]:
     """Return a fact for each line that certainly stops a server.
 
-    A line that could not be read is a problem already.
+    What else stands in a file that could not be read is not known; that is a problem already.
     """
-    unread = {problem.location for problem in facts.host.problems}
+    unread = {problem.location.path for problem in facts.host.problems if problem.location}
     found: dict[tuple[str, Location], Refusal] = {}
     for reading in facts.started:
         for reason in reading.refusals:
             place = reason.location or _main(facts, reading)
-            if place is not None and place not in unread:
+            if place is not None and place.path not in unread:
                 found.setdefault((reading.server, place), Refusal(facts, reading, reason, place))
     return list(found.values())
 

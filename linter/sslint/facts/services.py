@@ -210,11 +210,11 @@ class Service(PortFact):
 
     @field
     def lacks(self) -> Literal["certificate", "key"] | None:
-        """What no handshake succeeds without: its certificate, or Dovecot's key of it."""
+        """What no handshake succeeds without: its certificate, or a key that stands apart."""
         if self.has_certificate is False:
             return "certificate"
-        # Other servers have both in one file, or do not start.
-        if self.server != "dovecot" or self._reading is None or not self._reading.complete:
+        reading = self._reading
+        if reading is None or not (reading.complete and reading.keys_apart):
             return None
         refs = [ref for s in self.sockets_shown for ref in s.endpoint.certificates]
         keyless = [ref.path and ref.key is None and ref.key_location is None for ref in refs]

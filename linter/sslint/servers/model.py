@@ -194,7 +194,8 @@ class ServerReading:
     `assumptions`: what was taken for granted because the files do not hold it. `sites_assumed`:
     among them which sites are enabled, so that two of them need not stand beside each other.
     `web`: what only a web server can answer; None for others. `enabled` False: nothing starts it at
-    boot.
+    boot. `keys_apart`: it starts without a setting for the key, and never takes it from the
+    certificate's file.
     """
 
     server: str
@@ -215,6 +216,7 @@ class ServerReading:
     knows: Knows = Knows()
     web: Web | None = None
     enabled: bool = True
+    keys_apart: bool = False
 
     @property
     def starts(self) -> bool:

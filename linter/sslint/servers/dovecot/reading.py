@@ -63,7 +63,7 @@ class _Reader:
         self.configuration = configuration
         self.version = version
         self.lookup = Lookup(configuration)
-        self.reading = ServerReading("dovecot", version=version)
+        self.reading = ServerReading("dovecot", version=version, keys_apart=True)
         self.resolver = Resolver(tree)
         self.served: dict[Event, tuple[CertificateRef, ...]] = {}
 
