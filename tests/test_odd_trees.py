@@ -67,6 +67,14 @@ JUDGED: dict[str, tuple[dict[str, str], str]] = {
     "Alpine": ({"etc/nginx/http.d/x.conf": SITE, "etc/nftables.nft": NFT}, OPEN),
     "SUSE": (RULES | {"etc/nginx/vhosts.d/x.conf": SITE}, OPEN),
     "firewalld's zone alone": (WEB | {FIREWALLD: "<zone><service name='https'/></zone>"}, OPEN),
+    "a certificate that a directory that was not given may set": (
+        RULES
+        | {
+            "etc/nginx/nginx.conf": "events {}\nhttp {\n include conf.d/*.conf;\n"
+            f"{SITE.replace(CERTIFICATE, '')}}}\n"
+        },
+        OPEN,
+    ),
     "a site of Debian's Apache": (
         RULES | {"etc/apache2/sites-enabled/shop.conf": SSL_SITE},
         "2 TLS listeners: 2 open",

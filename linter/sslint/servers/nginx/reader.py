@@ -302,6 +302,10 @@ def _completeness(nginx: Nginx, loader: Loader, reading: ServerReading) -> None:
         wrong = [one for one in nginx.refused if one.location and one.location.file.path in sites]
         nginx.refused = [one for one in nginx.refused if one not in wrong]
         _doubt(reading, wrong[:MAX_REASONS])
+    if loader.absent:  # where a certificate for all sites may be
+        bare = [one for one in nginx.refused if one.code is Code.NO_CERTIFICATE]
+        nginx.refused = [one for one in nginx.refused if one not in bare]
+        reading.gaps += [_not_given(loader.absent[0])] if bare else []
     reading.refusals += nginx.refused[:MAX_REASONS]
     for conflict in reading.conflicts[:MAX_REASONS]:
         reading.refusals.append(conflict.reason)
