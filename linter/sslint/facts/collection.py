@@ -242,10 +242,14 @@ class Facts:
 
     @field
     def _by_port(self) -> Mapping[tuple[str, int | None], Service]:
-        return {(service.transport, service.port): service for service in self.services}
+        every = sorted(self.services, key=lambda service: service.certain)
+        return {(service.transport, service.port): service for service in every}
 
     def service_on(self, transport: str, port: int | None) -> Service | None:
-        """Return the service on a port, or to which NAT takes its clients; of several the last."""
+        """Return the service on a port, or to which NAT takes its clients.
+
+        Of several it is the last, but none that may not be there before one that is.
+        """
         key = (transport, port)
         return self._by_port.get(key) or self._by_outer_port.get(key)
 

@@ -149,7 +149,8 @@ class Redirect(Fact):
 
     @property
     def _target(self) -> Service | None:
-        return self.facts.service_on("tcp", self.source.port)
+        found = self.facts.service_on("tcp", self.source.port)
+        return found if found is not None and found.certain else None
 
     target_tls: Literal["implicit", "starttls", "none", "mixed"] | None = of("_target.tls")
     "How TLS stands on that port."
