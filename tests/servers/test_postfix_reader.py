@@ -602,3 +602,11 @@ def test_facilities_of_syslog(facility: str, starts: bool) -> None:
     found = read(tree_of({**files, "/etc/postfix/master.cf": "smtp inet n - y - - smtpd\n"}))
     assert found is not None
     assert found.starts is starts
+
+
+def test_a_level_that_cannot_be_expanded_stops_a_wrapped_service() -> None:
+    files = {"/etc/postfix/main.cf": "smtpd_tls_security_level = ${\n"}
+    master = "submissions inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n"
+    found = read(tree_of({**files, "/etc/postfix/master.cf": master}))
+    assert found is not None
+    assert all("broken" in dict(endpoint.settings) for endpoint in found.endpoints)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from sslint.servers.model import CertificateRef, Tls
 from sslint.servers.postfix import forms
@@ -57,6 +58,8 @@ def smtpd(scope: Scope, tree: Tree, where: Location) -> Mode:
     try:
         forms.check(scope, "smtpd")
         wrapped = scope.flag("smtpd_tls_wrappermode")
+        with suppress(Unknown):  # smtpd expands it whether it is of use or not
+            scope.get("smtpd_tls_security_level")
         use, enforce = (True, True) if wrapped else level(scope, "smtpd_")
         auth_only = scope.flag("smtpd_tls_auth_only")
         discarded = _words(scope.get("smtpd_discard_ehlo_keywords"))
